@@ -1,0 +1,157 @@
+//! The one error type of the crate: what went wrong, where, what was expected, what was found, and what to do.
+//!
+//! Every message is the fact first and then the remedy, because a message is read by somebody who has to act on it.
+//! [`Error::code`] is the same word that JavaScript sees in `FiresideError.code`.
+
+/// The result of every fallible function of the crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Everything that can go wrong in the engine.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The bytes are some other kind of file altogether: an HTML page, a Git LFS pointer, a GGUF file...
+    #[error("{file} is not the model file it should be: it is {found}. {remedy}")]
+    NotAModelFile {
+        /// Name of the file.
+        file: String,
+        /// What the bytes turned out to be, with an article: "an HTML page".
+        found: String,
+        /// What to do about it, a full sentence.
+        remedy: String,
+    },
+
+    /// A file of the right kind whose content is broken or contradicts the rest of the model.
+    #[error("{file}: {at}: expected {expected}, got {got}. Download the file again, or report it to whoever published the model.")]
+    BadFile {
+        /// Name of the file.
+        file: String,
+        /// The place in the file: a field, a tensor, a byte range.
+        at: String,
+        /// What a sound file has there.
+        expected: String,
+        /// What this file has there.
+        got: String,
+    },
+
+    /// A sound model that asks for a computation Fireside does not implement.
+    #[error("{file}: {field} is {got}, which Fireside does not support (supported: {expected}). Choose another model.")]
+    UnsupportedModel {
+        /// Name of the file.
+        file: String,
+        /// The field that asks for it.
+        field: String,
+        /// What is supported.
+        expected: String,
+        /// What the field says.
+        got: String,
+    },
+
+    /// `tokenizer.json` cannot be used.
+    #[error("tokenizer.json: {at}: expected {expected}, got {got}. Use the tokenizer files published with this model.")]
+    BadTokenizer {
+        /// The place in the tokenizer.
+        at: String,
+        /// What a sound tokenizer has there.
+        expected: String,
+        /// What this one has there.
+        got: String,
+    },
+
+    /// The chat template failed to compile, failed while rendering, or exceeded its limits.
+    #[error("chat template: {detail}. Pass a working template as `chatTemplate`, or use `generate` with a prompt of your own.")]
+    BadTemplate {
+        /// What the template engine said, with the line.
+        detail: String,
+    },
+
+    /// An allocation that the machine refused.
+    #[error(
+        "out of memory: {what} needs {requested_bytes} bytes, which this environment refused. Choose a smaller model, a smaller `dtype` or a shorter context."
+    )]
+    OutOfMemory {
+        /// What the memory was for.
+        what: String,
+        /// Its size in bytes.
+        requested_bytes: u64,
+    },
+
+    /// The tokens do not fit into the model's context.
+    #[error(
+        "{requested} tokens do not fit into this model's context of {context_window}. Shorten the prompt, reset the chat, or ask for fewer tokens."
+    )]
+    ContextOverflow {
+        /// Tokens that would have been in the context.
+        requested: usize,
+        /// Tokens the context holds.
+        context_window: usize,
+    },
+
+    /// An option that does not exist or has a value out of its range.
+    #[error("option `{option}`: expected {expected}, got {got}.")]
+    BadOption {
+        /// Name of the option as the caller spelt it.
+        option: String,
+        /// Its range, or the list of known options.
+        expected: String,
+        /// What was passed.
+        got: String,
+    },
+
+    /// Input to a call that cannot be worked with: an empty prompt, a message without a role...
+    #[error("{what}: expected {expected}, got {got}.")]
+    BadInput {
+        /// Name of the input.
+        what: String,
+        /// What is wanted.
+        expected: String,
+        /// What was passed.
+        got: String,
+    },
+
+    /// The model computed NaN or infinity.
+    #[error(
+        "the model computed a logit that is {got} for token {token} at position {position}. The weights are damaged, or the model needs a wider `dtype` such as f32."
+    )]
+    NonFinite {
+        /// Token id whose logit it is.
+        token: usize,
+        /// Position in the context of the query, counted from 0.
+        position: usize,
+        /// "NaN" or "infinity".
+        got: String,
+    },
+}
+
+impl Error {
+    /// The code that programs branch on; the same in Rust, in wasm and in `FiresideError.code`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::NotAModelFile { .. } => "NOT_A_MODEL_FILE",
+            Error::BadFile { .. } => "BAD_FILE",
+            Error::UnsupportedModel { .. } => "UNSUPPORTED_MODEL",
+            Error::BadTokenizer { .. } => "BAD_TOKENIZER",
+            Error::BadTemplate { .. } => "BAD_TEMPLATE",
+            Error::OutOfMemory { .. } => "OUT_OF_MEMORY",
+            Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
+            Error::BadOption { .. } => "BAD_OPTION",
+            Error::BadInput { .. } => "BAD_INPUT",
+            Error::NonFinite { .. } => "NON_FINITE",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_the_fact_and_then_the_remedy() {
+        let error = Error::ContextOverflow { requested: 600, context_window: 512 };
+        assert_eq!(error.code(), "CONTEXT_OVERFLOW");
+        assert_eq!(
+            error.to_string(),
+            "600 tokens do not fit into this model's context of 512. Shorten the prompt, reset the chat, or ask for fewer tokens."
+        );
+    }
+}

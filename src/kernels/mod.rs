@@ -1,0 +1,1 @@
+//! The arithmetic: the contract of every kernel and the one place that chooses the implementation.

@@ -1,0 +1,11 @@
+//! Fireside: language models that run inside a browser tab.
+
+pub mod config;
+pub mod error;
+pub mod kernels;
+pub mod quant;
+pub mod template;
+pub mod tokenizer;
+pub mod weights;
+
+pub use error::{Error, Result};

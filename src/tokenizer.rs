@@ -1,0 +1,1 @@
+//! Text to tokens, and the decoder that never splits a character.

@@ -1,0 +1,1 @@
+//! Reads safetensors, in chunks and shards, into checked and owned weights.
