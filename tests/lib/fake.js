@@ -1,0 +1,209 @@
+// A stand-in for the wasm module, and for the browser around it: the same surface, a word for a token, no arithmetic.
+// `trap` as a prompt behaves like a wasm trap; other prompts are answered with `words`.
+
+import { serve } from '../../www/lib/engine.js';
+
+/** @typedef {import('../../www/lib/types.d.ts').Message} Message */
+
+const WORDS = 'Once upon a time there was a fox who kept a small fire by the sea.'.split(' ');
+const INFO = {
+  family: 'llama',
+  parameters: 1000,
+  vocab: 16,
+  layers: 1,
+  hidden: 8,
+  context: 64,
+  dtype: 'f16',
+  weightBytes: 2000,
+  kvBytesPerToken: 32,
+  chatTemplate: /** @type {const} */ ('model'),
+  kernels: 'fake',
+  ignoredConfig: [],
+  defaults: { maxTokens: 200, temperature: 0.8, topK: 0, topP: 0.9, minP: 0, repetitionPenalty: 1 },
+};
+
+/** @param {string} code @param {string} message @param {object} [details] */
+function failure(code, message, details = {}) {
+  return Object.assign(new Error(message), { name: 'FiresideError', code, details });
+}
+
+/** @param {{ stepMs?: number, log?: string[], life?: { over: boolean } }} [settings] `life.over`: the worker was terminated */
+export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) {
+  const wait = () => {
+    const end = performance.now() + stepMs;
+    while (performance.now() < end);
+  };
+
+  class Run {
+    /** @param {Session} session @param {string} prompt @param {any} options @param {Message[]} [turn] */
+    constructor(session, prompt, options, turn) {
+      if (session.busy) throw failure('BAD_INPUT', 'the session is busy');
+      for (const key of Object.keys(options ?? {}))
+        if (!['maxTokens', 'temperature', 'seed'].includes(key))
+          throw failure('BAD_OPTION', `option \`${key}\`: expected one of maxTokens, temperature, seed, got ${options[key]}.`, {
+            option: key,
+          });
+      if (options?.temperature < 0)
+        throw failure('BAD_OPTION', 'option `temperature`: expected 0 or more, got -1.', { option: 'temperature' });
+      if (!prompt) throw failure('BAD_INPUT', 'prompt: expected text, got nothing.');
+      session.busy = true;
+      Object.assign(this, { session, prompt, turn, max: options?.maxTokens ?? 20, at: -1, said: '' });
+      log.push(`start ${prompt}`);
+    }
+    step() {
+      const self = /** @type {any} */ (this);
+      wait();
+      if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
+      if (self.at < 0) {
+        self.at = 0;
+        return { kind: 'prefill', done: 3, total: 3 };
+      }
+      if (self.at < self.max) {
+        const text = ` ${WORDS[self.at % WORDS.length]}`;
+        self.said += text;
+        self.at += 1;
+        return { kind: 'token', text, completionTokens: self.at };
+      }
+      self.session.busy = false;
+      if (self.turn) self.session.history = [...self.turn, { role: 'assistant', content: self.said }];
+      self.session.used += 3 + self.at;
+      log.push(`end ${self.prompt}`);
+      return { kind: 'end', text: '', finishReason: 'length', usage: { promptTokens: 3, completionTokens: self.at, cachedTokens: 0 } };
+    }
+    abort() {
+      log.push(`abort ${/** @type {any} */ (this).prompt}`);
+      /** @type {any} */ (this).session.busy = false;
+    }
+    free() {
+      log.push('free run');
+      /** @type {any} */ (this).session.busy = false;
+    }
+  }
+
+  class Session {
+    busy = false;
+    used = 0;
+    /** @type {Message[]} */
+    history = [];
+    /** @param {string} prompt @param {object} [options] */
+    generate(prompt, options) {
+      return new Run(this, prompt, options);
+    }
+    /** @param {string | Message[]} input @param {object} [options] */
+    chat(input, options) {
+      const turn = typeof input === 'string' ? [...this.history, { role: 'user', content: input }] : input;
+      return new Run(this, turn.at(-1)?.content ?? '', options, turn);
+    }
+    messages() {
+      return this.history;
+    }
+    reset() {
+      this.history = [];
+      this.used = 0;
+    }
+    stats() {
+      return { contextUsage: this.used, contextWindow: 64, kvBytes: this.used * 32, wasmBytes: 1 << 20 };
+    }
+    /** @param {string | Message[]} input */
+    measureContextUsage(input) {
+      return this.used + input.length;
+    }
+    info() {
+      return INFO;
+    }
+    free() {
+      log.push('free session');
+    }
+  }
+
+  class Model {
+    info() {
+      return INFO;
+    }
+    session() {
+      return new Session();
+    }
+    /** @param {string} text */
+    tokenize(text) {
+      return Uint32Array.from(text.split(' ').keys());
+    }
+    /** @param {Uint32Array} ids */
+    detokenize(ids) {
+      return Array.from(ids, (id) => WORDS[id]).join(' ');
+    }
+    free() {}
+  }
+
+  class Loader {
+    bytes = 0;
+    /** @param {any} files */
+    constructor(files) {
+      const config = JSON.parse(new TextDecoder().decode(files.config));
+      if (config.broken) throw failure('UNSUPPORTED_MODEL', 'config.json: model_type is broken, which Fireside does not support.');
+      this.names = files.index ? Object.keys(JSON.parse(new TextDecoder().decode(files.index)).files) : ['model.safetensors'];
+      log.push(
+        `load ${Object.keys(files)
+          .filter((key) => files[key])
+          .join(' ')}`,
+      );
+    }
+    files() {
+      return this.names;
+    }
+    /** @param {Uint8Array} chunk */
+    push(chunk) {
+      wait();
+      this.bytes += chunk.length;
+      log.push(`push ${chunk.length}`);
+    }
+    endFile() {
+      log.push('end file');
+    }
+    finish() {
+      return new Model();
+    }
+    free() {
+      log.push('free loader');
+    }
+  }
+
+  return /** @type {import('../../www/lib/types.d.ts').RawModule} */ (
+    /** @type {unknown} */ ({
+      default: async () => {},
+      initSync() {},
+      buildInfo: () => ({ kernels: 'fake', version: '0' }),
+      Loader,
+      Model,
+      Session,
+      Run,
+    })
+  );
+}
+
+/**
+ * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
+ * @param {{ stepMs?: number, log?: string[] }} [settings]
+ */
+export function fakePlatform(settings = {}) {
+  const { log = [] } = settings;
+  return {
+    /** Workers now running. */
+    workers: new Set(),
+    log,
+    check() {},
+    compile: async () => ({}),
+    spawn() {
+      const { port1, port2 } = new MessageChannel();
+      const life = { over: false };
+      serve(/** @type {any} */ (port2), fakeWasm({ ...settings, log, life }));
+      this.workers.add(port1);
+      return Object.assign(/** @type {any} */ (port1), {
+        terminate: () => {
+          life.over = true;
+          this.workers.delete(port1);
+          port1.close();
+        },
+      });
+    },
+  };
+}

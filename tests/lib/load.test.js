@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { after, before, test } from 'node:test';
+
+import { load } from '../../www/lib/load.js';
+import { folderUrl } from '../../www/lib/source.js';
+import { fakePlatform } from './fake.js';
+
+const encode = (value) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
+const HUB = 'https://huggingface.co';
+
+/** Folders the server holds; a function answers by itself. */
+const site = {
+  '/whole/config.json': '{}',
+  '/whole/tokenizer.json': '{}',
+  '/whole/tokenizer_config.json': '{"chat_template": "x"}',
+  '/whole/model.safetensors': Buffer.alloc(300_000),
+  '/sharded/config.json': '{}',
+  '/sharded/tokenizer.json': '{}',
+  '/sharded/model.safetensors.index.json': JSON.stringify({
+    metadata: { total_size: 30 },
+    files: { 'a.safetensors': 1, 'b.safetensors': 1 },
+  }),
+  '/sharded/a.safetensors': Buffer.alloc(10),
+  '/sharded/b.safetensors': Buffer.alloc(20),
+  '/escape/config.json': '{}',
+  '/escape/tokenizer.json': '{}',
+  '/escape/model.safetensors.index.json': JSON.stringify({ files: { '../whole/model.safetensors': 1 } }),
+  '/refused/config.json': '{"broken": true}',
+  '/refused/tokenizer.json': '{}',
+  '/refused/model.safetensors': Buffer.alloc(10),
+  '/cut/config.json': '{}',
+  '/cut/tokenizer.json': '{}',
+  '/cut/model.safetensors': (response) => {
+    response.writeHead(200, { 'content-length': 1000 });
+    response.write(Buffer.alloc(100));
+    setTimeout(() => response.destroy(), 20);
+  },
+  '/endless/config.json': '{}',
+  '/endless/tokenizer.json': '{}',
+  '/endless/model.safetensors': (response) => {
+    const timer = setInterval(() => response.write(Buffer.alloc(1000)), 2);
+    response.on('close', () => (clearInterval(timer), (endlessClosed = true)));
+  },
+};
+let endlessClosed = false;
+/** @type {string[]} */
+let requests = [];
+let base = '';
+
+const server = createServer((request, response) => {
+  const path = request.url ?? '';
+  requests.push(path);
+  if (path.startsWith('/app/')) return response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>App</title>');
+  const body = site[path];
+  if (typeof body === 'function') return body(response);
+  return body === undefined ? response.writeHead(404).end('no') : response.writeHead(200).end(body);
+});
+before(async () => {
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${server.address().port}`;
+});
+after(() => (server.closeAllConnections(), server.close()));
+
+async function loading(source, options) {
+  requests = [];
+  const platform = fakePlatform();
+  const { client, info } = await load(source, options, platform);
+  client.close(new Error('done'));
+  return { info, log: platform.log, workers: platform.workers };
+}
+
+test('a folder is read with as few requests as it takes', async () => {
+  const { log } = await loading(`${base}/whole`);
+  assert.deepEqual(
+    requests.sort(),
+    ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map(
+      (name) => `/whole/${name}`,
+    ),
+  );
+  assert.equal(log[0], 'load config tokenizer tokenizerConfig');
+  assert.equal(log.at(-1), 'end file');
+});
+
+test('shards are read in the order of the index', async () => {
+  const { log } = await loading(new URL(`${base}/sharded/`));
+  assert.deepEqual(
+    log.filter((line) => /push|end/.test(line)),
+    ['push 10', 'end file', 'push 20', 'end file'],
+  );
+});
+
+test('a shard name that leads elsewhere is never requested', async () => {
+  await assert.rejects(loading(`${base}/escape`), { code: 'BAD_FILE' });
+  assert.ok(!requests.includes('/whole/model.safetensors'));
+});
+
+test('a refused config costs no weights', async () => {
+  await assert.rejects(loading(`${base}/refused`), { code: 'UNSUPPORTED_MODEL' });
+  assert.ok(!requests.includes('/refused/model.safetensors'));
+});
+
+test('what is missing, and what is HTML, is said with its address', async () => {
+  await assert.rejects(loading(`${base}/nowhere`), { code: 'NETWORK', message: /config\.json.*HTTP 404/ });
+  await assert.rejects(loading(`${base}/app/`), { code: 'NOT_A_MODEL_FILE', message: /HTML page/ });
+  await assert.rejects(loading('http://127.0.0.1:1/'), { code: 'NETWORK', message: /connection/ });
+  await assert.rejects(loading(`${base}/cut`), { code: 'NETWORK', message: /broke off after 100 bytes/ });
+});
+
+test('every failure ends the worker', async () => {
+  for (const folder of ['nowhere', 'refused', 'cut', 'escape']) {
+    const platform = fakePlatform();
+    await assert.rejects(load(`${base}/${folder}`, {}, platform));
+    assert.equal(platform.workers.size, 0, folder);
+  }
+});
+
+test('an abort while weights stream cancels the fetch and ends the worker', async () => {
+  const platform = fakePlatform();
+  const controller = new AbortController();
+  const onProgress = ({ file, loaded }) => file === 'model.safetensors' && loaded > 5000 && controller.abort();
+  await assert.rejects(load(`${base}/endless`, { signal: controller.signal, onProgress }, platform), { name: 'AbortError' });
+  assert.equal(platform.workers.size, 0);
+  while (!endlessClosed) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
+test('an abort before the start fetches nothing', async () => {
+  await assert.rejects(loading(`${base}/whole`, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  assert.deepEqual(requests, []);
+});
+
+test('files come in every shape a browser has, and the caller keeps his bytes', async () => {
+  const weights = new Uint8Array(3_000_000).subarray(7);
+  const stream = new Blob(['{}']).stream();
+  const { log } = await loading({
+    config: stream,
+    tokenizer: new Response('{}'),
+    weights,
+    chatTemplate: 'template',
+    generationConfig: new URL(`${base}/whole/config.json`),
+    tokenizerConfig: encode('{}').buffer,
+  });
+  assert.equal(log[0], 'load config tokenizer tokenizerConfig generationConfig chatTemplate');
+  assert.equal(log.filter((line) => line.startsWith('push')).length, 3);
+  assert.equal(weights.length, 2_999_993);
+});
+
+test('a list of Files is sorted by names, the topmost model first', async () => {
+  const file = (name, bytes = encode('{}'), path = '') =>
+    Object.defineProperty(new File([bytes], name), 'webkitRelativePath', { value: path });
+  const { log } = await loading([
+    file('config.json', encode({ broken: true }), 'model/old/config.json'),
+    file('model.safetensors', new Uint8Array(5), 'model/model.safetensors'),
+    file('config.json', undefined, 'model/config.json'),
+    file('tokenizer.json', undefined, 'model/tokenizer.json'),
+    file('README.md', undefined, 'model/README.md'),
+  ]);
+  assert.deepEqual(log.slice(1), ['push 5', 'end file']);
+  await assert.rejects(loading([file('photo.png'), file('notes.txt')]), {
+    code: 'BAD_INPUT',
+    message: /missing: config\.json, tokenizer\.json, model\.safetensors.*photo\.png/,
+  });
+});
+
+test('shards among Files are found by their names', async () => {
+  const index = encode({ files: { 'b.safetensors': 1, 'a.safetensors': 1 } });
+  const files = [
+    ['a.safetensors', new Uint8Array(1)],
+    ['b.safetensors', new Uint8Array(2)],
+    ['config.json', encode('{}')],
+    ['tokenizer.json', encode('{}')],
+    ['model.safetensors.index.json', index],
+  ];
+  const { log } = await loading(files.map(([name, bytes]) => new File([bytes], name)));
+  assert.deepEqual(log.slice(1), ['push 2', 'end file', 'push 1', 'end file']);
+});
+
+test('progress never runs backwards and ends complete', async () => {
+  for (const source of [`${base}/whole`, `${base}/sharded`]) {
+    const seen = [];
+    await loading(source, { onProgress: (progress) => seen.push(progress) });
+    let last = { loaded: 0, total: undefined };
+    for (const progress of seen) {
+      assert.ok(progress.loaded >= last.loaded && (last.total === undefined || progress.total === last.total));
+      assert.ok(progress.loaded <= (progress.total ?? Infinity));
+      last = progress;
+    }
+    assert.deepEqual([last.phase, last.loaded], ['build', last.total]);
+  }
+});
+
+test('load options are checked before anything is fetched', async () => {
+  await assert.rejects(loading(`${base}/whole`, { dtype: 'q4' }), { code: 'BAD_OPTION', message: /auto, f32, f16, bf16/ });
+  await assert.rejects(loading(`${base}/whole`, { threads: 4 }), { code: 'BAD_OPTION', message: /one thread/ });
+  await assert.rejects(loading(`${base}/whole`, { dytpe: 'f16' }), {
+    code: 'BAD_OPTION',
+    message: /dtype, threads, onProgress, signal, hub/,
+  });
+  await assert.rejects(loading(42), { code: 'BAD_INPUT' });
+  await assert.rejects(loading({ config: encode('{}') }), { code: 'BAD_INPUT', message: /tokenizer/ });
+  await assert.rejects(loading({ config: 1, tokenizer: 2, weights: 3, wieghts: 4 }), { code: 'BAD_INPUT', message: /wieghts/ });
+  assert.deepEqual(requests, []);
+});
+
+test('hub names become addresses, and nothing else does', () => {
+  assert.equal(folderUrl('hf:owner/name@abc', HUB).href, 'https://huggingface.co/owner/name/resolve/abc/');
+  assert.equal(folderUrl('hf:owner/name', 'https://mirror.example/').href, 'https://mirror.example/owner/name/resolve/main/');
+  assert.equal(folderUrl('hf:owner/name@refs/pr/1', HUB).href, 'https://huggingface.co/owner/name/resolve/refs%2Fpr%2F1/');
+  assert.equal(folderUrl('https://huggingface.co/owner/name', HUB).href, 'https://huggingface.co/owner/name/resolve/main/');
+  assert.equal(folderUrl('https://huggingface.co/owner/name/tree/v1', HUB).href, 'https://huggingface.co/owner/name/resolve/v1/');
+  assert.equal(folderUrl('https://example.org/m?token=1#x', HUB).href, 'https://example.org/m/?token=1');
+  for (const bad of ['hf:owner', 'hf:../..', 'hf:a/b@../../c', 'hf:a/b c', 'javascript:alert(1)', 'https://user:pass@example.org/', '']) {
+    assert.throws(() => folderUrl(bad, HUB), { code: 'BAD_INPUT' }, bad);
+  }
+});

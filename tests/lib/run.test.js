@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { load } from '../../www/lib/load.js';
+import { Model } from '../../www/lib/model.js';
+import { fakePlatform } from './fake.js';
+
+const files = { config: new TextEncoder().encode('{}'), tokenizer: new TextEncoder().encode('{}'), weights: new Uint8Array(16) };
+
+async function open(settings) {
+  const platform = fakePlatform(settings);
+  const { client, info } = await load(files, {}, platform);
+  const model = new Model(client, info);
+  return { platform, model, session: model.session(), [Symbol.dispose]: () => model.dispose() };
+}
+
+async function using(settings, body) {
+  const opened = await open(settings);
+  try {
+    await body(opened);
+  } finally {
+    opened.model.dispose();
+  }
+}
+
+const aborted = { name: 'AbortError' };
+
+test('a run is iterated and awaited, and both give the same text', () =>
+  using({}, async ({ session }) => {
+    const run = session.generate('hello', { maxTokens: 9 });
+    let text = '';
+    for await (const piece of run) text += piece.text;
+    const result = await run;
+    assert.equal(text, result.text);
+    assert.equal(text, ' Once upon a time there was a fox who');
+    assert.equal(result.usage.completionTokens, 9);
+    assert.equal(result.finishReason, 'length');
+    assert.ok(result.timings.ttftMs <= result.timings.prefillMs + result.timings.decodeMs);
+    let again = '';
+    for await (const piece of run) again += piece.text;
+    assert.equal(again, text, 'a late reader sees every piece too');
+    assert.equal(session.contextUsage, 12);
+  }));
+
+test('text is batched by time, and the first word is not', () =>
+  using({ stepMs: 2 }, async ({ session }) => {
+    const pieces = [];
+    for await (const { completionTokens } of session.generate('hello', { maxTokens: 40 })) pieces.push(completionTokens);
+    assert.equal(pieces[0], 1);
+    assert.ok(pieces.length >= 3 && pieces.length < 30, `${pieces.length} pieces for 40 tokens`);
+    assert.equal(pieces.at(-1), 40);
+  }));
+
+test('an abort in the middle rejects the run, the iterator throws the same, and the session works on', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    const controller = new AbortController();
+    const run = session.generate('long', { maxTokens: 1e6, signal: controller.signal });
+    await assert.rejects(async () => {
+      for await (const { completionTokens } of run) if (completionTokens > 3) controller.abort();
+    }, aborted);
+    await assert.rejects(async () => run, aborted);
+    assert.equal((await session.generate('next', { maxTokens: 1 })).text, ' Once');
+    assert.ok(platform.log.includes('abort long'));
+  }));
+
+test('an abort before the start, and one in the queue, never reach the engine', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    await assert.rejects(async () => session.generate('never', { signal: AbortSignal.abort() }), aborted);
+    const controller = new AbortController();
+    const first = session.generate('first', { maxTokens: 50 });
+    const second = session.generate('second', { signal: controller.signal });
+    const third = session.generate('third', { maxTokens: 1 });
+    controller.abort(new Error('changed my mind'));
+    await assert.rejects(async () => second, aborted);
+    await Promise.all([first, third]);
+    assert.deepEqual(
+      platform.log.filter((line) => line.startsWith('start')),
+      ['start first', 'start third'],
+    );
+  }));
+
+test('leaving the loop aborts the run', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    for await (const piece of session.generate('left', { maxTokens: 1e6 })) if (piece.text) break;
+    await session.generate('after', { maxTokens: 1 });
+    assert.ok(platform.log.includes('abort left'));
+  }));
+
+test('calls on one session queue in order; two sessions of a model run side by side', () =>
+  using({ stepMs: 1 }, async ({ session, model, platform }) => {
+    const other = model.session();
+    const order = [];
+    const note = (name) => () => order.push(name);
+    await Promise.all([
+      session.chat('a').then(note('a')),
+      session.messages().then((messages) => order.push(`messages ${messages.length}`)),
+      session.chat('b').then(note('b')),
+      other.chat('c').then(note('c')),
+    ]);
+    assert.deepEqual(
+      order.filter((name) => name !== 'c'),
+      ['a', 'messages 2', 'b'],
+    );
+    const starts = platform.log.filter((line) => /^(start|end) /.test(line) && line !== 'end file');
+    assert.ok(starts.indexOf('start c') < starts.indexOf('end b'), 'the second session did not wait for the first one');
+  }));
+
+test('a run that fails leaves an error with code and details, and the session works on', () =>
+  using({}, async ({ session }) => {
+    await assert.rejects(async () => session.generate('x', { temperature: -1 }), {
+      name: 'FiresideError',
+      code: 'BAD_OPTION',
+      details: { option: 'temperature' },
+    });
+    await assert.rejects(async () => session.generate('x', { temprature: 1 }), { code: 'BAD_OPTION', message: /temprature/ });
+    await assert.rejects(async () => session.generate('x', { onToken: () => {} }), { code: 'BAD_OPTION', message: /onToken/ });
+    await assert.rejects(async () => session.generate(5), { code: 'BAD_INPUT' });
+    await assert.rejects(async () => session.generate(''), { code: 'BAD_INPUT' });
+    await assert.rejects(async () => session.chat({ role: 'user' }), { code: 'BAD_INPUT' });
+    await assert.rejects(session.detokenize([1.5]), { code: 'BAD_INPUT' });
+    assert.equal((await session.chat('y', { maxTokens: 1 })).message.content, ' Once');
+  }));
+
+test('a trap ends every request once with CRASHED, and later ones too', () =>
+  using({}, async ({ session, model, platform }) => {
+    const other = model.session();
+    const ends = await Promise.allSettled([session.generate('trap'), session.stats(), other.chat('x', { maxTokens: 1e9 })]);
+    assert.deepEqual(
+      ends.map((end) => end.reason?.code),
+      ['CRASHED', 'CRASHED', 'CRASHED'],
+    );
+    await assert.rejects(session.stats(), { code: 'CRASHED', message: /unreachable/ });
+    assert.equal(platform.workers.size, 0);
+  }));
+
+test('a worker that dies rejects what is pending', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    const run = session.generate('x', { maxTokens: 1e6 });
+    const [worker] = platform.workers;
+    worker.onerror({ message: 'out of memory', preventDefault() {} });
+    await assert.rejects(async () => run, { code: 'CRASHED', message: /out of memory/ });
+  }));
+
+test('dispose rejects what is under way and what comes later with DISPOSED, and may be repeated', () =>
+  using({ stepMs: 1 }, async ({ session, model, platform }) => {
+    const run = session.generate('x', { maxTokens: 1e6 });
+    const other = model.session();
+    for await (const piece of run) {
+      if (piece.completionTokens > 2) session.dispose();
+      if (piece.completionTokens > 2) break;
+    }
+    session.dispose();
+    await assert.rejects(async () => run, { code: 'DISPOSED' });
+    await assert.rejects(session.messages(), { code: 'DISPOSED' });
+    await assert.rejects(session.tokenize('x'), { code: 'DISPOSED' });
+    assert.equal((await other.generate('still here', { maxTokens: 1 })).text, ' Once');
+    assert.ok(platform.log.includes('free session'));
+    model[Symbol.dispose ?? Symbol.for('Symbol.dispose')]();
+    model.dispose();
+    await assert.rejects(async () => other.generate('x'), { code: 'DISPOSED' });
+    assert.throws(() => model.session(), { code: 'DISPOSED' });
+    assert.equal(platform.workers.size, 0);
+  }));
+
+test('a failure that nobody looks at is reported once; an abort, a dispose and an iterated failure are not', () =>
+  using({ stepMs: 1 }, async ({ session, model }) => {
+    const reports = [];
+    const listen = (error) => reports.push(error.code ?? error.name);
+    const runners = process.listeners('unhandledRejection'); // the test runner's own would fail the test
+    process.removeAllListeners('unhandledRejection').on('unhandledRejection', listen);
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+    session.generate('x', { temperature: -1 });
+    await pause();
+    assert.deepEqual(reports, ['BAD_OPTION']);
+    await assert.rejects(async () => {
+      for await (const piece of session.generate('x', { temperature: -1 })) assert.fail(piece.text);
+    });
+    session.generate('x', { signal: AbortSignal.abort() });
+    session.generate('x', { signal: AbortSignal.timeout(3), maxTokens: 1e6 });
+    await pause();
+    session.generate('x', { maxTokens: 1e6 });
+    model.dispose();
+    await pause();
+    process.removeAllListeners('unhandledRejection');
+    for (const runner of runners) process.on('unhandledRejection', runner);
+    assert.deepEqual(reports, ['BAD_OPTION']);
+  }));
+
+test('a run that nobody awaits makes progress', () =>
+  using({}, async ({ session, platform }) => {
+    session.generate('alone', { maxTokens: 3 });
+    await session.stats();
+    assert.ok(platform.log.includes('end alone'));
+  }));

@@ -1,0 +1,216 @@
+// The worker's side: owns the wasm objects, answers requests, and computes runs in slices of time, so that an abort gets in between.
+//
+//     for each run, when its turn in its session's queue has come:
+//       step the engine for 16 ms; post the text of those steps as one piece; let messages in; aborted? end : go on
+
+import { crashed, FiresideError, isFireside, toWire } from './errors.js';
+
+/** @typedef {import('./types.d.ts').RawSession} RawSession */
+/** @typedef {import('./types.d.ts').RawRun} RawRun */
+/** @typedef {import('./types.d.ts').Request} Request */
+/** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
+
+/** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
+const SLICE_MS = 16;
+
+/**
+ * @param {import('./types.d.ts').PortLike} port
+ * @param {import('./types.d.ts').RawModule} wasm
+ */
+export function serve(port, wasm) {
+  /** @type {import('./types.d.ts').RawLoader | undefined} */
+  let loader;
+  /** @type {import('./types.d.ts').RawModel | undefined} */
+  let model;
+  /** @type {Map<number, Slot>} */
+  const sessions = new Map();
+  /** Requests without their end yet; true once aborted. @type {Map<number, boolean>} */
+  const live = new Map();
+
+  port.onmessage = async ({ data }) => {
+    if ('abort' in data) {
+      if (live.has(data.abort)) live.set(data.abort, true);
+      return;
+    }
+    const { id, op, args } = data;
+    live.set(id, false);
+    try {
+      const handler = Reflect.get(handlers, op);
+      port.postMessage({ id, result: await handler(args, id) });
+    } catch (error) {
+      // A trap leaves the engine in an unknown state: nothing more is asked of it.
+      port.postMessage(isFireside(error) || error instanceof Aborted ? { id, error: toWire(error) } : { fatal: toWire(error) });
+    } finally {
+      live.delete(id);
+    }
+  };
+
+  const handlers = {
+    /** @param {{ module: unknown }} args */
+    async init({ module }) {
+      await wasm.default({ module_or_path: module });
+    },
+    /** @param {{ files: import('./types.d.ts').RawFiles, options: { dtype?: import('./types.d.ts').Dtype } }} args */
+    load({ files, options }) {
+      loader?.free();
+      loader = undefined;
+      loader = new wasm.Loader(files, options);
+      return loader.files();
+    },
+    /** @param {{ chunk: Uint8Array }} args */
+    push: ({ chunk }) => must(loader).push(chunk),
+    endFile: () => must(loader).endFile(),
+    finish() {
+      const whole = must(loader);
+      loader = undefined; // finish() consumes it, whether it succeeds or not
+      model = whole.finish();
+      return model.info();
+    },
+    /** @param {{ session: number }} args */
+    open({ session }) {
+      sessions.set(session, { raw: must(model).session(), tail: Promise.resolve(), closed: false });
+    },
+    /** @param {{ session: number }} args */
+    async close({ session }) {
+      const slot = sessions.get(session);
+      if (!slot) return;
+      sessions.delete(session);
+      slot.closed = true;
+      await slot.tail;
+      slot.raw.free();
+    },
+    /** @param {{ session: number, input: string, options: object }} args @param {number} id */
+    generate: ({ session, input, options }, id) => queue(session, id, (slot) => stream(slot, id, () => slot.raw.generate(input, options))),
+    /** @param {{ session: number, input: string | import('./types.d.ts').Message[], options: object }} args @param {number} id */
+    chat: ({ session, input, options }, id) =>
+      queue(session, id, async (slot) => {
+        const end = await stream(slot, id, () => slot.raw.chat(input, options));
+        return { ...end, result: { ...end.result, message: slot.raw.messages().at(-1) } };
+      }),
+    /** @param {{ session: number }} args @param {number} id */
+    messages: ({ session }, id) => queue(session, id, ({ raw }) => raw.messages()),
+    /** @param {{ session: number }} args @param {number} id */
+    reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), raw.stats())),
+    /** @param {{ session: number }} args @param {number} id */
+    stats: ({ session }, id) => queue(session, id, ({ raw }) => raw.stats()),
+    /** @param {{ session: number, input: string | import('./types.d.ts').Message[] }} args @param {number} id */
+    measure: ({ session, input }, id) => queue(session, id, ({ raw }) => raw.measureContextUsage(input)),
+    /** @param {{ text: string, options?: object }} args */
+    tokenize: ({ text, options }) => must(model).tokenize(text, options),
+    /** @param {{ ids: Uint32Array, options?: object }} args */
+    detokenize: ({ ids, options }) => must(model).detokenize(ids, options),
+  };
+
+  /**
+   * Calls on one session happen one after the other, in the order in which they were made.
+   * @template T
+   * @param {number} session
+   * @param {number} id
+   * @param {(slot: Slot) => T | Promise<T>} job
+   * @returns {Promise<T>}
+   */
+  function queue(session, id, job) {
+    const slot = must(sessions.get(session));
+    const turn = slot.tail.then(() => {
+      if (live.get(id) || slot.closed) throw new Aborted();
+      return job(slot);
+    });
+    slot.tail = turn.catch(() => {});
+    return turn;
+  }
+
+  /** @param {Slot} slot @param {number} id @param {() => RawRun} start */
+  async function stream(slot, id, start) {
+    const begin = performance.now();
+    const run = start();
+    const turns = eventLoop();
+    let [prefillEnd, firstToken, tokens] = [begin, 0, 0];
+    let [text, unsent] = ['', ''];
+    let trapped = false;
+    const send = () => {
+      if (!unsent) return;
+      const seconds = (performance.now() - prefillEnd) / 1000;
+      port.postMessage({ id, piece: { text: unsent, completionTokens: tokens, tokensPerSecond: rate(tokens, seconds * 1000) } });
+      text += unsent;
+      unsent = '';
+    };
+    try {
+      for (;;) {
+        const sliceEnd = performance.now() + SLICE_MS;
+        do {
+          const step = run.step();
+          if (step.kind === 'prefill') {
+            prefillEnd = performance.now();
+            continue;
+          }
+          firstToken ||= performance.now();
+          unsent += step.text;
+          if (step.kind === 'token') {
+            tokens = step.completionTokens;
+            if (!text) send(); // the first word does not wait for its slice to end
+            continue;
+          }
+          send();
+          const { usage, finishReason } = step;
+          const [prefillMs, decodeMs] = [prefillEnd - begin, performance.now() - prefillEnd];
+          const timings = {
+            prefillMs,
+            decodeMs,
+            ttftMs: firstToken - begin,
+            prefillTokensPerSecond: rate(usage.promptTokens - usage.cachedTokens, prefillMs),
+            decodeTokensPerSecond: rate(usage.completionTokens, decodeMs),
+          };
+          return { result: { text, finishReason, usage, timings }, stats: slot.raw.stats() };
+        } while (performance.now() < sliceEnd);
+        send();
+        await turns.next();
+        if (live.get(id) || slot.closed) {
+          run.abort();
+          throw new Aborted();
+        }
+      }
+    } catch (error) {
+      trapped = !isFireside(error);
+      throw error;
+    } finally {
+      turns.close();
+      if (!trapped) run.free(); // after a trap even this might trap
+    }
+  }
+}
+
+/** The end of a request that its caller gave up: the page has ended it already, so this is never shown. */
+class Aborted extends FiresideError {
+  constructor() {
+    super('BAD_INPUT', 'the request was aborted');
+  }
+}
+
+/** Lets other events in, without the 4 ms to which browsers clamp nested timers. */
+function eventLoop() {
+  const { port1, port2 } = new MessageChannel();
+  return {
+    /** @returns {Promise<void>} */
+    next: () =>
+      new Promise((resolve) => {
+        port1.onmessage = () => resolve();
+        port2.postMessage(null);
+      }),
+    close: () => port1.close(),
+  };
+}
+
+/** @param {number} count @param {number} ms */
+function rate(count, ms) {
+  return ms > 0 ? (count / ms) * 1000 : 0;
+}
+
+/**
+ * @template T
+ * @param {T | undefined} value
+ * @returns {T}
+ */
+function must(value) {
+  if (value === undefined) throw crashed('a request came out of order');
+  return value;
+}

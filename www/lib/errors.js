@@ -1,0 +1,93 @@
+// The one error class, its form on the wire, and the sentences that JavaScript itself has to say.
+
+/** @typedef {import('./types.d.ts').ErrorCode} ErrorCode */
+/** @typedef {import('./types.d.ts').WireError} WireError */
+
+/** Every failure of the library but an abort, which is a DOMException named AbortError. */
+export class FiresideError extends Error {
+  /**
+   * @param {ErrorCode} code what a program branches on
+   * @param {string} message the fact, then what to do about it
+   * @param {Record<string, unknown>} [details] the figures behind the message: `{requested, contextWindow}`, `{url, status}`...
+   * @param {ErrorOptions} [options]
+   */
+  constructor(code, message, details = {}, options) {
+    super(message, options);
+    this.name = 'FiresideError';
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** @param {string} what @param {string} expected @param {unknown} got */
+export function badInput(what, expected, got) {
+  return new FiresideError('BAD_INPUT', `${what}: expected ${expected}, got ${show(got)}.`, { what, expected, got: show(got) });
+}
+
+/** @param {string} option @param {string} expected @param {unknown} got */
+export function badOption(option, expected, got) {
+  return new FiresideError('BAD_OPTION', `option \`${option}\`: expected ${expected}, got ${show(got)}.`, {
+    option,
+    expected,
+    got: show(got),
+  });
+}
+
+/** @param {string} what "this session", "this model" */
+export function disposed(what) {
+  return new FiresideError('DISPOSED', `${what} has been disposed of. Load the model again to go on.`);
+}
+
+/** @param {string} detail what the worker or wasm said last */
+export function crashed(detail) {
+  return new FiresideError('CRASHED', `the engine stopped: ${detail}. Load the model again; if it happens again, please report it.`, {
+    detail,
+  });
+}
+
+/**
+ * The reason of an abort as a DOMException: the caller's own where it is one (AbortSignal.timeout gives a TimeoutError), else AbortError.
+ * @param {AbortSignal} [signal]
+ * @returns {DOMException}
+ */
+export function abortError(signal) {
+  const reason = signal?.reason;
+  if (reason instanceof DOMException) return reason;
+  return new DOMException(typeof reason === 'string' ? reason : 'The operation was aborted.', 'AbortError');
+}
+
+/**
+ * @param {unknown} error
+ * @returns {error is FiresideError}
+ */
+export function isFireside(error) {
+  return error instanceof Error && error.name === 'FiresideError' && 'code' in error;
+}
+
+/**
+ * What the worker posts for an error. Whatever is not the engine's own error is a trap or a bug of ours: the engine's state is then unknown.
+ * @param {unknown} error
+ * @returns {WireError}
+ */
+export function toWire(error) {
+  const known = isFireside(error) ? error : crashed(error instanceof Error ? `${error.name}: ${error.message}` : String(error));
+  return { code: known.code, message: known.message, details: plain(known.details) };
+}
+
+/** @param {WireError} wire */
+export function fromWire({ code, message, details }) {
+  return new FiresideError(code, message, details);
+}
+
+/** @param {Record<string, unknown> | undefined} details */
+function plain(details) {
+  return Object.fromEntries(Object.entries(details ?? {}).filter(([, value]) => typeof value !== 'function'));
+}
+
+/** A value as a message quotes it: short, and telling a string from a number. @param {unknown} value */
+export function show(value) {
+  if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
+  if (typeof value === 'object' && value !== null) return `an object (${value.constructor?.name ?? 'no class'})`;
+  if (typeof value === 'function') return 'a function';
+  return value === undefined ? 'nothing' : String(value);
+}

@@ -1,0 +1,16 @@
+// fireside-lm: language models that run inside a browser tab. The engine is a worker; these are its proxies.
+
+export { FiresideError } from './errors.js';
+export { Model } from './model.js';
+export { Session } from './session.js';
+
+/** @typedef {import('./types.d.ts').Source} Source */
+/** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */
+/** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
+/** @typedef {import('./types.d.ts').Message} Message */
+/** @typedef {import('./types.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('./types.d.ts').Piece} Piece */
+/** @typedef {import('./types.d.ts').Progress} Progress */
+/** @typedef {import('./types.d.ts').RunResult} RunResult */
+/** @typedef {import('./types.d.ts').SessionStats} SessionStats */
+/** @typedef {import('./run.js').Run} Run */

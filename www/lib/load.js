@@ -1,0 +1,177 @@
+// Loading, start to end: the engine compiles and its worker starts while the small files arrive; these are checked before any weight is fetched;
+// weights then stream chunk by chunk into the engine, at most one chunk ahead of it.
+
+import { abortError, FiresideError } from './errors.js';
+import { checkLoadOptions } from './options.js';
+import { htmlInstead, locate, readAll } from './source.js';
+import { WorkerClient } from './worker-client.js';
+
+/** @typedef {import('./types.d.ts').ModelInfo} ModelInfo */
+/** @typedef {import('./types.d.ts').RawFiles} RawFiles */
+/** @typedef {import('./source.js').Located} Located */
+/** @typedef {import('./source.js').Opened} Opened */
+
+/**
+ * @param {import('./types.d.ts').Source} source
+ * @param {import('./types.d.ts').LoadOptions | undefined} options
+ * @param {import('./types.d.ts').Platform} platform
+ * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
+ */
+export async function load(source, options, platform) {
+  const { dtype, hub, onProgress, signal: outer } = checkLoadOptions(options);
+  if (outer?.aborted) throw abortError(outer);
+  const located = locate(source, hub);
+  platform.check();
+
+  // Whatever fails first ends the rest: fetches by this signal, the worker by being terminated.
+  const stop = new AbortController();
+  const client = new WorkerClient(platform.spawn());
+  const onAbort = () => {
+    stop.abort(abortError(outer));
+    client.close(abortError(outer));
+  };
+  outer?.addEventListener('abort', onAbort, { once: true });
+  try {
+    const meter = new Meter(onProgress);
+    const started = platform.compile().then((module) => client.request('init', { module }));
+    const [files] = await Promise.all([smallFiles(located, meter, stop.signal), started]);
+    const info = await weights(located, files, dtype, client, meter, stop.signal);
+    return { client, info };
+  } catch (error) {
+    const reason = outer?.aborted ? abortError(outer) : error;
+    stop.abort(reason);
+    client.close(reason);
+    throw reason;
+  } finally {
+    outer?.removeEventListener('abort', onAbort);
+  }
+}
+
+/** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */
+async function smallFiles(located, meter, signal) {
+  /** @param {keyof typeof import('./source.js').NAMES} key */
+  const read = async (key) => {
+    const opened = await located.open(key, signal);
+    if (!opened) return undefined;
+    const bytes = await readAll(opened, (count) => meter.add(opened.file, count));
+    if (!looksLikeHtml(bytes)) return bytes;
+    if (key === 'config' || key === 'tokenizer') throw htmlInstead(opened.file, located.label);
+    return undefined;
+  };
+  const [config, tokenizer, tokenizerConfig, generationConfig] = await Promise.all([
+    read('config'),
+    read('tokenizer'),
+    read('tokenizerConfig'),
+    read('generationConfig'),
+  ]);
+  // tokenizer_config.json usually carries the template; the file of its own is the newer habit.
+  const chatTemplate =
+    tokenizerConfig && new TextDecoder().decode(tokenizerConfig).includes('"chat_template"') ? undefined : await read('chatTemplate');
+  if (!config || !tokenizer) throw new FiresideError('BAD_INPUT', `${located.label}: config.json and tokenizer.json are needed.`);
+  return { config, tokenizer, tokenizerConfig, generationConfig, chatTemplate };
+}
+
+/**
+ * @param {Located} located
+ * @param {RawFiles} files
+ * @param {import('./types.d.ts').Dtype} dtype
+ * @param {WorkerClient} client
+ * @param {Meter} meter
+ * @param {AbortSignal} signal
+ * @returns {Promise<ModelInfo>}
+ */
+async function weights(located, files, dtype, client, meter, signal) {
+  /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
+  const begin = (index) => client.request('load', { files: { ...files, index }, options: { dtype } });
+  const readIndex = async () => {
+    const opened = await located.open('index', signal);
+    return opened && readAll(opened, (count) => meter.add(opened.file, count));
+  };
+
+  let index = located.indexed ? await readIndex() : undefined;
+  let names = await begin(index);
+  let first = await located.weights(names[0], 0, signal);
+  if (!first && !index) {
+    // One file is the common case and is asked for first; a sharded model shows by lacking it.
+    index = await readIndex();
+    if (index) {
+      names = await begin(index);
+      first = await located.weights(names[0], 0, signal);
+    }
+  }
+
+  meter.expect(index ? totalSize(index) : first?.size);
+  for (const [position, name] of names.entries()) {
+    const opened = position === 0 ? first : await located.weights(name, position, signal);
+    if (!opened)
+      throw new FiresideError('NETWORK', `${name} is missing from ${located.label}. Check that the folder is complete.`, {
+        file: name,
+        status: 404,
+      });
+    await pour(opened, client, meter);
+  }
+  meter.finish();
+  return client.request('finish');
+}
+
+/** Streams one file into the engine: the next chunk is fetched while the last one is being taken. @param {Opened} opened @param {WorkerClient} client @param {Meter} meter */
+async function pour(opened, client, meter) {
+  let taken = Promise.resolve();
+  for await (const bytes of opened.chunks) {
+    await taken;
+    // A chunk of ours that fills its buffer is handed over; the caller's bytes, and views into a larger buffer, are copied.
+    const own = opened.transferable && bytes.byteLength === bytes.buffer.byteLength;
+    const chunk = own ? bytes : bytes.slice();
+    const { length } = chunk;
+    taken = client.request('push', { chunk }, { transfer: [chunk.buffer] }).then(() => meter.add(opened.file, length));
+    taken.catch(() => {}); // awaited above and below; until then not "unhandled"
+  }
+  await taken;
+  await client.request('endFile');
+}
+
+/** The size that a sharded model's index states. @param {Uint8Array} index @returns {number | undefined} */
+function totalSize(index) {
+  try {
+    const size = JSON.parse(new TextDecoder().decode(index))?.metadata?.total_size;
+    return Number.isSafeInteger(size) && size > 0 ? size : undefined;
+  } catch {
+    return undefined; // the engine says what is wrong with it
+  }
+}
+
+/** @param {Uint8Array} bytes */
+function looksLikeHtml(bytes) {
+  return /^\s*<(!doctype html|html|head|body)/i.test(new TextDecoder().decode(bytes.subarray(0, 256)));
+}
+
+/** Counts bytes for onProgress. The total appears once it is known and then stays; a wrong one is never overrun. */
+class Meter {
+  #loaded = 0;
+  /** @type {number | undefined} */
+  #total;
+  #file = '';
+  #report;
+
+  /** @param {import('./types.d.ts').LoadOptions['onProgress']} report */
+  constructor(report) {
+    this.#report = report;
+  }
+
+  /** @param {number | undefined} bytes of all weight files */
+  expect(bytes) {
+    this.#total = bytes === undefined ? undefined : this.#loaded + bytes;
+  }
+
+  /** @param {string} file @param {number} bytes */
+  add(file, bytes) {
+    this.#file = file;
+    this.#loaded = Math.min(this.#loaded + bytes, this.#total ?? Infinity);
+    this.#report?.({ phase: 'download', file, loaded: this.#loaded, total: this.#total });
+  }
+
+  finish() {
+    const loaded = this.#total ?? this.#loaded;
+    this.#report?.({ phase: 'build', file: this.#file, loaded, total: loaded });
+  }
+}

@@ -1,0 +1,48 @@
+// Load options are checked here, before anything is fetched; generate options are the engine's business and pass through.
+
+import { badInput, badOption } from './errors.js';
+
+/** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */
+/** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
+
+const KNOWN = ['dtype', 'threads', 'onProgress', 'signal', 'hub'];
+const DTYPES = ['auto', 'f32', 'f16', 'bf16'];
+
+/**
+ * @param {LoadOptions} [options]
+ * @returns {Required<Pick<LoadOptions, 'dtype' | 'hub'>> & Pick<LoadOptions, 'onProgress' | 'signal'>}
+ */
+export function checkLoadOptions(options = {}) {
+  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
+  for (const key of Object.keys(options)) {
+    if (!KNOWN.includes(key)) throw badOption(key, `one of ${KNOWN.join(', ')}`, Reflect.get(options, key));
+  }
+  const { dtype = 'auto', threads = 'auto', onProgress, signal, hub = 'https://huggingface.co' } = options;
+  if (!DTYPES.includes(dtype)) throw badOption('dtype', `one of ${DTYPES.join(', ')}`, dtype);
+  if (threads !== 'auto' && threads !== 1) throw badOption('threads', '"auto" or 1 (this version computes on one thread)', threads);
+  if (onProgress !== undefined && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
+  checkSignal(signal);
+  if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
+  return { dtype, onProgress, signal, hub };
+}
+
+/**
+ * Splits off what cannot travel to the worker. A function among the rest goes as its description, so that the engine can name the option it does not know.
+ * @param {GenerateOptions} [options]
+ * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
+ */
+export function splitGenerateOptions(options = {}) {
+  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
+  const { signal, ...rest } = options;
+  checkSignal(signal);
+  for (const [key, value] of Object.entries(rest)) {
+    if (value === undefined) delete rest[key];
+    else if (typeof value === 'function' || typeof value === 'symbol') rest[key] = `a ${typeof value}`;
+  }
+  return { signal, rest };
+}
+
+/** @param {unknown} signal */
+function checkSignal(signal) {
+  if (signal !== undefined && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
+}

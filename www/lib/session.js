@@ -1,0 +1,178 @@
+// A session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state lives in the worker.
+
+import { badInput, disposed } from './errors.js';
+import { load } from './load.js';
+import { Model } from './model.js';
+import { splitGenerateOptions } from './options.js';
+import { browser } from './platform.js';
+import { Run } from './run.js';
+
+/** @typedef {import('./types.d.ts').Message} Message */
+/** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
+
+let nextSession = 1;
+
+export class Session {
+  #model;
+  #client;
+  #id = nextSession++;
+  #owns;
+  #disposed = false;
+  #contextUsage = 0;
+
+  /**
+   * Use `Session.load` or `model.session()`.
+   * @internal
+   * @param {Model} model
+   * @param {import('./worker-client.js').WorkerClient} client
+   * @param {boolean} owns whether the model goes with the session
+   */
+  constructor(model, client, owns) {
+    this.#model = model;
+    this.#client = client;
+    this.#owns = owns;
+    // Later requests are answered after this one; should it fail, they fail by themselves.
+    client.request('open', { session: this.#id }).catch(() => {});
+  }
+
+  /**
+   * Loads a model and opens a session on it; `dispose()` then frees both.
+   * @param {import('./types.d.ts').Source} source
+   * @param {import('./types.d.ts').LoadOptions} [options]
+   */
+  static async load(source, options) {
+    const { client, info } = await load(source, options, browser);
+    return new Session(new Model(client, info), client, true);
+  }
+
+  /**
+   * Continues a text.
+   * @param {string} prompt
+   * @param {GenerateOptions} [options]
+   */
+  generate(prompt, options) {
+    return this.#run('generate', prompt, options, () => {
+      if (typeof prompt !== 'string') throw badInput('prompt', 'a string', prompt);
+    });
+  }
+
+  /**
+   * Answers. A string is one user turn onto the history; a list of messages replaces the history and ends in a user turn.
+   * An aborted or failed turn leaves the history as it was.
+   * @param {string | Message[]} input
+   * @param {GenerateOptions} [options]
+   */
+  chat(input, options) {
+    return this.#run('chat', input, options, () => checkInput(input));
+  }
+
+  /** The conversation so far. @returns {Promise<Message[]>} */
+  messages() {
+    return this.#request('messages');
+  }
+
+  /** Forgets the conversation and its cache. */
+  async reset() {
+    this.#seen(await this.#request('reset'));
+  }
+
+  /** @returns {Promise<import('./types.d.ts').SessionStats>} */
+  async stats() {
+    return this.#seen(await this.#request('stats'));
+  }
+
+  /** Tokens that the context would hold after this input. @param {string | Message[]} input @returns {Promise<number>} */
+  async measureContextUsage(input) {
+    checkInput(input);
+    return this.#request('measure', { input });
+  }
+
+  /** Tokens in the context, as of the last run that ended. */
+  get contextUsage() {
+    return this.#contextUsage;
+  }
+
+  /** Tokens the context can hold. */
+  get contextWindow() {
+    return this.info().context;
+  }
+
+  /** What is known of the model. */
+  info() {
+    return this.#model.info();
+  }
+
+  /** @param {string} text @param {{ special?: boolean }} [options] */
+  tokenize(text, options) {
+    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.tokenize(text, options);
+  }
+
+  /** @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] */
+  detokenize(ids, options) {
+    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.detokenize(ids, options);
+  }
+
+  /** Frees the session, and its model if `Session.load` made it. Runs under way reject with DISPOSED. */
+  dispose() {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#client.closeSession(this.#id, disposed('this session'));
+    if (this.#owns) this.#model.dispose();
+    else this.#client.request('close', { session: this.#id }).catch(() => {});
+  }
+
+  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+    this.dispose();
+  }
+
+  /**
+   * @param {'generate' | 'chat'} op
+   * @param {string | Message[]} input
+   * @param {GenerateOptions | undefined} options
+   * @param {() => void} check
+   */
+  #run(op, input, options, check) {
+    const { signal, rest, error } = attempt(() => (check(), splitGenerateOptions(options)));
+    return new Run(async (onPiece, stop) => {
+      if (error) throw error;
+      const { result, stats } = await this.#request(op, { input, options: rest }, { onPiece, signal: stop });
+      this.#seen(stats);
+      return result;
+    }, signal);
+  }
+
+  /**
+   * @param {string} op
+   * @param {Record<string, unknown>} [args]
+   * @param {{ onPiece?: (piece: import('./types.d.ts').Piece) => void, signal?: AbortSignal }} [how]
+   * @returns {Promise<any>}
+   */
+  #request(op, args, how) {
+    if (this.#disposed) return Promise.reject(disposed('this session'));
+    return this.#client.request(op, { session: this.#id, ...args }, how);
+  }
+
+  /** @param {import('./types.d.ts').SessionStats} stats */
+  #seen(stats) {
+    this.#contextUsage = stats.contextUsage;
+    return stats;
+  }
+}
+
+/** @param {unknown} input */
+function checkInput(input) {
+  if (typeof input !== 'string' && !Array.isArray(input)) throw badInput('input', 'a string or a list of messages', input);
+}
+
+/**
+ * Wrong arguments fail the run, not the call that makes it: one place to catch them.
+ * @param {() => ReturnType<typeof splitGenerateOptions>} check
+ * @returns {Partial<ReturnType<typeof splitGenerateOptions>> & { error?: unknown }}
+ */
+function attempt(check) {
+  try {
+    return check();
+  } catch (error) {
+    return { error };
+  }
+}

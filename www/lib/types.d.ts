@@ -1,0 +1,254 @@
+/** The words shared by the page, the worker and the raw wasm. Types only; nothing here exists at run time. */
+
+/** What a program branches on. The first ten come from the engine, the others from JavaScript. */
+export type ErrorCode =
+  | 'NOT_A_MODEL_FILE'
+  | 'BAD_FILE'
+  | 'UNSUPPORTED_MODEL'
+  | 'BAD_TOKENIZER'
+  | 'BAD_TEMPLATE'
+  | 'OUT_OF_MEMORY'
+  | 'CONTEXT_OVERFLOW'
+  | 'BAD_OPTION'
+  | 'BAD_INPUT'
+  | 'NON_FINITE'
+  | 'INTEGRITY'
+  | 'NETWORK'
+  | 'DISPOSED'
+  | 'CRASHED'
+  | 'UNSUPPORTED_ENVIRONMENT';
+
+export type Dtype = 'auto' | 'f32' | 'f16' | 'bf16';
+
+/** One file's content, in any of the shapes in which a browser holds one. */
+export type Input = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | URL;
+
+/** A model as separate files. `chatTemplate` may be the template's text itself. */
+export interface ModelFiles {
+  config: Input;
+  tokenizer: Input;
+  /** One file, or the shards in the order (or with the names) that `index` gives them. */
+  weights: Input | Input[];
+  tokenizerConfig?: Input;
+  generationConfig?: Input;
+  chatTemplate?: Input | string;
+  /** `model.safetensors.index.json`, where there are several weight files. */
+  index?: Input;
+}
+
+/** A folder URL in Hugging Face layout, `hf:owner/name@revision`, a list of `File`s, or the files one by one. */
+export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File>;
+
+export interface Progress {
+  /** `download` while files stream in, `build` once, when everything has arrived. */
+  phase: 'download' | 'build';
+  /** The file at hand. */
+  file: string;
+  /** Bytes of all files so far; never runs backwards. */
+  loaded: number;
+  /** Bytes of all files, once known. */
+  total?: number;
+}
+
+export interface LoadOptions {
+  /** How weights are stored: `auto` keeps the file's own format. */
+  dtype?: Dtype;
+  /** `auto` or 1: this version computes on one thread. */
+  threads?: 'auto' | 1;
+  onProgress?: (progress: Progress) => void;
+  signal?: AbortSignal;
+  /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
+  hub?: string | URL;
+}
+
+/** Sampling and length. The engine checks these, with their aliases, and refuses what it does not know. */
+export interface GenerateOptions {
+  maxTokens?: number;
+  temperature?: number;
+  topK?: number;
+  topP?: number;
+  minP?: number;
+  repetitionPenalty?: number;
+  stop?: string | string[];
+  seed?: number;
+  signal?: AbortSignal;
+  [alias: string]: unknown;
+}
+
+export interface Message {
+  role: string;
+  content: string;
+}
+
+export interface Usage {
+  promptTokens: number;
+  completionTokens: number;
+  /** Tokens of the prompt whose computation was reused from the session's cache. */
+  cachedTokens: number;
+}
+
+/** Milliseconds on the wall clock of the worker, from the run's turn in the queue. */
+export interface Timings {
+  prefillMs: number;
+  decodeMs: number;
+  /** Until the first token. */
+  ttftMs: number;
+  /** Tokens that were computed (not cached) per second of prefill. */
+  prefillTokensPerSecond: number;
+  decodeTokensPerSecond: number;
+}
+
+/** What the async iterator of a run yields: whole characters, some tokens' worth of them. */
+export interface Piece {
+  text: string;
+  /** Tokens generated so far. */
+  completionTokens: number;
+  /** Decode speed so far. */
+  tokensPerSecond: number;
+}
+
+export interface RunResult {
+  text: string;
+  finishReason: 'stop' | 'length' | 'abort';
+  usage: Usage;
+  timings: Timings;
+  /** The turn that a chat added to the history. */
+  message?: Message;
+}
+
+export interface SamplingDefaults {
+  maxTokens: number;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repetitionPenalty: number;
+}
+
+export interface ModelInfo {
+  family: string;
+  parameters: number;
+  vocab: number;
+  layers: number;
+  hidden: number;
+  context: number;
+  dtype: string;
+  weightBytes: number;
+  kvBytesPerToken: number;
+  chatTemplate: 'model' | 'chatml';
+  kernels: string;
+  defaults: SamplingDefaults;
+  ignoredConfig: string[];
+}
+
+export interface SessionStats {
+  contextUsage: number;
+  contextWindow: number;
+  kvBytes: number;
+  wasmBytes: number;
+}
+
+/** A file of a model as the raw loader takes it. */
+export interface RawFiles {
+  config: Uint8Array;
+  tokenizer: Uint8Array;
+  index?: Uint8Array;
+  tokenizerConfig?: Uint8Array;
+  generationConfig?: Uint8Array;
+  chatTemplate?: Uint8Array;
+}
+
+export type RawStep =
+  | { kind: 'prefill'; done: number; total: number }
+  | { kind: 'token'; text: string; completionTokens: number }
+  | { kind: 'end'; text: string; finishReason: RunResult['finishReason']; usage: Usage };
+
+export interface RawRun {
+  step(): RawStep;
+  abort(): unknown;
+  free(): void;
+}
+
+export interface RawSession {
+  generate(prompt: string, options?: object): RawRun;
+  chat(input: string | Message[], options?: object): RawRun;
+  messages(): Message[];
+  reset(): void;
+  stats(): SessionStats;
+  measureContextUsage(input: string | Message[]): number;
+  info(): ModelInfo;
+  free(): void;
+}
+
+export interface RawModel {
+  info(): ModelInfo;
+  session(): RawSession;
+  tokenize(text: string, options?: { special?: boolean }): Uint32Array;
+  detokenize(ids: Uint32Array, options?: { skipSpecial?: boolean }): string;
+  free(): void;
+}
+
+export interface RawLoader {
+  files(): string[];
+  push(chunk: Uint8Array): void;
+  endFile(): void;
+  finish(): RawModel;
+  free(): void;
+}
+
+/** The wasm-bindgen module `pkg/fireside.js`. */
+export interface RawModule {
+  default(input?: { module_or_path: unknown }): Promise<unknown>;
+  initSync(input: { module: unknown }): unknown;
+  buildInfo(): { kernels: string; version: string };
+  Loader: new (files: RawFiles, options?: { dtype?: Dtype }) => RawLoader;
+  Model: { prototype: RawModel };
+  Session: {
+    prototype: RawSession;
+    fromBytes(
+      config: Uint8Array,
+      tokenizer: Uint8Array,
+      weights: Uint8Array | Uint8Array[],
+      options?: Partial<RawFiles> & { dtype?: Dtype },
+    ): RawSession;
+  };
+  Run: { prototype: RawRun };
+}
+
+/** Page to worker: one request has exactly one reply; `abort` is a notice about an earlier request and has none. */
+export type Request = { id: number; op: string; args: any } | { abort: number };
+
+/** Worker to page: pieces while a request lasts, then its one end; `fatal` ends them all. */
+export type Reply =
+  { id: number; piece: Piece } | { id: number; result: unknown } | { id: number; error: WireError } | { fatal: WireError };
+
+/** An error as plain data, since a class does not survive `postMessage`. */
+export interface WireError {
+  code: ErrorCode;
+  message: string;
+  details: Record<string, unknown>;
+}
+
+/** The two ends of a worker, as `worker-client.js` needs them. */
+export interface WorkerLike {
+  postMessage(message: Request, transfer?: Transferable[]): void;
+  terminate(): void;
+  onmessage: ((event: MessageEvent<Reply>) => void) | null;
+  onerror?: ((event: any) => void) | null;
+  onmessageerror?: ((event: any) => void) | null;
+}
+
+/** The worker's side, as `engine.js` needs it. */
+export interface PortLike {
+  postMessage(message: Reply): void;
+  onmessage: ((event: any) => void) | null;
+}
+
+/** What loading needs of the browser; tests bring their own. */
+export interface Platform {
+  /** Throws where this environment cannot run the engine. */
+  check(): void;
+  /** The compiled engine, or rejects saying why not. */
+  compile(): Promise<unknown>;
+  spawn(): WorkerLike;
+}

@@ -1,0 +1,100 @@
+// The page's end of the worker. One request has exactly one end: its reply, its abort, or the end of the worker, whichever comes first.
+
+import { abortError, badInput, crashed, fromWire } from './errors.js';
+
+/** @typedef {import('./types.d.ts').Reply} Reply */
+/** @typedef {import('./types.d.ts').Piece} Piece */
+/**
+ * @typedef {object} Pending
+ * @property {(result: any) => void} resolve
+ * @property {(error: unknown) => void} reject
+ * @property {((piece: Piece) => void) | undefined} onPiece
+ * @property {number | undefined} session
+ */
+
+export class WorkerClient {
+  #worker;
+  #nextId = 1;
+  /** @type {Map<number, Pending>} */
+  #pending = new Map();
+  /** Why the worker is gone, once it is. @type {unknown} */
+  #gone;
+
+  /** @param {import('./types.d.ts').WorkerLike} worker */
+  constructor(worker) {
+    this.#worker = worker;
+    worker.onmessage = ({ data }) => this.#receive(data);
+    worker.onerror = (event) => {
+      event.preventDefault?.();
+      this.close(crashed(event.message || 'its worker script could not be loaded or threw'));
+    };
+    worker.onmessageerror = () => this.close(crashed('a message from the worker could not be read'));
+  }
+
+  /**
+   * @param {string} op
+   * @param {Record<string, unknown>} [args] `args.session`, where present, ties the request to that session
+   * @param {{ transfer?: Transferable[], onPiece?: (piece: Piece) => void, signal?: AbortSignal }} [how]
+   * @returns {Promise<any>}
+   */
+  request(op, args = {}, { transfer = [], onPiece, signal } = {}) {
+    if (this.#gone) return Promise.reject(this.#gone);
+    if (signal?.aborted) return Promise.reject(abortError(signal));
+    const id = this.#nextId++;
+    return new Promise((resolve, reject) => {
+      try {
+        this.#worker.postMessage({ id, op, args }, transfer);
+      } catch (cause) {
+        reject(badInput(op, 'plain data that can be sent to a worker', cause instanceof Error ? cause.message : cause));
+        return;
+      }
+      const onAbort = () => {
+        // The page need not wait for the worker to notice; what the worker says about it afterwards is nobody's.
+        if (!this.#pending.has(id)) return;
+        this.#worker.postMessage({ abort: id });
+        this.#settle(id, (pending) => pending.reject(abortError(signal)));
+      };
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const unlisten = () => signal?.removeEventListener('abort', onAbort);
+      this.#pending.set(id, {
+        resolve: (result) => (unlisten(), resolve(result)),
+        reject: (error) => (unlisten(), reject(error)),
+        onPiece,
+        session: /** @type {number | undefined} */ (args.session),
+      });
+    });
+  }
+
+  /** Ends every request of one session. @param {number} session @param {unknown} error */
+  closeSession(session, error) {
+    for (const [id, pending] of this.#pending) {
+      if (pending.session !== session) continue;
+      this.#worker.postMessage({ abort: id });
+      this.#settle(id, () => pending.reject(error));
+    }
+  }
+
+  /** Ends the worker, which frees all that it held, and every request. Further requests fail with the same error. @param {unknown} error */
+  close(error) {
+    if (this.#gone) return;
+    this.#gone = error;
+    this.#worker.terminate();
+    for (const id of [...this.#pending.keys()]) this.#settle(id, (pending) => pending.reject(error));
+  }
+
+  /** @param {Reply} reply */
+  #receive(reply) {
+    if ('fatal' in reply) this.close(fromWire(reply.fatal));
+    else if ('piece' in reply) this.#pending.get(reply.id)?.onPiece?.(reply.piece);
+    else if ('error' in reply) this.#settle(reply.id, (pending) => pending.reject(fromWire(reply.error)));
+    else this.#settle(reply.id, (pending) => pending.resolve(reply.result));
+  }
+
+  /** @param {number} id @param {(pending: Pending) => void} end */
+  #settle(id, end) {
+    const pending = this.#pending.get(id);
+    if (!pending) return;
+    this.#pending.delete(id);
+    end(pending);
+  }
+}
