@@ -149,7 +149,13 @@ class Place:
     @property
     def a(self):
         self.known = True
+        if self.noun in words.UNIQUE:
+            return f"the {self.noun}"
         return an(f"{self.adjective} {self.noun}" if self.adjective else self.noun)
+
+    @property
+    def at_a(self):
+        return f"{self.preposition} {self.a}"
 
     @property
     def to(self):
@@ -190,7 +196,7 @@ class Story:
         self.sky = rng.choice(list(words.WEATHERS))
         self.paragraphs = rng.random() < 0.6
         # What the beginning has told: on which day this is, that the hero is at the place, the weather, hero and friend together.
-        self.dated = self.there = self.sky_told = self.paired = False
+        self.dated = self.there = self.sky_told = self.paired = self.alone = self.straight = False
 
     # -- choosing ------------------------------------------------------------------------------------------------
 
@@ -205,8 +211,8 @@ class Story:
         self.used.add(name)
         return name
 
-    def child(self, named=True):
-        gender = self.rng.choice(["he", "she"])
+    def child(self, named=True, gender=None):
+        gender = gender or self.rng.choice(["he", "she"])
         noun = {"he": "boy", "she": "girl"}[gender]
         name = self.some_name(words.BOYS if gender == "he" else words.GIRLS) if named else None
         size = self.rng.choice(["little", "little", "young", "small", None, *words.TRAITS])
@@ -245,7 +251,8 @@ class Story:
     def friend(self):
         roll = self.rng.random()
         if not self.water and roll < (0.5 if self.h.noun in ("boy", "girl") else 0.15):
-            return self.child()
+            other = {"boy": "she", "girl": "he"}.get(self.h.noun)  # else "the boy" could be either
+            return self.child(gender=other)
         return self.being(words.ANIMALS if roll < 0.9 else words.CREATURES, roll < 0.75)
 
     def guide(self):
@@ -263,7 +270,7 @@ class Story:
     def place(self):
         table = words.WATER_PLACES if self.water else words.PLACES
         noun = self.rng.choice([noun for noun in table if noun != self.h.home])
-        if noun in ("snow", "house"):
+        if noun in words.UNIQUE or noun == "house":
             return Place(self.rng, noun, None, table[noun])
         fitting = ["big", "old", "little", "busy"] if noun in words.TOWNS else ["big", "green", "quiet", "old", "beautiful", "little", "dark", "wide"]
         return Place(self.rng, noun, self.rng.choice([None] * len(fitting) + fitting), table[noun])
@@ -301,7 +308,7 @@ class Story:
         name = match[1]
         low = name.lower()
         if low in ("he", "him", "his", "self"):
-            value = getattr(self.h, low)
+            value = str(self.h) if low == "he" and not self.h.known else getattr(self.h, low)
         elif "." in low:
             base, field = low.split(".")
             value = getattr(getattr(self, base), field)
@@ -314,11 +321,13 @@ class Story:
         while (found := pattern.search(template)) is not None:
             template = template[: found.start()] + self.rng.choice(found[1].split("|")) + template[found.end() :]
         text = re.sub(r"\{([A-Za-z0-9_.]+)\}", self.slot, template)
-        text = re.sub(r"(^|[.!?] +)([a-z])", lambda match: match[1] + match[2].upper(), text)
-        return re.sub(r" +", " ", text).strip()
+        text = re.sub(r"(^,? *|[.!?] +)([a-z])", lambda match: match[1] + match[2].upper(), text)
+        return re.sub(r" +", " ", text).strip(" ,")
 
     def say(self, *templates):
-        """Tells one of the templates; nobody goes to where they are already."""
+        """Tells one of the templates; nobody goes to where they are already, or is said twice to like the same."""
+        if any(self.like in sentence for sentence in self.text):
+            templates = [template for template in templates if "{like}" not in template] or templates
         if self.there:
             templates = [template for template in templates if "{p.to}" not in template] or templates
         self.text.append(self.fill(self.rng.choice(templates)))
@@ -346,15 +355,16 @@ class Story:
 
     def first_person(self, text):
         """Puts right what templates written for "he" make of "I"."""
-        told = text.split('"')
+        told, f = text.split('"'), self.f
+        friend = "|".join(filter(None, [f"an? {f.size} {f.noun}(?: (?:named|called) {f.name})?", f"an? {f.noun}(?: (?:named|called) {f.name})?", f.name, f"the {f.size} {f.noun}", f"the {f.noun}", self.g.later, an(f"{self.g.size} {self.g.noun}"), f"the {self.g.noun}"]))
         for index in range(0, len(told), 2):  # outside of quotes
             part = re.sub(r"\b(said|asked|cried|called|shouted|thought|answered|whispered|sighed) I\b", r"I \1", told[index])
             part = re.sub(rf"\b{OBJECT_AFTER} I\b", r"\1 me", part)
-            part = re.sub(r"\bI and ((?:a|the|my) (?:\w+ ){1,2}(?:named |called )?\w+|[A-Z]\w+)", r"\1 and I", part)
+            part = re.sub(rf"\bI and ({friend})", r"\1 and I", part)
             part = re.sub(r"(^|[.!?]\s+)([a-z])", lambda match: match[1] + match[2].upper(), part) if index == 0 else part
             for he, we in (("they", "we"), ("them", "us"), ("their", "our"), ("They", "We"), ("Their", "Our"), ("themselves", "ourselves")):
                 part = re.sub(rf"\b{he}\b", we, part)
-            told[index] = part
+            told[index] = part.replace("opened us", "opened them")
         return '"'.join(told)
 
 

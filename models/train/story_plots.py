@@ -10,6 +10,8 @@ ONCE = "[Once upon a time|Once upon a time|Once upon a time|Once upon a time|One
 
 def a_day(s):
     """One day, with this story's weather or none."""
+    if s.sky_told:
+        return "[One day|One day|One morning|One afternoon|Early one morning|One fine day|That day]"
     own = {
         "sunny": "One sunny day|One bright morning|On a sunny morning", "rainy": "One rainy day|One rainy morning|On a rainy day", "windy": "One windy day|On a windy morning",
         "snowy": "One winter day|One snowy day|One snowy morning", "cold": "One cold day|One cold morning|One winter morning", "warm": "One summer day|One warm day|One warm evening",
@@ -38,6 +40,8 @@ def begin(s, cause=None, uses="", pair=False):
         ways += [(because, 14)] + ([(who_clause, 10)] if cause[2] else [])
     if uses == "o":
         ways.append((has_object, 34))
+    else:
+        ways.append((straight, 10))
     if pair:
         ways.append((two, 34))
     way = s.rng.choices([way for way, _ in ways], [weight for _, weight in ways])[0]
@@ -51,6 +55,12 @@ def begin(s, cause=None, uses="", pair=False):
     return False
 
 
+def straight(s):
+    """No beginning: the plot's first event introduces the hero."""
+    s.straight = True
+    s.h.known = bool(s.h.name) and s.rng.random() < 0.5 or s.rng.random() < 0.2
+
+
 def once(s):
     s.say(
         ONCE + ", there was {h.a}.",
@@ -58,15 +68,15 @@ def once(s):
         ONCE + ", there was {h.a}.",
         ONCE + ", there was {h.a} who [lived [in a {h.home}|near {p.the}|close to {p.the}|by {p.the}]|loved {like}|liked {like}|wanted to see the world|was always {trait}].",
         ONCE + ", there lived {h.a}.",
-        ONCE + ", [in|near] {p.a}, there lived {h.a}.",
+        ONCE + ", [{p.at_a}|near {p.a}], there lived {h.a}.",
         ONCE + ", {h.a} lived [near|by|not far from|next to] {p.the}[| with {his} family].",
         "There was once {h.a}.",
         "There once was {h.a}.",
         "There was {h.a}.",
         "Once there was {h.a}.",
-        "[Near|By|Not far from] {p.a} [lived|there lived|there was] {h.a}.",
+        "[Near|Next to|Not far from] {p.a} [lived|there lived|there was] {h.a}.",
         "In [a land far away|a faraway land|a small village|a little town|a small house|a land of magic], there [lived|was] {h.a}.",
-        "In {p.a}, there [lived|was] {h.a}.",
+        "{P.at_a}, there [lived|was] {h.a}.",
         "There was {h.a} who [loved|liked] {like}.",
     )
     describe(s)
@@ -99,12 +109,12 @@ def name_is(s):
     size, noun = s.h.size or "little", s.h.noun
     s.say(
         "{h.name} was " + an(f"{size} {noun}") + ".", "{h.name} was " + an(f"{size} {noun}") + ".", "{h.name} was " + an(noun) + " who [loved|liked] {like}.",
-        "{h.name} was " + an(noun) + " who lived [near|by] {p.the}.", "{h.name} the {h.kind} [loved|liked] {like}.", "{h.name} the {h.kind} lived [in a {h.home}|near {p.the}].",
-        "{h.name} the {h.kind} was " + size + ".", "{h.name} lived [near|by] {p.the} with {his} [mom|family|mom and dad|friends].", "{h.name} [loved|liked] {like}.",
+        "{h.name} was " + an(noun) + " who lived [near|by] {p.the}.", *(() if s.h.noun in ("boy", "girl") else ("{h.name} the {h.kind} [loved|liked] {like}.", "{h.name} the {h.kind} lived [in a {h.home}|near {p.the}].")),
+        "{h.name} lived [near|by] {p.the} with {his} [mom|family|mom and dad|friends].", "{h.name} [loved|liked] {like}.",
         "This is the story of {h.name}, {h.a_kind}.", "{h.name} was [three|four|five|six|seven] years old. {He} [loved|liked] {like}.", "{h.name} wanted to [have fun|play outside|go {p.to}].", "{h.name} [woke up|got up] early[| and looked out of the window].",
     )  # fmt: skip
     if "The story" not in s.text[-1]:
-        s.maybe(0.4, *DESCRIBE)
+        describe(s)
 
 
 def scene(s):
@@ -143,7 +153,8 @@ def habit(s):
         "{h} and {his} [family|mom|dad|grandma|friends] went {p.to}.",
         "{h} went {p.to} with {his} [mom|dad|family|grandma|friends].",
         "{h} wanted to go {p.to}.",
-        "{h} was [happy|so happy|excited|very excited|hungry|tired|bored|a little sad]. It was [a big day|the first day of summer|the last day of school|time for lunch|his birthday soon|a day like any other].".replace("his birthday", "{his} birthday"),
+        "{h} was [happy|so happy|very happy|excited|glad] because [it was a beautiful day|the sun was shining|it was {his} birthday soon|{he} had a day off|it was summer|all {his} friends were there|spring had come].",
+        "{h} was [happy|so happy|excited|very excited|hungry|tired|bored|a little sad]. It was [a big day|the first day of summer|the last day of school|a day like any other].",
     )
 
 
@@ -191,6 +202,8 @@ def two(s):
     """Hero and friend, together from the start."""
     s.h.known = bool(s.h.name)
     s.f.known = bool(s.f.name) and s.rng.random() < 0.8
+    if not s.h.name and not s.f.name and s.rng.random() < 0.5:
+        s.h.known = s.f.known = True
     day = a_day(s)
     if s.rng.random() < 0.5:
         s.say(
@@ -228,7 +241,7 @@ def begin_me(s, cause, uses):
 DESCRIBE = (
     "{He} [loved|liked] {like}.",
     "{He} [loved|liked] {like} more than anything.",
-    "{H} was very [kind|happy|brave|curious|playful|gentle|clever|small|strong|shy].",
+    "{H} was very [kind|brave|curious|playful|gentle|clever].",
     "{He} had [a big smile|a soft voice|big eyes|a warm heart|many dreams|a funny laugh|a long nose|a big belly|red cheeks|two brothers|a little sister].",
     "{He} lived in a [little|small|cozy|warm] {h.home} [with {his} family|with {his} mom|all alone|near {p.the}].",
     "{He} was always [happy|busy|hungry|smiling|ready to play|kind to others].",
@@ -240,8 +253,9 @@ DESCRIBE = (
 
 def describe(s):
     """A sentence or two more about the hero."""
-    s.maybe(0.75, *DESCRIBE)
-    s.maybe(0.15, *DESCRIBE[1:6])
+    fitting = [template for template in DESCRIBE if not (s.alone and "Everyone" in template) and not (s.h.size in words.TRAITS and " was " in template)]
+    s.maybe(0.75, *fitting)
+    s.maybe(0.15, *fitting[2:])
 
 
 def need_object(s):
@@ -257,9 +271,11 @@ def need_object(s):
 def one_day(s):
     """The day on which it begins to happen, or the moment of the day that the beginning named."""
     s.part()
+    if s.straight and not s.text:
+        return a_day(s) if s.rng.random() < 0.6 else ""
     if s.dated:
         return "[Then|Soon|After a while|A little later|Suddenly|Just then]"
-    return f"[{a_day(s)[1:-1]}|Then one day|That day|But one day]"
+    return f"[{a_day(s)[1:-1]}|Then one day]"
 
 
 # -- beats that plots share ------------------------------------------------------------------------------------------
@@ -322,11 +338,13 @@ def lost(s):
     """The hero's object is gone, is searched for and found."""
     told = begin(s, ("[sad|worried|upset|unhappy]", "{he} [had lost|could not find|had lost] {his} " + s.o.full, "had lost {his} " + s.o.full), uses="o", pair=True)
     s.o.known = s.o.known or told
-    if not told:
+    if not told and not s.o.known and s.rng.random() < 0.25:
+        s.say("{h} [lost|had lost|could not find] {his} {o}[| {p.at}].", '"Where is my {o}?" [asked|said|cried] {h}. {He} had lost it[| {p.at}].')
+    elif not told:
         need_object(s)
         s.say(
             one_day(s) + ", {h} could not find {his} {o}.",
-            one_day(s) + ", the {o} was gone[|!].",
+            one_day(s) + ", the {o} was gone[.|!]",
             one_day(s) + ", {h} lost {his} {o} {p.at}.",
             one_day(s) + ", {h} took {o.the} {p.to} and played all day. When {he} came home, the {o} was gone.",
             one_day(s) + ", {h} looked for {his} {o}, but it was not there.",
@@ -368,6 +386,7 @@ def lost(s):
 
 def lonely(s):
     """The hero has no friends, and finds one."""
+    s.alone = True
     told = begin(s, ("[sad|lonely|unhappy]", "{he} had no [friends|one to play with|friends to play with|friend]", "[had no friends|was very lonely|wanted a friend|lived all alone]"))
     if not told:
         s.say("But {he} was [very |so |]lonely[|. {He} had no one to play with].", "But {h} had no friends.", "{H} wanted a friend more than anything.", "{He} played alone every day and that made {him} sad.")
@@ -382,13 +401,13 @@ def lonely(s):
     s.say(
         '"Hello," said {h}. "[Do you want to|Will you|Would you like to] play with me?"',
         '"Hi! What is your name?" asked {f}. "I am {h.am}," said {h}. "[Do you want to|Shall we] play?"',
-        '"Who are you?" asked {h}. "I am {f.am}," said {f.the}. "I am [new here|looking for a friend|all alone]."',
+        '"Who are you?" asked {h}. "I am {f.am}," said {f.the}. "I am [new here|looking for a friend|all alone]." "[Do you want to play|Shall we play|Will you be my friend]?" asked {h}.',
         '"[Can|May] I [play|sit] with you?" {h} asked [in a small voice|softly|with a smile].',
     )
     s.say('"[Yes|Oh yes|Of course|Yes, please]!" said {f}. "[I would love to|Let us play|I want a friend too|That would be fun]!"', "{F} [smiled and nodded|was very happy|jumped up with joy|said yes at once].")
     games(s)
     if s.rng.random() < 0.4:
-        s.say("When the sun went down, {f} asked, \"[Will you come back|Can we play again] tomorrow?\" \"[Yes, I will|Of course we can]!\" said {h}.")
+        s.say("When the sun went down, {f} asked, \"[Will you come back|Can we play again] tomorrow?\" \"[Yes|Of course|Oh yes]!\" said {h}.")
     s.part()
     pals(s)
     end(s, "{H} was not lonely any more.", "{H} had a friend at last.", "Now {h} [had|always had] someone to play with.", "{H} learned that [a friend can be anywhere|it is good to say hello|one kind word can make a friend].")
@@ -416,7 +435,8 @@ def helping(s):
         ("was up [in a tree|on a high wall|on a rock] and could not get down", "{H} [brought a ladder|told {f.him} where to put {f.his} feet|climbed up and helped {f.him}], step by step", "was safe on the ground"),
     ])  # fmt: skip
     s.say(one_day(s) + ", {he} [saw|met] {f} {p.at}. {F.the} " + trouble + ".", one_day(s) + ", {he} heard [a cry|someone calling|a small voice] {p.spot}. It was {f}. {F.the} " + trouble + ".",
-          one_day(s) + ", {h} {h.went} {p.to}. There {he} saw {f}, who " + trouble + ".")  # fmt: skip
+          one_day(s) + ", {h} {h.went} {p.to}. There {he} saw {f}, who " + trouble + ".",
+          '"[Help!|Help! Help!|Help me!]" [cried|called|shouted] {f}. {F.the} ' + trouble + ". {H} heard it and came at once.")  # fmt: skip
     s.say('"[Help|Please help me|Can you help me|Help me, please]!" [cried|said|called] {f.the}.', '"[What is wrong|What happened|Are you all right|Do you need help]?" asked {h}. "[Please help me|I need help|I can not do it alone]," said {f.the}.', "{F.the} looked very sad.")
     s.say('"[Do not worry|Don\'t be afraid|Wait]," said {h}. "I will help you."', "{H} wanted to help.", "{H} was [small|a little afraid], but {he} had a big heart.", "{H} thought hard. Then {he} had an idea.", "{H} did not wait.")
     s.part()
@@ -480,7 +500,7 @@ def sorry(s):
             one_day(s) + ", {h} [threw {his} ball too high|was not careful|ran too fast] and broke {g.owner} {broken}.",
             one_day(s) + ", {h} wanted to look at {g.owner} {broken}. {He} was told not to touch it, but {he} did. It fell and broke.",
         )
-    s.say("{H} was scared. {He} [hid the pieces under the bed|put the pieces in a box|hid behind the door|wanted to run away].", '"[Oh no|Oh dear]! What have I done?" {he} [thought|said].', "{He} did not know what to do. \"{G.the} will be so angry,\" {he} thought.")
+    s.say("{H} was scared. {He} [hid the pieces under the bed|put the pieces in a box|hid behind the door|wanted to run away].", '"[Oh no|Oh dear]! What have I done?" {he} [thought|said].', "{He} thought that {g} would be very angry.")
     s.say('When {g} came in, {g.he} asked, "[What happened to my {broken}|Where is my {broken}|Did you see my {broken}]?"', '{G} came home. "[Where is my {broken}|What happened here]?" {g.he} asked.')
     s.maybe(0.4, '"I do not know," said {h}. But {his} face was red and {his} tummy felt funny.', "{H} looked at the floor and said nothing.", "{H} wanted to [tell a lie|say it was the cat].")
     s.part()
@@ -522,7 +542,7 @@ def stuck(s):
     sad(s)
     s.part()
     who = "f" if s.paired else s.rng.choice("fg")
-    s.say('{%s} came by and saw {him}. "[I can help you|Let me help|I have an idea]," {%s.he} said.' % (who, who), '"[Can you help me|Please help me]?" {h} asked {%s}. "[Of course|Yes, I can]," said {%s.the}.' % (who, who))
+    s.say('{%s} came by and saw {him}. "[I can help you|Let me help|I have an idea]," {%s.he} said.' % (who, who), '"[Can you help me?" {h} asked|Please help me!" {h} said to] {%s}. "[Of course|Yes, I can]," said {%s.the}.' % (who, who))
     s.say("{%s} [brought a long ladder|found a long stick|took a long rope] and got the {o} down." % who.upper(), "{H} climbed on {%s.his} [back|shoulders] and [reached up|stretched out]. Now {he} could reach the {o}!" % who, "{%s} shook and shook, and the {o} fell down, right into {h.owner} [arms|hands]." % who.upper() if s.h.name else "Together they shook and pushed, and at last the {o} fell down.")
     thanks(s, who)
     end(s, "{H} and {%s} played with the {o} [together|all day]." % who, "After that, {h} was more careful with {his} {o}.", "{H} was glad to have {his} {o} back.", "{H} held the {o} tight and went home.")
@@ -589,7 +609,7 @@ def found(s):
     begin(s)
     if s.o.known:
         s.o = s.thing("ssu")
-    s.say(one_day(s) + ", {he} was walking {p.at} when {he} saw something {p.spot}. It was {o.a}!", one_day(s) + ", {h} found {o.a} {p.spot}.", one_day(s) + ", something shiny {p.spot} caught {his} eye. {He} looked closer. It was {o.a}!")
+    s.say(one_day(s) + ", {he} was walking {p.at} when {he} saw something {p.spot}. It was {o.a}!", one_day(s) + ", {h} found {o.a} [{p.spot}|{p.at}].", one_day(s) + ", something shiny {p.spot} caught {his} eye. {He} looked closer. It was {o.a}!")
     s.say('"[Wow|Oh|How pretty]!" said {h}. "[Whose is it|Who lost it|I wonder whose it is]?"', "{H} picked it up. It was [beautiful|so pretty|the best thing {he} had ever seen].", "{He} wanted to keep it.")
     s.say("{He} took it home and [showed it to {g}|put it under {his} pillow].", "Then {he} heard someone cry. It was {f}.", "But then {he} thought, \"Someone must be looking for it.\"")
     s.part()
@@ -621,7 +641,7 @@ def building(s):
     """Something is built: alone it fails, together it stands."""
     begin(s, pair=True)
     s.work = s.rng.choice(["tree house", "sand castle", "tower", "little boat", "bridge", "snow fort", "bird house", "little house", "rocket", "cart", "tent", "raft", "dam", "fort"])
-    s.say(one_day(s) + ", {h} had an idea. {He} wanted to build {work_a} {p.at}.", one_day(s) + ', "I will build {work_a}," said {h}.', one_day(s) + ", {h} wanted to make {work_a}.")
+    s.say(one_day(s) + ", {h} had an idea. {He} wanted to build {work_a} {p.at}.", one_day(s) + ', {h} said, "I will build {work_a}."', one_day(s) + ", {h} wanted to make {work_a}.")
     s.say("{He} [took|found|collected] [wood|sticks|stones|boxes] and [leaves|rope|mud|nails] and began to work.", "{He} worked [all morning|very hard|until {his} hands hurt].")
     s.say("But the {work} fell down.", "Then the wind came, and [crash|boom], the {work} fell apart.", "It was too hard to do alone.", "But one [piece|side] was too heavy for {him}.")
     s.maybe(0.5, "{H} was sad.", '"I can not do it alone," {he} said.', "{He} kicked a stone and sat down.")
@@ -719,7 +739,7 @@ def missing(s):
 def hide_and_seek(s):
     """A game in which one hides too well."""
     begin(s, pair=True)
-    s.say(one_day(s) + ', "[Let us play hide and seek!|Shall we play hide and seek?]" said {h}[| to {f}].', one_day(s) + ", {h} and {f} played hide and seek {p.at}.")
+    s.say(one_day(s) + ', {h} said[| to {f}], "[Let us play hide and seek!|Shall we play hide and seek?]"', one_day(s) + ", {h} and {f} played hide and seek {p.at}.")
     s.say('{F} closed {f.his} eyes and counted[| to ten]. "One, two, three..."', "{F} counted, and {h} ran to hide.", '"You count, and I hide," said {h}. So {f} began to count.')
     s.say("{H} hid {p.spot}. It was a very good place.", "{H} looked around. Where could {he} hide? {He} hid {p.spot}.", "{H} ran as fast as {he} could and hid {p.spot}.")
     s.say("{F} looked {p.spot}. No one was there. {F.he} looked {p.spot}. No one was there.", "{F} looked everywhere, but {f.he} could not find {him}.")
@@ -732,13 +752,13 @@ def hide_and_seek(s):
 
 def broken_toy(s):
     """The object breaks, and is mended."""
-    told = begin(s, ("[sad|upset|unhappy]", "{his} " + s.o.full + " [was broken|broke|did not work any more]", None), uses="o")
+    told = begin(s, ("[sad|upset|unhappy|angry]", "{his} " + s.o.full + " [was broken|broke|did not work any more]", None), uses="o")
     s.o.known = s.o.known or told
     if not told:
         need_object(s)
         s.say(one_day(s) + ", {h} fell, and the {o} broke.", one_day(s) + ", the {o} [fell down|fell on a stone|was dropped] and broke.", one_day(s) + ", {h} [was not careful|played too wildly|stepped on it]. Crack! The {o} was broken.", one_day(s) + ", {f} wanted to look at the {o}, but {f.he} dropped it, and it broke.")
     s.say('"[Oh no|My poor {o.noun}]!" {h} [said|cried].', "{H} held the pieces and cried.", "{He} tried to put it together, but it did not work.", "{H} was very sad.")
-    s.say('{H} took it to {g}. "[Can you fix it|Can you help me|Please help me]?" {he} asked.', '{G} [saw|heard] {him}. "[Let me see|Do not cry|Show me]," {g.he} said.', asks_line("g"))
+    s.say('{H} took it to {g}. "[Can you fix it|Can you help me]?" {he} asked.', '{G} [saw|heard] {him}. "[Let me see|Do not cry|Show me]," {g.he} said.', asks_line("g"))
     s.say('{G} looked at the {o}. "[It is not so bad|I think we can fix it|We need some glue]," {g.he} said.', '"I can fix it," said {g}. "But you have to help me."')
     s.part()
     s.say("They took [glue|string|a needle|a hammer] and worked [all day|slowly and carefully|together].", "{G} held it, and {h} put [the glue|the string] around it.", "{H} helped, and soon it was done.")
@@ -758,7 +778,7 @@ def sick(s):
     s.say('"Poor {f.call}!" said {h}. "What can I do?"', "{H} was sad for {him_f}.", "{H} wanted to make {him_f} feel better.")
     s.say("{He} [made|cooked] some warm soup and [picked some flowers|took {food_a}].", "{He} took {food_a} and {o.a} and went to {f.his} house.", "With the help of {g}, {he} made {dish_a}.")
     s.part()
-    s.say('{H} knocked at the door. "[I came to see you|How are you|I brought you something], {f.call}," {he} said.', "{F} was lying in bed. {F.his} face was [pale|hot|very red].")
+    s.say('{H} knocked at the door. "[I came to see you, {f.call},|How are you, {f.call}?|I brought you something,]" {he} said.', "{F} was lying in bed. {F.his} face was [pale|hot|very red].")
     s.say('{F} smiled a little. "[It is so nice that you are here|You came to see me|I feel better already]," {f.he} said.', "{F} ate it all and felt a little better.")
     s.say("{H} [told {f.him} a story|read {f.him} a book|sang {f.him} a song|sat with {f.him}] until {f.he} fell asleep.", "Every day {h} came and [told a funny story|brought something nice].")
     s.say("A few days later, {f} was well again.", "Soon {f} could run and play again.", "The next week, {f} was all better.")
@@ -803,7 +823,7 @@ def egg(s):
     baby = s.rng.choice(["little bird", "baby duck", "baby dragon", "tiny turtle", "little chick", "baby dinosaur", "small owl", "baby penguin"])
     s.baby = baby
     s.say(one_day(s) + ", {h} found a [big|strange|blue|white|spotted|round] egg {p.spot}.", one_day(s) + ", {he} saw something round {p.spot}. It was an egg!")
-    s.say('"[Where is your mother|Whose egg is this|You must be cold]?" {h} asked.'.replace("You must be cold]?", "Who are you]?"), "{He} looked around, but no one was there.", "The egg was cold.")
+    s.say('"[Where is your mother|Whose egg is this|Who are you]?" {h} asked.', "{He} looked around, but no one was there.", "The egg was cold.")
     s.say("{H} put it in [a warm blanket|some soft grass|{his} hat] and kept it warm.", "{He} sat down next to it and kept it warm all night.", "{He} took it home and showed it to {g}. \"Keep it warm,\" {g.he} said.")
     s.part()
     s.say("The next morning, there was a noise. Crack! The egg broke, and out came {baby_a}!", "After three days, the egg began to move. Crack, crack! {Baby_a} looked out.")
@@ -865,7 +885,7 @@ def giving(s):
     begin(s)
     s.say(one_day(s) + ", {h} had one [gold |silver |shiny |]coin. {He} wanted to buy {o.a}.", one_day(s) + ", {h} went to the shop to buy {o.a}. {He} had saved for it for a long time.")
     s.say("On the way {he} met {f}, who had [no food|no shoes|nothing to eat|lost all {f.his} money].", "In front of the shop sat {f}. {F.he} looked [cold|hungry|sad].")
-    s.say('"[Can you help me|I have not eaten today|I am so hungry], please," said {f.the}.'.replace("[Can you help me|I have not eaten today|I am so hungry], please", "[Please help me|I have not eaten today|I am so hungry]"), "{H} looked at the coin and then at {f}.")
+    s.say('"[Please help me|I have not eaten today|I am so hungry]," said {f.the}.', "{H} looked at the coin and then at {f}.")
     s.say("{H} thought of the {o}. But {he} could not forget {f}.", "It was not easy. {H} wanted the {o} so much.")
     s.part()
     s.say('{H} gave {f.him} the coin. "[You need it more than I do|Here, take it|This is for you]," {he} said.', "{H} went into the shop and bought {food_a} for {f}.")
@@ -907,7 +927,7 @@ def magic(s):
     """A magic thing does what it is told, and must be used well."""
     begin(s, uses="")
     s.o = s.thing("ssuuw")
-    s.say(one_day(s) + ", {h} found {o.a} {p.spot}. It was glowing.", one_day(s) + ", {f} gave {h} {o.a}. \"Be careful. It is magic,\" {f.he} said.")
+    s.say(one_day(s) + ", {h} found {o.a} [{p.spot}|{p.at}]. [It was glowing|It was a magic {o.noun}|It was warm in {his} hand].", one_day(s) + ", {f} gave {h} {o.a}. \"Be careful. It is magic,\" {f.he} said.")
     power, mess, good = s.rng.choice([
         ("make things fly", "Soon the chairs, the cups and even {g} were flying around", "With it, {h} lifted a heavy tree from the road"),
         ("make things grow", "Soon there was a mouse as big as a house", "With it, {h} made the flowers and apples grow, so that everyone had enough to eat"),

@@ -61,7 +61,7 @@ PLACES = {
     "lake": "at;in the tall grass;by the water;under the bridge;behind a stone;near the reeds",
     "river": "at;in the reeds;by the bridge;behind a big stone;under a willow tree;near the water",
     "pond": "at;in the reeds;on a lily pad;behind a stone;near the water;in the wet grass",
-    "hill": "on;behind a rock;in the tall grass;under a lonely tree;beside a bush;at the very top",
+    "hill": "on;behind a rock;in the tall grass;under a lonely tree;beside a bush;near the top",
     "mountain": "on;behind a rock;in a small cave;under a pine tree;beside the path;in the snow",
     "meadow": "in;in the tall grass;between the flowers;under a tree;behind a bush;near a little stream",
     "farm": "at;in the barn;behind the hay;under the cart;near the well;by the fence",
@@ -89,6 +89,7 @@ PLACES = {
     "snow": "in;behind a tree;under the snow;near the path;beside a rock;next to the fence",
 }  # fmt: skip
 TOWNS = "farm village town city market school castle zoo playground library circus harbor barn house moon".split()
+UNIQUE = ["moon", "snow", "sea", "ocean"]  # there is only one
 WATER_PLACES = {
     "sea": "in;behind a rock;under the seaweed;inside a big shell;on the sand;near an old ship",
     "ocean": "in;behind a rock;under the seaweed;in a dark hole;on the sand;near the coral",
@@ -114,6 +115,9 @@ OBJECTS = {
     "spoon": "big wooden little shiny;u", "umbrella": "big old little new;u", "basket": "big little old round;u", "box": "big little old strange wooden;u", "bag": "big old heavy little;u", "lamp": "bright little old magic;u",
     "rope": "long strong old;u", "bucket": "big little old;u", "paintbrush": "long little old new;u", "camera": "new little old;u", "clock": "old big little loud;u", "whistle": "loud little shiny new;u",
     "mirror": "little old shiny;u", "picture": "pretty little old;u", "guitar": "old little new;u", "pencil": "long short new;u", "letter": "long secret little;u", "ladder": "long old tall;u", "shovel": "little big old;u",
+    "mitten": "warm little woolly;w", "sock": "warm long little;w", "shoe": "new little shiny old;w", "cap": "new big little;w", "glove": "warm little;w", "watch": "new little shiny old;w",
+    "rubber duck": "little big;t", "toy horse": "little wooden;t", "toy dinosaur": "big little scary;t", "paper boat": "little big;t", "wooden sword": "long little;t", "toy rabbit": "soft little fluffy;t",
+    "crayon": "new short;u", "candle": "long little;u", "jar": "big empty glass;u", "hammer": "little heavy;u", "chair": "little old wooden;u", "violin": "little old;u", "trumpet": "loud shiny;u", "diamond": "shiny little big;s",
     "bike": "fast new little shiny;g", "scooter": "fast new little shiny;g", "wagon": "big old little wooden;g", "sled": "fast old long wooden;g", "boat": "little old wooden strong;g", "skateboard": "fast new little;g",
 }  # fmt: skip
 WATER_OBJECTS = ["shell", "pearl", "stone", "coin", "ring", "bell", "key", "ball", "crown", "necklace", "marble", "treasure map"]
@@ -132,10 +136,10 @@ GOOD = ["kind", "brave", "clever", "gentle", "friendly", "helpful", "honest", "c
 ACTIVITIES = """playing;singing;dancing;reading;painting;swimming;climbing trees;telling jokes;looking at the stars;jumping;running fast;making cakes;picking flowers;
 building things;collecting stones;watching the clouds;playing games;helping others;drawing pictures;playing outside;listening to stories;playing hide and seek;eating sweet things;
 exploring;making new friends;playing in the mud;counting things;sleeping in the sun;riding on the swing;asking questions;looking for treasure;playing music""".replace("\n", "").split(";")
-SKILLS = """swim:in the water;fly a kite:in the wind;whistle:like a bird;dance:on one foot;ride a bike:without help;sing:a song;draw:a picture;jump rope:without falling;climb:a tall tree;
-skate:on the ice;read:a whole book;play the flute:for everyone;juggle:three apples;tie a bow:by alone;bake bread:without burning it;count:to one hundred;paint:a rainbow;
-write:a letter;play the drum:in time;do a cartwheel:in the grass""".replace("\n", "").split(";")
-SKILLS = [skill.split(":")[0] for skill in SKILLS]
+SKILLS = """swim;fly a kite;whistle;dance;ride a bike;sing;draw a picture;jump rope;climb a tall tree;skate;read;read a whole book;play the flute;juggle;tie a bow;bake bread;
+count to one hundred;paint a rainbow;write a letter;play the drum;do a cartwheel;jump very high;run fast;catch a ball;swing very high;hop on one foot;stand on one leg;make a snowman;
+cook;tell stories;ski;row a boat;knit a scarf;play the guitar;do magic""".replace("\n", "").split(";")
+
 FEARS = """the dark;thunder;deep water;big dogs;high places;loud noises;the wind;shadows;spiders;monsters;the old bridge;the big slide;strangers;being alone;bees;the doctor""".replace("\n", "").split(";")
 
 WEATHERS = {
