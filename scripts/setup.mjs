@@ -1,0 +1,144 @@
+// Finds, or installs by the machine's ordinary package managers, what building and testing need beyond git, rustup's Rust and Node.
+// Two levels: `build` (the wasm target, wasm-bindgen, npm's packages) for `npm start`, and `test` (wasm-pack, the browsers and their
+// drivers as well) for `npm test`. When all is there it only looks, in a fraction of a second. What it cannot get, it names in one line each.
+//
+//     node scripts/setup.mjs [build | test]
+
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { command, find, findAll, must, ROOT, run, Trouble } from './tools.mjs';
+
+const CARGO_BIN = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin');
+
+/** Where programs of a version that the machine does not have go, one folder each, shared by all checkouts. */
+const TOOLS = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fireside');
+
+/** Versions that were seen to work; any other version found on the machine is taken too. wasm-bindgen's must be Cargo.lock's. */
+const WASM_PACK = '0.15.1';
+const GECKODRIVER = '0.37.1';
+
+const WINDOWS = [process.env.PROGRAMFILES, process.env['PROGRAMFILES(X86)'], process.env.LOCALAPPDATA].filter(Boolean);
+const CHROMES = [
+  process.env.CHROME_BIN, 'chromium', 'chromium-browser', 'google-chrome-stable', 'google-chrome', 'chrome',
+  '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome', '/Applications/Chromium.app/Contents/MacOS/Chromium',
+  ...WINDOWS.map((folder) => join(folder, 'Google', 'Chrome', 'Application', 'chrome.exe')),
+];
+const FIREFOXES = [
+  process.env.FIREFOX_BIN, 'firefox-esr', 'firefox', '/Applications/Firefox.app/Contents/MacOS/firefox',
+  ...WINDOWS.map((folder) => join(folder, 'Mozilla Firefox', 'firefox.exe')),
+];
+
+const REMEDIES = {
+  chrome: 'Chrome or Chromium is missing: install one, or set CHROME_BIN to its path',
+  chromedriver: "chromedriver is missing: install the one of your Chrome's version (Debian: chromium-driver), or set CHROMEDRIVER to its path",
+  firefox: 'Firefox is missing: install it, or set FIREFOX_BIN to its path',
+};
+
+/** The `version` of `name` in Cargo.lock. */
+export function locked(name) {
+  const lock = readFileSync(join(ROOT, 'Cargo.lock'), 'utf8');
+  return lock.match(new RegExp(`name = "${name}"\\nversion = "([^"]+)"`))?.[1];
+}
+
+/** npm's packages, exactly as package.json pins them. */
+async function npmPackages() {
+  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  const isThere = ([name, version]) => {
+    const path = join(ROOT, 'node_modules', name, 'package.json');
+    return existsSync(path) && JSON.parse(readFileSync(path, 'utf8')).version === version;
+  };
+  if (Object.entries(devDependencies).every(isThere)) return;
+  console.log('installing the npm packages of package-lock.json');
+  // npm tells its scripts where it is; started by `node scripts/...` alone we take the one on PATH.
+  const npm = process.env.npm_execpath ? [process.execPath, [process.env.npm_execpath]] : [find(['npm']) ?? 'npm', []];
+  await must('installing the npm packages', npm[0], [...npm[1], 'ci', '--no-fund', '--no-audit'], { show: true });
+}
+
+/** The toolchain of rust-toolchain.toml with the wasm target and the sources of std. */
+async function rust() {
+  // rustup puts this folder on PATH by the shell's start-up files, which a shell opened before it was installed has not read.
+  if (!find(['cargo'])) process.env.PATH += delimiter + CARGO_BIN;
+  if (!find(['cargo'])) throw new Trouble('Rust is missing: install it with rustup, see https://rustup.rs');
+  const { status, output } = await run('rustc', ['--print', 'sysroot']);
+  const lib = join(output.trim().split('\n').at(-1), 'lib', 'rustlib');
+  const has = (...path) => status === 0 && existsSync(join(lib, ...path));
+  if (has('wasm32-unknown-unknown', 'lib') && has('src', 'rust', 'library')) return;
+  if (!find(['rustup'])) {
+    throw new Trouble('this Rust has no wasm32-unknown-unknown target and no rustup to add it with: install Rust with rustup, see https://rustup.rs');
+  }
+  console.log('adding what rust-toolchain.toml names to the Rust toolchain');
+  await must('adding the wasm target', 'rustup', ['target', 'add', 'wasm32-unknown-unknown'], { show: true });
+  await must('adding Rust components', 'rustup', ['component', 'add', 'rust-src', 'rustfmt', 'clippy'], { show: true });
+}
+
+/** A program from crates.io: one that is installed and `fits`, or else `version` of `crate`, built once into the tools folder. */
+async function fromCrates(crate, program, version, fits = async () => true) {
+  const folder = join(TOOLS, `${crate}-${version}`);
+  const bin = join(folder, 'bin');
+  for (const path of findAll([program], [CARGO_BIN, bin])) {
+    if (await fits(path)) return path;
+  }
+  console.log(`building ${crate} ${version} (once, some minutes)`);
+  // Not --locked: wasm-bindgen-cli's own lock file names versions that have been withdrawn.
+  const target = join(folder, 'target');
+  const args = ['install', crate, '--version', version, '--root', folder, '--target-dir', target, '--force'];
+  await must(`installing ${crate}`, 'cargo', args, { show: true, cwd: homedir() });
+  rmSync(target, { recursive: true });
+  return find([program], [bin]);
+}
+
+/** wasm-bindgen of exactly the version that the crate is compiled against: the two share a private format. */
+async function wasmBindgen() {
+  const version = locked('wasm-bindgen');
+  return fromCrates('wasm-bindgen-cli', 'wasm-bindgen', version, async (path) => {
+    const { output } = await run(path, ['--version']);
+    return output.trim() === `wasm-bindgen ${version}`;
+  });
+}
+
+/** Debian's packages for whatever of `wanted` (package name -> is it missing?) is missing, when this machine and user can install them. */
+async function debianPackages(wanted) {
+  const missing = Object.keys(wanted).filter((name) => wanted[name]);
+  const canInstall = process.getuid?.() === 0 && find(['apt-get']) && existsSync('/etc/debian_version');
+  if (missing.length === 0 || !canInstall) return;
+  console.log(`installing ${missing.join(', ')}`);
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  await run('apt-get', ['update', '-qq'], { show: true, env });
+  for (const name of missing) await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], { env });
+}
+
+/** What building needs. Returns the path of wasm-bindgen. */
+export async function setupBuild() {
+  await rust();
+  await npmPackages();
+  return { wasmBindgen: await wasmBindgen() };
+}
+
+/**
+ * What testing needs: the paths of both browsers, their drivers and wasm-pack. A browser or driver that is missing and cannot be installed here is
+ * `undefined`, and `lacks` says so in a line; its tests then fail, the others run.
+ */
+export async function setupTest() {
+  const build = await setupBuild();
+  const findBrowsers = () => ({
+    chrome: find(CHROMES),
+    chromedriver: find([process.env.CHROMEDRIVER, 'chromedriver']),
+    firefox: find(FIREFOXES),
+  });
+  const before = findBrowsers();
+  await debianPackages({ chromium: !before.chrome, 'chromium-driver': !before.chromedriver, 'firefox-esr': !before.firefox });
+  const browsers = findBrowsers();
+  const lacks = Object.keys(browsers).filter((name) => !browsers[name]).map((name) => REMEDIES[name]);
+  const wasmPack = await fromCrates('wasm-pack', 'wasm-pack', WASM_PACK);
+  const geckodriver = find([process.env.GECKODRIVER]) ?? (await fromCrates('geckodriver', 'geckodriver', GECKODRIVER));
+  return { ...build, ...browsers, wasmPack, geckodriver, lacks };
+}
+
+await command(import.meta.url, async ([level = 'test']) => {
+  if (level !== 'build' && level !== 'test') throw new Trouble('usage: node scripts/setup.mjs [build | test]');
+  const { lacks = [], ...tools } = await (level === 'build' ? setupBuild() : setupTest());
+  for (const [name, path] of Object.entries(tools)) console.log(`${name}: ${path ?? 'missing'}`);
+  for (const line of lacks) console.error(line);
+  if (lacks.length > 0) process.exitCode = 1;
+});
