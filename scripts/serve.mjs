@@ -1,0 +1,70 @@
+// A static server for development and tests: www at the root, models/ beside it, loopback only.
+// It sends the headers that isolate the page (COOP, COEP, CORP), without which a browser gives no SharedArrayBuffer and so no threads.
+//
+//     node scripts/serve.mjs [--build] [--port N] [--no-isolation]
+//
+// Files, types, ranges and validators are sirv's: a static handler of one page of code and three small packages, kept by the authors of polka. (`send`,
+// the other well-kept one, brings eleven packages for the same.)
+
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { build } from './build.mjs';
+import { command, ROOT, Trouble } from './tools.mjs';
+
+const ISOLATION = {
+  'Cross-Origin-Opener-Policy': 'same-origin',
+  'Cross-Origin-Embedder-Policy': 'require-corp',
+  'Cross-Origin-Resource-Policy': 'same-origin',
+};
+
+/** Listens on the first free port from `port` on, of a few; 0 lets the system choose. */
+function listen(server, port, tries = 20) {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error) => {
+      if (error.code !== 'EADDRINUSE' || port === 0 || tries === 1) return reject(error);
+      resolve(listen(server, port + 1, tries - 1));
+    });
+    server.listen(port, '127.0.0.1', () => resolve(server.address().port));
+  });
+}
+
+/**
+ * Serves folders. `mounts` maps address prefixes to folders, the first that fits wins. Resolves with the base address, a list that
+ * grows by the path of each request, and `close`.
+ */
+export async function serve({ mounts, port = 0, isolation = true }) {
+  const { default: sirv } = await import('sirv');
+  const handlers = Object.entries(mounts).map(([prefix, folder]) => ({ prefix, handler: sirv(folder, { dev: true, etag: true }) }));
+  const requests = [];
+  const server = createServer((request, response) => {
+    requests.push(request.url);
+    if (isolation) for (const [name, value] of Object.entries(ISOLATION)) response.setHeader(name, value);
+    response.setHeader('X-Content-Type-Options', 'nosniff');
+    const notFound = () => response.writeHead(404, { 'Content-Type': 'text/plain;charset=utf-8' }).end(`${request.url} is not here\n`);
+    if (request.method !== 'GET' && request.method !== 'HEAD') return response.writeHead(405, { Allow: 'GET, HEAD' }).end();
+    const mount = handlers.find(({ prefix }) => request.url.startsWith(prefix));
+    if (!mount) return notFound();
+    request.url = request.url.slice(mount.prefix.length - 1);
+    mount.handler(request, response, notFound);
+  });
+  const chosen = await listen(server, port);
+  const close = () => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
+  return { url: `http://localhost:${chosen}/`, requests, close };
+}
+
+/** What the page's server maps. */
+export const MOUNTS = { '/models/': join(ROOT, 'models'), '/': join(ROOT, 'www') };
+
+await command(import.meta.url, async (args) => {
+  const options = { build: { type: 'boolean' }, port: { type: 'string', default: '8080' }, 'no-isolation': { type: 'boolean' } };
+  const { values } = parseArgs({ args, options });
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) throw new Trouble(`--port must be between 0 and 65535, not ${values.port}`);
+  if (values.build) await build();
+  const { url } = await serve({ mounts: MOUNTS, port, isolation: !values['no-isolation'] });
+  console.log(`${url}  (Ctrl-C ends it)`);
+});
