@@ -1,0 +1,125 @@
+// Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
+// The exit status is 0 only when nothing failed; a suite that ran no test has failed.
+//
+//     node scripts/test.mjs [format | lint | rust | build | types | lib | wasm | browser]...
+
+import { readdirSync } from 'node:fs';
+import { delimiter, dirname, join } from 'node:path';
+import { setupBuild, setupTest } from './setup.mjs';
+import { command, ROOT, run, Trouble } from './tools.mjs';
+
+/** A count of tests: `{ passed, failed, skipped }`. */
+const sum = (counts) => counts.reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }));
+const NONE = { passed: 0, failed: 0, skipped: 0 };
+
+/** One check without tests of its own: it counts as one. */
+const oneCheck = (_, status) => ({ ...NONE, [status === 0 ? 'passed' : 'failed']: 1 });
+
+/** `cargo test` and wasm-bindgen's runner close each binary with one such line. */
+function cargoCounts(output) {
+  const lines = [...output.matchAll(/^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored/gm)];
+  return sum([NONE, ...lines.map(([, passed, failed, skipped]) => ({ passed: +passed, failed: +failed, skipped: +skipped }))]);
+}
+
+/** node's runner closes with one line for each of these words. */
+function nodeCounts(output) {
+  const of = (word) => Number(output.match(new RegExp(`^\\S+ ${word} (\\d+)$`, 'm'))?.[1] ?? 0);
+  return { passed: of('pass'), failed: of('fail') + of('cancelled'), skipped: of('skipped') + of('todo') };
+}
+
+/** node's runner over the `*.test.js` of a folder. */
+function nodeTest(folder, options = []) {
+  const files = readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.test.js')).sort().map((name) => join(folder, name));
+  return { program: process.execPath, args: ['--test', '--test-reporter=spec', ...options, ...files], counts: nodeCounts };
+}
+
+/** wasm-pack over the unit tests and tests/web.rs, in one browser. */
+function wasmPackTest(tools, browser, driver) {
+  const args = ['test', '--headless', `--${browser}`, `--${driver}`, tools[driver], '--mode', 'no-install'];
+  return {
+    program: tools.wasmPack,
+    args: [...args, '--', '--locked', '--no-default-features', '--lib', '--test', 'web'],
+    env: {
+      // wasm-pack looks for wasm-bindgen's test runner on PATH.
+      PATH: [dirname(tools.wasmBindgen), process.env.PATH].join(delimiter),
+      WASM_BINDGEN_USE_BROWSER: '1',
+      WASM_BINDGEN_TEST_TIMEOUT: '300',
+      WASM_BINDGEN_TEST_DRIVER_TIMEOUT: '60',
+      // Each run gets its one driver as an argument; with both of these set the runner would take geckodriver for Chrome too.
+      CHROMEDRIVER: undefined,
+      GECKODRIVER: undefined,
+    },
+    counts: cargoCounts,
+    missing: !tools[browser] || !tools[driver],
+  };
+}
+
+const cargo = (args, counts = oneCheck) => ({ program: 'cargo', args, counts });
+const WASM = ['--target', 'wasm32-unknown-unknown', '--no-default-features', '--lib', '--test', 'web'];
+
+/** Every suite, in order: its steps are programs whose output is counted. Suites marked `browsers` need more of the machine. */
+const SUITES = [
+  { name: 'format', steps: () => [cargo(['fmt', '--check'])] },
+  {
+    name: 'lint',
+    steps: () => [
+      cargo(['clippy', '--locked', '--all-targets', '--', '-D', 'warnings']),
+      cargo(['clippy', '--locked', ...WASM, '--', '-D', 'warnings']),
+    ],
+  },
+  { name: 'rust', steps: () => [cargo(['test', '--locked', '--no-fail-fast'], cargoCounts)] },
+  { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
+  { name: 'types', steps: () => [{ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', '.'], counts: oneCheck }] },
+  { name: 'lib', steps: () => [nodeTest('tests/lib')] },
+  {
+    name: 'wasm',
+    browsers: true,
+    steps: (tools) => [wasmPackTest(tools, 'chrome', 'chromedriver'), wasmPackTest(tools, 'firefox', 'geckodriver')],
+  },
+  {
+    name: 'browser',
+    browsers: true,
+    // One file at a time: two browsers on two cores make each other's waits longer.
+    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE }, nodeTest('tests/browser', ['--test-concurrency=1'])],
+  },
+];
+
+/** Runs one step. Resolves with its counts; a failure that its output does not count is counted as one. */
+async function runStep({ program, args, env, counts, missing }) {
+  console.log(`\n$ ${[program, ...args].map((word) => word.replace(`${ROOT}/`, '')).join(' ')}`);
+  const { status, output } = missing ? { status: 1, output: '' } : await run(program, args, { env, show: true });
+  const result = counts(output, status);
+  return status !== 0 && result.failed === 0 ? { ...result, failed: 1 } : result;
+}
+
+/** Runs a suite's steps. Resolves with a row of the table. */
+async function runSuite({ name, steps }, tools) {
+  const start = performance.now();
+  const all = [];
+  for (const step of steps(tools)) all.push(await runStep(step));
+  const counts = sum(all);
+  const ranNothing = counts.passed + counts.failed === 0;
+  if (ranNothing) counts.failed = 1;
+  return { name, seconds: (performance.now() - start) / 1000, ...counts, note: ranNothing ? 'ran no test' : '' };
+}
+
+function printTable(rows) {
+  console.log('\nsuite     seconds  passed  failed  skipped');
+  for (const { name, seconds, passed, failed, skipped, note } of rows) {
+    console.log(`${name.padEnd(8)} ${seconds.toFixed(1).padStart(8)} ${String(passed).padStart(7)} ${String(failed).padStart(7)} ${String(skipped).padStart(8)}  ${note}`.trimEnd());
+  }
+}
+
+await command(import.meta.url, async (names) => {
+  const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
+  if (unknown) throw new Trouble(`there is no suite ${unknown}: the suites are ${SUITES.map(({ name }) => name).join(', ')}`);
+  const chosen = SUITES.filter(({ name }) => names.length === 0 || names.includes(name));
+  const tools = await (chosen.some(({ browsers }) => browsers) ? setupTest() : setupBuild());
+  const rows = [];
+  for (const suite of chosen) rows.push(await runSuite(suite, tools));
+  printTable(rows);
+  for (const line of tools.lacks ?? []) console.log(line);
+  const { passed, failed, skipped } = sum(rows);
+  console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+  process.exitCode = failed === 0 ? 0 : 1;
+});
