@@ -325,9 +325,11 @@ class Story:
         return re.sub(r" +", " ", text).strip(" ,")
 
     def say(self, *templates):
-        """Tells one of the templates; nobody goes to where they are already, or is said twice to like the same."""
+        """Tells one of the templates; nobody goes to where they are already, or is said twice to like the same, or is happy where the plot wants them sad."""
         if any(self.like in sentence for sentence in self.text):
             templates = [template for template in templates if "{like}" not in template] or templates
+        if self.alone:
+            templates = [template for template in templates if not any(word in template for word in ("happy", "excited", "Everyone", "glad"))] or templates
         if self.there:
             templates = [template for template in templates if "{p.to}" not in template] or templates
         self.text.append(self.fill(self.rng.choice(templates)))

@@ -40,8 +40,8 @@ def begin(s, cause=None, uses="", pair=False):
         ways += [(because, 14)] + ([(who_clause, 10)] if cause[2] else [])
     if uses == "o":
         ways.append((has_object, 34))
-    else:
-        ways.append((straight, 10))
+    elif not cause:
+        ways.append((straight, 12))
     if pair:
         ways.append((two, 34))
     way = s.rng.choices([way for way, _ in ways], [weight for _, weight in ways])[0]
@@ -49,6 +49,7 @@ def begin(s, cause=None, uses="", pair=False):
         way(s, cause)
         return True
     way(s)
+    s.alone = False
     s.there = s.dated and s.p.known
     if not s.sky_told:
         s.maybe(0.12, sky(s))
@@ -253,13 +254,15 @@ DESCRIBE = (
 
 def describe(s):
     """A sentence or two more about the hero."""
-    fitting = [template for template in DESCRIBE if not (s.alone and "Everyone" in template) and not (s.h.size in words.TRAITS and " was " in template)]
+    fitting = [template for template in DESCRIBE if not (s.h.size in words.TRAITS and " was " in template)]
     s.maybe(0.75, *fitting)
     s.maybe(0.15, *fitting[2:])
 
 
 def need_object(s):
-    if not s.o.known:
+    if not s.o.known and s.paired:
+        s.say("{H} had {o.a}. [It was {his} favorite thing.|{He} took it everywhere.|{He} loved it.|{He} was very proud of it.]", "{H} had {o.a} with {him}.", "{H} showed {f} {his} {o}.")
+    elif not s.o.known:
         s.say(
             "{He} had {o.a} that {he} loved very much.",
             "{H} had {o.a}. [It was {his} favorite thing.|{He} took it everywhere.|{He} loved it.|{He} was very proud of it.]",
@@ -393,6 +396,7 @@ def lonely(s):
     s.maybe(0.4, '"I wish I had a friend," {he} said.', '"Who will play with me?" {he} asked.', "All the others were too busy to play.")
     s.say(
         one_day(s) + ", {h} went {p.to} and saw {f}.",
+        one_day(s) + ", {h} was walking {p.at} when {he} saw {f}.",
         one_day(s) + ", {f} came {p.to}.",
         one_day(s) + ", {h} heard [a noise|someone cry|a soft voice|someone sing] {p.spot}. It was {f}.",
         one_day(s) + ", {h} met {f} {p.at}.",
@@ -911,6 +915,7 @@ def false_alarm(s):
 
 def smile(s):
     """The hero is grumpy; one kind thing leads to the next."""
+    s.alone = True
     told = begin(s, ("[grumpy|angry|cross]", "[nothing went right that day|it was raining|{he} got up too early|{he} was hungry|nobody listened to {him}]", "was always grumpy"))
     if not told:
         s.say("But today {h} was [grumpy|angry|cross|sad].", "{H} was in a bad mood and did not know why.")
