@@ -3,14 +3,13 @@
     python models/train/story_report.py               # about five minutes on one core
 
 Held-out stories are of a seed and of combinations (hero, place, object) that training never saw (story_grammar.py).
-Copying is measured against 20,000 stories of the training seed: the share of the model's runs of 8 words that occur in
+Copying is measured against 10,000 stories of the training seed: the share of the model's runs of 8 words that occur in
 them and the longest run in common, beside the same for the grammar's own held-out stories (its paraphrases repeat too).
 """
 
 import argparse
 import json
 import math
-import random
 import re
 from itertools import islice
 from pathlib import Path
@@ -78,8 +77,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODELS / "story")
     parser.add_argument("--stories", type=int, default=500, help="held-out stories for the loss")
-    parser.add_argument("--prompts", type=int, default=60, help="held-out openings to continue")
-    parser.add_argument("--training-stories", type=int, default=20000)
+    parser.add_argument("--prompts", type=int, default=40, help="held-out openings to continue")
+    parser.add_argument("--training-stories", type=int, default=10000)
     parser.add_argument("--seed", type=int, default=1, help="of training")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -92,8 +91,7 @@ def main():
 
     # Openings of held-out stories: all up to the end of the first sentence that names somebody.
     set_seed(7)
-    random.seed(7)
-    openings, stories, ended, carried, named = [], [], 0, 0, 0
+    openings, stories, ended, carried = [], [], 0, 0
     for story in held_out:
         opening = re.match(r"[^.!?\"]*?(?:named|called) ([A-Z][a-z]+)[^.!?\"]*\.", story)
         if opening and len(openings) < args.prompts:
@@ -102,12 +100,9 @@ def main():
         told, end = continuation(model, tokenizer, opening[0], 0.7)
         stories.append(opening[0] + told)
         ended += end
-        names = [name for name in re.findall(r"(?<![.!?\"] )(?<!^)\b[A-Z][a-z]+\b", told) if name not in ("I", "The")]
-        if names:
-            named += 1
-            carried += opening[1] in names
+        carried += re.search(rf"\b{opening[1]}\b", told) is not None
     figures["ends_by_itself"] = f"{ended}/{len(openings)}"
-    figures["uses_the_name_again"] = f"{carried}/{named}"
+    figures["uses_the_name_again"] = f"{carried}/{len(openings)}"
 
     seen, joined = set(), []
     for story in islice(story_grammar.documents(args.seed), args.training_stories):
