@@ -1,0 +1,65 @@
+// The page: two views, each with its model, and what they share: the model bar, the picker, the banner, the language and the colours.
+
+import { clearError, isAbort, showError, startBanner } from './banner.js';
+import { Chat } from './chat.js';
+import { byId, remember } from './dom.js';
+import { startLanguage, translated } from './i18n.js';
+import { ModelBar } from './model-bar.js';
+import { BUNDLED, Picker } from './picker.js';
+import { Seat } from './seat.js';
+import { Story } from './story.js';
+
+startLanguage();
+startBanner();
+startTheme();
+
+const seats = { story: new Seat(BUNDLED[0]), chat: new Seat(BUNDLED[1]) };
+const views = { story: new Story(seats.story), chat: new Chat(seats.chat) };
+const bar = new ModelBar();
+
+/** The view in front. @type {keyof typeof views} */
+let front = 'story';
+
+new Picker(
+  (choice) => {
+    clearError();
+    seats[front].use(choice).catch((error) => {
+      if (!isAbort(error)) showError(error);
+    });
+  },
+  () => seats[front].choice,
+);
+
+addEventListener('hashchange', () => turnTo(location.hash));
+addEventListener('keydown', (event) => {
+  if (event.key === 'Escape' && !document.querySelector('dialog[open]')) views[front].stop();
+});
+translated(() => bar.show(seats[front]));
+turnTo(location.hash);
+
+/** @param {string} hash */
+function turnTo(hash) {
+  front = hash === '#chat' ? 'chat' : 'story';
+  for (const name of /** @type {const} */ (['story', 'chat'])) {
+    byId(`view-${name}`).hidden = name !== front;
+    const link = byId(`to-${name}`);
+    if (name === front) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  document.documentElement.dataset.view = front;
+  bar.show(seats[front]);
+  clearError();
+  views[front].enter();
+}
+
+function startTheme() {
+  const root = document.documentElement;
+  const button = byId('theme');
+  const show = () => button.setAttribute('aria-pressed', String(root.dataset.theme === 'dark'));
+  button.addEventListener('click', () => {
+    root.dataset.theme = root.dataset.theme === 'dark' ? 'light' : 'dark';
+    remember('theme', root.dataset.theme);
+    show();
+  });
+  show();
+}

@@ -1,0 +1,47 @@
+// Errors as a sentence with what to do. In English the library's own words; in Chinese a sentence by code, with the original below as the detail.
+
+import { byId } from './dom.js';
+import { has, t, translated } from './i18n.js';
+
+/** @type {{ code?: string, message: string, details?: Record<string, unknown> } | undefined} */
+let shown;
+
+/** @param {unknown} error */
+export function showError(error) {
+  shown = /** @type {any} */ (error instanceof Error ? error : { message: String(error) });
+  render();
+  byId('banner').scrollIntoView({ block: 'nearest' });
+}
+
+export function clearError() {
+  shown = undefined;
+  render();
+}
+
+/** @param {unknown} error */
+export function isAbort(error) {
+  return error instanceof DOMException && error.name === 'AbortError';
+}
+
+export function startBanner() {
+  byId('banner-close').addEventListener('click', clearError);
+  translated(render);
+}
+
+function render() {
+  const [banner, detail] = [byId('banner'), byId('banner-detail')];
+  banner.hidden = !shown;
+  if (!shown) return;
+  const { code = '', message, details = {} } = shown;
+  // Not a file's name: config.json stays as it is.
+  const sentence = /^[a-z]+\b(?!\.)/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
+  const translatedText = has(`error.${code}`);
+  byId('banner-text').textContent = translatedText
+    ? t(`error.${code}`, /** @type {any} */ (details))
+    : code
+      ? sentence
+      : t('error.unknown', { message });
+  detail.textContent = sentence;
+  detail.hidden = !translatedText;
+  byId('banner-code').textContent = code;
+}

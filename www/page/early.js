@@ -1,0 +1,15 @@
+// Before the first paint: the colours and the language last chosen, so that neither flickers. A classic script on purpose.
+{
+  const root = document.documentElement;
+  const stored = (/** @type {string} */ key) => {
+    try {
+      return localStorage.getItem(key);
+    } catch {
+      return null; // storage may be switched off
+    }
+  };
+  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
+  root.dataset.theme = stored('theme') ?? (dark ? 'dark' : 'light');
+  const language = stored('language') ?? navigator.languages?.find((tag) => /^(en|zh)\b/i.test(tag)) ?? 'en';
+  root.lang = /^zh/i.test(language) ? 'zh-CN' : 'en';
+}

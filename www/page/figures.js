@@ -1,0 +1,65 @@
+// The line of figures below a view: what is measured, as it is measured.
+
+import { make } from './dom.js';
+import { bytes, number, t, translated } from './i18n.js';
+
+/**
+ * @typedef {object} Measured
+ * @property {number} [speed] tokens per second of decode
+ * @property {number} [firstMs] from the click to the first word on the page
+ * @property {number} [tokens]
+ * @property {import('../lib/index.js').SessionStats} [stats]
+ * @property {{ cachedTokens: number, promptTokens: number }} [usage]
+ * @property {string} [build]
+ * @property {number} [seed]
+ */
+
+export class Figures {
+  #list;
+  #reuse;
+  /** @type {Measured} */
+  #measured = {};
+
+  /** @param {HTMLElement} list a <dl> @param {{ reuse?: boolean }} [settings] whether to show what the cache saved */
+  constructor(list, { reuse = false } = {}) {
+    this.#list = list;
+    this.#reuse = reuse;
+    translated(() => this.#render());
+  }
+
+  /** @param {Measured} measured those that changed */
+  show(measured) {
+    Object.assign(this.#measured, measured);
+    this.#render();
+  }
+
+  #render() {
+    const { speed, firstMs, tokens, stats, usage, build, seed } = this.#measured;
+    /** @type {[string, string | undefined][]} */
+    const rows = [
+      ['speed', speed && t('figures.speedValue', { value: number(speed, speed < 20 ? 1 : 0) })],
+      ['first', firstMs && t('figures.firstValue', { value: number(firstMs, firstMs < 10 ? 1 : 0) })],
+      ['tokens', tokens && number(tokens)],
+      [
+        'reused',
+        this.#reuse && usage
+          ? t('figures.reusedValue', { cached: number(usage.cachedTokens), prompt: number(usage.promptTokens) })
+          : undefined,
+      ],
+      [
+        'context',
+        stats?.contextUsage
+          ? t('figures.contextValue', { used: number(stats.contextUsage), window: number(stats.contextWindow) })
+          : undefined,
+      ],
+      ['memory', stats?.wasmBytes ? bytes(stats.wasmBytes) : undefined],
+      ['build', build],
+      ['seed', seed === undefined ? undefined : String(seed)],
+    ].map(([name, value]) => [String(name), value ? String(value) : undefined]);
+    this.#list.replaceChildren(
+      ...rows.flatMap(([name, value]) =>
+        value ? [make('div', { className: name }, make('dt', {}, t(`figures.${name}`)), make('dd', {}, value))] : [],
+      ),
+    );
+  }
+}

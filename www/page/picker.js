@@ -1,0 +1,181 @@
+// Choosing a model: the bundled ones, the address of a folder, or files from this computer by dialog or by drag and drop.
+
+import { byId, make } from './dom.js';
+import { t, translated } from './i18n.js';
+
+/** @typedef {import('./seat.js').Choice} Choice */
+
+/** @type {(Choice & { about: () => string })[]} */
+export const BUNDLED = [
+  { key: 'story', name: () => t('model.story'), about: () => t('model.storyAbout'), source: bundled('models/story/'), bundled: true },
+  { key: 'chat', name: () => t('model.chat'), about: () => t('model.chatAbout'), source: bundled('models/chat/'), bundled: true },
+];
+
+/** The files of a folder of our own: it is known which there are, so that none is asked for in vain. @param {string} folder */
+function bundled(folder) {
+  const at = (/** @type {string} */ name) => new URL(folder + name, document.baseURI);
+  return {
+    config: at('config.json'),
+    tokenizer: at('tokenizer.json'),
+    tokenizerConfig: at('tokenizer_config.json'),
+    generationConfig: at('generation_config.json'),
+    weights: at('model.safetensors'),
+  };
+}
+
+export class Picker {
+  #dialog = byId('picker', HTMLDialogElement);
+  #onChoose;
+  #current;
+
+  /**
+   * @param {(choice: Choice) => void} onChoose
+   * @param {() => Choice} current what the view in front uses
+   */
+  constructor(onChoose, current) {
+    this.#onChoose = onChoose;
+    this.#current = current;
+    byId('pick').addEventListener('click', () => this.open());
+    byId('picker-close').addEventListener('click', () => this.#dialog.close());
+    this.#dialog.addEventListener('click', (event) => {
+      if (event.target === this.#dialog) this.#dialog.close();
+    });
+    byId('address-form').addEventListener('submit', (event) => {
+      event.preventDefault();
+      const address = byId('address', HTMLInputElement).value.trim();
+      if (address) this.#choose({ key: address, name: () => shortName(address), source: address });
+    });
+    this.#startFiles();
+    this.#startDrop();
+    translated(() => this.#listBundled());
+  }
+
+  open() {
+    this.#listBundled();
+    this.#dialog.showModal();
+  }
+
+  #listBundled() {
+    const current = this.#current().key;
+    byId('choices').replaceChildren(
+      ...BUNDLED.map((choice) => {
+        const used = choice.key === current;
+        const button = make(
+          'button',
+          { type: 'button', className: 'choice', 'aria-pressed': used },
+          make('strong', {}, choice.name()),
+          make('span', {}, choice.about()),
+          ...(used ? [make('em', {}, t('picker.inUse'))] : []),
+        );
+        button.addEventListener('click', () => this.#choose(choice, false));
+        return make('li', {}, button);
+      }),
+    );
+  }
+
+  #startFiles() {
+    for (const [buttonId, inputId] of [
+      ['choose-files', 'files'],
+      ['choose-folder', 'folder'],
+    ]) {
+      const input = byId(inputId, HTMLInputElement);
+      byId(buttonId).addEventListener('click', () => input.click());
+      input.addEventListener('change', () => {
+        this.#chooseFiles([...(input.files ?? [])]);
+        input.value = '';
+      });
+    }
+  }
+
+  /** The whole page takes a drop; the sign for it is shown while files hover over it. */
+  #startDrop() {
+    const sign = byId('dropping');
+    let depth = 0;
+    const carriesFiles = (/** @type {DragEvent} */ event) => event.dataTransfer?.types.includes('Files');
+    addEventListener('dragenter', (event) => {
+      if (!carriesFiles(event)) return;
+      depth += 1;
+      sign.hidden = this.#dialog.open;
+      byId('drop').classList.add('over');
+    });
+    addEventListener('dragleave', (event) => {
+      if (carriesFiles(event) && --depth <= 0) this.#endDrag();
+    });
+    addEventListener('dragover', (event) => {
+      if (carriesFiles(event)) event.preventDefault();
+    });
+    addEventListener('drop', async (event) => {
+      if (!carriesFiles(event)) return;
+      event.preventDefault();
+      depth = 0;
+      this.#endDrag();
+      this.#chooseFiles(await droppedFiles(event.dataTransfer));
+    });
+  }
+
+  #endDrag() {
+    byId('dropping').hidden = true;
+    byId('drop').classList.remove('over');
+  }
+
+  /** @param {File[]} files */
+  #chooseFiles(files) {
+    if (!files.length) return;
+    const folder = files.find((file) => file.webkitRelativePath)?.webkitRelativePath.split('/')[0];
+    const weights = files.find((file) => file.name.endsWith('.safetensors'));
+    const key = `disk:${folder ?? ''}/${weights?.size}/${weights?.lastModified}/${files.length}`;
+    this.#choose({ key, name: () => folder ?? t('picker.fromDisk'), source: files });
+  }
+
+  /** @param {Choice} choice @param {boolean} [stored] whether the storage format applies to it */
+  #choose(choice, stored = true) {
+    const dtype = /** @type {Choice['dtype']} */ (byId('dtype', HTMLSelectElement).value);
+    this.#dialog.close();
+    this.#onChoose(stored && dtype !== 'auto' ? { ...choice, key: `${choice.key} ${dtype}`, dtype } : choice);
+  }
+}
+
+/** The last part of an address that says something. @param {string} address */
+function shortName(address) {
+  const parts = address
+    .replace(/[?#].*$/, '')
+    .replace(/\/+$/, '')
+    .split('/');
+  const hub = parts.indexOf('resolve');
+  return (hub > 0 ? parts[hub - 1] : parts.at(-1)) || address;
+}
+
+/**
+ * Files dropped, and those directly inside folders dropped.
+ * @param {DataTransfer | null} data
+ * @returns {Promise<File[]>}
+ */
+async function droppedFiles(data) {
+  // The items are gone after the first await: take their entries at once.
+  const entries = [...(data?.items ?? [])]
+    .map((item) => item.webkitGetAsEntry?.())
+    .filter((entry) => entry !== null && entry !== undefined);
+  if (!entries.length) return [...(data?.files ?? [])];
+  const inside = await Promise.all(
+    entries.map((entry) => (entry.isDirectory ? listFolder(/** @type {FileSystemDirectoryEntry} */ (entry)) : [entry])),
+  );
+  const files = inside.flat().filter((entry) => entry.isFile);
+  return Promise.all(
+    files.map((entry) => new Promise((resolve, reject) => /** @type {FileSystemFileEntry} */ (entry).file(resolve, reject))),
+  );
+}
+
+/** @param {FileSystemDirectoryEntry} folder @returns {Promise<FileSystemEntry[]>} */
+async function listFolder(folder) {
+  const reader = folder.createReader();
+  /** @type {FileSystemEntry[]} */
+  const all = [];
+  for (;;) {
+    // A reader gives at most 100 entries at a time.
+    const some = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (!some.length) return all;
+    all.push(...some);
+  }
+}

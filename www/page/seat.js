@@ -1,0 +1,120 @@
+// A view's model and session: which model was chosen, how far it has loaded, and the session to work with. A model chosen in both views is loaded once.
+
+import { Model } from '../lib/index.js';
+
+/** @typedef {import('../lib/index.js').Session} Session */
+/** @typedef {import('../lib/index.js').Progress} Progress */
+/**
+ * @typedef {object} Choice
+ * @property {string} key the same key is the same model
+ * @property {() => string} name as shown, in the language in use
+ * @property {import('../lib/index.js').Source} source
+ * @property {boolean} [bundled] ours, and in English
+ * @property {'auto' | 'f32' | 'f16' | 'bf16'} [dtype]
+ */
+
+/** Loaded models and the number of seats that use each. @type {Map<string, { model: Model, seats: number }>} */
+const shelf = new Map();
+
+export class Seat extends EventTarget {
+  /** What is in use, or will be. @type {Choice} */
+  choice;
+  /** @type {Progress | 'starting' | undefined} */
+  progress;
+  #key = '';
+  /** @type {Session | undefined} */
+  #session;
+  /** @type {Promise<Session> | undefined} */
+  #loading;
+  #controller = new AbortController();
+
+  /** @param {Choice} choice */
+  constructor(choice) {
+    super();
+    this.choice = choice;
+  }
+
+  /** The session in use, if one is loaded. */
+  get session() {
+    return this.#session;
+  }
+
+  /** The session, loading its model first where need be. @returns {Promise<Session>} */
+  ready() {
+    if (this.#session) return Promise.resolve(this.#session);
+    this.#loading ??= this.#load(this.choice);
+    return this.#loading;
+  }
+
+  /** Changes to another model. The one in use stays until the new one is there, and for good if that fails. @param {Choice} choice */
+  use(choice) {
+    this.cancel();
+    this.#loading = this.#load(choice);
+    return this.#loading;
+  }
+
+  /** Gives up loading. */
+  cancel() {
+    this.#controller.abort();
+    this.#loading = undefined;
+  }
+
+  /** Lets go of a session that no longer works; ready() then loads the model anew. */
+  drop() {
+    shelf.delete(this.#key);
+    this.#leave();
+    this.#tell();
+  }
+
+  /** @param {Choice} choice @returns {Promise<Session>} */
+  async #load(choice) {
+    const controller = (this.#controller = new AbortController());
+    const { signal } = controller;
+    const current = () => controller === this.#controller && !signal.aborted;
+    this.progress = 'starting';
+    this.#tell();
+    try {
+      const model = shelf.get(choice.key)?.model ?? (await this.#fetch(choice, signal, current));
+      if (!shelf.has(choice.key)) shelf.set(choice.key, { model, seats: 0 });
+      const session = model.session();
+      this.#leave();
+      this.#key = choice.key;
+      this.choice = choice;
+      this.#session = session;
+      const place = shelf.get(choice.key);
+      if (place) place.seats += 1;
+      return session;
+    } finally {
+      if (controller === this.#controller) {
+        this.progress = undefined;
+        this.#loading = undefined;
+        this.#tell();
+      }
+    }
+  }
+
+  /** @param {Choice} choice @param {AbortSignal} signal @param {() => boolean} current */
+  #fetch({ source, dtype = 'auto' }, signal, current) {
+    const onProgress = (/** @type {Progress} */ progress) => {
+      if (!current()) return;
+      this.progress = progress;
+      this.#tell();
+    };
+    return Model.load(source, { dtype, onProgress, signal });
+  }
+
+  #leave() {
+    this.#session?.dispose();
+    this.#session = undefined;
+    const place = shelf.get(this.#key);
+    if (place && --place.seats <= 0) {
+      place.model.dispose();
+      shelf.delete(this.#key);
+    }
+    this.#key = '';
+  }
+
+  #tell() {
+    this.dispatchEvent(new Event('change'));
+  }
+}
