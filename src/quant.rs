@@ -1,1 +1,299 @@
-//! Storage formats of weights: what a row of a matrix looks like in memory.
+//! Storage formats: how a weight matrix lies in memory.
+//!
+//! A [`Matrix`] is (rows = out, cols = in) as published, but laid out for the kernels that read it: rows four by four, and
+//! within four rows the columns eight by eight, so that a matrix-vector product walks through memory once, in order, with four
+//! sums at a time. Rows and columns that fill up the last tile are zero.
+//!
+//! Sixteen-bit values lie in pairs in 32-bit words, value `i` of eight in the low half of word `i` and value `i + 4` in the high half:
+//! then both halves become four lanes of f32 by shifts and masks alone, in the natural order.
+//!
+//! f16 is decoded by integer moves, without looking at exponents: sign and exponent and mantissa are put in place, which
+//! gives the value times 2^-112. Two things make that exact and fast. Each row is scaled by a power of two when it is stored so that
+//! its largest magnitude lies in [2^15, 2^16] (never downwards for an f16 file, so nothing is lost); then a value is subnormal, and
+//! slow in f32 arithmetic, only if the row spans more than 2^29. And what is left of both factors is one f32 per row, applied to the sum.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, Result};
+
+/// How a weight is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dtype {
+    /// IEEE single precision.
+    F32,
+    /// IEEE half precision, with a power of two per row.
+    F16,
+    /// The upper half of an f32.
+    Bf16,
+}
+
+impl Dtype {
+    /// Bytes per value.
+    pub fn size(self) -> usize {
+        match self {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::Bf16 => 2,
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+        })
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Dtype> {
+        match name {
+            "f32" => Ok(Dtype::F32),
+            "f16" => Ok(Dtype::F16),
+            "bf16" => Ok(Dtype::Bf16),
+            _ => Err(Error::BadOption { option: "dtype".into(), expected: "f32, f16 or bf16".into(), got: format!("`{name}`") }),
+        }
+    }
+}
+
+/// Rows of a tile: a kernel computes this many outputs at once.
+pub(crate) const TILE_ROWS: usize = 4;
+/// Columns of a tile.
+pub(crate) const TILE_COLS: usize = 8;
+
+/// One row of a tile in f32.
+pub(crate) type F32x8 = [f32; TILE_COLS];
+
+/// One row of a tile in f16: pairs as the head of this file tells, of the row's values times a power of two.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct F16x8(pub [u32; 4]);
+
+/// One row of a tile in bf16: pairs as the head of this file tells.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Bf16x8(pub [u32; 4]);
+
+/// The kernels multiply activations by this before they meet f16 weights, halfway back from 2^-112: neither overflows below 2^63
+/// nor underflows above 2^-62 (against the row's largest weight, with 32 bits to spare).
+pub(crate) const F16_ACTIVATION_SCALE: f32 = pow2(64);
+
+/// What decoding an f16 by integer moves divides it by, as a power of two.
+const F16_BIAS: i32 = 112;
+
+/// The tiles of a matrix: row `r`, column `c` is in tile `r / 4 * (padded cols / 8) + c / 8`.
+#[derive(Debug, Clone)]
+pub(crate) enum Tiles {
+    F32(Vec<[F32x8; TILE_ROWS]>),
+    /// Beside the tiles, the factor of each row (padded like the rows) that makes a sum over decoded weights and
+    /// activations times [`F16_ACTIVATION_SCALE`] right.
+    F16(Vec<[F16x8; TILE_ROWS]>, Vec<[f32; TILE_ROWS]>),
+    Bf16(Vec<[Bf16x8; TILE_ROWS]>),
+}
+
+/// A weight matrix in one of the storage formats.
+///
+/// Shapes: (rows, cols) = (out, in).
+#[derive(Debug, Clone)]
+pub struct Matrix {
+    rows: usize,
+    cols: usize,
+    tiles: Tiles,
+}
+
+impl Matrix {
+    /// A matrix of zeros.
+    ///
+    /// Errors: `OUT_OF_MEMORY` if the memory is refused.
+    pub fn new(dtype: Dtype, rows: usize, cols: usize) -> Result<Matrix> {
+        let blocks = rows.div_ceil(TILE_ROWS);
+        let tiles = blocks.checked_mul(cols.div_ceil(TILE_COLS)).ok_or_else(|| refused(dtype, rows, cols))?;
+        let refused = || refused(dtype, rows, cols);
+        let tiles = match dtype {
+            Dtype::F32 => Tiles::F32(zeroed(tiles).ok_or_else(refused)?),
+            Dtype::F16 => Tiles::F16(zeroed(tiles).ok_or_else(refused)?, zeroed(blocks).ok_or_else(refused)?),
+            Dtype::Bf16 => Tiles::Bf16(zeroed(tiles).ok_or_else(refused)?),
+        };
+        Ok(Matrix { rows, cols, tiles })
+    }
+
+    /// A matrix of the given values, rounded to the storage format.
+    ///
+    /// Shapes: `values` (rows, cols). Errors: `OUT_OF_MEMORY`. Panics: if there are not rows * cols values.
+    pub fn from_f32(dtype: Dtype, rows: usize, cols: usize, values: &[f32]) -> Result<Matrix> {
+        assert_eq!(values.len(), rows * cols, "values of a {rows} x {cols} matrix");
+        let mut matrix = Matrix::new(dtype, rows, cols)?;
+        for row in 0..rows {
+            matrix.store(row, values[row * cols..][..cols].iter().copied());
+        }
+        Ok(matrix)
+    }
+
+    /// Stores one row, given as the little-endian bytes of a file of dtype `source`, rounded to nearest even where the storage is
+    /// narrower.
+    ///
+    /// In f16 storage, a row that holds a NaN, an infinity or a magnitude above 2^94 reads as NaN throughout.
+    ///
+    /// Panics: if the row does not exist or the bytes are not those of one row.
+    pub fn set_row(&mut self, row: usize, source: Dtype, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source}", self.cols);
+        match source {
+            Dtype::F32 => self.store(row, bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
+            Dtype::F16 => self.store(row, bytes.as_chunks().0.iter().map(|&value| half::f16::from_le_bytes(value).to_f32())),
+            Dtype::Bf16 => self.store(row, bytes.as_chunks().0.iter().map(|&value| half::bf16::from_le_bytes(value).to_f32())),
+        }
+    }
+
+    fn store(&mut self, row: usize, mut values: impl Iterator<Item = f32> + Clone) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let groups = self.groups();
+        let (first, lane) = (row / TILE_ROWS * groups, row % TILE_ROWS);
+        match &mut self.tiles {
+            Tiles::F32(tiles) => {
+                for tile in &mut tiles[first..][..groups] {
+                    tile[lane] = eight(&mut values);
+                }
+            }
+            Tiles::F16(tiles, factors) => {
+                let (shift, factor) = f16_scale(values.clone());
+                factors[row / TILE_ROWS][lane] = factor;
+                for tile in &mut tiles[first..][..groups] {
+                    // 2^16 is what rounds up to infinity, and its bits are read as 2^16.
+                    let scaled = eight(&mut values).map(|value| half::f16::from_f32((f64::from(value) * shift) as f32).to_bits());
+                    tile[lane] = F16x8(pairs(scaled));
+                }
+            }
+            Tiles::Bf16(tiles) => {
+                for tile in &mut tiles[first..][..groups] {
+                    tile[lane] = Bf16x8(pairs(eight(&mut values).map(|value| half::bf16::from_f32(value).to_bits())));
+                }
+            }
+        }
+    }
+
+    /// Decodes one row.
+    ///
+    /// Panics: if the row does not exist or `out` has not its length.
+    pub fn row(&self, row: usize, out: &mut [f32]) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        assert_eq!(out.len(), self.cols, "length of a row");
+        let groups = self.groups();
+        let (first, lane) = (row / TILE_ROWS * groups, row % TILE_ROWS);
+        let out = out.chunks_mut(TILE_COLS);
+        match &self.tiles {
+            Tiles::F32(tiles) => {
+                for (out, tile) in out.zip(&tiles[first..]) {
+                    out.copy_from_slice(&tile[lane][..out.len()]);
+                }
+            }
+            Tiles::F16(tiles, factors) => {
+                let factor = factors[row / TILE_ROWS][lane];
+                for (out, tile) in out.zip(&tiles[first..]) {
+                    let values = unpaired(tile[lane].0).map(|value| f16_times_2_pow_minus_112(value) * F16_ACTIVATION_SCALE * factor);
+                    out.copy_from_slice(&values[..out.len()]);
+                }
+            }
+            Tiles::Bf16(tiles) => {
+                for (out, tile) in out.zip(&tiles[first..]) {
+                    let values = unpaired(tile[lane].0).map(|value| f32::from_bits(u32::from(value) << 16));
+                    out.copy_from_slice(&values[..out.len()]);
+                }
+            }
+        }
+    }
+
+    /// Number of rows: the outputs.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of columns: the inputs.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The storage format.
+    pub fn dtype(&self) -> Dtype {
+        match self.tiles {
+            Tiles::F32(..) => Dtype::F32,
+            Tiles::F16(..) => Dtype::F16,
+            Tiles::Bf16(..) => Dtype::Bf16,
+        }
+    }
+
+    /// Bytes of memory that the values take, padding included.
+    pub fn bytes(&self) -> usize {
+        match &self.tiles {
+            Tiles::F32(tiles) => size_of_val(tiles.as_slice()),
+            Tiles::F16(tiles, factors) => size_of_val(tiles.as_slice()) + size_of_val(factors.as_slice()),
+            Tiles::Bf16(tiles) => size_of_val(tiles.as_slice()),
+        }
+    }
+
+    /// Tiles that one row runs through.
+    pub(crate) fn groups(&self) -> usize {
+        self.cols.div_ceil(TILE_COLS)
+    }
+
+    pub(crate) fn tiles(&self) -> &Tiles {
+        &self.tiles
+    }
+}
+
+fn refused(dtype: Dtype, rows: usize, cols: usize) -> Error {
+    let requested_bytes = (rows as u64).saturating_mul(cols as u64).saturating_mul(dtype.size() as u64);
+    Error::OutOfMemory { what: format!("a {rows} x {cols} weight matrix in {dtype}"), requested_bytes }
+}
+
+/// `len` zeros, or nothing if the memory is refused.
+fn zeroed<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
+    let mut values = Vec::new();
+    values.try_reserve_exact(len).ok()?;
+    values.resize(len, T::default());
+    Some(values)
+}
+
+/// The next eight values, with zeros after the last.
+fn eight(values: &mut impl Iterator<Item = f32>) -> F32x8 {
+    std::array::from_fn(|_| values.next().unwrap_or(0.0))
+}
+
+fn pairs(values: [u16; TILE_COLS]) -> [u32; 4] {
+    std::array::from_fn(|i| u32::from(values[i]) | u32::from(values[i + 4]) << 16)
+}
+
+fn unpaired(pairs: [u32; 4]) -> [u16; TILE_COLS] {
+    std::array::from_fn(|i| (pairs[i % 4] >> (i / 4 * 16)) as u16)
+}
+
+/// What the kernels do with an f16, for one value.
+fn f16_times_2_pow_minus_112(bits: u16) -> f32 {
+    f32::from_bits(((i32::from(bits) << 16 >> 3) as u32) & 0x8fff_e000)
+}
+
+/// The power of two by which a row is multiplied before it is rounded to f16, and the factor that undoes it (and both other
+/// powers of two) in the kernels.
+fn f16_scale(values: impl Iterator<Item = f32>) -> (f64, f32) {
+    // Magnitudes compare like their bits, and NaN and infinity are above all others.
+    let max = values.fold(0, |max, value| max.max(value.to_bits() & 0x7fff_ffff));
+    if max == 0 {
+        return (0.0, 0.0);
+    }
+    let max = f32::from_bits(max);
+    let exponent = (f64::from(max).to_bits() >> 52) as i32 - 1023; // f64, where no f32 is subnormal
+    let shift = 15 - exponent;
+    let undo = F16_BIAS - 64 - shift;
+    if !max.is_finite() || undo > 127 {
+        return (0.0, f32::NAN);
+    }
+    (f64::from_bits(((1023 + shift) as u64) << 52), pow2(undo))
+}
+
+/// 2^exponent, of a normal f32.
+const fn pow2(exponent: i32) -> f32 {
+    assert!(-126 <= exponent && exponent <= 127);
+    f32::from_bits(((127 + exponent) as u32) << 23)
+}
