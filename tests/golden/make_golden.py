@@ -10,6 +10,9 @@ when they are read; nothing else is rounded.
 A margin is how far the best logit of a step lies above the second, relative to the step's largest magnitude: where it
 is below the bound to which logits are compared, another correct program may choose the other token, and a comparison
 stops. Every continuation is computed twice, step by step with a cache and in one pass without, and the two must agree.
+`sampling.json` holds what temperature, top-k, top-p, min-p and repetition penalty make of a row of logits: the
+probabilities from which transformers would draw.
+
 `noise` is the largest difference to the same with float64 matrices, on the same scale: what the reference itself does not know.
 """
 
@@ -21,7 +24,7 @@ import safetensors
 import tokenizers
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedTokenizerFast
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -40,6 +43,20 @@ CHATS = [
     ["My favourite colour is green.", "What is 2 + 3?", "What is my favourite colour?"],
     ["I have a dog called Max.", "What is my dog called?"],
     ["What is the capital of France?", "Thank you!"],
+    ["Hi, I am Tom.", "I have a cat called Luna and my favourite colour is blue.", "What is 7 + 1?", "What is my cat called?", "And who am I?"],
+    ["Who are you?", "What can you do?", "How many legs does a spider have?", "Good night!"],
+]
+SETTINGS = [
+    {},
+    {"temperature": 0.7},
+    {"top_k": 5},
+    {"top_p": 0.8},
+    {"min_p": 0.1},
+    {"repetition_penalty": 1.5},
+    {"temperature": 2.0, "top_k": 20, "top_p": 0.9, "min_p": 0.02, "repetition_penalty": 1.2},
+    {"temperature": 0.5, "top_k": 3, "top_p": 0.99},
+    {"temperature": 1.5, "top_p": 0.5, "repetition_penalty": 0.8},
+    {"temperature": 2.5, "min_p": 0.3, "top_k": 15},
 ]
 
 
@@ -62,30 +79,31 @@ class Reference:
         exact = self.exact(torch.tensor([ids]), use_cache=False).logits[0]
         return logits, ((logits - exact).abs().max() / exact.abs().max()).item()
 
-    def greedy(self, ids, steps):
-        """Up to `steps` tokens, the end token included, chosen one by one with a cache."""
+    def greedy(self, ids, steps, beyond):
+        """Up to `steps` tokens, the end token included, chosen one by one with a cache; `beyond` it where asked for."""
         cache, step, tokens = None, ids, []
         while len(tokens) < steps:
             out = self.model(torch.tensor([step]), past_key_values=cache, use_cache=True)
             cache, token = out.past_key_values, int(out.logits[0, -1].argmax())
             tokens.append(token)
             step = [token]
-            if token in self.eos:
+            if token in self.eos and not beyond:
                 break
         return tokens
 
-    def continuation(self, ids, steps):
-        """Greedy tokens after `ids`, with margins."""
-        tokens = self.greedy(ids, steps)
+    def continuation(self, ids, steps, beyond=False):
+        """Greedy tokens after `ids`, with margins; `told` of them come before an end token, and only they make the text."""
+        tokens = self.greedy(ids, steps, beyond)
         logits, noise = self.logits(ids + tokens)
         steps = logits[len(ids) - 1 : -1]
         best, second = steps.topk(2).values.T
         margins = ((best - second) / steps.abs().amax(dim=-1)).tolist()
         for token, again, margin in zip(tokens, steps.argmax(dim=-1).tolist(), margins, strict=True):
             assert token == again or margin < BOUND, "transformers with a cache and without disagree"
-        finish = "stop" if tokens[-1] in self.eos else "length"
-        text = self.text(ids, tokens if finish == "length" else tokens[:-1])
-        return {"tokens": tokens, "margins": [float(f"{margin:.3g}") for margin in margins], "finish": finish, "text": text}, logits, noise
+        ends = [at for at, token in enumerate(tokens) if token in self.eos]
+        told, finish = (ends[0], "stop") if ends else (len(tokens), "length")
+        rounded = [float(f"{margin:.3g}") for margin in margins]
+        return {"tokens": tokens, "margins": rounded, "told": told, "finish": finish, "text": self.text(ids, tokens[:told])}, logits, noise
 
     def text(self, ids, tokens):
         """What `tokens` add to the text of `ids`, for a tokenizer drops the leading space of what it decodes alone.
@@ -98,7 +116,7 @@ class Reference:
 
     def case(self, prompt, steps):
         ids = self.raw.encode(prompt).ids
-        greedy, logits, noise = self.continuation(ids, steps)
+        greedy, logits, noise = self.continuation(ids, steps, beyond=True)
         return {"prompt": prompt, "ids": ids, "logits": sample(logits[len(ids) - 1]), "greedy": greedy, "after": sample(logits[-1]),
                 "noise": float(f"{noise:.1e}")}  # fmt: skip
 
@@ -148,15 +166,18 @@ def has_template(folder):
     return "chat_template" in settings or (folder / "chat_template.jinja").exists()
 
 
+def versions():
+    return {"torch": torch.__version__, "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
+            "safetensors": safetensors.__version__}  # fmt: skip
+
+
 def make(name, folder, prompts, chats):
     reference = Reference(folder)
     vocab, hidden = reference.config.vocab_size, reference.config.hidden_size
     cases = [reference.case(prompt, GREEDY_STEPS) for prompt in prompts]
     # Long enough for the answers of the bundled model; a random one never ends by itself.
     dialogues = [reference.chat(turns, 24 if vocab <= FULL_VOCAB else 100) for turns in chats]
-    versions = {"torch": torch.__version__, "transformers": transformers.__version__, "tokenizers": tokenizers.__version__,
-                "safetensors": safetensors.__version__}  # fmt: skip
-    golden = {"model": name, "made_by": "tests/golden/make_golden.py, float32 on a CPU", "versions": versions, "vocab": vocab, "hidden": hidden,
+    golden = {"model": name, "made_by": "tests/golden/make_golden.py, float32 on a CPU", "versions": versions(), "vocab": vocab, "hidden": hidden,
               "eos": reference.eos, "cases": cases, "chats": [{"turns": turns} for turns in dialogues if turns]}  # fmt: skip
     lines = json.dumps(golden, ensure_ascii=False, separators=(",", ":")).replace('{"prompt"', '\n{"prompt"').replace('{"turns"', '\n{"turns"')
     path = HERE / f"{name}.json"
@@ -168,13 +189,37 @@ def make(name, folder, prompts, chats):
           f" noise {noise:.1e}", flush=True)  # fmt: skip
 
 
+def sampling():
+    """Probabilities after the processors of `generate`, in its order."""
+    generator = torch.Generator().manual_seed(5)
+    logits = 3 * torch.randn(40, generator=generator)
+    text = [3, 3, 17, int(logits.argmax()), int(logits.argmin())]
+    cases = []
+    for settings in SETTINGS:
+        config = GenerationConfig(do_sample=True, **({"temperature": 1.0, "top_k": 0} | settings))
+        # What `generate` itself would use; the model only lends the method.
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=40, hidden_size=8, intermediate_size=8,
+                                                                      num_hidden_layers=1, num_attention_heads=1))  # fmt: skip
+        processors = model._get_logits_processor(config, input_ids_seq_length=len(text))
+        warped = processors(torch.tensor([text]), logits[None].clone())[0]
+        cases.append({"settings": settings, "probabilities": [number(value) for value in warped.double().softmax(dim=-1).tolist()]})
+    golden = {"made_by": "tests/golden/make_golden.py", "versions": versions(), "text": text, "logits": [number(v) for v in logits.tolist()],
+              "cases": cases}  # fmt: skip
+    path = HERE / "sampling.json"
+    path.write_text(json.dumps(golden, separators=(",", ":")).replace('{"settings"', '\n{"settings"') + "\n")
+    print(f"{'sampling':22} {path.stat().st_size:7} bytes; {len(cases)} settings")
+
+
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     found = models()
-    for name in sys.argv[1:] or found:
+    for name in sys.argv[1:] or ["sampling", *found]:
+        if name == "sampling":
+            sampling()
+            continue
         folder, prompts, chats = found[name]
         if (folder / "model.safetensors").exists() or (folder / "model.safetensors.index.json").exists():
             make(name, folder, prompts, chats)
