@@ -1,0 +1,143 @@
+//! Reads a JSON file of a model strictly: a UTF-8 object in which no key stands twice.
+//!
+//! Most readers of JSON keep the last of two equal keys without a word. Two programs may then see two different models
+//! in one file, so here it is an error.
+
+use crate::error::{Error, Result};
+use crate::sniff::{Expected, sniff};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+use std::fmt;
+
+/// Parses `bytes` as one JSON object.
+///
+/// Errors: `NOT_A_MODEL_FILE` when it is another kind of file, `BAD_FILE` with line and column when it is broken.
+pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
+    sniff(file, bytes, Expected::Json)?;
+    let bad = |at: String, expected: &str, got: String| Err(Error::BadFile { file: file.into(), at, expected: expected.into(), got });
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let at = error.valid_up_to();
+            return bad(format!("byte {at}"), "UTF-8 text", format!("the byte 0x{:02x}", bytes[at]));
+        }
+    };
+    match serde_json::from_str::<Strict>(text) {
+        Ok(Strict(Value::Object(map))) => Ok(map),
+        Ok(Strict(other)) => bad("the whole file".into(), "a JSON object", show(&other)),
+        Err(error) => {
+            let message = error.to_string();
+            let fact = message.split(" at line ").next().unwrap_or_default();
+            bad(format!("line {}, column {}", error.line(), error.column()), "sound JSON", format!("\u{201c}{fact}\u{201d}"))
+        }
+    }
+}
+
+/// A value as an error message shows it: JSON, cut after 60 characters.
+pub(crate) fn show(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text,
+    }
+}
+
+/// A [`Value`] whose objects have no key twice, at any depth.
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StrictVisitor).map(Strict)
+    }
+}
+
+struct StrictVisitor;
+
+impl<'de> Visitor<'de> for StrictVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = seq.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if map.contains_key(&key) {
+                return Err(A::Error::custom(format_args!("the key {key:?} stands twice")));
+            }
+            let Strict(value) = entries.next_value()?;
+            map.insert(key, value);
+        }
+        Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: &[u8]) -> String {
+        object("config.json", bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_sound_object_is_read_whole() {
+        let map = object("config.json", br#" {"a": [1, -2, 0.5, null, true], "b": {"a": "x\u0041"}} "#).unwrap();
+        assert_eq!(Value::Object(map).to_string(), r#"{"a":[1,-2,0.5,null,true],"b":{"a":"xA"}}"#);
+    }
+
+    #[test]
+    fn broken_json_is_told_with_its_place() {
+        let end = ". Download the file again, or report it to whoever published the model.";
+        let cases: [(&[u8], &str); 6] = [
+            (b"{\"a\": 1,\n \"\\u0061\": 2}", "line 2, column 9: expected sound JSON, got \u{201c}the key \"a\" stands twice\u{201d}"),
+            (b"{\"a\": NaN}", "line 1, column 7: expected sound JSON, got \u{201c}expected value\u{201d}"),
+            (b"{\"a\": 1", "line 1, column 7: expected sound JSON, got \u{201c}EOF while parsing an object\u{201d}"),
+            (b"{\"a\": \"\xff\"}", "byte 7: expected UTF-8 text, got the byte 0xff"),
+            (b"[1, 2]", "the whole file: expected a JSON object, got [1,2]"),
+            (b"{}\0", "line 1, column 3: expected sound JSON, got \u{201c}trailing characters\u{201d}"),
+        ];
+        for (bytes, want) in cases {
+            assert_eq!(message(bytes), format!("config.json: {want}{end}"));
+        }
+    }
+
+    #[test]
+    fn nesting_without_end_is_refused() {
+        let deep = format!("{{\"a\":{}", "[".repeat(10_000));
+        assert!(message(deep.as_bytes()).contains("recursion limit exceeded"));
+    }
+}
