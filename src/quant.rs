@@ -36,6 +36,14 @@ impl Dtype {
             Dtype::F16 | Dtype::Bf16 => 2,
         }
     }
+
+    /// Bytes that a matrix takes in this format, padding included: what [`Matrix::bytes`] says, before there is a matrix.
+    pub fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
+        let rows = (rows as u64).next_multiple_of(TILE_ROWS as u64);
+        let cols = (cols as u64).next_multiple_of(TILE_COLS as u64);
+        let factors = if self == Dtype::F16 { 4 * rows } else { 0 };
+        rows * cols * self.size() as u64 + factors
+    }
 }
 
 impl fmt::Display for Dtype {
@@ -296,4 +304,18 @@ fn f16_scale(values: impl Iterator<Item = f32>) -> (f64, f32) {
 const fn pow2(exponent: i32) -> f32 {
     assert!(-126 <= exponent && exponent <= 127);
     f32::from_bits(((127 + exponent) as u32) << 23)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_size_of_a_matrix_is_known_before_it_is_there() {
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            for (rows, cols) in [(1, 1), (4, 8), (5, 26), (31, 312)] {
+                assert_eq!(dtype.matrix_bytes(rows, cols), Matrix::new(dtype, rows, cols).unwrap().bytes() as u64);
+            }
+        }
+    }
 }
