@@ -1,1 +1,209 @@
 //! Reads `config.json` and `generation_config.json`: the shape of a model and the formulas it asks for.
+//!
+//! The dictionary of dimensions, the same words in the whole crate:
+//!
+//! | name       | meaning                                              | in `config.json`          |
+//! |------------|------------------------------------------------------|---------------------------|
+//! | `vocab`    | entries of the vocabulary, rows of the embedding     | `vocab_size`              |
+//! | `hidden`   | width of the residual stream                         | `hidden_size`             |
+//! | `inter`    | width of the MLP between its up and down projections | `intermediate_size`       |
+//! | `layers`   | number of decoder layers                             | `num_hidden_layers`       |
+//! | `heads`    | query heads                                          | `num_attention_heads`     |
+//! | `kv_heads` | key and value heads; each serves `heads / kv_heads`  | `num_key_value_heads`     |
+//! | `head_dim` | width of a head                                      | `head_dim`                |
+//! | `context`  | the most positions the model was made for            | `max_position_embeddings` |
+//! | `seq`      | positions in one call                                |                           |
+//! | `past`     | positions already in the cache                       |                           |
+//! | `total`    | `past + seq`                                         |                           |
+//! | `pos`      | one position, counted from 0                         |                           |
+//!
+//! The one rule: a field that changes the computation is honoured or refused by name, never passed over. Fields that are
+//! known not to change it are skipped; fields nobody here knows are kept in [`ModelConfig::ignored`] for `inspect`.
+//!
+//! What an absent field means is what it means in transformers 5.23 (`models/*/configuration_*.py`), except that a shape
+//! is never guessed. Both spellings are read: transformers 4 (`rope_theta`, `rope_scaling`, `torch_dtype`) and
+//! transformers 5 (`rope_parameters`, `dtype`, `layer_types`).
+
+mod family;
+mod fields;
+mod generation;
+mod known;
+mod rope;
+mod tensors;
+
+pub use family::Family;
+pub use generation::GenerationConfig;
+pub use rope::Llama3Scaling;
+pub use tensors::{Part, Slot, TensorSpec};
+
+use crate::error::Result;
+use crate::quant::Dtype;
+use fields::Fields;
+
+/// The largest dimension that is believed, far above any published model; products of two of them fit into 64 bits.
+const DIM_MAX: usize = 1 << 20;
+/// The largest vocabulary that is believed.
+const VOCAB_MAX: usize = 1 << 24;
+/// The largest number of layers that is believed.
+const LAYERS_MAX: usize = 1 << 10;
+/// The largest context that is believed.
+const CONTEXT_MAX: usize = 1 << 30;
+
+/// The shape of a model and the formulas it asks for.
+///
+/// Every number in it is checked: positive, of a believable size, and consistent with the others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Which relative of Llama it is.
+    pub family: Family,
+    /// Entries of the vocabulary.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub hidden: usize,
+    /// Width inside the MLP.
+    pub inter: usize,
+    /// Number of decoder layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Width of a head; even.
+    pub head_dim: usize,
+    /// The most positions the model was made for.
+    pub context: usize,
+    /// The epsilon of every RMS norm.
+    pub rms_eps: f32,
+    /// The base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// How the rotary frequencies are stretched, if they are.
+    pub rope_scaling: Option<Llama3Scaling>,
+    /// What each layer's attention does; one entry per layer.
+    pub attention: Vec<LayerAttention>,
+    /// True when the output projection is the embedding.
+    pub tied: bool,
+    /// True when the query, key and value projections have a bias.
+    pub qkv_bias: bool,
+    /// True when the output projection of the attention has a bias.
+    pub out_bias: bool,
+    /// True when the projections of the MLP have a bias.
+    pub mlp_bias: bool,
+    /// True when queries and keys are normalised per head before rope.
+    pub qk_norm: bool,
+    /// The token a text begins with.
+    pub bos: Option<u32>,
+    /// The tokens that end a text.
+    pub eos: Vec<u32>,
+    /// The type of the weights as published, where the file says it.
+    pub dtype: Option<Dtype>,
+    /// What of the file was left aside without being understood, sorted: unknown fields, ids outside the vocabulary.
+    pub ignored: Vec<String>,
+}
+
+/// What one layer's attention does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerAttention {
+    /// A query sees this many positions, itself included; `None`: all of them.
+    pub window: Option<usize>,
+    /// True when queries and keys are rotated by their position.
+    pub rope: bool,
+}
+
+impl ModelConfig {
+    /// Reads `config.json`.
+    ///
+    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE` (a field that is missing, not a number, out of range or contradicts another),
+    /// `UNSUPPORTED_MODEL` (a field asks for a computation that is not implemented); each names the field.
+    pub fn from_json(bytes: &[u8]) -> Result<ModelConfig> {
+        let mut fields = Fields::parse("config.json", bytes)?;
+        let family = Family::read(&mut fields)?;
+        known::refuse_unsupported(&mut fields)?;
+
+        let vocab = fields.required("vocab_size", VOCAB_MAX)?;
+        let hidden = fields.required("hidden_size", DIM_MAX)?;
+        let inter = fields.required("intermediate_size", DIM_MAX)?;
+        let layers = fields.required("num_hidden_layers", LAYERS_MAX)?;
+        let heads = fields.required("num_attention_heads", DIM_MAX)?;
+        let kv_heads = family.kv_heads(&mut fields, heads)?;
+        let head_dim = family.head_dim(&mut fields, hidden, heads)?;
+        let context = fields.size("max_position_embeddings", CONTEXT_MAX)?.unwrap_or(family.traits().context);
+        let rope = rope::read(&mut fields, family.traits().rope_theta, context)?;
+        let attention = family.attention(&mut fields, layers, context)?;
+        let biases = family.biases(&mut fields)?;
+        let rms_eps = fields.number("rms_norm_eps", "a number above 0 and at most 1", |eps| eps as f32 > 0.0 && eps <= 1.0)?;
+        let tied = fields.boolean("tie_word_embeddings")?.unwrap_or(family.traits().tied);
+        let bos = fields.token_ids("bos_token_id", family.traits().bos)?;
+        let eos = fields.token_ids("eos_token_id", family.traits().eos)?;
+        let dtype = read_dtype(&mut fields)?;
+
+        let (bos, mut ignored) = within_vocab("bos_token_id", bos, vocab);
+        let (eos, outside) = within_vocab("eos_token_id", eos, vocab);
+        ignored.extend(outside);
+        ignored.extend(known::unknown(fields));
+        ignored.sort();
+
+        Ok(ModelConfig {
+            family,
+            vocab,
+            hidden,
+            inter,
+            layers,
+            heads,
+            kv_heads,
+            head_dim,
+            context,
+            rms_eps: rms_eps.unwrap_or(1e-6) as f32, // the same in all five families
+            rope_theta: rope.theta,
+            rope_scaling: rope.scaling,
+            attention,
+            tied,
+            qkv_bias: biases.qkv,
+            out_bias: biases.out,
+            mlp_bias: biases.mlp,
+            qk_norm: family.traits().qk_norm,
+            bos: bos.first().copied(),
+            eos,
+            dtype,
+            ignored,
+        })
+    }
+
+    /// Bytes by which the KV cache grows with each token: keys and values of every layer as f32.
+    pub fn kv_bytes_per_token(&self) -> u64 {
+        2 * 4 * self.layers as u64 * self.kv_heads as u64 * self.head_dim as u64
+    }
+
+    /// The number of weights; a tied embedding counts once.
+    pub fn parameters(&self) -> u64 {
+        self.tensors().map(|tensor| tensor.len()).sum()
+    }
+
+    /// Bytes of the loaded weights when matrices are stored as `dtype`; norms and biases are f32.
+    pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
+        self.tensors().map(|tensor| tensor.stored_bytes(dtype)).sum()
+    }
+}
+
+/// `dtype` of transformers 5 or `torch_dtype` of transformers 4; other words than the three known ones say nothing here,
+/// because the weight files name their own types.
+fn read_dtype(fields: &mut Fields) -> Result<Option<Dtype>> {
+    let new = fields.text("dtype")?;
+    let old = fields.text("torch_dtype")?;
+    Ok(match new.or(old).as_deref().map(|name| name.trim_start_matches("torch.")) {
+        Some("float32") => Some(Dtype::F32),
+        Some("float16") => Some(Dtype::F16),
+        Some("bfloat16") => Some(Dtype::Bf16),
+        _ => None,
+    })
+}
+
+/// Keeps the ids that can occur and says which cannot: transformers, too, loads such a config (with a warning), and a
+/// small model cut from a large one often keeps the large one's ids.
+fn within_vocab(field: &str, ids: Vec<i64>, vocab: usize) -> (Vec<u32>, Vec<String>) {
+    let (inside, outside): (Vec<i64>, Vec<i64>) = ids.into_iter().partition(|&id| (0..vocab as i64).contains(&id));
+    let outside = outside.iter().map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
+    (inside.into_iter().map(|id| id as u32).collect(), outside)
+}
+
+#[cfg(test)]
+mod tests;

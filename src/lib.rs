@@ -2,8 +2,10 @@
 
 pub mod config;
 pub mod error;
+mod json;
 pub mod kernels;
 pub mod quant;
+pub mod sniff;
 pub mod template;
 pub mod tokenizer;
 pub mod weights;

@@ -1,0 +1,337 @@
+//! The five families and how they differ: one row of a table each, and the few rules the table selects.
+//!
+//! A new family is a new row here; if it brings a new formula, a new field of [`super::ModelConfig`] as well.
+
+use super::fields::Fields;
+use super::{CONTEXT_MAX, DIM_MAX, LAYERS_MAX, LayerAttention};
+use crate::error::Result;
+use crate::json::show;
+use serde_json::Value;
+
+/// Which relative of Llama a model is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Llama 1 to 3.x, SmolLM 1 and 2, and the many models published in their shape.
+    Llama,
+    /// Mistral: Llama with a sliding window.
+    Mistral,
+    /// Qwen2 and 2.5: biases on the query, key and value projections.
+    Qwen2,
+    /// Qwen3: norms on queries and keys instead of the biases.
+    Qwen3,
+    /// SmolLM3: some layers without rope.
+    SmolLm3,
+}
+
+/// Where a family takes the presence of a bias from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Bias {
+    Never,
+    Always,
+    /// From `attention_bias` or `mlp_bias`, false where absent.
+    Field,
+}
+
+/// Which layers of a family have a sliding window.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Windows {
+    /// None has.
+    None,
+    /// All have the window of `sliding_window`, 4096 where that is absent, none where it is null.
+    All,
+    /// With `use_sliding_window`: those of `layer_types`, else those from `max_window_layers` on.
+    Upper,
+    /// With `use_sliding_window`: those of `layer_types`, else those without rope.
+    WithoutRope,
+}
+
+/// One row of the table: what is fixed in a family, and what an absent field of its `config.json` means.
+///
+/// Source: transformers 5.23, `models/{llama,mistral,qwen2,qwen3,smollm3}/{configuration,modeling}_*.py`.
+pub(super) struct Traits {
+    architecture: &'static str,
+    model_type: &'static str,
+    /// `num_key_value_heads`; `None`: as many as heads.
+    kv_heads: Option<usize>,
+    /// `head_dim`; `None`: hidden / heads.
+    head_dim: Option<usize>,
+    pub context: usize,
+    pub rope_theta: f64,
+    pub tied: bool,
+    pub bos: Option<i64>,
+    pub eos: Option<i64>,
+    qkv_bias: Bias,
+    out_bias: Bias,
+    mlp_bias: Bias,
+    pub qk_norm: bool,
+    windows: Windows,
+    /// True when `no_rope_layers` may take rope from layers.
+    no_rope_layers: bool,
+}
+
+const LLAMA: Traits = Traits {
+    architecture: "LlamaForCausalLM",
+    model_type: "llama",
+    kv_heads: None,
+    head_dim: None,
+    context: 2048,
+    rope_theta: 10_000.0,
+    tied: false,
+    bos: Some(1),
+    eos: Some(2),
+    qkv_bias: Bias::Field,
+    out_bias: Bias::Field,
+    mlp_bias: Bias::Field,
+    qk_norm: false,
+    windows: Windows::None,
+    no_rope_layers: false,
+};
+
+const MISTRAL: Traits = Traits {
+    architecture: "MistralForCausalLM",
+    model_type: "mistral",
+    kv_heads: Some(8),
+    context: 131_072,
+    qkv_bias: Bias::Never,
+    out_bias: Bias::Never,
+    mlp_bias: Bias::Never,
+    windows: Windows::All,
+    ..LLAMA
+};
+
+const QWEN2: Traits = Traits {
+    architecture: "Qwen2ForCausalLM",
+    model_type: "qwen2",
+    kv_heads: Some(32),
+    context: 32_768,
+    bos: None,
+    eos: None,
+    qkv_bias: Bias::Always,
+    out_bias: Bias::Never,
+    mlp_bias: Bias::Never,
+    windows: Windows::Upper,
+    ..LLAMA
+};
+
+const QWEN3: Traits = Traits {
+    architecture: "Qwen3ForCausalLM",
+    model_type: "qwen3",
+    head_dim: Some(128),
+    qkv_bias: Bias::Field,
+    out_bias: Bias::Field,
+    qk_norm: true,
+    ..QWEN2
+};
+
+const SMOLLM3: Traits = Traits {
+    architecture: "SmolLM3ForCausalLM",
+    model_type: "smollm3",
+    kv_heads: Some(4),
+    context: 32_768,
+    rope_theta: 2_000_000.0,
+    tied: true,
+    bos: Some(128_000),
+    eos: Some(128_001),
+    windows: Windows::WithoutRope,
+    no_rope_layers: true,
+    ..LLAMA
+};
+
+/// Which projections have a bias.
+pub(super) struct Biases {
+    pub qkv: bool,
+    pub out: bool,
+    pub mlp: bool,
+}
+
+impl Family {
+    const ALL: [Family; 5] = [Family::Llama, Family::Mistral, Family::Qwen2, Family::Qwen3, Family::SmolLm3];
+
+    pub(super) fn traits(self) -> &'static Traits {
+        match self {
+            Family::Llama => &LLAMA,
+            Family::Mistral => &MISTRAL,
+            Family::Qwen2 => &QWEN2,
+            Family::Qwen3 => &QWEN3,
+            Family::SmolLm3 => &SMOLLM3,
+        }
+    }
+
+    /// The family's word in `model_type`: "llama".
+    pub fn name(self) -> &'static str {
+        self.traits().model_type
+    }
+
+    /// The family that `architectures` names, or `model_type` where that is absent; where both stand they agree.
+    pub(super) fn read(fields: &mut Fields) -> Result<Family> {
+        let architectures = fields.list("architectures")?.unwrap_or_default();
+        let model_type = fields.text("model_type")?;
+        let known = Self::ALL.map(|family| family.traits().architecture).join(", ");
+        let by_type = Self::ALL.into_iter().find(|family| model_type.as_deref() == Some(family.name()));
+        let Some(architecture) = architectures.first() else {
+            return match (by_type, model_type) {
+                (Some(family), _) => Ok(family),
+                (None, Some(other)) => Err(fields.unsupported("model_type", &Self::ALL.map(Self::name).join(", "), other)),
+                (None, None) => Err(fields.bad("architectures", &format!("one of {known}"), "nothing".into())),
+            };
+        };
+        let by_architecture = Self::ALL.into_iter().find(|family| architecture.as_str() == Some(family.traits().architecture));
+        let Some(family) = by_architecture.filter(|_| architectures.len() == 1) else {
+            return Err(fields.unsupported("architectures", &known, show(&Value::Array(architectures))));
+        };
+        match model_type {
+            Some(other) if other != family.name() => {
+                Err(fields.bad("model_type", &format!("{} as `architectures` says", family.name()), other))
+            }
+            _ => Ok(family),
+        }
+    }
+
+    pub(super) fn kv_heads(self, fields: &mut Fields, heads: usize) -> Result<usize> {
+        let absent = !fields.has("num_key_value_heads");
+        let default = self.traits().kv_heads.filter(|_| absent).unwrap_or(heads);
+        let kv_heads = fields.size("num_key_value_heads", DIM_MAX)?.unwrap_or(default);
+        if heads.is_multiple_of(kv_heads) {
+            return Ok(kv_heads);
+        }
+        Err(fields.bad("num_key_value_heads", &format!("a divisor of the {heads} attention heads"), kv_heads.to_string()))
+    }
+
+    pub(super) fn head_dim(self, fields: &mut Fields, hidden: usize, heads: usize) -> Result<usize> {
+        let absent = !fields.has("head_dim");
+        let head_dim = match (fields.size("head_dim", DIM_MAX)?, self.traits().head_dim.filter(|_| absent)) {
+            (Some(given), _) => given,
+            (None, Some(default)) => default,
+            (None, None) if hidden.is_multiple_of(heads) => hidden / heads,
+            (None, None) => {
+                let expected = format!("a multiple of the {heads} attention heads, or a `head_dim`");
+                return Err(fields.bad("hidden_size", &expected, hidden.to_string()));
+            }
+        };
+        if !head_dim.is_multiple_of(2) {
+            return Err(fields.bad("head_dim", "an even number, as rope turns pairs", head_dim.to_string()));
+        }
+        if heads * head_dim > DIM_MAX {
+            let got = format!("{heads} x {head_dim}");
+            return Err(fields.bad("num_attention_heads x head_dim", &format!("at most {DIM_MAX}"), got));
+        }
+        Ok(head_dim)
+    }
+
+    pub(super) fn biases(self, fields: &mut Fields) -> Result<Biases> {
+        let traits = self.traits();
+        let attention = fields.boolean("attention_bias")?.unwrap_or(false);
+        let mlp = fields.boolean("mlp_bias")?.unwrap_or(false);
+        let refused = |field, bias| Err(fields.unsupported(field, &format!("false for {}", traits.architecture), format!("{bias}")));
+        // Qwen2 has its biases whatever the field says, and transformers does not read the field.
+        if attention && traits.qkv_bias == Bias::Never {
+            return refused("attention_bias", attention);
+        }
+        if mlp && traits.mlp_bias == Bias::Never {
+            return refused("mlp_bias", mlp);
+        }
+        let resolve = |rule, field| match rule {
+            Bias::Never => false,
+            Bias::Always => true,
+            Bias::Field => field,
+        };
+        Ok(Biases {
+            qkv: resolve(traits.qkv_bias, attention),
+            out: resolve(traits.out_bias, attention),
+            mlp: resolve(traits.mlp_bias, mlp),
+        })
+    }
+
+    /// The window and the rope of every layer.
+    pub(super) fn attention(self, fields: &mut Fields, layers: usize, context: usize) -> Result<Vec<LayerAttention>> {
+        let rope = self.rope_layers(fields, layers)?;
+        let types = layer_types(fields, layers)?;
+        let windows = self.traits().windows;
+
+        let absent = !fields.has("sliding_window");
+        let window = fields.size("sliding_window", CONTEXT_MAX)?.or((absent && windows != Windows::None).then_some(4096));
+        let used = fields.boolean("use_sliding_window")?;
+        let first = fields.whole("max_window_layers", 0, CONTEXT_MAX)?.unwrap_or(28);
+        let window = match windows {
+            Windows::None => window.filter(|_| used != Some(false)),
+            Windows::All => window,
+            // SmolLM3's `sliding_window` is null where absent; Qwen's is 4096.
+            Windows::WithoutRope if absent => None,
+            Windows::Upper | Windows::WithoutRope => window.filter(|_| used == Some(true)),
+        };
+        // A window as long as the context hides nothing, so it is no matter that Llama has no window.
+        if let (Windows::None, Some(window)) = (windows, window.filter(|&window| window < context)) {
+            return Err(fields.unsupported("sliding_window", &format!("null for {}", self.traits().architecture), window.to_string()));
+        }
+        // Mistral in transformers passes over `use_sliding_window` and `layer_types`, other engines obey them: two
+        // readings would be two texts.
+        if windows == Windows::All && used == Some(false) && window.is_some_and(|window| window < context) {
+            return Err(fields.unsupported("use_sliding_window", "true where `sliding_window` is set", "false".into()));
+        }
+
+        let mut attention = Vec::with_capacity(layers);
+        for layer in 0..layers {
+            let by_rule = match windows {
+                Windows::None => false,
+                Windows::All => window.is_some(),
+                Windows::Upper => window.is_some() && layer >= first,
+                Windows::WithoutRope => window.is_some() && !rope[layer],
+            };
+            let sliding = types.as_ref().map_or(by_rule, |types| types[layer]);
+            if sliding && window.is_none() {
+                let got = "sliding_attention".into();
+                return Err(fields.bad(&format!("layer_types[{layer}]"), "full_attention, as no sliding window is in use", got));
+            }
+            if windows == Windows::All && sliding != by_rule {
+                let expected = "sliding_attention in every layer that has a `sliding_window`";
+                return Err(fields.unsupported(&format!("layer_types[{layer}]"), expected, "full_attention".into()));
+            }
+            attention.push(LayerAttention { window: window.filter(|_| sliding), rope: rope[layer] });
+        }
+        Ok(attention)
+    }
+
+    /// For each layer, whether it has rope. In `no_rope_layers` 1 means that it has; the name says the contrary.
+    fn rope_layers(self, fields: &mut Fields, layers: usize) -> Result<Vec<bool>> {
+        let interval = fields.size("no_rope_layer_interval", LAYERS_MAX)?;
+        let Some(flags) = fields.list("no_rope_layers")? else {
+            let interval = if self.traits().no_rope_layers { interval.or(Some(4)) } else { None };
+            return Ok((1..=layers).map(|n| interval.is_none_or(|interval| !n.is_multiple_of(interval))).collect());
+        };
+        if flags.len() < layers {
+            return Err(fields.bad("no_rope_layers", &format!("an entry for each of {layers} layers"), flags.len().to_string()));
+        }
+        let mut rope = Vec::with_capacity(layers);
+        for (layer, flag) in flags.iter().take(layers).enumerate() {
+            match flag.as_u64() {
+                Some(flag @ 0..=1) => rope.push(flag == 1),
+                _ => return Err(fields.bad(&format!("no_rope_layers[{layer}]"), "0 or 1", show(flag))),
+            }
+        }
+        if !self.traits().no_rope_layers && rope.contains(&false) {
+            let expected = format!("1 in every layer for {}", self.traits().architecture);
+            return Err(fields.unsupported("no_rope_layers", &expected, show(&Value::Array(flags))));
+        }
+        Ok(rope)
+    }
+}
+
+/// For each layer, whether `layer_types` makes it a sliding one.
+fn layer_types(fields: &mut Fields, layers: usize) -> Result<Option<Vec<bool>>> {
+    let Some(types) = fields.list("layer_types")? else { return Ok(None) };
+    if types.len() != layers {
+        return Err(fields.bad("layer_types", &format!("an entry for each of {layers} layers"), format!("{} entries", types.len())));
+    }
+    let mut sliding = Vec::with_capacity(layers);
+    for (layer, kind) in types.iter().enumerate() {
+        match kind.as_str() {
+            Some("full_attention") => sliding.push(false),
+            Some("sliding_attention") => sliding.push(true),
+            _ => {
+                let field = format!("layer_types[{layer}]");
+                return Err(fields.unsupported(&field, "full_attention, sliding_attention", show(kind)));
+            }
+        }
+    }
+    Ok(Some(sliding))
+}

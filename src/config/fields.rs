@@ -1,0 +1,135 @@
+//! The fields of a JSON file, taken one by one with their types and ranges checked.
+
+use crate::error::{Error, Result};
+use crate::json::{self, show};
+use serde_json::{Map, Value};
+
+/// The fields of one JSON object that have not been taken yet.
+pub(super) struct Fields {
+    file: &'static str,
+    /// Path of the object in its file, with its dot: "" or "rope_parameters.".
+    path: String,
+    map: Map<String, Value>,
+}
+
+impl Fields {
+    /// The fields of a whole file.
+    pub fn parse(file: &'static str, bytes: &[u8]) -> Result<Fields> {
+        Ok(Fields { file, path: String::new(), map: json::object(file, bytes)? })
+    }
+
+    /// The fields of the object in the field `name`; `None` where it is absent, null or empty.
+    pub fn object(&mut self, name: &str) -> Result<Option<Fields>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(map)) if map.is_empty() => Ok(None),
+            Some(Value::Object(map)) => Ok(Some(Fields { file: self.file, path: format!("{}{name}.", self.path), map })),
+            Some(other) => Err(self.bad(name, "an object or null", show(&other))),
+        }
+    }
+
+    /// Takes a field; `None` where it is absent or null.
+    pub fn take(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// True when the field is there and has not been taken, be it null.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
+    /// The names and values that nobody took.
+    pub fn rest(&self) -> impl Iterator<Item = (String, &Value)> {
+        self.map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (format!("{}{name}", self.path), value))
+    }
+
+    /// True when both objects hold the same.
+    pub fn same(&self, other: &Fields) -> bool {
+        self.map == other.map
+    }
+
+    /// Counts what nobody took of an inner object among the fields that nobody took here.
+    pub fn keep_rest_of(&mut self, inner: Fields) {
+        self.map.extend(inner.map.into_iter().map(|(name, value)| (format!("{}{name}", inner.path), value)));
+    }
+
+    /// A whole number from 1 to `max`.
+    pub fn size(&mut self, name: &str, max: usize) -> Result<Option<usize>> {
+        self.whole(name, 1, max)
+    }
+
+    /// A whole number from 1 to `max` that has to be there.
+    pub fn required(&mut self, name: &str, max: usize) -> Result<usize> {
+        self.size(name, max)?.ok_or_else(|| self.bad(name, &range(1, max), "nothing".into()))
+    }
+
+    /// A whole number from `min` to `max`.
+    pub fn whole(&mut self, name: &str, min: usize, max: usize) -> Result<Option<usize>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_u64() {
+            Some(number) if (min as u64..=max as u64).contains(&number) => Ok(Some(number as usize)),
+            _ => Err(self.bad(name, &range(min, max), show(&value))),
+        }
+    }
+
+    /// A number for which `valid` holds; `expected` says the condition in words. JSON has neither NaN nor infinity.
+    pub fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_f64() {
+            Some(number) if valid(number) => Ok(Some(number)),
+            _ => Err(self.bad(name, expected, show(&value))),
+        }
+    }
+
+    /// A truth value.
+    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(value)),
+            Some(other) => Err(self.bad(name, "true or false", show(&other))),
+        }
+    }
+
+    /// A string.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(value)) => Ok(Some(value)),
+            Some(other) => Err(self.bad(name, "a string", show(&other))),
+        }
+    }
+
+    /// A list.
+    pub fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Array(values)) => Ok(Some(values)),
+            Some(other) => Err(self.bad(name, "a list", show(&other))),
+        }
+    }
+
+    /// Token ids: one, a list of them, or null for none; `default` where the field is absent.
+    pub fn token_ids(&mut self, name: &str, default: Option<i64>) -> Result<Vec<i64>> {
+        let ids = match self.map.remove(name) {
+            None => return Ok(default.into_iter().collect()),
+            Some(Value::Null) => return Ok(Vec::new()),
+            Some(Value::Array(ids)) => ids,
+            Some(one) => vec![one],
+        };
+        ids.iter().map(|id| id.as_i64().ok_or_else(|| self.bad(name, "a token id, a list of them or null", show(id)))).collect()
+    }
+
+    /// The error of a field that breaks a rule.
+    pub fn bad(&self, name: &str, expected: &str, got: String) -> Error {
+        Error::BadFile { file: self.file.into(), at: format!("{}{name}", self.path), expected: expected.into(), got }
+    }
+
+    /// The error of a sound field that asks for something not implemented.
+    pub fn unsupported(&self, name: &str, expected: &str, got: String) -> Error {
+        Error::UnsupportedModel { file: self.file.into(), field: format!("{}{name}", self.path), expected: expected.into(), got }
+    }
+}
+
+fn range(min: usize, max: usize) -> String {
+    format!("a whole number from {min} to {max}")
+}

@@ -1,0 +1,198 @@
+//! The fields of `config.json` that ask for another computation, and those known not to matter.
+
+use super::fields::Fields;
+use crate::error::Result;
+use crate::json::show;
+use serde_json::Value;
+
+/// Fields that change the computation in a way that is not implemented, unless they are null, false, 0 or empty.
+const OFF_ONLY: &[&str] = &[
+    // other number formats
+    "quantization_config",
+    "compression_config",
+    "sparsity_config",
+    // softcapping and other scales whose neutral value is their absence
+    "attn_logit_softcapping",
+    "final_logit_softcapping",
+    "attn_logit_softcap",
+    "final_logit_softcap",
+    "logit_softcap",
+    "logits_soft_cap",
+    "query_pre_attn_scalar",
+    "attention_multiplier",
+    "scale_depth",
+    "dim_model_base",
+    "attn_temperature_tuning",
+    "llama_4_scaling",
+    "clip_qkv",
+    // experts
+    "num_experts",
+    "num_local_experts",
+    "n_routed_experts",
+    "n_shared_experts",
+    "num_experts_per_tok",
+    "moe_intermediate_size",
+    "mlp_layer_types",
+    // another attention
+    "attention_chunk_size",
+    "attention_sink",
+    "attn_output_gate",
+    "use_gated_attention",
+    "cross_attention_layers",
+    "interleaved_sliding_window",
+    "sliding_window_pattern",
+    "kv_lora_rank",
+    "q_lora_rank",
+    "per_layer_config",
+    "use_bidirectional_attention",
+    "alibi",
+    "use_alibi",
+    "qk_layernorm",
+    "use_qk_norm",
+    "qk_norm",
+    // another rope
+    "mrope_section",
+    "use_mrope",
+    "rope_interleave",
+    "rope_interleaved",
+    "rope_local_base_freq",
+    // another wiring
+    "parallel_attn",
+    "use_parallel_residual",
+    "is_encoder_decoder",
+    "add_cross_attention",
+    "lm_head_bias",
+    "text_config",
+    "vision_config",
+    "audio_config",
+];
+
+/// Factors that change the computation in a way that is not implemented, unless they are null or 1.
+const ONE_ONLY: &[&str] = &[
+    "partial_rotary_factor",
+    "rotary_pct",
+    "rope_scaling_factor",
+    "rope_ratio",
+    "embedding_multiplier",
+    "embedding_scale",
+    "scale_emb",
+    "residual_multiplier",
+    "logits_scaling",
+    "logit_scale",
+    "lm_head_multiplier",
+];
+
+/// Names under which the activation function of the MLP is published.
+const ACTIVATIONS: &[&str] = &["hidden_act", "hidden_activation", "activation_function"];
+
+/// Fields that say nothing about the logits: training, bookkeeping, and what `config.json` repeats of other files.
+const HARMLESS: &[&str] = &[
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_commit_hash",
+    "_flash_attn_2_enabled",
+    "_name_or_path",
+    "attention_dropout",
+    "attn_implementation",
+    "attn_pdrop",
+    "chunk_size_feed_forward",
+    "classifier_dropout",
+    "embd_pdrop",
+    "finetuning_task",
+    "gradient_checkpointing",
+    "hidden_dropout",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "label2id",
+    "name_or_path",
+    "num_labels",
+    "output_attentions",
+    "output_hidden_states",
+    "pad_token_id",
+    // Slices a product into partial sums in transformers 4, which changes nothing but rounding.
+    "pretraining_tp",
+    "problem_type",
+    "pruned_heads",
+    "resid_pdrop",
+    "return_dict",
+    "sep_token_id",
+    "task_specific_params",
+    "tie_encoder_decoder",
+    "tie_last_hidden_states",
+    "tokenizer_class",
+    "torchscript",
+    "transformers_version",
+    "unk_token_id",
+    "use_bfloat16",
+    "use_cache",
+    "use_return_dict",
+    // Defaults of generation that transformers 4 wrote here too; `generation_config.json` is where they are read.
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "cross_attention_hidden_size",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "length_penalty",
+    "max_length",
+    "max_new_tokens",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_scores",
+    "prefix",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict_in_generate",
+    "suppress_tokens",
+    "temperature",
+    "tf_legacy_loss",
+    "top_k",
+    "top_p",
+    "typical_p",
+];
+
+/// Refuses every field that asks for a computation that is not implemented.
+pub(super) fn refuse_unsupported(fields: &mut Fields) -> Result<()> {
+    for &name in OFF_ONLY {
+        if let Some(value) = fields.take(name).filter(|value| !is_off(value)) {
+            return Err(fields.unsupported(name, "null", show(&value)));
+        }
+    }
+    for &name in ONE_ONLY {
+        if let Some(value) = fields.take(name).filter(|value| value.as_f64() != Some(1.0)) {
+            return Err(fields.unsupported(name, "1", show(&value)));
+        }
+    }
+    for &name in ACTIVATIONS {
+        // swish is another name of silu
+        if let Some(value) = fields.take(name).filter(|value| !matches!(value.as_str(), Some("silu" | "swish"))) {
+            return Err(fields.unsupported(name, "silu", show(&value)));
+        }
+    }
+    Ok(())
+}
+
+/// The fields that nobody took and nobody here knows.
+pub(super) fn unknown(fields: Fields) -> Vec<String> {
+    fields.rest().map(|(name, _)| name).filter(|name| !HARMLESS.contains(&name.as_str())).collect()
+}
+
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) => false,
+    }
+}

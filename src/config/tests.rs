@@ -1,0 +1,332 @@
+//! Tests of `config.json`. Defaults and rules were checked against transformers 5.23.0.
+
+use super::*;
+use serde_json::{Value, json};
+
+/// A small sound config with the fields of `with` put in; null takes a field away.
+fn config_of(model_type: &str, architecture: &str, with: Value) -> Vec<u8> {
+    let mut config = json!({
+        "architectures": [architecture], "model_type": model_type, "vocab_size": 320, "hidden_size": 64, "intermediate_size": 96,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,
+    });
+    for (name, value) in with.as_object().unwrap() {
+        match value.as_str() {
+            Some("absent") => drop(config.as_object_mut().unwrap().remove(name)),
+            _ => config[name] = value.clone(),
+        }
+    }
+    config.to_string().into_bytes()
+}
+
+fn llama(with: Value) -> Vec<u8> {
+    config_of("llama", "LlamaForCausalLM", with)
+}
+
+fn mistral(with: Value) -> Vec<u8> {
+    config_of("mistral", "MistralForCausalLM", with)
+}
+
+fn qwen2(with: Value) -> Vec<u8> {
+    config_of("qwen2", "Qwen2ForCausalLM", with)
+}
+
+fn qwen3(with: Value) -> Vec<u8> {
+    config_of("qwen3", "Qwen3ForCausalLM", with)
+}
+
+fn smollm3(with: Value) -> Vec<u8> {
+    config_of("smollm3", "SmolLM3ForCausalLM", with)
+}
+
+fn read(bytes: Vec<u8>) -> ModelConfig {
+    ModelConfig::from_json(&bytes).unwrap()
+}
+
+fn windows(config: &ModelConfig) -> Vec<Option<usize>> {
+    config.attention.iter().map(|layer| layer.window).collect()
+}
+
+fn ropes(config: &ModelConfig) -> Vec<bool> {
+    config.attention.iter().map(|layer| layer.rope).collect()
+}
+
+/// Each config fails with `BAD_FILE` and this fact.
+fn assert_bad(cases: &[(Vec<u8>, &str)]) {
+    for (bytes, want) in cases {
+        let error = ModelConfig::from_json(bytes).expect_err(want);
+        let message = format!("config.json: {want}. Download the file again, or report it to whoever published the model.");
+        assert_eq!((error.code(), error.to_string()), ("BAD_FILE", message));
+    }
+}
+
+/// Each config fails with `UNSUPPORTED_MODEL` and this fact: (field is value, what is supported).
+fn assert_unsupported(cases: &[(Vec<u8>, &str, &str)]) {
+    for (bytes, fact, supported) in cases {
+        let error = ModelConfig::from_json(bytes).expect_err(fact);
+        let message = format!("config.json: {fact}, which Fireside does not support (supported: {supported}). Choose another model.");
+        assert_eq!((error.code(), error.to_string()), ("UNSUPPORTED_MODEL", message));
+    }
+}
+
+#[test]
+fn an_absent_field_means_what_it_means_in_transformers() {
+    let config = read(llama(json!({"num_key_value_heads": "absent"})));
+    let full = LayerAttention { window: None, rope: true };
+    let expected = ModelConfig {
+        family: Family::Llama,
+        vocab: 320,
+        hidden: 64,
+        inter: 96,
+        layers: 4,
+        heads: 4,
+        kv_heads: 4,
+        head_dim: 16,
+        context: 2048,
+        rms_eps: 1e-6,
+        rope_theta: 10_000.0,
+        rope_scaling: None,
+        attention: vec![full; 4],
+        tied: false,
+        qkv_bias: false,
+        out_bias: false,
+        mlp_bias: false,
+        qk_norm: false,
+        bos: Some(1),
+        eos: vec![2],
+        dtype: None,
+        ignored: vec![],
+    };
+    assert_eq!(config, expected);
+
+    let config = read(mistral(json!({})));
+    assert_eq!((config.context, windows(&config)), (131_072, vec![Some(4096); 4]));
+    let config = read(qwen2(json!({})));
+    assert_eq!((config.context, config.bos, config.eos.len(), config.qkv_bias, config.out_bias), (32_768, None, 0, true, false));
+    let config = read(qwen3(json!({})));
+    assert_eq!((config.head_dim, config.qk_norm, config.qkv_bias), (128, true, false));
+    let config = read(smollm3(json!({"num_hidden_layers": 9})));
+    assert_eq!((config.tied, config.rope_theta), (true, 2_000_000.0));
+    assert_eq!(ropes(&config), [true, true, true, false, true, true, true, false, true]);
+    assert_eq!(
+        config.ignored,
+        ["bos_token_id: 128000 is outside the vocabulary of 320", "eos_token_id: 128001 is outside the vocabulary of 320"]
+    );
+}
+
+#[test]
+fn both_spellings_say_the_same() {
+    let scaling = json!({"factor": 32.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 8192, "rope_type": "llama3"});
+    let mut parameters = scaling.clone();
+    parameters["rope_theta"] = json!(500000.0);
+    let context = json!(131072);
+    let old = read(llama(json!({"rope_scaling": scaling, "rope_theta": 500000.0, "torch_dtype": "bfloat16",
+        "max_position_embeddings": context})));
+    let new = read(llama(json!({"rope_parameters": parameters, "dtype": "bfloat16", "max_position_embeddings": context})));
+    assert_eq!(old, new);
+    let expected = Llama3Scaling { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192 };
+    assert_eq!((old.rope_scaling, old.rope_theta, old.dtype), (Some(expected), 500000.0, Some(Dtype::Bf16)));
+
+    let plain = read(llama(json!({"rope_theta": 5000, "rope_scaling": null, "torch_dtype": "float16"})));
+    assert_eq!(plain, read(llama(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0}, "dtype": "float16"}))));
+    assert_eq!(plain, read(llama(json!({"rope_theta": 5000.0, "rope_scaling": {"type": "default"}, "dtype": "torch.float16"}))));
+    // Where a theta stands in both places, transformers takes the inner one.
+    assert_eq!(plain, read(llama(json!({"rope_theta": 1, "rope_parameters": {"rope_theta": 5000}, "dtype": "float16"}))));
+}
+
+#[test]
+fn a_window_is_in_the_layers_where_transformers_has_it() {
+    assert_eq!(windows(&read(mistral(json!({"sliding_window": null})))), [None; 4]);
+    assert_eq!(windows(&read(mistral(json!({"sliding_window": 8, "layer_types": (vec!["sliding_attention"; 4])})))), [Some(8); 4]);
+    let upper = json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 3});
+    assert_eq!(windows(&read(qwen2(upper.clone()))), [None, None, None, Some(8)]);
+    assert_eq!(windows(&read(qwen3(upper))), [None, None, None, Some(8)]);
+    let unused = json!({"use_sliding_window": false, "sliding_window": 8, "max_window_layers": 0});
+    assert_eq!(windows(&read(qwen2(unused.clone()))), [None; 4]);
+    assert_eq!(windows(&read(llama(unused))), [None; 4]);
+    assert_eq!(windows(&read(llama(json!({"sliding_window": 2048})))), [None; 4]); // as long as the context
+    let types = ["sliding_attention", "full_attention", "sliding_attention", "full_attention"];
+    let given = json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 0, "layer_types": types});
+    assert_eq!(windows(&read(qwen2(given))), [Some(8), None, Some(8), None]);
+    let without_rope = json!({"use_sliding_window": true, "sliding_window": 8, "no_rope_layers": [1, 0, 1, 1, 0]});
+    let config = read(smollm3(without_rope));
+    assert_eq!((windows(&config), ropes(&config)), (vec![None, Some(8), None, None], vec![true, false, true, true]));
+    assert_eq!(ropes(&read(smollm3(json!({"no_rope_layer_interval": 2})))), [true, false, true, false]);
+}
+
+#[test]
+fn biases_are_where_transformers_has_them() {
+    let biases = |config: ModelConfig| (config.qkv_bias, config.out_bias, config.mlp_bias);
+    let both = json!({"attention_bias": true, "mlp_bias": true});
+    assert_eq!(biases(read(llama(both.clone()))), (true, true, true));
+    assert_eq!(biases(read(smollm3(both))), (true, true, true));
+    assert_eq!(biases(read(qwen2(json!({"attention_bias": false})))), (true, false, false));
+    assert_eq!(biases(read(qwen3(json!({"attention_bias": true})))), (true, true, false));
+}
+
+#[test]
+fn ids_are_one_or_a_list_or_null() {
+    let ids = |eos: Value| read(llama(json!({"eos_token_id": eos, "bos_token_id": null})));
+    assert_eq!((ids(json!(7)).eos, ids(json!([7, 9])).eos, ids(json!(null)).eos), (vec![7], vec![7, 9], vec![]));
+    assert_eq!(ids(json!(7)).bos, None);
+    assert_eq!(ids(json!([7, 320, -1])).eos, [7]);
+    assert_eq!(ids(json!([-1])).ignored, ["eos_token_id: -1 is outside the vocabulary of 320"]);
+}
+
+#[test]
+fn an_unknown_field_is_shown_and_a_known_harmless_one_is_not() {
+    let config = read(llama(json!({"initializer_range": 0.02, "use_cache": true, "pretraining_tp": 2, "transformers_version": "5.0.0",
+        "attention_dropout": 0.1, "flux_capacitor": 1.21, "empty": null, "rope_scaling": {"rope_type": "default", "beta": 2},
+        "temperature": 0.7, "num_experts": 0, "logit_scale": 1.0, "use_mrope": false, "hidden_act": "swish", "auto_map": {}})));
+    assert_eq!(config.ignored, ["auto_map", "flux_capacitor", "rope_scaling.beta"]);
+}
+
+#[test]
+fn a_config_without_architectures_goes_by_its_model_type() {
+    assert_eq!(read(config_of("qwen3", "", json!({"architectures": null}))).family, Family::Qwen3);
+    assert_eq!(read(config_of("mistral", "", json!({"architectures": []}))).family, Family::Mistral);
+    assert_eq!(read(llama(json!({"model_type": null}))).family, Family::Llama);
+}
+
+#[test]
+fn a_field_that_changes_the_computation_is_refused_by_name() {
+    let five = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM";
+    let types = ["full_attention", "full_attention", "chunked_attention", "full_attention"];
+    let nested = json!({"full_attention": {"rope_type": "default", "rope_theta": 1e4}});
+    assert_unsupported(&[
+        (llama(json!({"architectures": ["GemmaForCausalLM"]})), "architectures is [\"GemmaForCausalLM\"]", five),
+        (
+            llama(json!({"architectures": ["LlamaForSequenceClassification"]})),
+            "architectures is [\"LlamaForSequenceClassification\"]",
+            five,
+        ),
+        (llama(json!({"architectures": null, "model_type": "gpt2"})), "model_type is gpt2", "llama, mistral, qwen2, qwen3, smollm3"),
+        (llama(json!({"hidden_act": "gelu"})), "hidden_act is \"gelu\"", "silu"),
+        (llama(json!({"quantization_config": {"quant_method": "gptq"}})), "quantization_config is {\"quant_method\":\"gptq\"}", "null"),
+        (llama(json!({"rope_scaling": {"type": "linear", "factor": 2.0}})), "rope_scaling.type is \"linear\"", "default, llama3"),
+        (llama(json!({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}})), "rope_scaling.rope_type is \"yarn\"", "default, llama3"),
+        (qwen3(json!({"rope_parameters": {"rope_type": "dynamic"}})), "rope_parameters.rope_type is \"dynamic\"", "default, llama3"),
+        (
+            llama(json!({"rope_parameters": nested})),
+            "rope_parameters.full_attention is {\"rope_theta\":10000.0,\"rope_type\":\"default\"}",
+            "one set of parameters for all layers",
+        ),
+        (llama(json!({"partial_rotary_factor": 0.5})), "partial_rotary_factor is 0.5", "1"),
+        (llama(json!({"rope_parameters": {"partial_rotary_factor": 0.5}})), "rope_parameters.partial_rotary_factor is 0.5", "1"),
+        (llama(json!({"final_logit_softcapping": 30.0})), "final_logit_softcapping is 30.0", "null"),
+        (llama(json!({"embedding_multiplier": 12})), "embedding_multiplier is 12", "1"),
+        (llama(json!({"logits_scaling": 8})), "logits_scaling is 8", "1"),
+        (llama(json!({"logit_scale": 0.06})), "logit_scale is 0.06", "1"),
+        (llama(json!({"num_local_experts": 8})), "num_local_experts is 8", "null"),
+        (llama(json!({"sliding_window": 1024})), "sliding_window is 1024", "null for LlamaForCausalLM"),
+        (llama(json!({"no_rope_layers": [1, 1, 0, 1]})), "no_rope_layers is [1,1,0,1]", "1 in every layer for LlamaForCausalLM"),
+        (mistral(json!({"attention_bias": true})), "attention_bias is true", "false for MistralForCausalLM"),
+        (qwen3(json!({"mlp_bias": true})), "mlp_bias is true", "false for Qwen3ForCausalLM"),
+        (qwen2(json!({"layer_types": types})), "layer_types[2] is \"chunked_attention\"", "full_attention, sliding_attention"),
+        (
+            mistral(json!({"layer_types": (vec!["full_attention"; 4])})),
+            "layer_types[0] is full_attention",
+            "sliding_attention in every layer that has a `sliding_window`",
+        ),
+        (mistral(json!({"use_sliding_window": false})), "use_sliding_window is false", "true where `sliding_window` is set"),
+    ]);
+}
+
+#[test]
+fn a_missing_or_impossible_number_is_named() {
+    let dim = "a whole number from 1 to 1048576";
+    let layers = "a whole number from 1 to 1024";
+    let eps = "rms_norm_eps: expected a number above 0 and at most 1";
+    let factor = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 4.0, "high_freq_factor": 4.0});
+    assert_bad(&[
+        (llama(json!({"hidden_size": "absent"})), &format!("hidden_size: expected {dim}, got nothing")),
+        (llama(json!({"hidden_size": null})), &format!("hidden_size: expected {dim}, got nothing")),
+        (llama(json!({"vocab_size": 0})), "vocab_size: expected a whole number from 1 to 16777216, got 0"),
+        (llama(json!({"intermediate_size": -96})), &format!("intermediate_size: expected {dim}, got -96")),
+        (llama(json!({"hidden_size": 64.5})), &format!("hidden_size: expected {dim}, got 64.5")),
+        (llama(json!({"hidden_size": "64"})), &format!("hidden_size: expected {dim}, got \"64\"")),
+        (llama(json!({"hidden_size": 2147483648u64})), &format!("hidden_size: expected {dim}, got 2147483648")),
+        (llama(json!({"num_hidden_layers": 1_000_000_000})), &format!("num_hidden_layers: expected {layers}, got 1000000000")),
+        (llama(json!({"num_attention_heads": u64::MAX})), &format!("num_attention_heads: expected {dim}, got {}", u64::MAX)),
+        (llama(json!({"num_key_value_heads": 3})), "num_key_value_heads: expected a divisor of the 4 attention heads, got 3"),
+        (mistral(json!({"num_key_value_heads": "absent"})), "num_key_value_heads: expected a divisor of the 4 attention heads, got 8"),
+        (llama(json!({"hidden_size": 66})), "hidden_size: expected a multiple of the 4 attention heads, or a `head_dim`, got 66"),
+        (llama(json!({"hidden_size": 60})), "head_dim: expected an even number, as rope turns pairs, got 15"),
+        (llama(json!({"head_dim": 13})), "head_dim: expected an even number, as rope turns pairs, got 13"),
+        (llama(json!({"head_dim": 524288})), "num_attention_heads x head_dim: expected at most 1048576, got 4 x 524288"),
+        (llama(json!({"rms_norm_eps": 0})), &format!("{eps}, got 0")),
+        (llama(json!({"rms_norm_eps": -1e-6})), &format!("{eps}, got -1e-6")),
+        (llama(json!({"rms_norm_eps": 1.5e-46})), &format!("{eps}, got 1.5e-46")),
+        (llama(json!({"rms_norm_eps": "1e-6"})), &format!("{eps}, got \"1e-6\"")),
+        (llama(json!({"rope_theta": 0.0})), "rope_theta: expected a number above 0, got 0.0"),
+        (llama(json!({"rope_scaling": "llama3"})), "rope_scaling: expected an object or null, got \"llama3\""),
+        (llama(json!({"rope_scaling": {"rope_type": "llama3"}})), "rope_scaling.factor: expected a number of at least 1, got nothing"),
+        (
+            llama(json!({"rope_scaling": factor})),
+            "rope_scaling.high_freq_factor: expected a number above low_freq_factor, which is 4, got 4",
+        ),
+        (
+            llama(json!({"rope_scaling": factor, "rope_parameters": {"rope_theta": 1e6}})),
+            "rope_scaling: expected the same as `rope_parameters`, or one of the two, got another",
+        ),
+        (llama(json!({"max_position_embeddings": 0})), "max_position_embeddings: expected a whole number from 1 to 1073741824, got 0"),
+        (llama(json!({"tie_word_embeddings": "yes"})), "tie_word_embeddings: expected true or false, got \"yes\""),
+        (llama(json!({"eos_token_id": "</s>"})), "eos_token_id: expected a token id, a list of them or null, got \"</s>\""),
+        (llama(json!({"architectures": null, "model_type": null})), &format!("architectures: expected one of {FIVE}, got nothing")),
+        (llama(json!({"model_type": "mistral"})), "model_type: expected llama as `architectures` says, got mistral"),
+        (mistral(json!({"sliding_window": 0})), "sliding_window: expected a whole number from 1 to 1073741824, got 0"),
+        (qwen2(json!({"layer_types": ["full_attention"]})), "layer_types: expected an entry for each of 4 layers, got 1 entries"),
+        (
+            qwen2(json!({"layer_types": (vec!["sliding_attention"; 4])})),
+            "layer_types[0]: expected full_attention, as no sliding window is in use, got sliding_attention",
+        ),
+        (smollm3(json!({"no_rope_layers": [1, 0]})), "no_rope_layers: expected an entry for each of 4 layers, got 2"),
+        (smollm3(json!({"no_rope_layers": [1, 2, 1, 1]})), "no_rope_layers[1]: expected 0 or 1, got 2"),
+        (smollm3(json!({"no_rope_layer_interval": 0})), &format!("no_rope_layer_interval: expected {layers}, got 0")),
+    ]);
+}
+
+const FIVE: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM";
+
+#[test]
+fn another_kind_of_file_is_called_by_its_name() {
+    let error = ModelConfig::from_json(b"<!doctype html><title>Sign in</title>").unwrap_err();
+    let message = "config.json is not the model file it should be: it is an HTML page that begins \u{201c}<!doctype html><title>Sign in</title>\u{201d}. \
+        Open its address in a browser tab: it may be mistyped, or the model may ask for a login or an accepted licence.";
+    assert_eq!((error.code(), error.to_string()), ("NOT_A_MODEL_FILE", message.into()));
+}
+
+#[test]
+fn tensors_and_sizes_are_those_of_transformers() {
+    // Numbers of parameters by transformers 5.23.0: sum(p.numel() for p in model.parameters()).
+    let config = read(llama(json!({})));
+    assert_eq!(config.parameters(), 164_416);
+    assert_eq!(read(llama(json!({"tie_word_embeddings": true}))).parameters(), 143_936);
+    assert_eq!(read(llama(json!({"attention_bias": true, "mlp_bias": true}))).parameters(), 166_208);
+    assert_eq!(read(qwen2(json!({}))).parameters(), 164_928);
+    assert_eq!(read(qwen3(json!({"head_dim": 16}))).parameters(), 164_544);
+    assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).parameters(), 164_416);
+    assert_eq!(config.kv_bytes_per_token(), 2 * 4 * 2 * 16 * 4);
+
+    let names: Vec<String> = config.tensors().map(|tensor| tensor.name).collect();
+    assert_eq!(names.len(), 1 + 4 * 9 + 2);
+    assert_eq!((names[0].as_str(), names[38].as_str()), ("model.embed_tokens.weight", "lm_head.weight"));
+    let down = config.tensors().find(|tensor| tensor.name == "model.layers.3.mlp.down_proj.weight").unwrap();
+    assert_eq!((down.shape, down.slot), (vec![64, 96], Slot::Layer(3, Part::Down)));
+}
+
+#[test]
+fn the_real_configs_are_read() {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models");
+    let (Ok(story), Ok(chat)) =
+        (std::fs::read(format!("{shared}/story/config.json")), std::fs::read(format!("{shared}/chat-tokenizer/config.json")))
+    else {
+        return eprintln!("skipped: {shared} is not there");
+    };
+    let story = ModelConfig::from_json(&story).unwrap();
+    assert_eq!((story.family, story.tied, story.head_dim, story.kv_heads, story.context), (Family::Llama, true, 16, 4, 512));
+    assert_eq!((story.parameters(), story.dtype, story.ignored.len()), (656_000, Some(Dtype::F32), 0));
+    let chat = ModelConfig::from_json(&chat).unwrap();
+    assert_eq!((chat.family, chat.head_dim, chat.context, windows(&chat)), (Family::Mistral, 26, 2048, vec![Some(1024); 10]));
+    assert_eq!((chat.eos, chat.ignored.len()), (vec![32000], 0));
+}
