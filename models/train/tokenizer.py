@@ -110,6 +110,7 @@ def train_tokenizer(
         add_eos_token=False,
         clean_up_tokenization_spaces=False,
         model_max_length=model_max_length,
+        model_input_names=["input_ids", "attention_mask"],  # else generate(**tokenizer(text)) trips over token_type_ids
         **named,
     )
     if chat_template:
