@@ -1,0 +1,208 @@
+//! The header of a safetensors file: which tensors lie where, checked before a byte of them is read.
+//!
+//! A file is eight bytes of header length, the header in JSON, and the data. The `safetensors` crate wants the whole file in one
+//! buffer, keeps the last of two tensors of one name, and counts in `usize`; here a file arrives in pieces, a name stands once,
+//! and offsets are 64 bits wide also where pointers have 32.
+//!
+//! Source: the format's description, <https://github.com/huggingface/safetensors#format>. Of a tensor's entry only its three known
+//! fields are read; others are passed over, as the reference does.
+
+use crate::error::{Error, Result};
+use safetensors::Dtype;
+use serde::de::value::{Error as ValueError, StrDeserializer};
+use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
+use std::collections::HashMap;
+use std::fmt;
+
+/// The longest header that is read. Those of published shards have some hundred KB; the reference stops at 100 MB.
+pub(super) const HEADER_MAX: u64 = 16 << 20;
+
+/// One tensor of a file.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub name: String,
+    /// The dtype as the file spells it.
+    pub dtype_name: String,
+    /// The dtype, where the format knows it.
+    pub dtype: Option<Dtype>,
+    pub shape: Vec<u64>,
+    /// Where its data begins and ends, counted from the end of the header.
+    pub start: u64,
+    pub end: u64,
+}
+
+/// Reads a header.
+///
+/// Returns the tensors in the order of their data, which they cover without a hole and without overlap.
+/// Errors: `BAD_FILE` with the tensor or the column.
+pub(super) fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
+    let bad = |at: String, expected: &str, got: String| Error::BadFile { file: file.into(), at, expected: expected.into(), got };
+    let text = std::str::from_utf8(header).map_err(|error| {
+        let at = error.valid_up_to();
+        bad(format!("header, byte {at}"), "UTF-8 text", format!("the byte 0x{:02x}", header[at]))
+    })?;
+    let Entries(mut entries) = serde_json::from_str(text).map_err(|error| {
+        let message = error.to_string();
+        let fact = message.split(" at line ").next().unwrap_or_default();
+        let place = format!("header, line {}, column {}", error.line(), error.column());
+        bad(place, "the JSON of a safetensors header", format!("\u{201c}{fact}\u{201d}"))
+    })?;
+
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    if let Some(pair) = entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        return Err(bad(format!("tensor {}", pair[0].name), "one entry in the header", "two".into()));
+    }
+
+    entries.sort_by_key(|entry| (entry.start, entry.end));
+    let mut covered = 0;
+    for entry in &entries {
+        let bad = |expected: &str, got: String| bad(format!("tensor {}", entry.name), expected, got);
+        let (start, end) = (entry.start, entry.end);
+        if end < start {
+            return Err(bad("data that ends after it begins", format!("data_offsets [{start}, {end}]")));
+        }
+        if start != covered {
+            let what = if start > covered { "a hole before it" } else { "an overlap with the tensor before it" };
+            return Err(bad(&format!("data from byte {covered}"), format!("data from byte {start}: {what}")));
+        }
+        if let Some(dtype) = entry.dtype {
+            let bits = entry.shape.iter().try_fold(dtype.bitsize() as u64, |bits, &dim| bits.checked_mul(dim));
+            let bytes = bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8);
+            if bytes != Some(end - start) {
+                let needed = bytes.map_or("no possible number of bytes".into(), |bytes| format!("{bytes} bytes"));
+                let expected = format!("{needed} for {} {:?}", entry.dtype_name, entry.shape);
+                return Err(bad(&expected, format!("{} bytes", end - start)));
+            }
+        }
+        covered = end;
+    }
+    Ok(entries)
+}
+
+/// The tensors in the order of the header.
+struct Entries(Vec<Entry>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor).map(Entries)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Vec<Entry>;
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        f.write_str("an object of tensors")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Entry>, A::Error> {
+        #[derive(serde::Deserialize)]
+        struct Info {
+            dtype: String,
+            shape: Vec<u64>,
+            data_offsets: (u64, u64),
+        }
+        let mut entries = Vec::new();
+        while let Some(name) = map.next_key::<String>()? {
+            if name == "__metadata__" {
+                map.next_value::<Option<HashMap<String, String>>>()?;
+                continue;
+            }
+            let info: Info = map.next_value()?;
+            let word: StrDeserializer<ValueError> = info.dtype.as_str().into_deserializer();
+            let dtype = Dtype::deserialize(word).ok();
+            let (start, end) = info.data_offsets;
+            entries.push(Entry { name, dtype_name: info.dtype, dtype, shape: info.shape, start, end });
+        }
+        Ok(entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(header: &str) -> String {
+        parse("model.safetensors", header.as_bytes()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn tensors_come_in_the_order_of_their_data() {
+        let header = r#"{"__metadata__":{"format":"pt"}, "b":{"dtype":"F32","shape":[2],"data_offsets":[2,10],"extra":[1]},
+            "a":{"dtype":"BF16","shape":[1,1],"data_offsets":[0,2]}, "empty":{"dtype":"F16","shape":[0,7],"data_offsets":[2,2]},
+            "new":{"dtype":"F7","shape":[3],"data_offsets":[10,13]}}   "#;
+        let entries = parse("model.safetensors", header.as_bytes()).unwrap();
+        let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["a", "empty", "b", "new"]);
+        assert_eq!((entries[2].dtype, entries[3].dtype), (Some(Dtype::F32), None));
+    }
+
+    #[test]
+    fn offsets_beyond_32_bits_are_numbers_like_others() {
+        let header = r#"{"a":{"dtype":"F32","shape":[1048576,2048],"data_offsets":[0,8589934592]}}"#;
+        assert_eq!(parse("model.safetensors", header.as_bytes()).unwrap()[0].end, 1 << 33);
+    }
+
+    #[test]
+    fn every_way_to_break_a_header_has_its_message() {
+        let end = ". Download the file again, or report it to whoever published the model.";
+        let json = "the JSON of a safetensors header";
+        let one = |rest: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[1],{rest}}}}}"#);
+        let two = |a: &str, b: &str| {
+            format!(r#"{{"a":{{"dtype":"U8","shape":[4],"data_offsets":{a}}},"b":{{"dtype":"U8","shape":[4],"data_offsets":{b}}}}}"#)
+        };
+        let twice = r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"\u0061":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}"#;
+        let overflow = r#"{"a":{"dtype":"F32","shape":[4194305,4194305,211106198978564],"data_offsets":[0,4]}}"#;
+        let cases: Vec<(String, String)> = vec![
+            ("{".into(), format!("header, line 1, column 1: expected {json}, got \u{201c}EOF while parsing an object\u{201d}")),
+            ("{}\0".into(), format!("header, line 1, column 3: expected {json}, got \u{201c}trailing characters\u{201d}")),
+            (
+                "[]".into(),
+                format!(
+                    "header, line 1, column 0: expected {json}, got \u{201c}invalid type: sequence, expected an object of tensors\u{201d}"
+                ),
+            ),
+            (
+                one(r#""data_offsets":[-1,3]"#),
+                format!("header, line 1, column 50: expected {json}, got \u{201c}invalid value: integer `-1`, expected u64\u{201d}"),
+            ),
+            (
+                one(r#""data_offsets":[0,4.5]"#),
+                format!("header, line 1, column 53: expected {json}, got \u{201c}invalid type: floating point `4.5`, expected u64\u{201d}"),
+            ),
+            (one(r#""dtype":"F32""#), format!("header, line 1, column 39: expected {json}, got \u{201c}duplicate field `dtype`\u{201d}")),
+            (one(r#""x":1"#), format!("header, line 1, column 38: expected {json}, got \u{201c}missing field `data_offsets`\u{201d}")),
+            (
+                r#"{"__metadata__":{"a":1}}"#.into(),
+                format!("header, line 1, column 22: expected {json}, got \u{201c}invalid type: integer `1`, expected a string\u{201d}"),
+            ),
+            (one(r#""data_offsets":[4,0]"#), "tensor a: expected data that ends after it begins, got data_offsets [4, 0]".into()),
+            (one(r#""data_offsets":[0,5]"#), "tensor a: expected 4 bytes for F32 [1], got 5 bytes".into()),
+            (one(r#""data_offsets":[1,5]"#), "tensor a: expected data from byte 0, got data from byte 1: a hole before it".into()),
+            (
+                two("[0,4]", "[2,6]"),
+                "tensor b: expected data from byte 4, got data from byte 2: an overlap with the tensor before it".into(),
+            ),
+            (two("[0,4]", "[5,9]"), "tensor b: expected data from byte 4, got data from byte 5: a hole before it".into()),
+            (twice.into(), "tensor a: expected one entry in the header, got two".into()),
+            (
+                overflow.into(),
+                "tensor a: expected no possible number of bytes for F32 [4194305, 4194305, 211106198978564], got 4 bytes".into(),
+            ),
+            (
+                r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}"#.into(),
+                "tensor a: expected no possible number of bytes for F4 [3], got 2 bytes".into(),
+            ),
+        ];
+        for (header, want) in cases {
+            assert_eq!(message(&header), format!("model.safetensors: {want}{end}"));
+        }
+        let deep = format!("{{\"a\":{}", "[".repeat(10_000));
+        assert!(message(&deep).contains("header, line 1, column "));
+        let bytes = [&b"{\"a\xff\""[..], b":1}"].concat();
+        let message = parse("model.safetensors", &bytes).unwrap_err().to_string();
+        assert_eq!(message, format!("model.safetensors: header, byte 3: expected UTF-8 text, got the byte 0xff{end}"));
+    }
+}

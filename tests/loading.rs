@@ -1,0 +1,433 @@
+//! Loading weights as a caller does: bytes in chunks go in, weights or a sentence come out.
+
+use fireside::config::ModelConfig;
+use fireside::error::Result;
+use fireside::quant::{Dtype, Matrix};
+use fireside::weights::{Loader, Weights};
+use serde_json::{Map, Value, json};
+
+/// A tensor of a file under construction.
+#[derive(Clone)]
+struct Tensor {
+    name: String,
+    dtype: &'static str,
+    shape: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+fn config(with: Value) -> ModelConfig {
+    let mut config = json!({
+        "model_type": "llama", "vocab_size": 37, "hidden_size": 26, "intermediate_size": 44,
+        "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 14,
+    });
+    config.as_object_mut().unwrap().extend(with.as_object().unwrap().clone());
+    ModelConfig::from_json(config.to_string().as_bytes()).unwrap()
+}
+
+/// Values that f16 and bf16 hold exactly, different from tensor to tensor.
+fn values(tensor: usize, len: usize) -> Vec<f32> {
+    (0..len).map(|i| ((i * 7 + tensor * 11) % 61) as f32 / 8.0 - 3.75).collect()
+}
+
+fn encode(dtype: &str, values: &[f32]) -> Vec<u8> {
+    let bytes = |&value: &f32| match dtype {
+        "F32" => value.to_le_bytes().to_vec(),
+        "F16" => half::f16::from_f32(value).to_le_bytes().to_vec(),
+        "BF16" => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+        _ => vec![0; 1],
+    };
+    values.iter().flat_map(bytes).collect()
+}
+
+/// All tensors of a model in a dtype.
+fn tensors_of(config: &ModelConfig, dtype: &'static str) -> Vec<Tensor> {
+    let tensor = |(number, spec): (usize, fireside::config::TensorSpec)| {
+        let bytes = encode(dtype, &values(number, spec.len() as usize));
+        Tensor { name: spec.name, dtype, shape: spec.shape, bytes }
+    };
+    config.tensors().enumerate().map(tensor).collect()
+}
+
+/// The values of all tensors of a model, in the order of `config.tensors()`.
+fn expected(config: &ModelConfig) -> Vec<f32> {
+    config.tensors().enumerate().flat_map(|(number, spec)| values(number, spec.len() as usize)).collect()
+}
+
+/// A safetensors file.
+fn file_of(tensors: &[Tensor]) -> Vec<u8> {
+    let mut header = Map::new();
+    let mut start = 0;
+    for tensor in tensors {
+        let end = start + tensor.bytes.len();
+        header.insert(tensor.name.clone(), json!({"dtype": tensor.dtype, "shape": tensor.shape, "data_offsets": [start, end]}));
+        start = end;
+    }
+    let header = Value::Object(header).to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.bytes());
+    tensors.iter().for_each(|tensor| file.extend(&tensor.bytes));
+    file
+}
+
+fn load(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8], chunk: usize) -> Result<Weights> {
+    let mut loader = Loader::new(config, None, dtype)?;
+    for chunk in file.chunks(chunk) {
+        loader.push(chunk)?;
+    }
+    loader.end_file()?;
+    loader.finish()
+}
+
+/// The values of all tensors, in the order of `config.tensors()`.
+fn flat(weights: &Weights) -> Vec<f32> {
+    fn matrix(out: &mut Vec<f32>, matrix: &Matrix) {
+        let mut row = vec![f32::NAN; matrix.cols()];
+        for number in 0..matrix.rows() {
+            matrix.row(number, &mut row);
+            out.extend(&row);
+        }
+    }
+    let mut out = Vec::new();
+    matrix(&mut out, &weights.embed);
+    for layer in &weights.layers {
+        out.extend(&layer.attn_norm);
+        [&layer.q, &layer.k, &layer.v, &layer.o].iter().for_each(|linear| matrix(&mut out, &linear.weight));
+        [&layer.q, &layer.k, &layer.v, &layer.o].iter().for_each(|linear| out.extend(linear.bias.iter().flatten()));
+        [&layer.q_norm, &layer.k_norm].iter().for_each(|norm| out.extend(norm.iter().flatten()));
+        out.extend(&layer.mlp_norm);
+        [&layer.gate, &layer.up, &layer.down].iter().for_each(|linear| matrix(&mut out, &linear.weight));
+        [&layer.gate, &layer.up, &layer.down].iter().for_each(|linear| out.extend(linear.bias.iter().flatten()));
+    }
+    out.extend(&weights.norm);
+    weights.head.iter().for_each(|head| matrix(&mut out, head));
+    out
+}
+
+fn assert_bad_file(result: Result<Weights>, fact: &str) {
+    assert_bad(result, "model.safetensors", fact);
+}
+
+fn assert_bad(result: Result<Weights>, file: &str, fact: &str) {
+    let error = result.expect_err(fact);
+    let message = format!("{file}: {fact}. Download the file again, or report it to whoever published the model.");
+    assert_eq!((error.code(), error.to_string()), ("BAD_FILE", message));
+}
+
+#[test]
+fn chunks_of_any_size_make_the_same_weights() {
+    let all = json!({"attention_bias": true, "mlp_bias": true});
+    for config in [config(all), config(json!({"model_type": "qwen3"})), config(json!({"tie_word_embeddings": true}))] {
+        for (name, dtype) in [("F32", Dtype::F32), ("F16", Dtype::F16), ("BF16", Dtype::Bf16)] {
+            let file = file_of(&tensors_of(&config, name));
+            for chunk in [1, 7, 4096, file.len()] {
+                let weights = load(&config, None, &file, chunk).unwrap();
+                assert_eq!((weights.embed.dtype(), weights.layers[1].down.weight.dtype()), (dtype, dtype));
+                assert_eq!(flat(&weights), expected(&config), "{name} in chunks of {chunk}");
+                assert_eq!(weights.bytes(), config.weight_bytes(dtype));
+            }
+        }
+    }
+}
+
+#[test]
+fn another_dtype_is_stored_when_asked_for() {
+    let config = config(json!({}));
+    for source in ["F32", "F16", "BF16"] {
+        let file = file_of(&tensors_of(&config, source));
+        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            let weights = load(&config, Some(dtype), &file, 1000).unwrap();
+            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.weight_bytes(dtype)));
+            assert_eq!(flat(&weights), expected(&config));
+        }
+    }
+}
+
+#[test]
+fn names_without_their_first_word_and_harmless_leftovers_are_taken() {
+    let config = config(json!({}));
+    let mut tensors = tensors_of(&config, "F16");
+    for tensor in &mut tensors {
+        tensor.name = tensor.name.trim_start_matches("model.").into();
+    }
+    let inv_freq = Tensor { name: "layers.0.self_attn.rotary_emb.inv_freq".into(), dtype: "I64", shape: vec![7], bytes: vec![0; 56] };
+    tensors.insert(3, inv_freq);
+    tensors.insert(0, Tensor { name: "rotary_emb.inv_freq".into(), dtype: "U8", shape: vec![0], bytes: vec![] });
+    for chunk in [1, 50, 1 << 20] {
+        assert_eq!(flat(&load(&config, None, &file_of(&tensors), chunk).unwrap()), expected(&config));
+    }
+}
+
+#[test]
+fn a_tied_embedding_may_have_either_name_or_both() {
+    let config = config(json!({"tie_word_embeddings": true}));
+    let sound = tensors_of(&config, "F32");
+    let mut under_head = sound.clone();
+    under_head[0].name = "lm_head.weight".into();
+    let mut under_both = sound.clone();
+    under_both.push(under_head[0].clone());
+    for tensors in [&sound, &under_head, &under_both] {
+        for chunk in [1, 1 << 20] {
+            let weights = load(&config, None, &file_of(tensors), chunk).unwrap();
+            assert!(weights.head.is_none());
+            assert_eq!(flat(&weights), expected(&config));
+        }
+    }
+
+    // transformers 5 would untie such a model with a warning: one of the two files is not what its publisher meant.
+    let last = under_both.len() - 1;
+    under_both[last].bytes[26 * 4 * 36] ^= 1;
+    let fact = "tensor lm_head.weight: expected the embedding once more, as config.json says that it is tied, got another value in row 36";
+    assert_bad_file(load(&config, None, &file_of(&under_both), 999), fact);
+    let fact = "tensor model.embed_tokens.weight: expected a tensor of shape [37, 26], got nothing";
+    assert_bad_file(load(&config, None, &file_of(&sound[1..]), 999), fact);
+}
+
+#[test]
+fn a_tensor_that_is_missing_or_wrong_is_named() {
+    let config = config(json!({}));
+    let sound = tensors_of(&config, "F16");
+    let with = |change: &dyn Fn(&mut Vec<Tensor>)| {
+        let mut tensors = sound.clone();
+        change(&mut tensors);
+        load(&config, None, &file_of(&tensors), 4096)
+    };
+    let q = "model.layers.0.self_attn.q_proj.weight";
+    let position = |name: &str| sound.iter().position(|tensor| tensor.name == name).unwrap();
+    let (q_at, head_at) = (position(q), position("lm_head.weight"));
+
+    let missing = with(&|tensors| drop(tensors.remove(q_at)));
+    assert_bad_file(missing, &format!("tensor {q}: expected a tensor of shape [28, 26], got nothing"));
+    let untied = with(&|tensors| drop(tensors.remove(head_at)));
+    assert_bad_file(untied, "tensor lm_head.weight: expected a tensor of shape [37, 26], got nothing");
+    let transposed = with(&|tensors| tensors[q_at].shape = vec![26, 28]);
+    assert_bad_file(transposed, &format!("tensor {q}: expected shape [28, 26], got shape [26, 28]"));
+    let flattened = with(&|tensors| tensors[q_at].shape = vec![28 * 26]);
+    assert_bad_file(flattened, &format!("tensor {q}: expected shape [28, 26], got shape [728]"));
+    let only = "expected only tensors of the llama model that config.json describes, got another one";
+    let bias = Tensor { name: "model.layers.0.self_attn.q_proj.bias".into(), dtype: "F16", shape: vec![28], bytes: vec![0; 56] };
+    let unexpected = with(&|tensors| tensors.push(bias.clone()));
+    assert_bad_file(unexpected, &format!("tensor model.layers.0.self_attn.q_proj.bias: {only}"));
+    let third = with(&|tensors| tensors[q_at].name = "model.layers.2.self_attn.q_proj.weight".into());
+    assert_bad_file(third, &format!("tensor model.layers.2.self_attn.q_proj.weight: {only}"));
+    let twice = with(&|tensors| tensors.push(Tensor { name: q.trim_start_matches("model.").into(), ..tensors[q_at].clone() }));
+    let fact = "tensor layers.0.self_attn.q_proj.weight: expected it once, with or without its \u{201c}model.\u{201d}, got it twice";
+    assert_bad_file(twice, fact);
+}
+
+#[test]
+fn a_dtype_that_is_not_supported_is_named_with_its_tensor() {
+    let config = config(json!({}));
+    for (dtype, bits) in [("F64", 64), ("I64", 64), ("I8", 8), ("F8_E4M3", 8), ("F8_E8M0", 8), ("F4", 4), ("F7", 7), ("U8", 8)] {
+        let mut tensors = tensors_of(&config, "F32");
+        (tensors[0].dtype, tensors[0].bytes) = (dtype, vec![0; 37 * 26 * bits / 8]);
+        let error = load(&config, None, &file_of(&tensors), 4096).unwrap_err();
+        let message = format!(
+            "model.safetensors: the dtype of tensor model.embed_tokens.weight is {dtype}, which Fireside does not support \
+             (supported: F32, F16, BF16). Choose another model."
+        );
+        assert_eq!((error.code(), error.to_string()), ("UNSUPPORTED_MODEL", message));
+    }
+}
+
+#[test]
+fn a_file_that_is_not_whole_is_told_its_bytes() {
+    let config = config(json!({}));
+    let file = file_of(&tensors_of(&config, "F16"));
+    let len = file.len();
+    for chunk in [1, 4096, len] {
+        let truncated = load(&config, None, &file[..len - 1], chunk);
+        assert_bad_file(truncated, &format!("the whole file: expected {len} bytes, got {} bytes", len - 1));
+        let zipped = [&file[..], b"PK\x03\x04"].concat();
+        assert_bad_file(load(&config, None, &zipped, chunk), &format!("byte {len}: expected the end of the file, got more bytes"));
+        let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap());
+        let in_header = load(&config, None, &file[..100], chunk);
+        assert_bad_file(in_header, &format!("the whole file: expected at least {header} bytes for the header, got 100 bytes"));
+        let no_data = load(&config, None, &file[..header as usize], chunk);
+        assert_bad_file(no_data, &format!("the whole file: expected {len} bytes, got {header} bytes"));
+        let in_length = load(&config, None, &file[..7], chunk);
+        assert_bad_file(in_length, "the whole file: expected at least 9 bytes for the header, got 7 bytes");
+    }
+}
+
+#[test]
+fn a_header_that_is_none_is_refused() {
+    let config = config(json!({}));
+    let file = |length: u64, rest: &[u8]| [&length.to_le_bytes(), rest].concat();
+    let range = "bytes 0 to 7: expected a header length from 2 to 16777216";
+    let cases: Vec<(Vec<u8>, String)> = vec![
+        (file(0, b"{}"), format!("{range}, got 0")),
+        (file(1 << 63, b"{}"), format!("{range}, got 9223372036854775808")),
+        (file(100_000_001, b"{}"), format!("{range}, got 100000001")),
+        (file(3, b" {}"), "byte 8: expected the `{` of the header, got the byte 0x20".into()),
+        (file(5, b"\xef\xbb\xbf{}"), "byte 8: expected the `{` of the header, got the byte 0xef".into()),
+        (file(2, b"{}"), "tensor model.embed_tokens.weight: expected a tensor of shape [37, 26], got nothing".into()),
+    ];
+    for (bytes, fact) in cases {
+        for chunk in [1, 4096] {
+            assert_bad_file(load(&config, None, &bytes, chunk), &fact);
+        }
+        let long = [&bytes[..], &[1; 5000]].concat();
+        assert_bad_file(load(&config, None, &long, 777), &fact);
+    }
+}
+
+#[test]
+fn another_kind_of_file_is_called_by_its_name() {
+    let config = config(json!({}));
+    let long_page = [&b"<!DOCTYPE html><title>404</title>"[..], &[b' '; 3000]].concat();
+    let cases: [(&[u8], &str); 7] = [
+        (b"", "empty. Download it again: the transfer ended before its first byte."),
+        (b"oops", "a text that begins \u{201c}oops\u{201d}. Open"),
+        (&long_page, "an HTML page that begins \u{201c}<!DOCTYPE html><title>404</title>\u{201d}. Open"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 99\n",
+            "a Git LFS pointer, a note that stands in for the real file of 99 bytes. Run",
+        ),
+        (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file, the format of llama.cpp. Fireside reads safetensors"),
+        // The first eight bytes of this gzip file, read as a length, are 559903.
+        (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "compressed by gzip. Unpack"),
+        (b"{\"error\":\"Repository not found\"}", "a server's error message: \u{201c}{\"error\":\"Repository not found\"}\u{201d}. Open"),
+    ];
+    for (bytes, found) in cases {
+        for chunk in [1, 4096] {
+            let error = load(&config, None, bytes, chunk).unwrap_err();
+            let start = format!("model.safetensors is not the model file it should be: it is {found}");
+            assert_eq!(error.code(), "NOT_A_MODEL_FILE");
+            assert!(error.to_string().starts_with(&start), "{error}");
+        }
+    }
+}
+
+#[test]
+fn an_error_stays() {
+    let mut loader = Loader::new(&config(json!({})), None, None).unwrap();
+    let error = loader.push(&[b'<'; 600]).unwrap_err();
+    assert_eq!(loader.push(b"more").unwrap_err(), error);
+    assert_eq!(loader.end_file().unwrap_err(), error);
+    assert_eq!(loader.finish().unwrap_err(), error);
+}
+
+#[test]
+fn a_missing_tensor_is_told_before_the_data_is_downloaded() {
+    let config = config(json!({}));
+    let file = file_of(&tensors_of(&config, "F16")[1..]);
+    let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
+    let mut loader = Loader::new(&config, None, None).unwrap();
+    assert_eq!(loader.push(&file[..header - 1]), Ok(()));
+    assert_eq!(loader.push(&file[header - 1..header]).unwrap_err().code(), "BAD_FILE");
+}
+
+/// A model in two files: the tensors by turns.
+fn sharded(config: &ModelConfig) -> (Vec<Vec<Tensor>>, Value) {
+    let mut shards = vec![Vec::new(), Vec::new()];
+    let mut map = Map::new();
+    for (number, tensor) in tensors_of(config, "BF16").into_iter().enumerate() {
+        map.insert(tensor.name.clone(), format!("model-{}-of-2.safetensors", number % 2 + 1).into());
+        shards[number % 2].push(tensor);
+    }
+    (shards, json!({"metadata": {"total_size": 1}, "weight_map": map}))
+}
+
+fn load_sharded(config: &ModelConfig, shards: &[Vec<Tensor>], index: &Value) -> Result<Weights> {
+    let mut loader = Loader::new(config, Some(index.to_string().as_bytes()), None)?;
+    for shard in shards {
+        for chunk in file_of(shard).chunks(100) {
+            loader.push(chunk)?;
+        }
+        loader.end_file()?;
+    }
+    loader.finish()
+}
+
+#[test]
+fn several_files_make_one_model() {
+    let config = config(json!({}));
+    let (shards, index) = sharded(&config);
+    let loader = Loader::new(&config, Some(index.to_string().as_bytes()), None).unwrap();
+    assert_eq!(loader.files(), ["model-1-of-2.safetensors", "model-2-of-2.safetensors"]);
+    assert_eq!(flat(&load_sharded(&config, &shards, &index).unwrap()), expected(&config));
+
+    let error = load_sharded(&config, &shards[..1], &index).unwrap_err();
+    let message = "weight files: expected 2, got 1, and model-2-of-2.safetensors is not finished.";
+    assert_eq!((error.code(), error.to_string()), ("BAD_INPUT", message.into()));
+    let mut three = shards.clone();
+    three.push(Vec::new());
+    let error = load_sharded(&config, &three, &index).unwrap_err();
+    let message = "push: expected nothing after the last weight file, got 10 more bytes.";
+    assert_eq!((error.code(), error.to_string()), ("BAD_INPUT", message.into()));
+}
+
+#[test]
+fn files_and_index_have_to_agree() {
+    let config = config(json!({}));
+    let (shards, index) = sharded(&config);
+    let first = "model-1-of-2.safetensors";
+    let embed = "model.embed_tokens.weight";
+
+    let mut without = index.clone();
+    without["weight_map"].as_object_mut().unwrap().remove(embed);
+    let fact = format!("tensor {embed}: expected a tensor of shape [37, 26], got nothing");
+    assert_bad(load_sharded(&config, &shards, &without), "model.safetensors.index.json", &fact);
+
+    let mut elsewhere = index.clone();
+    elsewhere["weight_map"][embed] = "model-2-of-2.safetensors".into();
+    let fact = format!("tensor {embed}: expected it in model-2-of-2.safetensors, as the index says, got it in this file");
+    assert_bad(load_sharded(&config, &shards, &elsewhere), first, &fact);
+
+    let mut missing = shards.clone();
+    missing[0].remove(0);
+    let fact = format!("tensor {embed}: expected it in this file, as the index says, got nothing");
+    assert_bad(load_sharded(&config, &missing, &index), first, &fact);
+
+    let mut unlisted = shards.clone();
+    unlisted[0].push(Tensor { name: "extra".into(), dtype: "U8", shape: vec![1], bytes: vec![0] });
+    let fact = "tensor extra: expected it in no file, as the index says, got it in this file";
+    assert_bad(load_sharded(&config, &unlisted, &index), first, fact);
+
+    let mut both = shards.clone();
+    let again = both[0][0].clone();
+    both[1].push(again);
+    let fact = format!("tensor {embed}: expected it in {first}, as the index says, got it in this file");
+    assert_bad(load_sharded(&config, &both, &index), "model-2-of-2.safetensors", &fact);
+}
+
+/// Loads a model folder as it lies on the disk.
+fn load_folder(folder: &std::path::Path) -> (ModelConfig, Weights) {
+    let config = ModelConfig::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
+    let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
+    let mut loader = Loader::new(&config, index.as_deref(), None).unwrap();
+    for file in loader.files().to_vec() {
+        for chunk in std::fs::read(folder.join(file)).unwrap().chunks(1 << 16) {
+            loader.push(chunk).unwrap();
+        }
+        loader.end_file().unwrap();
+    }
+    (config, loader.finish().unwrap())
+}
+
+#[test]
+fn every_fixture_is_loaded_as_published() {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    let mut count = 0;
+    for folder in std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path()) {
+        if folder.join("config.json").exists() {
+            let (config, weights) = load_folder(&folder);
+            let dtype = config.dtype.unwrap();
+            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.weight_bytes(dtype)), "{}", folder.display());
+            assert_eq!(config.ignored, [""; 0], "{}", folder.display());
+            count += 1;
+        }
+    }
+    assert!(count >= 13, "{count} fixtures");
+}
+
+#[test]
+fn the_real_story_model_is_loaded() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/models/story");
+    if !folder.exists() {
+        return eprintln!("skipped: {} is not there", folder.display());
+    }
+    // Its tied embedding is published as lm_head.weight alone.
+    let (config, weights) = load_folder(&folder);
+    assert_eq!((config.parameters(), weights.bytes(), weights.head.is_none()), (656_000, 4 * 656_000, true));
+}

@@ -1,0 +1,74 @@
+//! The memory of loading: an allocator that counts, and a model of 100 MB that streams through it.
+//!
+//! The file has a single test, since the counter counts the whole process.
+#![allow(unsafe_code)] // an allocator cannot be written without
+
+use fireside::config::ModelConfig;
+use fireside::quant::Dtype;
+use fireside::weights::Loader;
+use serde_json::{Map, json};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+struct Counting;
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to the system's allocator unchanged.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        PEAK.fetch_max(LIVE.fetch_add(layout.size(), Relaxed) + layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn loading_takes_the_stored_weights_and_one_chunk() {
+    const CHUNK: usize = 1 << 20;
+    const SMALL: usize = 64 << 10;
+    let config = json!({"model_type": "llama", "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 2048,
+        "num_hidden_layers": 4, "num_attention_heads": 12, "tie_word_embeddings": true});
+    let config = ModelConfig::from_json(config.to_string().as_bytes()).unwrap();
+
+    let mut header = Map::new();
+    let mut data_bytes = 0;
+    for spec in config.tensors() {
+        let end = data_bytes + 2 * spec.len();
+        header.insert(spec.name, json!({"dtype": "F16", "shape": spec.shape, "data_offsets": [data_bytes, end]}));
+        data_bytes = end;
+    }
+    let header = serde_json::Value::Object(header).to_string().into_bytes();
+    assert!(data_bytes > 100_000_000);
+
+    for (dtype, stored) in [(None, Dtype::F16), (Some(Dtype::F32), Dtype::F32), (Some(Dtype::Bf16), Dtype::Bf16)] {
+        let before = LIVE.load(Relaxed);
+        PEAK.store(before, Relaxed);
+        let mut loader = Loader::new(&config, None, dtype).unwrap();
+        loader.push(&(header.len() as u64).to_le_bytes()).unwrap();
+        loader.push(&header).unwrap();
+        let chunk = vec![0x3c; CHUNK]; // 0x3c3c is 1.06 in f16
+        let mut left = data_bytes as usize;
+        while left > 0 {
+            let now = left.min(CHUNK);
+            loader.push(&chunk[..now]).unwrap();
+            left -= now;
+        }
+        loader.end_file().unwrap();
+        let weights = loader.finish().unwrap();
+        let (bytes, peak) = (weights.bytes() as usize, PEAK.load(Relaxed) - before);
+        println!("file {data_bytes} bytes, stored as {stored} in {bytes}, chunk {CHUNK}: peak {peak}, {} more", peak - bytes - CHUNK);
+        assert_eq!(bytes as u64, config.weight_bytes(stored));
+        assert!(peak <= bytes + CHUNK + SMALL, "peak {peak} with {bytes} stored");
+    }
+}
