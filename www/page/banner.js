@@ -1,6 +1,6 @@
 // Errors as a sentence with what to do. In English the library's own words; in Chinese a sentence by code, with the original below as the detail.
 
-import { byId } from './dom.js';
+import { byId, make } from './dom.js';
 import { has, t, translated } from './i18n.js';
 
 /** @type {{ code?: string, message: string, details?: Record<string, unknown> } | undefined} */
@@ -35,13 +35,15 @@ function render() {
   const { code = '', message, details = {} } = shown;
   // Not a file's name: config.json stays as it is.
   const sentence = /^[a-z]+\b(?!\.)/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
-  const translatedText = has(`error.${code}`);
-  byId('banner-text').textContent = translatedText
-    ? t(`error.${code}`, /** @type {any} */ (details))
-    : code
-      ? sentence
-      : t('error.unknown', { message });
-  detail.textContent = sentence;
-  detail.hidden = !translatedText;
+  const own = has(`error.${code}`);
+  const text = own ? t(`error.${code}`, /** @type {any} */ (details)) : code ? sentence : t('error.unknown', { message });
+  byId('banner-text').replaceChildren(...withCode(text));
+  detail.replaceChildren(...withCode(sentence));
+  detail.hidden = !own;
   byId('banner-code').textContent = code;
+}
+
+/** What stands between backticks is code. @param {string} text */
+function withCode(text) {
+  return text.split('`').map((part, place) => (place % 2 ? make('code', {}, part) : part));
 }

@@ -16,6 +16,7 @@ export class ModelBar {
   constructor() {
     byId('cancel-load').addEventListener('click', () => {
       this.#seat?.cancel();
+      this.#wasLoading = false;
       announce(t('model.cancelled'));
     });
     translated(this.#render);
@@ -41,9 +42,9 @@ export class ModelBar {
   #draw() {
     const seat = this.#seat;
     if (!seat) return;
-    const { progress, session, choice } = seat;
+    const { progress, session, choice, coming } = seat;
     const info = session?.info();
-    byId('model-name').textContent = session || choice.bundled || progress ? choice.name() : t('model.none');
+    byId('model-name').textContent = (coming ?? choice).name();
     byId('model-facts').textContent =
       info && !progress ? t('model.facts', { parameters: compact(info.parameters), dtype: info.dtype, size: bytes(info.weightBytes) }) : '';
     byId('loading').hidden = !progress;

@@ -17,8 +17,10 @@ import { Model } from '../lib/index.js';
 const shelf = new Map();
 
 export class Seat extends EventTarget {
-  /** What is in use, or will be. @type {Choice} */
+  /** What is in use, or will be by ready(). @type {Choice} */
   choice;
+  /** What is being loaded, and how far. @type {Choice | undefined} */
+  coming;
   /** @type {Progress | 'starting' | undefined} */
   progress;
   #key = '';
@@ -71,6 +73,7 @@ export class Seat extends EventTarget {
     const controller = (this.#controller = new AbortController());
     const { signal } = controller;
     const current = () => controller === this.#controller && !signal.aborted;
+    this.coming = choice;
     this.progress = 'starting';
     this.#tell();
     try {
@@ -86,7 +89,7 @@ export class Seat extends EventTarget {
       return session;
     } finally {
       if (controller === this.#controller) {
-        this.progress = undefined;
+        this.progress = this.coming = undefined;
         this.#loading = undefined;
         this.#tell();
       }

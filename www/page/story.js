@@ -76,6 +76,7 @@ export class Story {
     this.#opening.value = opening;
     this.#text = opening;
     byId('given').textContent = opening;
+    byId('tale').classList.toggle('latin', /^[A-Za-z]/.test(opening)); // only an alphabet takes a drop cap
     byId('told').textContent = '';
     return this.#run();
   }

@@ -26,7 +26,6 @@ export default {
   'model.building': 'Almost there…',
   'model.ready': '{name} is ready.',
   'model.cancelled': 'Loading was cancelled.',
-  'model.none': 'No model yet',
 
   'story.title': 'How does it begin?',
   'story.lede': 'Write a first line, and the model tells the rest, here in this tab. Nothing you write leaves your machine.',
@@ -57,7 +56,6 @@ export default {
   'chat.new': 'New chat',
   'chat.you': 'You',
   'chat.model': 'Fireside',
-  'chat.thinking': 'Reading',
   'chat.stopped': 'Stopped. This turn is not part of the conversation; your message is back in the box.',
   'chat.failed': 'This turn failed and is not part of the conversation; your message is back in the box.',
   'chat.cut': 'Cut off at the token limit.',
