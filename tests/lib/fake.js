@@ -1,5 +1,5 @@
 // A stand-in for the wasm module, and for the browser around it: the same surface, a word for a token, no arithmetic.
-// `trap` as a prompt behaves like a wasm trap; other prompts are answered with `words`.
+// A prompt is read word by word, and answered with WORDS; the prompt `trap` ends as a wasm trap does.
 
 import { serve } from '../../www/lib/engine.js';
 
@@ -55,8 +55,10 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
       wait();
       if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
       if (self.at < 0) {
-        self.at = 0;
-        return { kind: 'prefill', done: 3, total: 3 };
+        const total = self.prompt.split(' ').length;
+        self.read = (self.read ?? 0) + 1;
+        if (self.read === total) self.at = 0;
+        return { kind: 'prefill', done: self.read, total };
       }
       if (self.at < self.max) {
         const text = ` ${WORDS[self.at % WORDS.length]}`;

@@ -63,6 +63,18 @@ test('an abort in the middle rejects the run, the iterator throws the same, and 
     assert.ok(platform.log.includes('abort long'));
   }));
 
+test('an abort while the prompt is read ends the run before its first token', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    const controller = new AbortController();
+    const run = session.generate('word '.repeat(1e6), { signal: controller.signal });
+    setTimeout(() => controller.abort(), 30);
+    await assert.rejects(async () => {
+      for await (const piece of run) assert.fail(piece.text);
+    }, aborted);
+    assert.equal((await session.generate('next', { maxTokens: 1 })).text, ' Once');
+    assert.ok(platform.log.some((line) => line.startsWith('abort word')));
+  }));
+
 test('an abort before the start, and one in the queue, never reach the engine', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     await assert.rejects(async () => session.generate('never', { signal: AbortSignal.abort() }), aborted);

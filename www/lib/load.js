@@ -55,7 +55,7 @@ async function smallFiles(located, meter, signal) {
     if (!opened) return undefined;
     const bytes = await readAll(opened, (count) => meter.add(opened.file, count));
     if (!looksLikeHtml(bytes)) return bytes;
-    if (key === 'config' || key === 'tokenizer') throw htmlInstead(opened.file, located.label);
+    if (key === 'config' || key === 'tokenizer') throw htmlInstead(opened.file, opened.from ?? located.label);
     return undefined;
   };
   const [config, tokenizer, tokenizerConfig, generationConfig] = await Promise.all([

@@ -7,8 +7,8 @@ import { abortError, badInput, FiresideError } from './errors.js';
 /** @typedef {import('./types.d.ts').Source} Source */
 /** @typedef {import('./types.d.ts').ModelFiles} ModelFiles */
 /**
- * A file about to be read. `transferable`: its chunks are ours to give away to the worker.
- * @typedef {{ file: string, size?: number, type?: string, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
+ * A file about to be read. `from`: its address, where it has one. `transferable`: its chunks are ours to give away to the worker.
+ * @typedef {{ file: string, from?: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
  */
 /**
  * @typedef {object} Located
@@ -220,7 +220,7 @@ async function openResponse(response, file, url, { optional, weights, signal }) 
       file,
     });
   }
-  const type = headers.get('content-type') ?? undefined;
+  const type = headers.get('content-type');
   if (type?.startsWith('text/html') && (optional || weights)) {
     await body.cancel();
     if (optional && !weights) return undefined; // single-page hosts answer every unknown path with their start page
@@ -230,7 +230,7 @@ async function openResponse(response, file, url, { optional, weights, signal }) 
   const length = headers.get('content-encoding') ? NaN : Number(headers.get('content-length') ?? NaN);
   return {
     file,
-    type,
+    from: url,
     size: Number.isSafeInteger(length) ? length : undefined,
     transferable: true,
     chunks: readStream(body, file, signal, url),

@@ -1,6 +1,6 @@
 // The page: two views, each with its model, and what they share: the model bar, the picker, the banner, the language and the colours.
 
-import { clearError, isAbort, showError, startBanner } from './banner.js';
+import { clearError, wasStopped, showError, startBanner } from './banner.js';
 import { Chat } from './chat.js';
 import { byId, remember } from './dom.js';
 import { startLanguage, translated } from './i18n.js';
@@ -24,7 +24,7 @@ new Picker(
   (choice) => {
     clearError();
     seats[front].use(choice).catch((error) => {
-      if (!isAbort(error)) showError(error);
+      if (!wasStopped(error)) showError(error);
     });
   },
   () => seats[front].choice,

@@ -18,9 +18,9 @@ export function clearError() {
   render();
 }
 
-/** @param {unknown} error */
-export function isAbort(error) {
-  return error instanceof DOMException && error.name === 'AbortError';
+/** Whether a run or a load ended because somebody wanted it to: by Stop, or by choosing another model meanwhile. @param {any} error */
+export function wasStopped(error) {
+  return error?.name === 'AbortError' || error?.code === 'DISPOSED';
 }
 
 export function startBanner() {

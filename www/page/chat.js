@@ -1,8 +1,8 @@
 // The chat view: a transcript and a composer. The session keeps the history; a turn that is stopped or fails is not part of it.
 
-import { clearError, isAbort, showError } from './banner.js';
+import { clearError, wasStopped, showError } from './banner.js';
 import { Controls } from './controls.js';
-import { byId, grow, make } from './dom.js';
+import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
 import { number, t, translated } from './i18n.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
@@ -22,6 +22,8 @@ export class Chat {
   #notes = new Map();
   /** @type {AbortController | undefined} */
   #running;
+  /** The turn under way: what was asked, and the answer so far. @type {HTMLElement[]} */
+  #turns = [];
   /** The session that the transcript belongs to. @type {import('../lib/index.js').Session | undefined} */
   #adopted;
 
@@ -33,8 +35,7 @@ export class Chat {
       this.#send();
     });
     this.#message.addEventListener('keydown', (event) => {
-      // While an input method composes a word, Enter takes the word.
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+      if (!meansSend(event)) return;
       event.preventDefault();
       this.#send();
     });
@@ -79,6 +80,7 @@ export class Chat {
       make('li', { className: 'turn you' }, speaker('chat.you'), make('p', { className: 'says' }, question)),
       make('li', { className: 'turn model' }, speaker('chat.model'), answer, note),
     ];
+    this.#turns = turns;
     turns[1].toggleAttribute('data-running', true);
     this.#transcript.append(...turns);
     this.#message.value = '';
@@ -89,8 +91,7 @@ export class Chat {
     this.#follow(true);
     let firstMs = 0;
     try {
-      const session = await this.#seat.ready();
-      if (controller.signal.aborted) throw controller.signal.reason;
+      const session = await this.#seat.ready(controller.signal);
       const run = session.chat(question, { ...options, signal: controller.signal });
       for await (const { text, completionTokens, tokensPerSecond } of run) {
         const following = this.#atEnd();
@@ -112,18 +113,19 @@ export class Chat {
       finishSpeech();
     } catch (error) {
       // The session has rolled the turn back: so does the page.
-      const key = isAbort(error) ? 'chat.stopped' : 'chat.failed';
+      const key = wasStopped(error) ? 'chat.stopped' : 'chat.failed';
       note.dataset.i18n = key;
       note.textContent = t(key);
       for (const turn of turns) turn.classList.add('void');
-      if (!this.#message.value) this.#message.value = question;
+      if (!this.#message.value && turns[0].isConnected) this.#message.value = question;
       this.#fit();
-      if (isAbort(error)) finishSpeech(t('chat.stopped'));
+      if (wasStopped(error)) finishSpeech(t('chat.stopped'));
       else this.#fail(error);
     } finally {
       answer.normalize();
       turns[1].removeAttribute('data-running');
       this.#running = undefined;
+      this.#turns = [];
       this.#render();
       this.#follow();
     }
@@ -153,7 +155,7 @@ export class Chat {
 
   /** @param {any} error */
   #fail(error) {
-    if (isAbort(error)) return;
+    if (wasStopped(error)) return;
     if (error?.code === 'CRASHED') this.#seat.drop();
     this.#controls.blame(error);
     showError(error);
@@ -163,7 +165,7 @@ export class Chat {
     const { session } = this.#seat;
     if (!session || session === this.#adopted) return;
     // Another session knows nothing of the conversation so far.
-    if (this.#adopted && !this.#running) this.#clear();
+    if (this.#adopted) this.#clear(this.#turns);
     this.#adopted = session;
     const info = session.info();
     this.#controls.adopt(info.defaults);
@@ -175,8 +177,9 @@ export class Chat {
     this.#render();
   }
 
-  #clear() {
-    this.#transcript.replaceChildren();
+  /** @param {HTMLElement[]} [kept] */
+  #clear(kept = []) {
+    this.#transcript.replaceChildren(...kept);
     this.#notes.clear();
   }
 
@@ -192,7 +195,7 @@ export class Chat {
   #render() {
     const running = Boolean(this.#running);
     const empty = !this.#transcript.childElementCount;
-    document.documentElement.toggleAttribute('data-busy', running);
+    stoke();
     byId('send').hidden = running;
     byId('chat-stop').hidden = !running;
     byId('starters').hidden = byId('chat-lede').hidden = !empty;

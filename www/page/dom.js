@@ -31,6 +31,16 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
+/** The fire burns higher while any view has text under way. */
+export function stoke() {
+  document.documentElement.toggleAttribute('data-busy', document.querySelector('[data-running]') !== null);
+}
+
+/** Enter alone; while an input method composes a word, Enter takes that word (229 is how some browsers say so). @param {KeyboardEvent} event */
+export function meansSend(event) {
+  return event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
+}
+
 /** Remembers a choice where the browser allows it. @param {string} key @param {string} value */
 export function remember(key, value) {
   try {

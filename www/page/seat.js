@@ -41,11 +41,14 @@ export class Seat extends EventTarget {
     return this.#session;
   }
 
-  /** The session, loading its model first where need be. @returns {Promise<Session>} */
-  ready() {
+  /** The session, loading its model first where need be. The signal ends the wait, not the loading. @param {AbortSignal} [signal] @returns {Promise<Session>} */
+  ready(signal) {
     if (this.#session) return Promise.resolve(this.#session);
-    this.#loading ??= this.#load(this.choice);
-    return this.#loading;
+    const loading = (this.#loading ??= this.#load(this.choice));
+    return new Promise((resolve, reject) => {
+      signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
+      loading.then(resolve, reject);
+    });
   }
 
   /** Changes to another model. The one in use stays until the new one is there, and for good if that fails. @param {Choice} choice */

@@ -1,8 +1,8 @@
 // The story view: an opening, and what the model makes of it.
 
-import { clearError, isAbort, showError } from './banner.js';
+import { clearError, wasStopped, showError } from './banner.js';
 import { Controls } from './controls.js';
-import { byId, grow, make } from './dom.js';
+import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
 import { t, translated } from './i18n.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
@@ -37,7 +37,7 @@ export class Story {
     byId('fresh').addEventListener('click', () => this.#clear());
     byId('copy').addEventListener('click', () => this.#copy());
     this.#opening.addEventListener('keydown', (event) => {
-      if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+      if (!meansSend(event)) return;
       event.preventDefault();
       this.#tell();
     });
@@ -100,8 +100,7 @@ export class Story {
     announce(t('story.telling'));
     let [before, firstMs] = [this.#text, 0];
     try {
-      const session = await this.#seat.ready();
-      if (controller.signal.aborted) throw controller.signal.reason;
+      const session = await this.#seat.ready(controller.signal);
       const run = session.generate(this.#text, { ...options, signal: controller.signal });
       for await (const { text, completionTokens, tokensPerSecond } of run) {
         this.#text += text;
@@ -121,7 +120,7 @@ export class Story {
       finishSpeech(t(finishReason === 'stop' ? 'story.ended' : 'story.paused'));
     } catch (error) {
       this.#ended = 'abort';
-      if (isAbort(error)) finishSpeech(t('story.stopped'));
+      if (wasStopped(error)) finishSpeech(t('story.stopped'));
       else this.#fail(error);
       if (this.#text === before && !told.textContent) this.#text = '';
     } finally {
@@ -133,7 +132,7 @@ export class Story {
 
   /** @param {any} error */
   #fail(error) {
-    if (isAbort(error)) return;
+    if (wasStopped(error)) return;
     if (error?.code === 'CRASHED') this.#seat.drop();
     this.#controls.blame(error);
     showError(error);
@@ -174,9 +173,9 @@ export class Story {
     const running = Boolean(this.#running);
     const told = Boolean(this.#text);
     const focused = document.activeElement?.id ?? '';
-    document.documentElement.toggleAttribute('data-busy', running);
     byId('telling').hidden = !told;
     byId('telling').toggleAttribute('data-running', running);
+    stoke();
     this.#opening.hidden = byId('suggestions').hidden = told;
     byId('tell').hidden = told || running;
     byId('story-stop').hidden = !running;
