@@ -5,22 +5,21 @@
 
 import { crashed, FiresideError, isFireside, toWire } from './errors.js';
 
-/** @typedef {import('./types.d.ts').RawSession} RawSession */
-/** @typedef {import('./types.d.ts').RawRun} RawRun */
-/** @typedef {import('./types.d.ts').Request} Request */
+/** @import { Dtype, Message, PortLike, RawFiles, RawLoader, RawModel, RawModule, RawRun, RawSession } from './types.d.ts' */
+
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
 
 /** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
 const SLICE_MS = 16;
 
 /**
- * @param {import('./types.d.ts').PortLike} port
- * @param {import('./types.d.ts').RawModule} wasm
+ * @param {PortLike} port
+ * @param {RawModule} wasm
  */
 export function serve(port, wasm) {
-  /** @type {import('./types.d.ts').RawLoader | undefined} */
+  /** @type {RawLoader | undefined} */
   let loader;
-  /** @type {import('./types.d.ts').RawModel | undefined} */
+  /** @type {RawModel | undefined} */
   let model;
   /** @type {Map<number, Slot>} */
   const sessions = new Map();
@@ -50,7 +49,7 @@ export function serve(port, wasm) {
     async init({ module }) {
       await wasm.default({ module_or_path: module });
     },
-    /** @param {{ files: import('./types.d.ts').RawFiles, options: { dtype?: import('./types.d.ts').Dtype } }} args */
+    /** @param {{ files: RawFiles, options: { dtype?: Dtype } }} args */
     load({ files, options }) {
       loader?.free();
       loader = undefined;
@@ -81,7 +80,7 @@ export function serve(port, wasm) {
     },
     /** @param {{ session: number, input: string, options: object }} args @param {number} id */
     generate: ({ session, input, options }, id) => queue(session, id, (slot) => stream(slot, id, () => slot.raw.generate(input, options))),
-    /** @param {{ session: number, input: string | import('./types.d.ts').Message[], options: object }} args @param {number} id */
+    /** @param {{ session: number, input: string | Message[], options: object }} args @param {number} id */
     chat: ({ session, input, options }, id) =>
       queue(session, id, async (slot) => {
         const end = await stream(slot, id, () => slot.raw.chat(input, options));
@@ -93,7 +92,7 @@ export function serve(port, wasm) {
     reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), raw.stats())),
     /** @param {{ session: number }} args @param {number} id */
     stats: ({ session }, id) => queue(session, id, ({ raw }) => raw.stats()),
-    /** @param {{ session: number, input: string | import('./types.d.ts').Message[] }} args @param {number} id */
+    /** @param {{ session: number, input: string | Message[] }} args @param {number} id */
     measure: ({ session, input }, id) => queue(session, id, ({ raw }) => raw.measureContextUsage(input)),
     /** @param {{ text: string, options?: object }} args */
     tokenize: ({ text, options }) => must(model).tokenize(text, options),

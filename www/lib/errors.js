@@ -1,7 +1,6 @@
 // The one error class, its form on the wire, and the sentences that JavaScript itself has to say.
 
-/** @typedef {import('./types.d.ts').ErrorCode} ErrorCode */
-/** @typedef {import('./types.d.ts').WireError} WireError */
+/** @import { ErrorCode, WireError } from './types.d.ts' */
 
 /** Every failure of the library but an abort, which is a DOMException named AbortError. */
 export class FiresideError extends Error {

@@ -1,8 +1,7 @@
 // fireside-lm: language models that run inside a browser tab. The engine is a worker; these are its proxies.
 
 export { FiresideError } from './errors.js';
-export { Model } from './model.js';
-export { Session } from './session.js';
+export { Model, Session } from './session.js';
 
 /** @typedef {import('./types.d.ts').Source} Source */
 /** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */

@@ -6,15 +6,13 @@ import { checkLoadOptions } from './options.js';
 import { htmlInstead, locate, readAll } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
-/** @typedef {import('./types.d.ts').ModelInfo} ModelInfo */
-/** @typedef {import('./types.d.ts').RawFiles} RawFiles */
-/** @typedef {import('./source.js').Located} Located */
-/** @typedef {import('./source.js').Opened} Opened */
+/** @import { Located, NAMES, Opened } from './source.js' */
+/** @import { Dtype, LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
 
 /**
- * @param {import('./types.d.ts').Source} source
- * @param {import('./types.d.ts').LoadOptions | undefined} options
- * @param {import('./types.d.ts').Platform} platform
+ * @param {Source} source
+ * @param {LoadOptions | undefined} options
+ * @param {Platform} platform
  * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
  */
 export async function load(source, options, platform) {
@@ -49,7 +47,7 @@ export async function load(source, options, platform) {
 
 /** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */
 async function smallFiles(located, meter, signal) {
-  /** @param {keyof typeof import('./source.js').NAMES} key */
+  /** @param {keyof typeof NAMES} key */
   const read = async (key) => {
     const opened = await located.open(key, signal);
     if (!opened) return undefined;
@@ -74,7 +72,7 @@ async function smallFiles(located, meter, signal) {
 /**
  * @param {Located} located
  * @param {RawFiles} files
- * @param {import('./types.d.ts').Dtype} dtype
+ * @param {Dtype} dtype
  * @param {WorkerClient} client
  * @param {Meter} meter
  * @param {AbortSignal} signal
@@ -153,7 +151,7 @@ class Meter {
   #file = '';
   #report;
 
-  /** @param {import('./types.d.ts').LoadOptions['onProgress']} report */
+  /** @param {LoadOptions['onProgress']} report */
   constructor(report) {
     this.#report = report;
   }

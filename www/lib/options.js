@@ -2,8 +2,7 @@
 
 import { badInput, badOption } from './errors.js';
 
-/** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */
-/** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
+/** @import { GenerateOptions, LoadOptions } from './types.d.ts' */
 
 const KNOWN = ['dtype', 'threads', 'onProgress', 'signal', 'hub'];
 const DTYPES = ['auto', 'f32', 'f16', 'bf16'];

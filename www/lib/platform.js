@@ -2,7 +2,7 @@
 
 import { FiresideError } from './errors.js';
 
-/** @typedef {import('./types.d.ts').Platform} Platform */
+/** @import { Platform } from './types.d.ts' */
 
 // (module (func (result v128) i32.const 0 i8x16.splat i8x16.popcnt)): valid only where wasm has 128-bit SIMD.
 const SIMD = new Uint8Array([

@@ -1,7 +1,6 @@
 // A run: text under way. `for await` gives its pieces as they come, `await` its whole; both may be used on the same run, in any order.
 
-/** @typedef {import('./types.d.ts').Piece} Piece */
-/** @typedef {import('./types.d.ts').RunResult} RunResult */
+/** @import { Piece, RunResult } from './types.d.ts' */
 
 /**
  * @implements {AsyncIterable<Piece>}

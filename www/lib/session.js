@@ -1,16 +1,83 @@
-// A session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state lives in the worker.
+// Model: weights and tokenizer in a worker of their own, shared by any number of sessions. Session: a text or a conversation, with the cache of what
+// was computed for it. Both are thin proxies: all state lives in the worker.
 
 import { badInput, disposed } from './errors.js';
 import { load } from './load.js';
-import { Model } from './model.js';
 import { splitGenerateOptions } from './options.js';
 import { browser } from './platform.js';
 import { Run } from './run.js';
 
-/** @typedef {import('./types.d.ts').Message} Message */
-/** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
+/** @import { GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
+/** @import { WorkerClient } from './worker-client.js' */
 
 let nextSession = 1;
+
+export class Model {
+  #client;
+  #info;
+  #disposed = false;
+
+  /**
+   * Use `Model.load`.
+   * @internal
+   * @param {WorkerClient} client
+   * @param {ModelInfo} info
+   */
+  constructor(client, info) {
+    this.#client = client;
+    this.#info = Object.freeze(info);
+  }
+
+  /**
+   * Loads a model in Hugging Face layout. Rejects with a FiresideError, or with an AbortError where `signal` says stop.
+   * @param {Source} source
+   * @param {LoadOptions} [options]
+   */
+  static async load(source, options) {
+    const { client, info } = await load(source, options, browser);
+    return new Model(client, info);
+  }
+
+  /** Opens a session; sessions share the weights, not their history. */
+  session() {
+    if (this.#disposed) throw disposed('this model');
+    return new Session(this, this.#client, false);
+  }
+
+  /** What the model is, how much memory it takes, and the defaults it was published with. */
+  info() {
+    return this.#info;
+  }
+
+  /** Token ids. `special`: special tokens in the text are recognised, and those that begin a prompt added. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<Uint32Array>} */
+  async tokenize(text, options) {
+    if (typeof text !== 'string') throw badInput('text', 'a string', text);
+    return this.#request('tokenize', { text, options });
+  }
+
+  /** Text of token ids. @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] @returns {Promise<string>} */
+  async detokenize(ids, options) {
+    const list = Array.from(ids ?? [NaN]);
+    if (!list.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 32)) throw badInput('ids', 'a list of token ids', ids);
+    return this.#request('detokenize', { ids: Uint32Array.from(list), options });
+  }
+
+  /** Ends the worker, which frees weights, caches and all. Sessions on this model reject with DISPOSED. */
+  dispose() {
+    if (this.#disposed) return;
+    this.#disposed = true;
+    this.#client.close(disposed('this model'));
+  }
+
+  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+    this.dispose();
+  }
+
+  /** @param {string} op @param {Record<string, unknown>} args @returns {Promise<any>} */
+  #request(op, args) {
+    return this.#client.request(op, args);
+  }
+}
 
 export class Session {
   #model;
@@ -24,7 +91,7 @@ export class Session {
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {import('./worker-client.js').WorkerClient} client
+   * @param {WorkerClient} client
    * @param {boolean} owns whether the model goes with the session
    */
   constructor(model, client, owns) {
@@ -37,8 +104,8 @@ export class Session {
 
   /**
    * Loads a model and opens a session on it; `dispose()` then frees both.
-   * @param {import('./types.d.ts').Source} source
-   * @param {import('./types.d.ts').LoadOptions} [options]
+   * @param {Source} source
+   * @param {LoadOptions} [options]
    */
   static async load(source, options) {
     const { client, info } = await load(source, options, browser);
@@ -76,7 +143,7 @@ export class Session {
     this.#seen(await this.#request('reset'));
   }
 
-  /** @returns {Promise<import('./types.d.ts').SessionStats>} */
+  /** @returns {Promise<SessionStats>} */
   async stats() {
     return this.#seen(await this.#request('stats'));
   }
@@ -144,7 +211,7 @@ export class Session {
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args]
-   * @param {{ onPiece?: (piece: import('./types.d.ts').Piece) => void, signal?: AbortSignal }} [how]
+   * @param {{ onPiece?: (piece: Piece) => void, signal?: AbortSignal }} [how]
    * @returns {Promise<any>}
    */
   #request(op, args, how) {
@@ -152,7 +219,7 @@ export class Session {
     return this.#client.request(op, { session: this.#id, ...args }, how);
   }
 
-  /** @param {import('./types.d.ts').SessionStats} stats */
+  /** @param {SessionStats} stats */
   #seen(stats) {
     this.#contextUsage = stats.contextUsage;
     return stats;

@@ -3,9 +3,8 @@
 
 import { abortError, badInput, FiresideError } from './errors.js';
 
-/** @typedef {import('./types.d.ts').Input} Input */
-/** @typedef {import('./types.d.ts').Source} Source */
-/** @typedef {import('./types.d.ts').ModelFiles} ModelFiles */
+/** @import { Input, ModelFiles, Source } from './types.d.ts' */
+
 /**
  * A file about to be read. `from`: its address, where it has one. `transferable`: its chunks are ours to give away to the worker.
  * @typedef {{ file: string, from?: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened

@@ -7,7 +7,9 @@
 // @ts-ignore -- made by the build; its shape is RawModule
 import * as generated from './pkg/fireside.js';
 
-/** @type {import('./types.d.ts').RawModule} */
+/** @import { RawModule } from './types.d.ts' */
+
+/** @type {RawModule} */
 export const wasm = generated;
 
 export default wasm.default;

@@ -2,8 +2,7 @@
 
 import { abortError, badInput, crashed, fromWire } from './errors.js';
 
-/** @typedef {import('./types.d.ts').Reply} Reply */
-/** @typedef {import('./types.d.ts').Piece} Piece */
+/** @import { Piece, Reply, WorkerLike } from './types.d.ts' */
 /**
  * @typedef {object} Pending
  * @property {(result: any) => void} resolve
@@ -20,7 +19,7 @@ export class WorkerClient {
   /** Why the worker is gone, once it is. @type {unknown} */
   #gone;
 
-  /** @param {import('./types.d.ts').WorkerLike} worker */
+  /** @param {WorkerLike} worker */
   constructor(worker) {
     this.#worker = worker;
     worker.onmessage = ({ data }) => this.#receive(data);
