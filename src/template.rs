@@ -1,1 +1,418 @@
-//! Chat templates: a list of messages becomes the text that the model was trained on.
+//! Chat templates: messages to the one text that the model was trained to continue.
+//!
+//! A template is a Jinja program published with the model, that is, code from a stranger. It runs in minijinja, set up as transformers sets up
+//! Jinja (`python` has what minijinja writes differently), without a loader, with a limit on its steps and on its output.
+//!
+//! The output is text in which the template's own special tokens have to be recognised and those that a user typed must not be.
+//! So each special token's text inside a caller's string is replaced by a *mark* before rendering, a private-use character that occurs
+//! nowhere else, and [`Tokenizer::encode_rendered`](crate::tokenizer::Tokenizer::encode_rendered) puts the text back once the special tokens are found.
+//! Tokens that are added but not special (`<think>`) are recognised in callers' strings as well, as they are in any text.
+
+mod python;
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Write};
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{Environment, ErrorKind, Value};
+use serde::{Deserialize, Serialize};
+
+pub use python::Now;
+
+use crate::sniff::{Expected, sniff};
+use crate::tokenizer::{Templates, TokenizerConfig};
+use crate::{Error, Result};
+
+/// Steps of the template engine: real templates need a few hundred a message.
+const STEPS: u64 = 1_000_000;
+const STEPS_PER_MESSAGE: u64 = 10_000;
+
+/// Bytes of output beyond four times the messages: real templates add a system prompt and the current date.
+const OUTPUT_BYTES: usize = 1 << 20;
+
+/// Depth of nested blocks and macro calls (a call counts 10): what fits on the 1 MiB stack of wasm with room to spare.
+const DEPTH: usize = 200;
+
+/// The published template that most models without one of their own were trained on.
+///
+/// Source: <https://github.com/openai/openai-python/blob/v0.28.1/chatml.md>
+const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}\
+    {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
+
+/// One message of a chat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Message {
+    /// Who speaks: `system`, `user`, `assistant`, or whatever the template knows.
+    pub role: String,
+    /// What they say.
+    pub content: String,
+}
+
+/// Where a template comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TemplateSource {
+    /// The model's files.
+    Model,
+    /// The model has none: ChatML, a guess.
+    ChatMl,
+}
+
+/// A compiled chat template.
+#[derive(Debug)]
+pub struct ChatTemplate {
+    engine: Environment<'static>,
+    source: TemplateSource,
+    /// Private-use characters in the template itself: no mark may be one of them.
+    taken: HashSet<char>,
+    /// `bos_token` and so on.
+    tokens: Vec<(&'static str, String)>,
+}
+
+/// What a template made of messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// The text with its marks; empty where there are none.
+    pub(crate) marked: String,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// A character that stands for a special token's text in a caller's string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) sign: char,
+    pub(crate) text: String,
+}
+
+impl ChatTemplate {
+    /// Compiles the model's template: `chat_template.jinja` where it exists, else the one in `tokenizer_config.json` (of several, `default`),
+    /// else ChatML.
+    ///
+    /// Errors: `BAD_TEMPLATE`; `BAD_FILE` for a `tokenizer_config.json` that is not one.
+    pub fn from_files(tokenizer_config: Option<&[u8]>, chat_template: Option<&str>) -> Result<ChatTemplate> {
+        let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
+        let published = match (chat_template, config.chat_template) {
+            (Some(file), _) => Some(file.to_owned()),
+            (None, Some(Templates::One(template))) => Some(template),
+            (None, Some(Templates::Named(templates))) if !templates.is_empty() => Some(default(templates)?),
+            (None, _) => None,
+        }
+        .filter(|template| !template.trim().is_empty());
+        if let Some(template) = &published {
+            not_a_page(template)?;
+        }
+        let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
+        let template = python::without_generation_tags(published.as_deref().unwrap_or(CHATML));
+        let mut engine = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| broken(&error))?;
+        engine.set_syntax(syntax);
+        engine.set_recursion_limit(DEPTH);
+        engine.set_unknown_method_callback(python::method);
+        engine.add_filter("tojson", python::tojson);
+        engine.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
+            Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
+        });
+        let taken = template.chars().filter(|&character| private(character)).collect();
+        engine.add_template_owned(NAME, template).map_err(|error| broken(&error))?;
+        Ok(ChatTemplate { engine, source, taken, tokens: config.names })
+    }
+
+    /// Whether the template is the model's own.
+    pub fn source(&self) -> TemplateSource {
+        self.source
+    }
+
+    /// Renders messages; `special` are the tokenizer's special tokens, `now` the time that the template may print.
+    ///
+    /// Errors: `BAD_TEMPLATE` where the template refuses the messages, fails, or goes beyond its limits.
+    pub fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        special: &[(String, u32)],
+        now: Option<Now>,
+    ) -> Result<Rendered> {
+        let mut strings: Vec<String> = messages.iter().flat_map(|message| [message.role.clone(), message.content.clone()]).collect();
+        let marks = mark(&mut strings, special, self.taken.clone())?;
+        let bytes: usize = strings.iter().map(String::len).sum();
+        let mut strings = strings.into_iter();
+        let mut marked = Vec::with_capacity(messages.len());
+        while let (Some(role), Some(content)) = (strings.next(), strings.next()) {
+            marked.push(Message { role, content });
+        }
+        let mut context: BTreeMap<&str, Value> = BTreeMap::from([
+            ("messages", Value::from(Serde(&marked))),
+            ("add_generation_prompt", add_generation_prompt.into()),
+            ("tools", Value::from(())),
+            ("documents", Value::from(())),
+        ]);
+        context.extend(self.tokens.iter().map(|(name, token)| (*name, token.as_str().into())));
+        if let Some(now) = now {
+            context.insert("strftime_now", Value::from_function(move |format: &str| now.strftime(format)));
+        }
+        let mut engine = self.engine.clone();
+        engine.set_fuel(Some(STEPS + STEPS_PER_MESSAGE * messages.len() as u64));
+        let limit = OUTPUT_BYTES + 4 * bytes;
+        let mut output = Output { bytes: Vec::new(), limit };
+        let template = engine.get_template(NAME).map_err(|error| broken(&error))?;
+        template.render_captured_to(Value::from(context), &mut output).map_err(|error| broken(&error))?;
+        let marked = String::from_utf8(output.bytes).map_err(|error| Error::BadTemplate { detail: error.to_string() })?;
+        Ok(Rendered::new(marked, marks))
+    }
+}
+
+impl Rendered {
+    fn new(marked: String, marks: Vec<Mark>) -> Self {
+        if marks.is_empty() {
+            return Rendered { text: marked, marked: String::new(), marks };
+        }
+        let text = marks.iter().fold(marked.clone(), |text, mark| text.replace(mark.sign, &mark.text));
+        Rendered { text, marked, marks }
+    }
+}
+
+/// Text as somebody typed it, marked.
+pub(crate) fn mark_special(text: &str, special: &[(String, u32)]) -> Result<Rendered> {
+    let mut strings = [text.to_owned()];
+    let marks = mark(&mut strings, special, HashSet::new())?;
+    let [marked] = strings;
+    Ok(Rendered::new(marked, marks))
+}
+
+/// Replaces each special token's text by a private-use character that is in none of the strings and not `taken`.
+///
+/// Errors: `BAD_INPUT` where there is no such character.
+fn mark(strings: &mut [String], special: &[(String, u32)], mut taken: HashSet<char>) -> Result<Vec<Mark>> {
+    let mut found: Vec<&str> = special.iter().map(|(text, _)| text.as_str()).collect();
+    found.retain(|text| !text.is_empty() && strings.iter().any(|string| string.contains(text)));
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Where one token's text begins another's, the longer is meant, as in the tokenizer.
+    found.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    found.dedup();
+    taken.extend(strings.iter().flat_map(|string| string.chars()).chain(found.iter().flat_map(|text| text.chars())));
+    let mut free = ('\u{E000}'..='\u{F8FF}').chain('\u{F0000}'..='\u{FFFFD}').filter(|sign| !taken.contains(sign));
+    let mut marks = Vec::new();
+    for text in found {
+        let sign = free.next().ok_or_else(|| Error::BadInput {
+            what: "messages".into(),
+            expected: "text that leaves a private-use character free".into(),
+            got: "text that holds all of them".into(),
+        })?;
+        marks.push(Mark { sign, text: text.to_owned() });
+    }
+    for string in strings {
+        let mut marked = String::with_capacity(string.len());
+        let mut rest = string.as_str();
+        while let Some(next) = rest.chars().next() {
+            let found = marks.iter().find_map(|mark| Some((mark.sign, rest.strip_prefix(mark.text.as_str())?)));
+            let (sign, after) = found.unwrap_or((next, &rest[next.len_utf8()..]));
+            marked.push(sign);
+            rest = after;
+        }
+        *string = marked;
+    }
+    Ok(marks)
+}
+
+fn private(character: char) -> bool {
+    matches!(character, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{FFFFD}')
+}
+
+/// Any text is a template; a few are other files in its place.
+fn not_a_page(template: &str) -> Result<()> {
+    let start: String = template.trim_start().chars().take(22).collect::<String>().to_ascii_lowercase();
+    let other = ["<!doctype", "<html", "version https://git"].iter().any(|other| start.starts_with(other));
+    if other { sniff("chat_template.jinja", template.as_bytes(), Expected::Json) } else { Ok(()) }
+}
+
+/// Of several templates, the one for chats without tools or documents.
+fn default(templates: Vec<crate::tokenizer::NamedTemplate>) -> Result<String> {
+    let names = templates.iter().map(|template| format!("{:?}", template.name)).collect::<Vec<_>>().join(", ");
+    templates.into_iter().find(|template| template.name == "default").map(|template| template.template).ok_or_else(|| Error::BadTemplate {
+        detail: format!("tokenizer_config.json has templates named {names}, and none named \"default\""),
+    })
+}
+
+const NAME: &str = "chat";
+
+/// Begins what a template says by `raise_exception`.
+const REFUSAL: &str = "\u{0}";
+
+fn broken(error: &minijinja::Error) -> Error {
+    let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
+    let detail = match error.detail() {
+        Some(refusal) if refusal.starts_with(REFUSAL) => format!("it refuses these messages: {}", &refusal[REFUSAL.len()..]),
+        _ if error.kind() == ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
+        _ if error.kind() == ErrorKind::WriteFailure => "it writes too much text".to_owned(),
+        Some(detail) => format!("{}: {detail}", error.kind()),
+        None => error.kind().to_string(),
+    };
+    Error::BadTemplate { detail: detail + &line }
+}
+
+/// Output with an end.
+struct Output {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl Write for Output {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + text.len() > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(role: &str, content: &str) -> Message {
+        Message { role: role.into(), content: content.into() }
+    }
+
+    fn render(template: &str, content: &str) -> Result<Rendered> {
+        let template = ChatTemplate::from_files(None, Some(template))?;
+        template.render(&[message("user", content)], true, &[("<|end|>".into(), 1), ("<|end|>>".into(), 2)], None)
+    }
+
+    fn text(template: &str) -> String {
+        render(template, "hi").expect("rendered").text
+    }
+
+    fn error(template: &str) -> String {
+        let error = render(template, "hi").expect_err("an error");
+        assert_eq!(error.code(), "BAD_TEMPLATE");
+        error.to_string()
+    }
+
+    #[test]
+    fn a_model_without_a_template_gets_chatml_and_says_so() {
+        for config in [
+            None,
+            Some(&b"{}"[..]),
+            Some(b"{\"chat_template\": null}"),
+            Some(b"{\"chat_template\": \"\"}"),
+            Some(b"{\"chat_template\": []}"),
+        ] {
+            let template = ChatTemplate::from_files(config, None).expect("ChatML");
+            assert_eq!(template.source(), TemplateSource::ChatMl);
+            let rendered = template.render(&[message("user", " hi\n")], true, &[], None).expect("rendered");
+            assert_eq!(rendered.text, "<|im_start|>user\n hi\n<|im_end|>\n<|im_start|>assistant\n");
+        }
+    }
+
+    #[test]
+    fn the_file_of_its_own_wins_over_the_config() {
+        let config = br#"{"chat_template": "config {{ bos_token }}", "bos_token": {"content": "<s>"}}"#;
+        let text = |file| {
+            let template = ChatTemplate::from_files(Some(config), file).expect("a template");
+            assert_eq!(template.source(), TemplateSource::Model);
+            template.render(&[], false, &[], None).expect("rendered").text
+        };
+        assert_eq!(text(None), "config <s>");
+        assert_eq!(text(Some("file {{ bos_token }}")), "file <s>");
+    }
+
+    #[test]
+    fn several_templates_without_a_default_are_an_error_that_names_them() {
+        let config = br#"{"chat_template": [{"name": "rag", "template": "a"}, {"name": "tool_use", "template": "b"}]}"#;
+        let error = ChatTemplate::from_files(Some(config), None).unwrap_err();
+        assert_eq!(error.code(), "BAD_TEMPLATE");
+        assert!(error.to_string().contains(r#"named "rag", "tool_use""#), "{error}");
+    }
+
+    #[test]
+    fn a_page_in_place_of_a_template_is_named() {
+        let error = ChatTemplate::from_files(None, Some("<!DOCTYPE html><p>Not found")).unwrap_err();
+        assert_eq!(error.code(), "NOT_A_MODEL_FILE");
+        assert!(ChatTemplate::from_files(None, Some("<|im_start|>{{ messages }}")).is_ok());
+    }
+
+    #[test]
+    fn what_a_template_refuses_is_passed_on() {
+        let message = error("\n{% if messages %}{{ raise_exception('Roles must alternate') }}{% endif %}");
+        assert_eq!(
+            message,
+            "chat template: it refuses these messages: Roles must alternate (line 2). Pass a working template as `chatTemplate`, or use `generate` with a prompt of your own."
+        );
+    }
+
+    #[test]
+    fn a_broken_template_is_an_error_with_its_line() {
+        assert!(error("\n\n{% if %}").contains("(line 3)"));
+        assert!(error("{{ nothing() }}").contains("nothing"));
+        assert!(error("{{ 1|imaginary }}").contains("imaginary"));
+        assert!(error("{{ missing.field }}").contains("undefined"));
+        assert!(error("{% include 'x' %}").contains("x"));
+        assert!(error("{% import 'x' as x %}").contains("x"));
+    }
+
+    #[test]
+    fn a_template_without_end_is_stopped() {
+        assert!(
+            error("{% for a in range(9999) %}{% for b in range(9999) %}{% for c in range(9999) %}{% endfor %}{% endfor %}{% endfor %}")
+                .contains("too many steps")
+        );
+        assert!(error("{% for a in range(9999) %}{{ 'a' * 1000000 }}{% endfor %}").contains("too much text"));
+        assert!(error("{{ 'a' * 10 ** 9 }}").contains("too large"));
+        assert!(error("{% for a in range(10 ** 9) %}{% endfor %}").contains("too many"));
+        assert!(error("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}").contains("recursion"));
+        assert!(error(&format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000))).contains("recursion"));
+        assert!(error(&"{% if true %}".repeat(10_000)).contains("recursion"));
+        assert!(
+            error("{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}")
+                .contains("nested too deeply")
+        );
+    }
+
+    #[test]
+    fn absent_things_are_none_and_an_absent_clock_is_not_defined() {
+        assert_eq!(
+            text("{{ tools is none }} {{ documents is none }} {{ strftime_now is defined }} {{ bos_token is defined }}"),
+            "true true false false"
+        );
+        let template = ChatTemplate::from_files(None, Some("{{ strftime_now('%d %b %Y') }}")).expect("a template");
+        let now = Now { unix_seconds: 0, utc_offset_minutes: -60 };
+        assert_eq!(template.render(&[], true, &[], Some(now)).expect("rendered").text, "31 Dec 1969");
+    }
+
+    #[test]
+    fn a_template_may_be_rendered_again_and_again() {
+        let template = ChatTemplate::from_files(None, None).expect("ChatML");
+        let render = || template.render(&[message("user", &"a".repeat(100_000))], true, &[], None).expect("rendered");
+        assert_eq!(render(), render());
+    }
+
+    #[test]
+    fn text_without_special_tokens_has_no_marks() {
+        let rendered = render("{{ messages[0].content }}<|end|>", "<|en").expect("rendered");
+        assert_eq!((rendered.text.as_str(), rendered.marked.as_str(), rendered.marks.len()), ("<|en<|end|>", "", 0));
+    }
+
+    #[test]
+    fn marks_stand_for_typed_tokens_and_for_nothing_else() {
+        // The template has U+E000 and the user U+E001: the first free ones are U+E002 and U+E003. The longer token is found first.
+        let rendered = render("\u{E000}{{ messages[0].content }}<|end|>", "\u{E001}<|end|><|end|>>").expect("rendered");
+        assert_eq!(rendered.text, "\u{E000}\u{E001}<|end|><|end|>><|end|>");
+        assert_eq!(rendered.marked, "\u{E000}\u{E001}\u{E003}\u{E002}<|end|>");
+        let marks: Vec<_> = rendered.marks.iter().map(|mark| (mark.sign, mark.text.as_str())).collect();
+        assert_eq!(marks, [('\u{E002}', "<|end|>>"), ('\u{E003}', "<|end|>")]);
+        // A role is a caller's string too.
+        let template = ChatTemplate::from_files(None, None).expect("ChatML");
+        let rendered = template.render(&[message("<|end|>", "hi")], true, &[("<|end|>".into(), 1)], None).expect("rendered");
+        assert_eq!(rendered.marks.len(), 1);
+    }
+}

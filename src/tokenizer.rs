@@ -1,1 +1,246 @@
-//! Text to tokens, and the decoder that never splits a character.
+//! Text to token ids and back.
+//!
+//! A thin face over the `tokenizers` crate, which reads `tokenizer.json` exactly as Hugging Face does. Three things are ours: the file
+//! is checked before the crate sees it (`check`), text that somebody typed never becomes a special token (`encode_text`,
+//! `encode_rendered`), and decoding is incremental and never emits half a character (`decode`).
+//!
+//! Where transformers and `tokenizer.json` disagree, `tokenizer.json` is followed. transformers 5 rebuilds some classes from the bare
+//! vocabulary (`LlamaTokenizer`: a text's own leading space then merges with the added one, unknown characters are dropped), and its
+//! `decode` may tidy spaces before punctuation (`clean_up_tokenization_spaces`); neither is done here. Two things are
+//! taken from `tokenizer_config.json` as transformers does: tokens declared there (`added_tokens_decoder`, `bos_token`...), and
+//! `add_bos_token` / `add_eos_token` where `tokenizer.json` has no post-processor of its own.
+
+mod check;
+mod config;
+mod decode;
+
+use tokenizers::{AddedToken, Model, NormalizedString, Normalizer, OffsetType, PreTokenizer, Token};
+
+pub use config::{NamedTemplate, Templates, TokenizerConfig};
+pub use decode::Decoder;
+
+use crate::template::{Mark, Rendered, mark_special};
+use crate::{Error, Result};
+
+/// A loaded tokenizer.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Text and id of every special token, by ascending id.
+    special: Vec<(String, u32)>,
+    /// The largest id + 1.
+    vocab: usize,
+    decoding: decode::Decoding,
+    /// Ids around a prompt where only tokenizer_config.json asks for them.
+    before: Vec<u32>,
+    after: Vec<u32>,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` and, when the model has one, `tokenizer_config.json`.
+    ///
+    /// Errors: `BAD_TOKENIZER` naming the place; the files may be anything at all.
+    pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
+        let checked = check::check(tokenizer_json)?;
+        let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json)
+            .map_err(|error| bad("the file", "a tokenizer that the tokenizers library can read", error))?;
+        for (content, id) in &checked.added {
+            expect_id(&inner, content, *id)?;
+        }
+        // Files saved in the middle of a training run carry its truncation and padding; a prompt is never cut or padded behind the caller's back.
+        inner.with_truncation(None).map_err(|error| bad("truncation", "null", error))?;
+        inner.with_padding(None);
+        let mut vocab = checked.vocab;
+        for (content, id) in declare(&mut inner, &config)? {
+            expect_id(&inner, &content, id)?;
+            vocab = vocab.max(id as usize + 1);
+        }
+        let mut special: Vec<(String, u32)> = (inner.get_added_vocabulary().get_added_tokens_decoder().iter())
+            .filter(|(_, token)| token.special)
+            .map(|(id, token)| (token.content.clone(), *id))
+            .collect();
+        special.sort_unstable_by_key(|(_, id)| *id);
+        let decoding = decode::Decoding::new(inner.get_decoder())?;
+        let mut tokenizer = Tokenizer { inner, special, vocab, decoding, before: Vec::new(), after: Vec::new() };
+        if tokenizer.inner.get_post_processor().is_none() {
+            let named = |wanted: bool, token: &Option<String>| match token {
+                Some(token) if wanted => tokenizer.id(token).into_iter().collect(),
+                _ => Vec::new(),
+            };
+            (tokenizer.before, tokenizer.after) =
+                (named(config.add_bos_token, &config.bos_token), named(config.add_eos_token, &config.eos_token));
+        }
+        // A post-processor may name any id: one try shows them all.
+        if let Some(id) = tokenizer.encode_prompt("")?.into_iter().find(|&id| id as usize >= vocab) {
+            return Err(bad("post_processor", format!("ids below {vocab}"), id));
+        }
+        Ok(tokenizer)
+    }
+
+    /// Number of ids: the largest one + 1.
+    pub fn vocab(&self) -> usize {
+        self.vocab
+    }
+
+    /// The ids of a prompt: special tokens in the text are recognised, and those the model wants around it are added.
+    ///
+    /// Source: the same ids as transformers' `PreTrainedTokenizerFast(tokenizer_file=...)(text)`.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.before.clone();
+        ids.extend_from_slice(self.inner.encode_fast(text, true).map_err(|error| unencodable(&error))?.get_ids());
+        ids.extend_from_slice(&self.after);
+        Ok(ids)
+    }
+
+    /// The ids of text as such: nothing is added, and the text of a special token is text.
+    pub fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
+        self.encode_rendered(&mark_special(text, &self.special)?)
+    }
+
+    /// The ids of a rendered chat: special tokens of the template are recognised, those that callers typed are text.
+    ///
+    /// Source: where nobody typed one, the same ids as transformers' `apply_chat_template(tokenize=True)`.
+    pub fn encode_rendered(&self, rendered: &Rendered) -> Result<Vec<u32>> {
+        // The stages of the library's own `encode`, with two more. After the search for special tokens the marks turn into the text they
+        // stand for: too late to be found, and early enough to be split and merged like any other text. And what the model spells is
+        // checked: a vocabulary of pieces may hold the text of a special token as a piece.
+        let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
+        let mut text = self.inner.get_added_vocabulary().extract_and_normalize(self.inner.get_normalizer(), text);
+        let marks = rendered.marks.iter().map(|mark| self.normalized(mark)).collect::<Result<Vec<_>>>()?;
+        let encode = move || -> tokenizers::Result<Vec<u32>> {
+            text.split(|_, mut stretch: NormalizedString| {
+                for (mark, literal) in &marks {
+                    stretch.replace(mark.as_str(), literal)?;
+                }
+                Ok([stretch])
+            })?;
+            if let Some(splitter) = self.inner.get_pre_tokenizer() {
+                splitter.pre_tokenize(&mut text)?;
+            }
+            text.tokenize(|stretch| self.spell(stretch.get()))?;
+            Ok(text.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
+        };
+        encode().map_err(|error| unencodable(&error))
+    }
+
+    /// The tokens of a text that holds no special token, whatever pieces the vocabulary has.
+    fn spell(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
+        let mut tokens = Vec::new();
+        for token in self.inner.get_model().tokenize(text)? {
+            let spelt = text.get(token.offsets.0..token.offsets.1).unwrap_or_default();
+            let first = spelt.chars().next().map_or(0, char::len_utf8);
+            if self.is_special(token.id) && spelt.len() > first && self.inner.id_to_token(token.id).as_deref() == Some(spelt) {
+                tokens.extend(self.spell(&spelt[..first])?);
+                tokens.extend(self.spell(&spelt[first..])?);
+            } else {
+                tokens.push(token);
+            }
+        }
+        Ok(tokens)
+    }
+
+    /// A mark and its text as the normalizer leaves them in the middle of a text.
+    fn normalized(&self, mark: &Mark) -> Result<(String, String)> {
+        let normalize = |text: String| {
+            let mut text = NormalizedString::from(text);
+            match self.inner.get_normalizer() {
+                Some(normalizer) => normalizer.normalize(&mut text).map(|()| text.get().to_owned()),
+                None => Ok(text.get().to_owned()),
+            }
+        };
+        let (sign, literal) = (mark.sign, &mark.text);
+        let alone = normalize(format!("{sign}")).map_err(|error| unencodable(&error))?;
+        let twice = normalize(format!("{sign}{sign}")).map_err(|error| unencodable(&error))?;
+        let between = normalize(format!("{sign}{literal}{sign}")).map_err(|error| unencodable(&error))?;
+        let parts = twice.strip_prefix(&*alone).filter(|sign| !sign.is_empty()).and_then(|sign| {
+            let literal = between.strip_prefix(&*alone)?.strip_suffix(sign)?;
+            Some((sign.to_owned(), literal.to_owned()))
+        });
+        parts.ok_or_else(|| bad("normalizer", "one that keeps private-use characters", format!("{between:?}")))
+    }
+
+    /// The text of ids.
+    ///
+    /// Source: as transformers' `decode`, except that special tokens are skipped by id (the tokenizers library from 0.22 on misses
+    /// those with `"normalized": true`) and written without added spaces, and that broken bytes do not spoil the whole characters beside them.
+    ///
+    /// Errors: `BAD_INPUT` for an id that is not below [`vocab`](Self::vocab).
+    pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
+        let mut decoder = Decoder::new(&self.decoding, skip_special);
+        let mut text = String::new();
+        for &id in ids {
+            text += &decoder.push(self, id)?;
+        }
+        text += &decoder.finish();
+        Ok(text)
+    }
+
+    /// A decoder for the ids that follow `context`, special tokens silent. The pieces, joined, are what
+    /// decoding `context` and the ids together adds to decoding `context` alone: a leading space stays where there is text before it.
+    ///
+    /// Errors: `BAD_INPUT` for an id in `context` that is not below [`vocab`](Self::vocab).
+    pub fn decoder(&self, context: &[u32]) -> Result<Decoder> {
+        let mut decoder = Decoder::new(&self.decoding, true);
+        // Only the first token with text (a leading space) and the last few (a character of at most 4 bytes) leave traces.
+        let tail = context.len().saturating_sub(4);
+        for (index, &id) in context.iter().enumerate() {
+            if index >= tail || decoder.at_start() {
+                decoder.push(self, id)?;
+            }
+        }
+        Ok(decoder)
+    }
+
+    /// The id of a token given by its text in the vocabulary.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Whether an id is a special token: one that marks structure and has no text of its own.
+    pub fn is_special(&self, id: u32) -> bool {
+        self.special.binary_search_by_key(&id, |(_, id)| *id).is_ok()
+    }
+
+    /// Text and id of every special token, by ascending id.
+    pub fn special_tokens(&self) -> &[(String, u32)] {
+        &self.special
+    }
+}
+
+/// Declares to the tokenizer what only `tokenizer_config.json` declares, as transformers does, and says which id each should have.
+fn declare(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) -> Result<Vec<(String, u32)>> {
+    let known = inner.get_added_vocabulary();
+    let mut tokens: Vec<(u32, AddedToken)> = (config.added_tokens.iter())
+        .filter(|(id, token)| known.get_added_tokens_decoder().get(id) != Some(token))
+        .map(|(id, token)| (*id, token.clone()))
+        .collect();
+    for name in config.named() {
+        let declared = known.get_vocab().contains_key(name) || tokens.iter().any(|(_, token)| token.content == *name);
+        // One that the vocabulary lacks would get an id that no model has: transformers adds it, nobody can use it.
+        if let (false, Some(id)) = (declared, inner.token_to_id(name)) {
+            tokens.push((id, AddedToken::from(name, true)));
+        }
+    }
+    let ids = tokens.iter().map(|(id, token)| (token.content.clone(), *id)).collect();
+    inner
+        .add_tokens(tokens.into_iter().map(|(_, token)| token))
+        .map_err(|error| bad("added_tokens_decoder in tokenizer_config.json", "distinct tokens", error))?;
+    Ok(ids)
+}
+
+/// The library numbers added tokens itself; ids that differ from the file's would be silent nonsense.
+fn expect_id(inner: &tokenizers::Tokenizer, content: &str, id: u32) -> Result<()> {
+    match inner.token_to_id(content) {
+        Some(given) if given != id => Err(bad(format!("added token {content:?}"), format!("the id {given} it has in the vocabulary"), id)),
+        Some(_) => Ok(()),
+        None => Err(bad(format!("added token {content:?}"), "a text", "none")),
+    }
+}
+
+fn bad(at: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::Display) -> Error {
+    Error::BadTokenizer { at: at.into(), expected: expected.into(), got: got.to_string() }
+}
+
+fn unencodable(error: &dyn std::fmt::Display) -> Error {
+    bad("model", "a vocabulary that can spell every text", error)
+}
