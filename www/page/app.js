@@ -2,7 +2,7 @@
 
 import { clearError, wasStopped, showError, startBanner } from './banner.js';
 import { Chat } from './chat.js';
-import { byId, remember } from './dom.js';
+import { byId, recall, remember } from './dom.js';
 import { startLanguage, translated } from './i18n.js';
 import { ModelBar } from './model-bar.js';
 import { BUNDLED, Picker } from './picker.js';
@@ -52,14 +52,24 @@ function turnTo(hash) {
   views[front].enter();
 }
 
+/** The toggle; until it is used, the page follows the system. */
 function startTheme() {
   const root = document.documentElement;
   const button = byId('theme');
-  const show = () => button.setAttribute('aria-pressed', String(root.dataset.theme === 'dark'));
+  const system = matchMedia('(prefers-color-scheme: dark)');
+  /** @param {boolean} dark */
+  const turn = (dark) => {
+    root.dataset.theme = dark ? 'dark' : 'light';
+    button.setAttribute('aria-pressed', String(dark));
+    const paper = getComputedStyle(root).getPropertyValue('--paper');
+    document.querySelector('meta[name="theme-color"]')?.setAttribute('content', paper);
+  };
+  const follow = () => turn(system.matches);
+  if (!recall('theme')) system.addEventListener('change', follow);
   button.addEventListener('click', () => {
-    root.dataset.theme = root.dataset.theme === 'dark' ? 'light' : 'dark';
-    remember('theme', root.dataset.theme);
-    show();
+    system.removeEventListener('change', follow);
+    turn(root.dataset.theme !== 'dark');
+    remember('theme', String(root.dataset.theme));
   });
-  show();
+  turn(root.dataset.theme === 'dark');
 }

@@ -95,7 +95,7 @@ export class Chat {
       const run = session.chat(question, { ...options, signal: controller.signal });
       for await (const { text, completionTokens, tokensPerSecond } of run) {
         const following = this.#atEnd();
-        answer.append(answer.textContent ? text : text.trimStart());
+        answer.append(answer.firstChild ? text : text.trimStart());
         if (following) this.#follow();
         speak(text);
         firstMs ||= performance.now() - asked;

@@ -41,6 +41,15 @@ export function meansSend(event) {
   return event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 }
 
+/** A choice made on an earlier visit. @param {string} key */
+export function recall(key) {
+  try {
+    return localStorage.getItem(key);
+  } catch {
+    return null;
+  }
+}
+
 /** Remembers a choice where the browser allows it. @param {string} key @param {string} value */
 export function remember(key, value) {
   try {
