@@ -89,7 +89,7 @@ export default {
   'controls.minPHint': 'Drops words far less likely than the likeliest.',
   'controls.repetitionPenalty': 'Repetition penalty',
   'controls.repetitionPenaltyHint': 'Above 1 avoids words already used.',
-  'controls.maxTokens': 'Most tokens',
+  'controls.maxTokens': 'Token limit',
   'controls.maxTokensHint': 'Where it stops at the latest.',
   'controls.seed': 'Seed',
   'controls.seedHint': 'The same seed tells the same text again; empty is by chance.',
