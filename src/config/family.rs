@@ -211,7 +211,7 @@ impl Family {
         if !head_dim.is_multiple_of(2) {
             return Err(fields.bad("head_dim", "an even number, as rope turns pairs", head_dim.to_string()));
         }
-        if heads * head_dim > DIM_MAX {
+        if heads as u64 * head_dim as u64 > DIM_MAX as u64 {
             let got = format!("{heads} x {head_dim}");
             return Err(fields.bad("num_attention_heads x head_dim", &format!("at most {DIM_MAX}"), got));
         }

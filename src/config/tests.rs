@@ -2,6 +2,8 @@
 
 use super::*;
 use serde_json::{Value, json};
+#[cfg(target_family = "wasm")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
 
 /// A small sound config with the fields of `with` put in; null takes a field away.
 fn config_of(model_type: &str, architecture: &str, with: Value) -> Vec<u8> {
@@ -254,6 +256,11 @@ fn a_missing_or_impossible_number_is_named() {
         (llama(json!({"hidden_size": 60})), "head_dim: expected an even number, as rope turns pairs, got 15"),
         (llama(json!({"head_dim": 13})), "head_dim: expected an even number, as rope turns pairs, got 13"),
         (llama(json!({"head_dim": 524288})), "num_attention_heads x head_dim: expected at most 1048576, got 4 x 524288"),
+        // The product is 2^32, which is 0 in the 32 bits of a wasm pointer.
+        (
+            llama(json!({"head_dim": 1048576, "num_attention_heads": 4096})),
+            "num_attention_heads x head_dim: expected at most 1048576, got 4096 x 1048576",
+        ),
         (llama(json!({"rms_norm_eps": 0})), &format!("{eps}, got 0")),
         (llama(json!({"rms_norm_eps": -1e-6})), &format!("{eps}, got -1e-6")),
         (llama(json!({"rms_norm_eps": 1.5e-46})), &format!("{eps}, got 1.5e-46")),
