@@ -108,6 +108,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn message(bytes: &[u8]) -> String {
         object("config.json", bytes).unwrap_err().to_string()

@@ -309,6 +309,8 @@ const fn pow2(exponent: i32) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn the_size_of_a_matrix_is_known_before_it_is_there() {

@@ -105,6 +105,8 @@ fn quote(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn message(start: &[u8], expected: Expected) -> String {
         sniff("model.safetensors", start, expected).unwrap_err().to_string()

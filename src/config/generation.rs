@@ -58,6 +58,8 @@ impl GenerationConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn a_published_file_gives_its_defaults() {

@@ -123,6 +123,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn message(header: &str) -> String {
         parse("model.safetensors", header.as_bytes()).unwrap_err().to_string()

@@ -55,6 +55,8 @@ fn is_plain(file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn files_are_sorted_and_stand_once() {
