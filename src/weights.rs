@@ -8,6 +8,7 @@
 mod header;
 mod index;
 mod loader;
+mod plan;
 
 pub use loader::Loader;
 

@@ -176,7 +176,7 @@ fn a_tied_embedding_may_have_either_name_or_both() {
     // transformers 5 would untie such a model with a warning: one of the two files is not what its publisher meant.
     let last = under_both.len() - 1;
     under_both[last].bytes[26 * 4 * 36] ^= 1;
-    let fact = "tensor lm_head.weight: expected the embedding once more, as config.json says that it is tied, got another value in row 36";
+    let fact = "tensor lm_head.weight, row 36: expected the embedding once more, as config.json says that it is tied, got other values";
     assert_bad_file(load(&config, None, &file_of(&under_both), 999), fact);
     let fact = "tensor model.embed_tokens.weight: expected a tensor of shape [37, 26], got nothing";
     assert_bad_file(load(&config, None, &file_of(&sound[1..]), 999), fact);
@@ -212,6 +212,53 @@ fn a_tensor_that_is_missing_or_wrong_is_named() {
     let twice = with(&|tensors| tensors.push(Tensor { name: q.trim_start_matches("model.").into(), ..tensors[q_at].clone() }));
     let fact = "tensor layers.0.self_attn.q_proj.weight: expected it once, with or without its \u{201c}model.\u{201d}, got it twice";
     assert_bad_file(twice, fact);
+}
+
+#[test]
+fn damaged_numbers_are_named_by_tensor_and_row() {
+    let config = config(json!({}));
+    for (dtype, nan, infinity) in [("F32", &f32::NAN.to_le_bytes()[..], &f32::INFINITY.to_le_bytes()[..]), ("F16", &[1, 0xfc], &[0, 0x7c])]
+    {
+        for (tensor, value, row) in [(0, 26 * 3, 3), (1, 25, 0)] {
+            for bytes in [nan, infinity] {
+                let mut tensors = tensors_of(&config, dtype);
+                tensors[tensor].bytes[value * bytes.len()..][..bytes.len()].copy_from_slice(bytes);
+                let name = &tensors[tensor].name;
+                let fact = format!("tensor {name}, row {row}: expected numbers, got a NaN or an infinity");
+                assert_bad_file(load(&config, None, &file_of(&tensors), 333), &fact);
+            }
+        }
+    }
+}
+
+#[test]
+fn no_mutation_of_a_file_makes_a_panic() {
+    let config = config(json!({"num_hidden_layers": 1}));
+    let sound = file_of(&tensors_of(&config, "F16"));
+    let header = 8 + u64::from_le_bytes(sound[..8].try_into().unwrap()) as usize;
+    let mut seed = 1_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407); // Knuth's 64-bit generator
+        (seed >> 33) as usize % below
+    };
+    let mut refused = 0;
+    for _ in 0..3000 {
+        let mut file = sound.clone();
+        for _ in 0..=random(3) {
+            // Mostly in the header, where the meaning is.
+            let at = if random(8) == 0 { random(file.len()) } else { random(header.min(file.len())) };
+            match random(5) {
+                0 => file[at] = random(256) as u8,
+                1 => file[at] = b"0123456789[]{}\",:-.eE "[random(22)],
+                2 => drop(file.remove(at)),
+                3 => file.insert(at, b"0919]}\","[random(8)]),
+                _ => file.truncate(at.max(1)),
+            }
+        }
+        let result = load(&config, None, &file, 1 + random(600));
+        refused += usize::from(result.is_err());
+    }
+    assert!(refused > 2500, "{refused}");
 }
 
 #[test]

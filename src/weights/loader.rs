@@ -3,66 +3,42 @@
 //!     for each file:  8 bytes of length -> header (checked against the config and the index) -> data, tensor by tensor:
 //!         a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
 
-use super::header::{self, Entry, HEADER_MAX};
-use super::index::{self, Index};
+use super::header::{self, HEADER_MAX};
+use super::plan::{Plan, Target, Tensor};
 use super::{Layer, Linear, Weights};
-use crate::config::{ModelConfig, Part, Slot, TensorSpec};
+use crate::config::{ModelConfig, Part, Slot};
 use crate::error::{Error, Result};
 use crate::quant::{Dtype, Matrix};
 use crate::sniff::{Expected, SNIFF_BYTES, sniff};
-use std::collections::{HashMap, HashSet, VecDeque};
-
-/// Tensors that publishers leave in their files and no model here reads.
-const HARMLESS: [&str; 3] = [".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached"];
-
-const EMBED: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
+use std::collections::{HashMap, VecDeque};
 
 /// Takes the bytes of a model's weight files, in order and in chunks of any size, and makes its weights of them.
 ///
 /// After an error every call returns the same error; the files have to be loaded anew.
 pub struct Loader {
-    config: ModelConfig,
-    /// The storage asked for; `None`: each tensor's own.
-    dtype: Option<Dtype>,
-    files: Vec<String>,
-    index: Option<Index>,
-    /// The tensors the model needs, by their full names.
-    specs: HashMap<String, TensorSpec>,
-    /// Full names of the tensors that have been seen in a header.
-    seen: HashSet<String>,
+    plan: Plan,
     /// The number of the file that is being read.
     file: usize,
     stage: Stage,
     /// The beginning of a row that a chunk cut.
     partial: Vec<u8>,
-    matrices: HashMap<Slot, Matrix>,
-    vectors: HashMap<Slot, Vec<f32>>,
+    stored: Stored,
     failed: Option<Error>,
 }
 
 enum Stage {
     /// The length and the header, as far as they have come.
     Header(Vec<u8>),
-    /// The data; the tensors that are not finished, the first of them under way.
-    Data { todo: VecDeque<Tensor>, pos: u64 },
+    /// The data: the tensors that are not finished, the first of them under way at its row `row`; `pos` counts the file's bytes.
+    Data { todo: VecDeque<Tensor>, row: usize, pos: u64 },
 }
 
-/// A tensor of the file that is being read.
-struct Tensor {
-    name: String,
-    /// Where its data ends in the file.
-    end: u64,
-    target: Target,
-}
-
-enum Target {
-    /// A matrix or a vector of the model; `row` is the next one. A vector is one row.
-    Store { slot: Slot, source: Dtype, rows: usize, cols: usize, row: usize, is_vector: bool },
-    /// The second of two names of a tied embedding, which has to be equal to the first.
-    Compare { source: Dtype, cols: usize, row: usize },
-    /// Data nobody needs.
-    Skip,
+/// What has been read.
+struct Stored {
+    /// The storage of matrices; `None`: each tensor's own.
+    dtype: Option<Dtype>,
+    matrices: HashMap<Slot, Matrix>,
+    vectors: HashMap<Slot, Vec<f32>>,
 }
 
 impl Loader {
@@ -72,33 +48,19 @@ impl Loader {
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor, `OUT_OF_MEMORY` if the weights cannot fit into the address space.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Loader> {
         fits(config.weight_bytes(dtype.unwrap_or(Dtype::Bf16)), usize::MAX as u64)?;
-        let specs: HashMap<String, TensorSpec> = config.tensors().map(|spec| (spec.name.clone(), spec)).collect();
-        let index = index.map(index::parse).transpose()?;
-        let files = index.as_ref().map_or(vec!["model.safetensors".into()], |index| index.files.clone());
-        let loader = Loader {
-            config: config.clone(),
-            dtype,
-            files,
-            index,
-            specs,
-            seen: HashSet::new(),
+        Ok(Loader {
+            plan: Plan::new(config, index)?,
             file: 0,
             stage: Stage::Header(Vec::new()),
             partial: Vec::new(),
-            matrices: HashMap::new(),
-            vectors: HashMap::new(),
+            stored: Stored { dtype, matrices: HashMap::new(), vectors: HashMap::new() },
             failed: None,
-        };
-        if let Some(index) = &loader.index {
-            let listed: HashSet<String> = index.file_of.keys().map(|name| full_name(name)).collect();
-            loader.require_all(&listed, "model.safetensors.index.json")?;
-        }
-        Ok(loader)
+        })
     }
 
     /// The weight files in the order in which they are expected.
     pub fn files(&self) -> &[String] {
-        &self.files
+        &self.plan.files
     }
 
     /// Takes the next bytes of the current file, as many as there are.
@@ -122,11 +84,12 @@ impl Loader {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        if self.file < self.files.len() {
-            let got = format!("{}, and {} is not finished", self.file, self.files[self.file]);
-            return Err(Error::BadInput { what: "weight files".into(), expected: self.files.len().to_string(), got });
+        let files = &self.plan.files;
+        if self.file < files.len() {
+            let got = format!("{}, and {} is not finished", self.file, files[self.file]);
+            return Err(Error::BadInput { what: "weight files".into(), expected: files.len().to_string(), got });
         }
-        Ok(assemble(&self.config, self.matrices, self.vectors))
+        Ok(self.stored.assemble(&self.plan.config))
     }
 
     /// Runs a step, and keeps its error for all later calls.
@@ -140,17 +103,17 @@ impl Loader {
     }
 
     fn take(&mut self, mut chunk: &[u8]) -> Result<()> {
-        if self.file == self.files.len() && !chunk.is_empty() {
+        if self.file == self.plan.files.len() && !chunk.is_empty() {
             let got = format!("{} more bytes", chunk.len());
             return Err(Error::BadInput { what: "push".into(), expected: "nothing after the last weight file".into(), got });
         }
         while !chunk.is_empty() {
             chunk = match &mut self.stage {
                 Stage::Header(head) => {
-                    let wanted = header_bytes(head).saturating_sub(head.len() as u64);
-                    let (now, rest) = chunk.split_at(chunk.len().min(wanted as usize));
+                    let wanted = header_bytes(head) - head.len();
+                    let (now, rest) = chunk.split_at(chunk.len().min(wanted));
                     head.extend_from_slice(now);
-                    if head.len() as u64 == header_bytes(head) {
+                    if head.len() == header_bytes(head) {
                         self.open()?;
                     }
                     rest
@@ -164,111 +127,37 @@ impl Loader {
     /// The header is whole, or it is certain that there is none.
     fn open(&mut self) -> Result<()> {
         let Stage::Header(head) = std::mem::replace(&mut self.stage, Stage::Header(Vec::new())) else { return Ok(()) };
-        let file = self.files[self.file].clone();
+        let file = &self.plan.files[self.file];
         if !is_plausible(&head) {
-            sniff(&file, &head, Expected::Safetensors)?;
-            let length = u64::from_le_bytes(std::array::from_fn(|i| head[i]));
+            sniff(file, &head, Expected::Safetensors)?;
+            let length = header_length(&head);
             if !(2..=HEADER_MAX).contains(&length) {
                 let expected = format!("a header length from 2 to {HEADER_MAX}");
                 return Err(self.bad("bytes 0 to 7", &expected, length.to_string()));
             }
             return Err(self.bad("byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8])));
         }
-        let entries = header::parse(&file, &head[8..])?;
-        let todo = self.plan(entries, head.len() as u64)?;
-        self.stage = Stage::Data { todo, pos: head.len() as u64 };
-        Ok(())
-    }
-
-    /// Checks a file's tensors against the config and the index, and says where each goes.
-    fn plan(&mut self, entries: Vec<Entry>, data_start: u64) -> Result<VecDeque<Tensor>> {
-        if let Some(index) = &self.index {
-            let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
-            let mut listed = index.file_of.iter().filter(|(_, file)| **file == self.file);
-            if let Some((name, _)) = listed.find(|(name, _)| !here.contains(name.as_str())) {
-                return Err(self.bad(&format!("tensor {name}"), "it in this file, as the index says", "nothing".into()));
-            }
-        }
-        let mut todo = VecDeque::with_capacity(entries.len());
-        for entry in entries {
-            let at = format!("tensor {}", entry.name);
-            if let Some(index) = &self.index
-                && index.file_of.get(&entry.name) != Some(&self.file)
-            {
-                let place = index.file_of.get(&entry.name).map_or("in no file".into(), |&file| format!("in {}", index.files[file]));
-                return Err(self.bad(&at, &format!("it {place}, as the index says"), "it in this file".into()));
-            }
-            let end = data_start.checked_add(entry.end);
-            let end = end.ok_or_else(|| self.bad(&at, "data within 2^64 bytes", format!("data to byte {}", entry.end)))?;
-            let target = self.target(&entry)?;
-            todo.push_back(Tensor { name: entry.name, end, target });
-        }
-        if self.file + 1 == self.files.len() {
-            self.require_all(&self.seen, &self.files[self.file])?;
-        }
-        Ok(todo)
-    }
-
-    fn target(&mut self, entry: &Entry) -> Result<Target> {
-        let at = format!("tensor {}", entry.name);
-        let full = full_name(&entry.name);
-        if HARMLESS.iter().any(|harmless| full.ends_with(harmless)) {
-            return Ok(Target::Skip);
-        }
-        let wanted = if self.config.tied && full == HEAD { EMBED } else { &full };
-        let Some(spec) = self.specs.get(wanted) else {
-            let family = self.config.family.name();
-            return Err(self.bad(&at, &format!("only tensors of the {family} model that config.json describes"), "another one".into()));
-        };
-        if !entry.shape.iter().copied().eq(spec.shape.iter().map(|&dim| dim as u64)) {
-            return Err(self.bad(&at, &format!("shape {:?}", spec.shape), format!("shape {:?}", entry.shape)));
-        }
-        let source = match entry.dtype {
-            Some(safetensors::Dtype::F32) => Dtype::F32,
-            Some(safetensors::Dtype::F16) => Dtype::F16,
-            Some(safetensors::Dtype::BF16) => Dtype::Bf16,
-            _ => {
-                let (file, got) = (self.files[self.file].clone(), entry.dtype_name.clone());
-                let field = format!("the dtype of tensor {}", entry.name);
-                return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16".into(), got });
-            }
-        };
-        let slot = spec.slot;
-        let (rows, cols, is_vector) = match spec.shape[..] {
-            [rows, cols] => (rows, cols, false),
-            _ => (1, spec.len() as usize, true),
-        };
-        let twin_seen = self.config.tied && slot == Slot::Embed && (self.seen.contains(EMBED) || self.seen.contains(HEAD));
-        if !self.seen.insert(full) {
-            return Err(self.bad(&at, "it once, with or without its \u{201c}model.\u{201d}", "it twice".into()));
-        }
-        Ok(if twin_seen { Target::Compare { source, cols, row: 0 } } else { Target::Store { slot, source, rows, cols, row: 0, is_vector } })
-    }
-
-    /// Every tensor of the model is among `names`; a tied embedding may have either of its names.
-    fn require_all(&self, names: &HashSet<String>, file: &str) -> Result<()> {
-        for spec in self.config.tensors() {
-            let tied = self.config.tied && spec.slot == Slot::Embed && names.contains(HEAD);
-            if !tied && !names.contains(&spec.name) {
-                let (at, expected) = (format!("tensor {}", spec.name), format!("a tensor of shape {:?}", spec.shape));
-                return Err(Error::BadFile { file: file.into(), at, expected, got: "nothing".into() });
-            }
-        }
+        let entries = header::parse(file, &head[8..])?;
+        let pos = head.len() as u64;
+        self.stage = Stage::Data { todo: self.plan.tensors(self.file, entries, pos)?, row: 0, pos };
         Ok(())
     }
 
     /// Takes data of the tensor under way, one row at most, and returns the rest of the chunk.
     fn take_data<'a>(&mut self, chunk: &'a [u8]) -> Result<&'a [u8]> {
-        let Stage::Data { todo, pos } = &mut self.stage else { return Ok(chunk) };
+        let Stage::Data { todo, row, pos } = &mut self.stage else { return Ok(chunk) };
         while todo.front().is_some_and(|tensor| tensor.end == *pos) {
             todo.pop_front();
+            *row = 0;
         }
-        let Some(tensor) = todo.front_mut() else {
+        let Some(tensor) = todo.front() else {
             let at = format!("byte {pos}");
             return Err(self.bad(&at, "the end of the file", "more bytes".into()));
         };
         let row_bytes = match tensor.target {
-            Target::Store { source, cols, .. } | Target::Compare { source, cols, .. } => source.size() * cols,
+            Target::Matrix { source, cols, .. } | Target::Vector { source, len: cols, .. } | Target::Twin { source, cols } => {
+                source.size() * cols
+            }
             Target::Skip => {
                 let skipped = (tensor.end - *pos).min(chunk.len() as u64);
                 *pos += skipped;
@@ -277,72 +166,41 @@ impl Loader {
         };
         let (now, rest) = chunk.split_at(chunk.len().min(row_bytes - self.partial.len()));
         *pos += now.len() as u64;
-        if now.len() < row_bytes {
-            if self.partial.is_empty() {
-                reserve(&mut self.partial, row_bytes, "a row of weights")?;
-            }
-            self.partial.extend_from_slice(now);
-            if self.partial.len() < row_bytes {
-                return Ok(rest);
-            }
+        if now.len() == row_bytes {
+            self.stored.row(&self.plan.files[self.file], tensor, *row, now)?;
+            *row += 1;
+            return Ok(rest);
         }
-        let bytes = if now.len() == row_bytes { now } else { &self.partial };
-        match &mut tensor.target {
-            Target::Store { slot, source, cols, is_vector: true, .. } => {
-                let mut row = Matrix::new(Dtype::F32, 1, *cols)?;
-                row.set_row(0, *source, bytes);
-                let mut values = Vec::new();
-                reserve(&mut values, *cols, "a norm or bias")?;
-                values.resize(*cols, 0.0);
-                row.row(0, &mut values);
-                self.vectors.insert(*slot, values);
-            }
-            Target::Store { slot, source, rows, cols, row, is_vector: false } => {
-                if *row == 0 {
-                    self.matrices.insert(*slot, Matrix::new(self.dtype.unwrap_or(*source), *rows, *cols)?);
-                }
-                if let Some(matrix) = self.matrices.get_mut(slot) {
-                    matrix.set_row(*row, *source, bytes);
-                }
-                *row += 1;
-            }
-            Target::Compare { source, cols, row } => {
-                let equal = match self.matrices.get(&Slot::Embed) {
-                    Some(matrix) => row_equals(matrix, *row, *source, bytes, *cols)?,
-                    None => false,
-                };
-                if !equal {
-                    let (at, row) = (format!("tensor {}", tensor.name), *row);
-                    let expected = "the embedding once more, as config.json says that it is tied";
-                    return Err(self.bad(&at, expected, format!("another value in row {row}")));
-                }
-                *row += 1;
-            }
-            Target::Skip => {}
+        if self.partial.is_empty() {
+            reserve(&mut self.partial, row_bytes, "a row of weights")?;
         }
-        self.partial.clear();
+        self.partial.extend_from_slice(now);
+        if self.partial.len() == row_bytes {
+            self.stored.row(&self.plan.files[self.file], tensor, *row, &self.partial)?;
+            *row += 1;
+            self.partial.clear();
+        }
         Ok(rest)
     }
 
     fn close(&mut self) -> Result<()> {
-        if self.file == self.files.len() {
-            let expected = format!("{} files", self.files.len());
+        if self.file == self.plan.files.len() {
+            let expected = format!("{} files", self.plan.files.len());
             return Err(Error::BadInput { what: "end_file".into(), expected, got: "one more".into() });
         }
         if let Stage::Header(head) = &self.stage {
-            let (got, wanted) = (head.len(), header_bytes(head));
-            if got < 9 || is_plausible(head) {
-                if got < 9 {
-                    sniff(&self.files[self.file], head, Expected::Safetensors)?;
-                }
-                let expected = format!("at least {wanted} bytes for the header");
-                return Err(self.bad("the whole file", &expected, format!("{got} bytes")));
+            if head.len() < 9 {
+                sniff(&self.plan.files[self.file], head, Expected::Safetensors)?;
+            }
+            if head.len() < 9 || is_plausible(head) {
+                let expected = format!("at least {} bytes for the header", header_bytes(head));
+                return Err(self.bad("the whole file", &expected, format!("{} bytes", head.len())));
             }
             self.open()?;
         }
-        let Stage::Data { todo, pos } = &self.stage else { return Ok(()) };
-        if let (Some(last), pos) = (todo.back(), *pos)
-            && last.end != pos
+        if let Stage::Data { todo, pos, .. } = &self.stage
+            && let Some(last) = todo.back()
+            && last.end != *pos
         {
             return Err(self.bad("the whole file", &format!("{} bytes", last.end), format!("{pos} bytes")));
         }
@@ -352,17 +210,78 @@ impl Loader {
     }
 
     fn bad(&self, at: &str, expected: &str, got: String) -> Error {
-        let file = self.files.get(self.file).cloned().unwrap_or_default();
-        Error::BadFile { file, at: at.into(), expected: expected.into(), got }
+        bad(&self.plan.files[self.file], at, expected, got)
     }
 }
 
-/// How many bytes of a file, from its first, are needed before there is something to decide.
-fn header_bytes(head: &[u8]) -> u64 {
+impl Stored {
+    /// Stores one whole row of a tensor.
+    ///
+    /// Errors: `BAD_FILE` if it holds a NaN or an infinity or is not the twin it should be, `OUT_OF_MEMORY`.
+    fn row(&mut self, file: &str, tensor: &Tensor, row: usize, bytes: &[u8]) -> Result<()> {
+        let at = || format!("tensor {}, row {row}", tensor.name);
+        match tensor.target {
+            Target::Matrix { source, .. } | Target::Vector { source, .. } | Target::Twin { source, .. } if !is_finite(source, bytes) => {
+                Err(bad(file, &at(), "numbers", "a NaN or an infinity".into()))
+            }
+            Target::Matrix { slot, source, rows, cols } => {
+                if row == 0 {
+                    self.matrices.insert(slot, Matrix::new(self.dtype.unwrap_or(source), rows, cols)?);
+                }
+                if let Some(matrix) = self.matrices.get_mut(&slot) {
+                    matrix.set_row(row, source, bytes);
+                }
+                Ok(())
+            }
+            Target::Vector { slot, source, len } => {
+                let mut one_row = Matrix::new(Dtype::F32, 1, len)?;
+                one_row.set_row(0, source, bytes);
+                self.vectors.insert(slot, decoded(&one_row, 0)?);
+                Ok(())
+            }
+            Target::Twin { source, cols } => {
+                let Some(embed) = self.matrices.get(&Slot::Embed) else { return Ok(()) };
+                let mut one_row = Matrix::new(embed.dtype(), 1, cols)?;
+                one_row.set_row(0, source, bytes);
+                if decoded(&one_row, 0)? == decoded(embed, row)? {
+                    return Ok(());
+                }
+                Err(bad(file, &at(), "the embedding once more, as config.json says that it is tied", "other values".into()))
+            }
+            Target::Skip => Ok(()),
+        }
+    }
+
+    /// Puts the tensors in their places. All of them are there: the plan saw them named, and `close` saw their data whole.
+    fn assemble(self, config: &ModelConfig) -> Weights {
+        const THERE: &str = "a tensor that a header named was stored";
+        let Stored { mut matrices, mut vectors, .. } = self;
+        let mut layers = Vec::with_capacity(config.layers);
+        for layer in 0..config.layers {
+            let at = |part| Slot::Layer(layer, part);
+            let mut linear = |weight, bias| Linear { weight: matrices.remove(&at(weight)).expect(THERE), bias: vectors.remove(&at(bias)) };
+            let (q, k) = (linear(Part::Q, Part::QBias), linear(Part::K, Part::KBias));
+            let (v, o) = (linear(Part::V, Part::VBias), linear(Part::O, Part::OBias));
+            let (gate, up) = (linear(Part::Gate, Part::GateBias), linear(Part::Up, Part::UpBias));
+            let down = linear(Part::Down, Part::DownBias);
+            let mut vector = |part| vectors.remove(&at(part));
+            let (attn_norm, mlp_norm) = (vector(Part::AttnNorm).expect(THERE), vector(Part::MlpNorm).expect(THERE));
+            let (q_norm, k_norm) = (vector(Part::QNorm), vector(Part::KNorm));
+            layers.push(Layer { attn_norm, q, k, v, o, q_norm, k_norm, mlp_norm, gate, up, down });
+        }
+        let embed = matrices.remove(&Slot::Embed).expect(THERE);
+        let head = (!config.tied).then(|| matrices.remove(&Slot::Head).expect(THERE));
+        let norm = vectors.remove(&Slot::Norm).expect(THERE);
+        Weights { embed, layers, norm, head }
+    }
+}
+
+/// How many bytes of a file, from its first, are needed before there is something to decide; at least as many as there are.
+fn header_bytes(head: &[u8]) -> usize {
     match head.len() {
         0..9 => 9,
-        _ if is_plausible(head) => 8 + header_length(head),
-        _ => SNIFF_BYTES as u64,
+        _ if is_plausible(head) => 8 + header_length(head) as usize,
+        _ => SNIFF_BYTES,
     }
 }
 
@@ -375,9 +294,22 @@ fn is_plausible(head: &[u8]) -> bool {
     head.len() > 8 && (2..=HEADER_MAX).contains(&header_length(head)) && head[8] == b'{'
 }
 
-/// The published name of a tensor: files saved from a model without its head lack the first word.
-fn full_name(name: &str) -> String {
-    if name.starts_with("model.") || name == HEAD { name.into() } else { format!("model.{name}") }
+/// True when no value is NaN or infinite: those are the values whose exponent has all its bits set.
+fn is_finite(dtype: Dtype, bytes: &[u8]) -> bool {
+    let sixteen = |exponent: u16| !bytes.as_chunks().0.iter().any(|&value| u16::from_le_bytes(value) & exponent == exponent);
+    match dtype {
+        Dtype::F32 => !bytes.as_chunks().0.iter().any(|&value| u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000),
+        Dtype::F16 => sixteen(0x7c00),
+        Dtype::Bf16 => sixteen(0x7f80),
+    }
+}
+
+fn decoded(matrix: &Matrix, row: usize) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    reserve(&mut values, matrix.cols(), "a row of weights")?;
+    values.resize(matrix.cols(), 0.0);
+    matrix.row(row, &mut values);
+    Ok(values)
 }
 
 fn fits(requested_bytes: u64, limit: u64) -> Result<()> {
@@ -394,51 +326,15 @@ fn reserve<T>(values: &mut Vec<T>, len: usize, what: &str) -> Result<()> {
     })
 }
 
-/// True when a row of a file, stored like the rows of `matrix`, would be its row `row`.
-fn row_equals(matrix: &Matrix, row: usize, source: Dtype, bytes: &[u8], cols: usize) -> Result<bool> {
-    let mut other = Matrix::new(matrix.dtype(), 1, cols)?;
-    other.set_row(0, source, bytes);
-    let (mut left, mut right) = (vec![0.0; cols], vec![0.0; cols]);
-    matrix.row(row, &mut left);
-    other.row(0, &mut right);
-    Ok(left.iter().zip(&right).all(|(left, right)| left.to_bits() == right.to_bits()))
-}
-
-/// Puts the tensors in their places. All of them are there: `require_all` saw them named, and `close` saw their data whole.
-fn assemble(config: &ModelConfig, mut matrices: HashMap<Slot, Matrix>, mut vectors: HashMap<Slot, Vec<f32>>) -> Weights {
-    let mut matrix = |slot| matrices.remove(&slot).expect("a tensor that a header named was stored");
-    let layers = (0..config.layers).map(|layer| {
-        let at = |part| Slot::Layer(layer, part);
-        let mut linear = |weight, bias| Linear { weight: matrix(at(weight)), bias: vectors.remove(&at(bias)) };
-        let (q, k) = (linear(Part::Q, Part::QBias), linear(Part::K, Part::KBias));
-        let (v, o) = (linear(Part::V, Part::VBias), linear(Part::O, Part::OBias));
-        let (gate, up) = (linear(Part::Gate, Part::GateBias), linear(Part::Up, Part::UpBias));
-        let down = linear(Part::Down, Part::DownBias);
-        let mut vector = |part| vectors.remove(&at(part));
-        Layer {
-            attn_norm: vector(Part::AttnNorm).expect("a tensor that a header named was stored"),
-            q,
-            k,
-            v,
-            o,
-            q_norm: vector(Part::QNorm),
-            k_norm: vector(Part::KNorm),
-            mlp_norm: vector(Part::MlpNorm).expect("a tensor that a header named was stored"),
-            gate,
-            up,
-            down,
-        }
-    });
-    let layers = layers.collect();
-    let embed = matrix(Slot::Embed);
-    let head = (!config.tied).then(|| matrix(Slot::Head));
-    let norm = vectors.remove(&Slot::Norm).expect("a tensor that a header named was stored");
-    Weights { embed, layers, norm, head }
+fn bad(file: &str, at: &str, expected: &str, got: String) -> Error {
+    Error::BadFile { file: file.into(), at: at.into(), expected: expected.into(), got }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn weights_beyond_the_address_space_are_refused_before_the_download() {
@@ -457,5 +353,18 @@ mod tests {
             assert!(!is_plausible(text));
         }
         assert!(is_plausible(b"\x7b\x22\0\0\0\0\0\0{")); // 8827, whose first two bytes are `{"`
+    }
+
+    #[test]
+    fn the_largest_finite_number_of_each_format_passes_and_the_next_does_not() {
+        for (dtype, largest) in [(Dtype::F32, 0x7f7f_ffff_u32), (Dtype::F16, 0x7bff), (Dtype::Bf16, 0x7f7f)] {
+            let size = dtype.size();
+            let sign = 1 << (8 * size - 1);
+            let row = |last: u32| [&[0; 12][..], &last.to_le_bytes()[..size]].concat();
+            assert!(is_finite(dtype, &row(largest)) && is_finite(dtype, &row(largest | sign)) && is_finite(dtype, &row(0)));
+            assert!(
+                !is_finite(dtype, &row(largest + 1)) && !is_finite(dtype, &row(largest + 1 | sign)) && !is_finite(dtype, &row(largest + 2))
+            );
+        }
     }
 }
