@@ -165,42 +165,96 @@ pub(super) fn dot_rows<V: Vector>(rows: &[f32], cols: usize, x: &[f32], out: &mu
     if cols == 0 {
         return out.fill(0.0);
     }
+    // The last columns, where four do not divide them, are the last four of a row times a vector that is zero for those already added.
     let (x, x_tail) = x.as_chunks();
-    let x_tail = V::load(&four_of(x_tail, 0.0));
-    let sum = |row: &[f32]| {
-        let (row, tail) = row.as_chunks();
-        let sum = row.iter().zip(x).fold(V::splat(0.0), |sum, (row, x)| sum.madd(V::load(row), V::load(x)));
-        sum.madd(V::load(&four_of(tail, 0.0)), x_tail)
+    let tail = x_tail.len();
+    let x_tail = V::load(&match *x_tail {
+        [a] if cols > 4 => [0.0, 0.0, 0.0, a],
+        [a, b] if cols > 4 => [0.0, 0.0, a, b],
+        [a, b, c] if cols > 4 => [0.0, a, b, c],
+        _ => four_of(x_tail, 0.0),
+    });
+    let dots = |rows: [&[f32]; 4]| {
+        let fours = rows.map(|row| &row.as_chunks::<4>().0[..x.len()]);
+        let mut sums = [V::splat(0.0); 4];
+        for (i, x) in x.iter().enumerate() {
+            let x = V::load(x);
+            for (sum, row) in sums.iter_mut().zip(fours) {
+                *sum = sum.madd(V::load(&row[i]), x);
+            }
+        }
+        if tail > 0 {
+            for (sum, row) in sums.iter_mut().zip(rows) {
+                let last = row.last_chunk().copied().unwrap_or_else(|| four_of(row, 0.0));
+                *sum = sum.madd(V::load(&last), x_tail);
+            }
+        }
+        V::sums(sums)
     };
     let (out, out_tail) = out.as_chunks_mut();
-    let mut rows = rows.chunks_exact(cols);
-    let mut next = || rows.next().map_or(V::splat(0.0), sum);
-    for out in out {
-        V::sums([next(), next(), next(), next()]).store(out);
+    let (blocks, rest) = rows.split_at(out.len() * 4 * cols);
+    for (out, block) in out.iter_mut().zip(blocks.chunks_exact(4 * cols)) {
+        let (ab, cd) = block.split_at(2 * cols);
+        let ((a, b), (c, d)) = (ab.split_at(cols), cd.split_at(cols));
+        dots([a, b, c, d]).store(out);
     }
-    let mut last = [0.0; 4];
-    V::sums([next(), next(), next(), next()]).store(&mut last);
-    for (out, last) in out_tail.iter_mut().zip(last) {
-        *out = last;
+    if !out_tail.is_empty() {
+        let row = |j: usize| &rest[j.min(out_tail.len() - 1) * cols..][..cols];
+        let mut last = [0.0; 4];
+        dots([row(0), row(1), row(2), row(3)]).store(&mut last);
+        out_tail.copy_from_slice(&last[..out_tail.len()]);
     }
 }
 
 pub(super) fn weighted_sum<V: Vector>(rows: &[f32], cols: usize, weights: &[f32], out: &mut [f32]) {
     assert_eq!(out.len(), cols, "length of the sum");
     assert_eq!(rows.len(), weights.len() * cols, "{} rows of {cols}", weights.len());
-    if cols == 0 {
-        return;
-    }
-    let (out, out_tail) = out.as_chunks_mut();
-    for (row, &weight) in rows.chunks_exact(cols).zip(weights) {
-        let (row, row_tail) = row.as_chunks();
-        for (out, row) in out.iter_mut().zip(row) {
-            V::load(out).madd(V::load(row), V::splat(weight)).store(out);
+    match cols {
+        0 => {}
+        1..4 => {
+            for (row, &weight) in rows.chunks_exact(cols).zip(weights) {
+                for (out, value) in out.iter_mut().zip(row) {
+                    *out += value * weight;
+                }
+            }
         }
-        for (out, row) in out_tail.iter_mut().zip(row_tail) {
-            *out += row * weight;
-        }
+        4..16 => weighted_columns::<V, 1>(rows, cols, weights, out),
+        16..32 => weighted_columns::<V, 4>(rows, cols, weights, out),
+        _ => weighted_columns::<V, 8>(rows, cols, weights, out),
     }
+}
+
+/// [`weighted_sum`] over stripes of N vectors, whose sums stay in registers from the first row to the last. Where stripes do not divide the
+/// columns, the last one overlaps the one before it, computing some of the same numbers from the same start.
+#[inline(always)]
+fn weighted_columns<V: Vector, const N: usize>(rows: &[f32], cols: usize, weights: &[f32], out: &mut [f32]) {
+    let stripe = |out: &[f32], at: usize| {
+        let load = |values: &[f32]| -> [V; N] {
+            let (fours, _) = values[at..][..4 * N].as_chunks();
+            std::array::from_fn(|i| V::load(&fours[i]))
+        };
+        let mut sums = load(out);
+        for (row, &weight) in rows.chunks_exact(cols).zip(weights) {
+            let (row, weight) = (load(row), V::splat(weight));
+            for (sum, row) in sums.iter_mut().zip(row) {
+                *sum = sum.madd(row, weight);
+            }
+        }
+        sums
+    };
+    let store = |sums: [V; N], out: &mut [f32], at: usize| {
+        let (fours, _) = out[at..][..4 * N].as_chunks_mut();
+        for (sum, out) in sums.into_iter().zip(fours) {
+            sum.store(out);
+        }
+    };
+    let overlapping = cols - 4 * N;
+    let last = stripe(out, overlapping);
+    for at in (0..overlapping).step_by(4 * N) {
+        let sums = stripe(out, at);
+        store(sums, out, at);
+    }
+    store(last, out, overlapping);
 }
 
 pub(super) fn rms_norm<V: Vector>(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {

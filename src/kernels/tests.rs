@@ -366,7 +366,7 @@ fn every_implementation_gives_these_bits() {
             hash = (hash ^ u64::from(value.to_bits())).wrapping_mul(0x0100_0000_01b3);
         }
     };
-    for (rows, cols) in [(9, 26), (26, 312), (5, 1092), (64, 128)] {
+    for (rows, cols) in [(99, 26), (26, 312), (5, 1092), (64, 128)] {
         for dtype in DTYPES {
             let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
             digest(&product(&w, &random.values(5 * cols), 5));
@@ -388,5 +388,5 @@ fn every_implementation_gives_these_bits() {
         add(&mut normed, &x);
         digest(&normed);
     }
-    assert_eq!(hash, 0x8541_240e_1cae_6a58, "{hash:#018x}");
+    assert_eq!(hash, 0x4472_a8cf_b6f7_3e0b, "{hash:#018x}");
 }
