@@ -7,7 +7,10 @@
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong in the engine.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+///
+/// Serialised, an error is the fields of its variant: the `details` of a `FiresideError`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error, serde::Serialize)]
+#[serde(untagged, rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Error {
     /// The bytes are some other kind of file altogether: an HTML page, a Git LFS pointer, a GGUF file...

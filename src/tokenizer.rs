@@ -14,6 +14,8 @@ mod check;
 mod config;
 mod decode;
 
+use std::fmt;
+
 use tokenizers::{AddedToken, Model, NormalizedString, Normalizer, OffsetType, PreTokenizer, Token};
 
 pub use config::{NamedTemplate, Templates, TokenizerConfig};
@@ -29,6 +31,7 @@ pub struct Tokenizer {
     special: Vec<(String, u32)>,
     /// The largest id + 1.
     vocab: usize,
+    eos: Option<u32>,
     decoding: decode::Decoding,
     /// Ids around a prompt where only tokenizer_config.json asks for them.
     before: Vec<u32>,
@@ -61,7 +64,8 @@ impl Tokenizer {
             .collect();
         special.sort_unstable_by_key(|(_, id)| *id);
         let decoding = decode::Decoding::new(inner.get_decoder())?;
-        let mut tokenizer = Tokenizer { inner, special, vocab, decoding, before: Vec::new(), after: Vec::new() };
+        let eos = config.eos_token.as_deref().and_then(|token| inner.token_to_id(token));
+        let mut tokenizer = Tokenizer { inner, special, vocab, eos, decoding, before: Vec::new(), after: Vec::new() };
         if tokenizer.inner.get_post_processor().is_none() {
             let named = |wanted: bool, token: &Option<String>| match token {
                 Some(token) if wanted => tokenizer.id(token).into_iter().collect(),
@@ -191,6 +195,11 @@ impl Tokenizer {
         Ok(decoder)
     }
 
+    /// The token that `tokenizer_config.json` names as the end of a text.
+    pub fn eos(&self) -> Option<u32> {
+        self.eos
+    }
+
     /// The id of a token given by its text in the vocabulary.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -204,6 +213,12 @@ impl Tokenizer {
     /// Text and id of every special token, by ascending id.
     pub fn special_tokens(&self) -> &[(String, u32)] {
         &self.special
+    }
+}
+
+impl fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokenizer").field("vocab", &self.vocab).finish_non_exhaustive()
     }
 }
 

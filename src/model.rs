@@ -1,0 +1,266 @@
+//! The model: what a folder of files becomes, and `forward`, one pass from tokens to logits.
+//!
+//! This is the page to read first. Shapes are written where values are born, in the names of `config.rs`:
+//! `seq` new positions come after `past` cached ones.
+
+use crate::cache::Cache;
+use crate::config::{GenerationConfig, ModelConfig};
+use crate::error::{Error, Result};
+use crate::kernels::{self, Panel};
+use crate::ops::{self, Heads, Rope};
+use crate::template::ChatTemplate;
+use crate::tokenizer::Tokenizer;
+use crate::weights::Weights;
+
+/// Positions that one pass through the layers takes at most. Enough that a matrix, once loaded, serves many positions;
+/// few enough that their activations stay in the processor's cache.
+const CHUNK: usize = 64;
+
+/// A loaded model: immutable, shared by all its sessions.
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) config: ModelConfig,
+    pub(crate) weights: Weights,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) template: ChatTemplate,
+    pub(crate) generation: GenerationConfig,
+}
+
+/// A place in the forward pass whose values can be looked at; see [`Model::trace`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// A value before or after the layers.
+    Model(&'static str),
+    /// A value within the layer of this index.
+    Layer(usize, &'static str),
+}
+
+/// Everything a forward pass writes besides the cache; made once and used for every token, so that no token allocates.
+#[derive(Debug)]
+pub struct Scratch {
+    rope: Rope,
+    panel: Panel,
+    residual: Vec<f32>, // (seq, hidden)
+    x: Vec<f32>,        // (seq, hidden)
+    q: Vec<f32>,        // (seq, heads, head_dim)
+    k: Vec<f32>,        // (seq, kv_heads, head_dim)
+    v: Vec<f32>,        // (seq, kv_heads, head_dim)
+    attn: Vec<f32>,     // (seq, heads, head_dim)
+    gate: Vec<f32>,     // (seq, inter)
+    up: Vec<f32>,       // (seq, inter)
+    scores: Vec<f32>,   // (total)
+    row: Vec<f32>,      // (head_dim)
+    logits: Vec<f32>,   // (vocab)
+}
+
+/// The observer of an ordinary pass: nobody looks, and the compiler removes the calls.
+fn unobserved(_: Site, _: &[f32]) {}
+
+impl Scratch {
+    /// Scratch for passes through this model.
+    pub fn new(model: &Model) -> Scratch {
+        let none = Vec::new;
+        Scratch {
+            rope: Rope::new(&model.config),
+            panel: Panel::default(),
+            residual: none(),
+            x: none(),
+            q: none(),
+            k: none(),
+            v: none(),
+            attn: none(),
+            gate: none(),
+            up: none(),
+            scores: none(),
+            row: vec![0.0; model.config.head_dim],
+            logits: vec![0.0; model.config.vocab],
+        }
+    }
+
+    /// The logits of the last position of the last [`Model::forward`]. Shapes: (vocab).
+    pub fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// As [`Scratch::logits`], for a sampler that works in place.
+    pub fn logits_mut(&mut self) -> &mut [f32] {
+        &mut self.logits
+    }
+
+    /// Gives every activation its length for `seq` positions; memory is only ever grown.
+    fn resize(&mut self, config: &ModelConfig, seq: usize) {
+        let (query, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        for (buffer, width) in [
+            (&mut self.residual, config.hidden),
+            (&mut self.x, config.hidden),
+            (&mut self.q, query),
+            (&mut self.k, kv),
+            (&mut self.v, kv),
+            (&mut self.attn, query),
+            (&mut self.gate, config.inter),
+            (&mut self.up, config.inter),
+        ] {
+            buffer.resize(seq * width, 0.0);
+        }
+    }
+}
+
+impl Model {
+    /// The shape of the model and the formulas it uses.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// What the model's publisher recommends for sampling, and where it ends.
+    pub fn generation(&self) -> &GenerationConfig {
+        &self.generation
+    }
+
+    /// The weights as they are stored.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+
+    /// The model's own tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The model's chat template, or ChatML where it has none; [`ChatTemplate::source`] tells.
+    pub fn template(&self) -> &ChatTemplate {
+        &self.template
+    }
+
+    /// The tokens that end a text: those of `config.json` and of `generation_config.json`.
+    pub fn text_ends(&self) -> Vec<u32> {
+        [&self.config.eos[..], &self.generation.eos[..]].concat()
+    }
+
+    /// The tokens that end a turn of a chat: also the tokenizer's own end of text, which some models name only there, and
+    /// the end mark of ChatML.
+    pub fn turn_ends(&self) -> Vec<u32> {
+        let named = self.tokenizer.eos().into_iter().chain(self.tokenizer.id("<|im_end|>"));
+        self.text_ends().into_iter().chain(named).collect()
+    }
+
+    /// An empty KV cache of the model's shape.
+    pub fn cache(&self) -> Cache {
+        Cache::new(self.config.layers, self.config.kv_heads, self.config.head_dim)
+    }
+
+    /// Reads `tokens` after what the cache holds, appends them to it, and leaves the logits of the last in `scratch`.
+    ///
+    /// Any split of a text into calls gives the same logits, bit for bit.
+    ///
+    /// Errors: `CONTEXT_OVERFLOW`, `BAD_INPUT` for no token or one outside the vocabulary, `OUT_OF_MEMORY`, `NON_FINITE`;
+    /// the cache is then as it was before the call.
+    pub fn forward(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
+        self.trace(tokens, cache, scratch, unobserved)
+    }
+
+    /// As [`Model::forward`], without the logits: for all of a prompt but its last piece.
+    ///
+    /// Errors: as [`Model::forward`], but never `NON_FINITE`.
+    pub fn prefill(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
+        self.append(tokens, cache, scratch, &mut { unobserved })
+    }
+
+    /// As [`Model::forward`], showing `observe` every intermediate value as soon as it is there.
+    ///
+    /// Shapes: (seq, width), where seq is the positions of one pass of at most 64; `Site::Model("logits")` (vocab).
+    pub fn trace(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, mut observe: impl FnMut(Site, &[f32])) -> Result<()> {
+        let past = cache.len();
+        self.append(tokens, cache, scratch, &mut observe)?;
+
+        let s = scratch;
+        let last = s.residual.len() - self.config.hidden;
+        let x = &mut s.x[..self.config.hidden]; // (1, hidden)
+        ops::rms_norm(&s.residual[last..], &self.weights.norm, self.config.rms_eps, x);
+        observe(Site::Model("norm"), x);
+        let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
+        kernels::matmul(head, x, &mut s.logits, &mut s.panel); // (vocab)
+        observe(Site::Model("logits"), &s.logits);
+
+        if let Some(token) = s.logits.iter().position(|logit| !logit.is_finite()) {
+            let got = if s.logits[token].is_nan() { "NaN" } else { "infinity" };
+            let position = cache.len() - 1;
+            cache.truncate(past);
+            return Err(Error::NonFinite { token, position, got: got.into() });
+        }
+        Ok(())
+    }
+
+    /// Checks the call, then takes the tokens through the layers in passes of at most [`CHUNK`].
+    fn append(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) -> Result<()> {
+        let requested = cache.len() + tokens.len();
+        if requested > self.config.context {
+            return Err(Error::ContextOverflow { requested, context_window: self.config.context });
+        }
+        if tokens.is_empty() {
+            return Err(Error::BadInput { what: "tokens".into(), expected: "at least one".into(), got: "none".into() });
+        }
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= self.config.vocab) {
+            let expected = format!("a token below the vocabulary size of {}", self.config.vocab);
+            return Err(Error::BadInput { what: "tokens".into(), expected, got: token.to_string() });
+        }
+        cache.reserve(tokens.len())?;
+        for chunk in tokens.chunks(CHUNK) {
+            self.layers(chunk, cache, scratch, observe);
+        }
+        Ok(())
+    }
+
+    /// One pass: `seq` tokens through every layer. The residual stream of all of them is left in `scratch`.
+    fn layers(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) {
+        let (config, s) = (&self.config, scratch);
+        let (seq, past, eps) = (tokens.len(), cache.len(), config.rms_eps);
+        s.resize(config, seq);
+        s.rope.prepare(past, seq);
+        for (&token, row) in tokens.iter().zip(s.residual.chunks_exact_mut(config.hidden)) {
+            self.weights.embed.row(token as usize, row); // residual: (seq, hidden)
+        }
+        observe(Site::Model("embed"), &s.residual);
+
+        for (index, layer) in self.weights.layers.iter().enumerate() {
+            let attention = config.attention[index];
+            let site = |name| Site::Layer(index, name);
+
+            // Attention: every position looks at itself and at those before it.
+            ops::rms_norm(&s.residual, &layer.attn_norm, eps, &mut s.x); // (seq, hidden)
+            observe(site("attn_norm"), &s.x);
+            ops::linear(&layer.q, &s.x, &mut s.q, &mut s.panel); // (seq, heads, head_dim)
+            ops::linear(&layer.k, &s.x, &mut s.k, &mut s.panel); // (seq, kv_heads, head_dim)
+            ops::linear(&layer.v, &s.x, &mut s.v, &mut s.panel); // (seq, kv_heads, head_dim)
+            if let (Some(q_norm), Some(k_norm)) = (&layer.q_norm, &layer.k_norm) {
+                ops::head_norm(&mut s.q, q_norm, eps, &mut s.row);
+                ops::head_norm(&mut s.k, k_norm, eps, &mut s.row);
+            }
+            if attention.rope {
+                s.rope.rotate(&mut s.q, config.heads);
+                s.rope.rotate(&mut s.k, config.kv_heads);
+            }
+            observe(site("q"), &s.q);
+            observe(site("k"), &s.k);
+            observe(site("v"), &s.v);
+            cache.write(index, past, &s.k, &s.v);
+            let heads = Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim, window: attention.window };
+            ops::attention(&s.q, cache, index, heads, &mut s.scores, &mut s.attn); // (seq, heads, head_dim)
+            observe(site("attn"), &s.attn);
+            ops::linear(&layer.o, &s.attn, &mut s.x, &mut s.panel); // (seq, hidden)
+            observe(site("attn_out"), &s.x);
+            kernels::add(&mut s.residual, &s.x);
+
+            // The gated perceptron (SwiGLU; Shazeer 2020): every position by itself.
+            ops::rms_norm(&s.residual, &layer.mlp_norm, eps, &mut s.x); // (seq, hidden)
+            observe(site("mlp_norm"), &s.x);
+            ops::linear(&layer.gate, &s.x, &mut s.gate, &mut s.panel); // (seq, inter)
+            ops::linear(&layer.up, &s.x, &mut s.up, &mut s.panel); // (seq, inter)
+            kernels::silu_mul(&mut s.gate, &s.up);
+            ops::linear(&layer.down, &s.gate, &mut s.x, &mut s.panel); // (seq, hidden)
+            observe(site("mlp_out"), &s.x);
+            kernels::add(&mut s.residual, &s.x);
+            observe(site("out"), &s.residual);
+        }
+        cache.advance(seq);
+    }
+}
