@@ -1,0 +1,77 @@
+//! A model folder in Hugging Face layout, read from disk.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use fireside::load::{LoadOptions, ModelFiles, ModelLoader};
+use fireside::model::Model;
+
+use crate::Result;
+
+/// Bytes read at a time: large enough for the disk, small beside any model.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// The small files of a folder.
+pub struct SmallFiles {
+    config: Vec<u8>,
+    tokenizer: Vec<u8>,
+    tokenizer_config: Option<Vec<u8>>,
+    generation_config: Option<Vec<u8>>,
+    chat_template: Option<String>,
+    index: Option<Vec<u8>>,
+}
+
+impl SmallFiles {
+    /// Reads them; only `config.json` and `tokenizer.json` must be there.
+    pub fn read(folder: &Path) -> Result<SmallFiles> {
+        let needed = |name: &str| fs::read(folder.join(name)).map_err(|error| missing(folder, name, &error));
+        let optional = |name: &str| if folder.join(name).exists() { needed(name).map(Some) } else { Ok(None) };
+        let chat_template = optional("chat_template.jinja")?.map(String::from_utf8).transpose()?;
+        let single = folder.join("model.safetensors").exists();
+        Ok(SmallFiles {
+            config: needed("config.json")?,
+            tokenizer: needed("tokenizer.json")?,
+            tokenizer_config: optional("tokenizer_config.json")?,
+            generation_config: optional("generation_config.json")?,
+            chat_template,
+            index: if single { None } else { optional("model.safetensors.index.json")? },
+        })
+    }
+
+    /// Checks them and gets ready for the weights.
+    pub fn loader(&self, options: LoadOptions) -> Result<ModelLoader> {
+        let files = ModelFiles {
+            config: &self.config,
+            tokenizer: &self.tokenizer,
+            tokenizer_config: self.tokenizer_config.as_deref(),
+            generation_config: self.generation_config.as_deref(),
+            chat_template: self.chat_template.as_deref(),
+            index: self.index.as_deref(),
+        };
+        Ok(Model::loader(&files, options)?)
+    }
+}
+
+/// Loads a model, streaming its weights.
+pub fn load(folder: &Path, options: LoadOptions) -> Result<Model> {
+    let mut loader = SmallFiles::read(folder)?.loader(options)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    for name in loader.files().to_vec() {
+        let mut file = File::open(folder.join(&name)).map_err(|error| missing(folder, &name, &error))?;
+        loop {
+            let read = file.read(&mut chunk)?;
+            if read == 0 {
+                break;
+            }
+            loader.push(&chunk[..read])?;
+        }
+        loader.end_file()?;
+    }
+    Ok(loader.finish()?)
+}
+
+fn missing(folder: &Path, name: &str, error: &std::io::Error) -> Box<dyn std::error::Error> {
+    let what = "A model folder has config.json, tokenizer.json and model.safetensors.";
+    format!("cannot read {} in {}: {error}. {what}", name, folder.display()).into()
+}

@@ -1,0 +1,60 @@
+//! `fireside inspect`: what a model folder contains and what it needs, told before the weights are read.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use fireside::load::LoadOptions;
+use fireside::options::Settings;
+use fireside::template::TemplateSource;
+
+use crate::Result;
+use crate::folder::SmallFiles;
+
+/// Prints the report.
+pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
+    let loader = SmallFiles::read(folder)?.loader(options)?;
+    let (config, tokenizer) = (loader.config(), loader.tokenizer());
+    let row = |name: &str, value: String| println!("{name:<12} {value}");
+
+    row("folder", folder.display().to_string());
+    row("family", config.family.name().into());
+    row("parameters", format!("{:.2} M", config.parameters() as f64 / 1e6));
+    let shape = format!("{} layers, hidden {}, inter {}", config.layers, config.hidden, config.inter);
+    row("shape", format!("{shape}, {} heads over {} KV heads of {}", config.heads, config.kv_heads, config.head_dim));
+    row("context", format!("{} tokens", config.context));
+    row("vocabulary", format!("{} rows, {} tokens in the tokenizer", config.vocab, tokenizer.vocab()));
+    let ends: BTreeSet<_> = loader.generation().eos.iter().chain(&config.eos).collect();
+    row("end tokens", format!("{ends:?}"));
+    row(
+        "template",
+        match loader.template().source() {
+            TemplateSource::Model => "the model's own".into(),
+            TemplateSource::ChatMl => "none; a chat would use ChatML".into(),
+        },
+    );
+    let defaults = Settings::of(loader.generation());
+    let filters = format!("top-k {}, top-p {}, min-p {}", defaults.top_k, defaults.top_p, defaults.min_p);
+    row("sampling", format!("temperature {}, {filters}, repetition penalty {}", defaults.temperature, defaults.repetition_penalty));
+    for name in loader.files() {
+        let bytes = fs::metadata(folder.join(name)).map(|file| megabytes(file.len())).unwrap_or_else(|error| format!("missing: {error}"));
+        row("weights", format!("{name}, {bytes}"));
+    }
+    match options.dtype.or(config.dtype) {
+        Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.weight_bytes(dtype)))),
+        None => row("memory", "as large as the weight files; config.json names no dtype".into()),
+    }
+    let kv = config.kv_bytes_per_token();
+    row(
+        "",
+        format!("{} of KV cache per 1,000 tokens, {} for the whole context", megabytes(kv * 1000), megabytes(kv * config.context as u64)),
+    );
+    if !config.ignored.is_empty() {
+        row("not used", format!("fields of config.json that were not recognised: {}", config.ignored.join(", ")));
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.2} MB", bytes as f64 / 1e6)
+}
