@@ -126,6 +126,12 @@ test('a run that fails leaves an error with code and details, and the session wo
     });
     await assert.rejects(async () => session.generate('x', { temprature: 1 }), { code: 'BAD_OPTION', message: /temprature/ });
     await assert.rejects(async () => session.generate('x', { onToken: () => {} }), { code: 'BAD_OPTION', message: /onToken/ });
+    const cycle = {};
+    cycle.cycle = cycle;
+    await assert.rejects(async () => session.generate('x', { cycle, list: [[cycle]], big: 10n }), {
+      code: 'BAD_OPTION',
+      message: /cycle.*an object/,
+    });
     await assert.rejects(async () => session.generate(5), { code: 'BAD_INPUT' });
     await assert.rejects(async () => session.generate(''), { code: 'BAD_INPUT' });
     await assert.rejects(async () => session.chat({ role: 'user' }), { code: 'BAD_INPUT' });

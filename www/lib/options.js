@@ -1,6 +1,6 @@
 // Load options are checked here, before anything is fetched; generate options are the engine's business and pass through.
 
-import { badInput, badOption } from './errors.js';
+import { badInput, badOption, show } from './errors.js';
 
 /** @import { GenerateOptions, LoadOptions } from './types.d.ts' */
 
@@ -26,7 +26,7 @@ export function checkLoadOptions(options = {}) {
 }
 
 /**
- * Splits off what cannot travel to the worker. A function among the rest goes as its description, so that the engine can name the option it does not know.
+ * Splits off the signal. No option is a function, an object or the like: such a value goes as its description, so that the engine can name the option.
  * @param {GenerateOptions} [options]
  * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
  */
@@ -36,9 +36,15 @@ export function splitGenerateOptions(options = {}) {
   checkSignal(signal);
   for (const [key, value] of Object.entries(rest)) {
     if (value === undefined) delete rest[key];
-    else if (typeof value === 'function' || typeof value === 'symbol') rest[key] = `a ${typeof value}`;
+    else rest[key] = plain(value);
   }
   return { signal, rest };
+}
+
+/** @param {unknown} value @returns {unknown} */
+function plain(value) {
+  if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
+  return Array.isArray(value) ? value.map((part) => (Array.isArray(part) ? show(part) : plain(part))) : show(value);
 }
 
 /** @param {unknown} signal */

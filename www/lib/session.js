@@ -148,7 +148,7 @@ export class Session {
     return this.#seen(await this.#request('stats'));
   }
 
-  /** Tokens that the context would hold after this input. @param {string | Message[]} input @returns {Promise<number>} */
+  /** Tokens by which this input would lengthen the context. @param {string | Message[]} input @returns {Promise<number>} */
   async measureContextUsage(input) {
     checkInput(input);
     return this.#request('measure', { input });
