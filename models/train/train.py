@@ -10,6 +10,7 @@ This script reads:
     GENERATION = dict(do_sample=True, temperature=0.7, ...)   # goes into generation_config.json (eos, bos are added)
     documents(seed)      # endless iterator of documents: str, or a list of (text, loss weight); never repeats
     held_out(count)      # a list of documents that documents() never yields
+    STAGES = [(0.2, 160), ...]  # optional: until that share of the run, documents of more tokens than that are left out
 
 A document gets bos in front (if the tokenizer has one) and eos at the end unless it is there already. Special tokens
 written in a document are special tokens. A piece `(text, weight)` has that weight in the loss (str: 1.0).
@@ -77,12 +78,16 @@ def encode(tokenizer, document):
     return ids, weights
 
 
-def batches(documents, tokenizer, context, tokens, rng=None, pool=512):
+def batches(documents, tokenizer, context, tokens, rng=None, pool=512, longest=None):
     """Batches of about `tokens` tokens, each a list of encoded documents of similar length.
 
-    Of every `pool` documents, sorted by length, batches are cut; with `rng` they come in random order.
+    Of every `pool` documents, sorted by length, batches are cut; with `rng` they come in random order. With `longest`, a
+    function, documents of more tokens than it says at the time are left out.
     """
     while encoded := [encode(tokenizer, document) for document in islice(documents, pool)]:
+        if longest:
+            most = longest()
+            encoded = [pair for pair in encoded if len(pair[0]) <= most]
         encoded = sorted(((ids[:context], weights[:context]) for ids, weights in encoded), key=lambda pair: len(pair[0]))
         cut = []
         for pair in encoded:
@@ -182,9 +187,14 @@ def train(
         torch.optim.AdamW(outer, lr=lr, betas=(0.9, 0.98), eps=1e-9, weight_decay=0.0, fused=True),
     ]
     test = module.held_out(held_out)
-    stream = batches(iter(module.documents(seed)), tokenizer, context, batch_tokens, random.Random(seed))
     generation = module.GENERATION
+    stages = getattr(module, "STAGES", [])
+    progress = 0.0
 
+    def longest():
+        return next((tokens for share, tokens in stages if progress < share), context)
+
+    stream = batches(iter(module.documents(seed)), tokenizer, context, batch_tokens, random.Random(seed), longest=longest if stages else None)
     began, step, tokens, mean, saved = time.monotonic(), 0, 0, None, 0
     while True:
         elapsed = (time.monotonic() - began) / 60
