@@ -135,7 +135,7 @@ impl Matrix {
         assert_eq!(values.len(), rows * cols, "values of a {rows} x {cols} matrix");
         let mut matrix = Matrix::new(dtype, rows, cols)?;
         for row in 0..rows {
-            matrix.store(row, values[row * cols..][..cols].iter().copied());
+            matrix.store(row, eights(&values[row * cols..][..cols], |value| value));
         }
         Ok(matrix)
     }
@@ -149,34 +149,32 @@ impl Matrix {
     pub fn set_row(&mut self, row: usize, source: Dtype, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source}", self.cols);
         match source {
-            Dtype::F32 => self.store(row, bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value))),
-            Dtype::F16 => self.store(row, bytes.as_chunks().0.iter().map(|&value| half::f16::from_le_bytes(value).to_f32())),
-            Dtype::Bf16 => self.store(row, bytes.as_chunks().0.iter().map(|&value| half::bf16::from_le_bytes(value).to_f32())),
+            Dtype::F32 => self.store(row, eights(bytes.as_chunks().0, f32::from_le_bytes)),
+            Dtype::F16 => self.store(row, eights(bytes.as_chunks().0, |value| f16_to_f32(u16::from_le_bytes(value)))),
+            Dtype::Bf16 => self.store(row, eights(bytes.as_chunks().0, |value| bf16_to_f32(u16::from_le_bytes(value)))),
         }
     }
 
-    fn store(&mut self, row: usize, mut values: impl Iterator<Item = f32> + Clone) {
+    fn store(&mut self, row: usize, values: impl Iterator<Item = F32x8> + Clone) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let groups = self.groups();
         let (first, lane) = (row / TILE_ROWS * groups, row % TILE_ROWS);
         match &mut self.tiles {
             Tiles::F32(tiles) => {
-                for tile in &mut tiles[first..][..groups] {
-                    tile[lane] = eight(&mut values);
+                for (tile, values) in tiles[first..].iter_mut().zip(values) {
+                    tile[lane] = values;
                 }
             }
             Tiles::F16(tiles, factors) => {
-                let (shift, factor) = f16_scale(values.clone());
+                let (scale, factor) = f16_scale(values.clone());
                 factors[row / TILE_ROWS][lane] = factor;
-                for tile in &mut tiles[first..][..groups] {
-                    // 2^16 is what rounds up to infinity, and its bits are read as 2^16.
-                    let scaled = eight(&mut values).map(|value| half::f16::from_f32((f64::from(value) * shift) as f32).to_bits());
-                    tile[lane] = F16x8(pairs(scaled));
+                for (tile, values) in tiles[first..].iter_mut().zip(values) {
+                    tile[lane] = F16x8(pairs(values.map(|value| f32_to_f16(value * scale[0] * scale[1]))));
                 }
             }
             Tiles::Bf16(tiles) => {
-                for tile in &mut tiles[first..][..groups] {
-                    tile[lane] = Bf16x8(pairs(eight(&mut values).map(|value| half::bf16::from_f32(value).to_bits())));
+                for (tile, values) in tiles[first..].iter_mut().zip(values) {
+                    tile[lane] = Bf16x8(pairs(values.map(f32_to_bf16)));
                 }
             }
         }
@@ -206,7 +204,7 @@ impl Matrix {
             }
             Tiles::Bf16(tiles) => {
                 for (out, tile) in out.zip(&tiles[first..]) {
-                    let values = unpaired(tile[lane].0).map(|value| f32::from_bits(u32::from(value) << 16));
+                    let values = unpaired(tile[lane].0).map(bf16_to_f32);
                     out.copy_from_slice(&values[..out.len()]);
                 }
             }
@@ -264,9 +262,11 @@ fn zeroed<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
     Some(values)
 }
 
-/// The next eight values, with zeros after the last.
-fn eight(values: &mut impl Iterator<Item = f32>) -> F32x8 {
-    std::array::from_fn(|_| values.next().unwrap_or(0.0))
+/// The values by eight, with zeros after the last.
+fn eights<T: Copy>(values: &[T], decode: impl Fn(T) -> f32 + Copy) -> impl Iterator<Item = F32x8> + Clone {
+    let (whole, tail) = values.as_chunks::<TILE_COLS>();
+    let last = std::array::from_fn(|i| tail.get(i).map_or(0.0, |&value| decode(value)));
+    whole.iter().map(move |values| values.map(decode)).chain((!tail.is_empty()).then_some(last))
 }
 
 fn pairs(values: [u16; TILE_COLS]) -> [u32; 4] {
@@ -282,22 +282,51 @@ fn f16_times_2_pow_minus_112(bits: u16) -> f32 {
     f32::from_bits(((i32::from(bits) << 16 >> 3) as u32) & 0x8fff_e000)
 }
 
-/// The power of two by which a row is multiplied before it is rounded to f16, and the factor that undoes it (and both other
-/// powers of two) in the kernels.
-fn f16_scale(values: impl Iterator<Item = f32>) -> (f64, f32) {
+/// The value of an f16 of a file. (The conversions here are branchless, so that compilers make vectors of them.)
+fn f16_to_f32(bits: u16) -> f32 {
+    let small = f16_times_2_pow_minus_112(bits);
+    if bits & 0x7c00 == 0x7c00 { f32::from_bits(small.to_bits() | 0x7f80_0000) } else { small * pow2(F16_BIAS) }
+}
+
+/// The f16 nearest to a value up to 2^16, which is what would be infinity in IEEE 754.
+fn f32_to_f16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    let magnitude = bits & 0x7fff_ffff;
+    let normal = (magnitude + 0xfff + (magnitude >> 13 & 1)).wrapping_sub((F16_BIAS as u32) << 23) >> 13;
+    // Beside 0.5, the unit in the last place is 2^-24: that of subnormal f16.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
+    let rounded = if magnitude < pow2(-14).to_bits() { subnormal } else { normal };
+    (bits >> 16 & 0x8000 | rounded) as u16
+}
+
+fn bf16_to_f32(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+fn f32_to_bf16(value: f32) -> u16 {
+    let bits = value.to_bits();
+    // A NaN whose payload is all in the lower half must not become an infinity.
+    let rounded = if value.is_nan() { bits | 0x40_0000 } else { bits + 0x7fff + (bits >> 16 & 1) };
+    (rounded >> 16) as u16
+}
+
+/// The power of two by which a row is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and the
+/// factor that undoes it (and both other powers of two) in the kernels.
+fn f16_scale(values: impl Iterator<Item = F32x8>) -> ([f32; 2], f32) {
     // Magnitudes compare like their bits, and NaN and infinity are above all others.
-    let max = values.fold(0, |max, value| max.max(value.to_bits() & 0x7fff_ffff));
-    if max == 0 {
-        return (0.0, 0.0);
+    let max =
+        values.fold([0; TILE_COLS], |max: [u32; TILE_COLS], values| std::array::from_fn(|i| max[i].max(values[i].to_bits() & 0x7fff_ffff)));
+    let max = f32::from_bits(max.into_iter().fold(0, u32::max));
+    if max == 0.0 {
+        return ([0.0; 2], 0.0);
     }
-    let max = f32::from_bits(max);
     let exponent = (f64::from(max).to_bits() >> 52) as i32 - 1023; // f64, where no f32 is subnormal
     let shift = 15 - exponent;
     let undo = F16_BIAS - 64 - shift;
     if !max.is_finite() || undo > 127 {
-        return (0.0, f32::NAN);
+        return ([0.0; 2], f32::NAN);
     }
-    (f64::from_bits(((1023 + shift) as u64) << 52), pow2(undo))
+    ([pow2(shift / 2), pow2(shift - shift / 2)], pow2(undo))
 }
 
 /// 2^exponent, of a normal f32.
@@ -369,6 +398,22 @@ mod tests {
             for (got, value) in stored(Dtype::F16, Dtype::F32, values.len(), &bytes).into_iter().zip(values) {
                 let bound = (value.abs() * 2f32.powi(-11)).max(scale * 2f32.powi(-40));
                 assert!((got - value).abs() <= bound, "2^{exponent}: {value} became {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn conversions_are_those_of_the_half_crate() {
+        for high in 0..=u16::MAX {
+            assert!(same(f16_to_f32(high), half::f16::from_bits(high).to_f32()), "{high:#06x}");
+            // Both sides of every tie of both formats, and numbers between.
+            for low in [0, 1, 0x0fff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0x7fff, 0x8000, 0x8001, 0xffff] {
+                let value = f32::from_bits(u32::from(high) << 16 | low);
+                let expected = half::bf16::from_f32(value);
+                assert!(same(bf16_to_f32(f32_to_bf16(value)), expected.to_f32()), "{value:e} in bf16");
+                if value.abs() <= 65536.0 {
+                    assert_eq!(f32_to_f16(value), half::f16::from_f32(value).to_bits(), "{value:e} in f16");
+                }
             }
         }
     }
