@@ -110,7 +110,7 @@ impl ChatTemplate {
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| broken(&error))?;
         engine.set_syntax(syntax);
         engine.set_recursion_limit(DEPTH);
-        engine.set_unknown_method_callback(python::method);
+        engine.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         engine.add_filter("tojson", python::tojson);
         engine.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
@@ -278,6 +278,8 @@ impl Write for Output {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn message(role: &str, content: &str) -> Message {
         Message { role: role.into(), content: content.into() }
@@ -382,7 +384,7 @@ mod tests {
     fn absent_things_are_none_and_an_absent_clock_is_not_defined() {
         assert_eq!(
             text("{{ tools is none }} {{ documents is none }} {{ strftime_now is defined }} {{ bos_token is defined }}"),
-            "true true false false"
+            "True True False False"
         );
         let template = ChatTemplate::from_files(None, Some("{{ strftime_now('%d %b %Y') }}")).expect("a template");
         let now = Now { unix_seconds: 0, utc_offset_minutes: -60 };

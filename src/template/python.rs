@@ -1,7 +1,7 @@
 //! What a chat template expects of Python and minijinja does otherwise: `tojson`, `strftime`, and the `generation` tag of transformers.
 
 use minijinja::value::{Kwargs, ValueKind};
-use minijinja::{Error, ErrorKind, State, Value};
+use minijinja::{Error, ErrorKind, Value};
 
 /// Deeper than any tool description, and no danger to the stack.
 const JSON_DEPTH: usize = 64;
@@ -88,11 +88,6 @@ fn civil(days: i64) -> (i64, i64, i64) {
 fn first_day(year: i64) -> i64 {
     let past = year - 1;
     past * 365 + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400) - 719_162
-}
-
-/// Methods of Python's strings, lists and dictionaries: those of minijinja's collection.
-pub(super) fn method(state: &mut State, value: &Value, method: &str, args: &[Value]) -> Result<Value, Error> {
-    minijinja_contrib::pycompat::unknown_method_callback(state, value, method, args)
 }
 
 /// `{% generation %}` tells transformers which part of a text is the assistant's; what is inside is rendered as it is.
@@ -261,6 +256,8 @@ impl Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn dates_are_those_of_python() {

@@ -29,7 +29,7 @@ pub struct TokenizerConfig {
 
 /// The two ways to publish chat templates in `tokenizer_config.json`.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a chat template, or a list of templates with names")]
 pub enum Templates {
     /// The one.
     One(String),
@@ -48,7 +48,7 @@ pub struct NamedTemplate {
 
 /// A token is written as its text, or as an object with its text in `content`.
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected the text of a token, or an object with its text in `content`")]
 enum Token {
     Text(String),
     Object { content: String },
@@ -138,6 +138,8 @@ impl TokenizerConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
 
     #[test]
     fn tokens_are_read_as_strings_and_as_objects() {
