@@ -130,7 +130,7 @@ test('a run that fails leaves an error with code and details, and the session wo
     cycle.cycle = cycle;
     await assert.rejects(async () => session.generate('x', { cycle, list: [[cycle]], big: 10n }), {
       code: 'BAD_OPTION',
-      message: /cycle.*an object/,
+      message: /cycle/,
     });
     await assert.rejects(async () => session.generate(5), { code: 'BAD_INPUT' });
     await assert.rejects(async () => session.generate(''), { code: 'BAD_INPUT' });

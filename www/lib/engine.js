@@ -5,7 +5,7 @@
 
 import { crashed, FiresideError, isFireside, toWire } from './errors.js';
 
-/** @import { Dtype, Message, PortLike, RawFiles, RawLoader, RawModel, RawModule, RawRun, RawSession } from './types.d.ts' */
+/** @import { PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession } from './types.d.ts' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
 
@@ -34,8 +34,7 @@ export function serve(port, wasm) {
     const { id, op, args } = data;
     live.set(id, false);
     try {
-      const handler = Reflect.get(handlers, op);
-      port.postMessage({ id, result: await handler(args, id) });
+      port.postMessage({ id, result: await handlers[op](args, id) });
     } catch (error) {
       // A trap leaves the engine in an unknown state: nothing more is asked of it.
       port.postMessage(isFireside(error) || error instanceof Aborted ? { id, error: toWire(error) } : { fatal: toWire(error) });
@@ -44,19 +43,17 @@ export function serve(port, wasm) {
     }
   };
 
+  /** What each request does; its arguments are those that session.js and load.js send. @type {Record<string, (args: any, id: number) => unknown>} */
   const handlers = {
-    /** @param {{ module: unknown }} args */
     async init({ module }) {
-      await wasm.default({ module_or_path: module });
+      await wasm.default({ module_or_path: module }); // its exports do not travel
     },
-    /** @param {{ files: RawFiles, options: { dtype?: Dtype } }} args */
     load({ files, options }) {
       loader?.free();
       loader = undefined;
       loader = new wasm.Loader(files, options);
       return loader.files();
     },
-    /** @param {{ chunk: Uint8Array }} args */
     push: ({ chunk }) => must(loader).push(chunk),
     endFile: () => must(loader).endFile(),
     finish() {
@@ -65,38 +62,27 @@ export function serve(port, wasm) {
       model = whole.finish();
       return model.info();
     },
-    /** @param {{ session: number }} args */
     open({ session }) {
       sessions.set(session, { raw: must(model).session(), tail: Promise.resolve(), closed: false });
     },
-    /** @param {{ session: number }} args */
     async close({ session }) {
-      const slot = sessions.get(session);
-      if (!slot) return;
+      const slot = must(sessions.get(session));
       sessions.delete(session);
       slot.closed = true;
       await slot.tail;
       slot.raw.free();
     },
-    /** @param {{ session: number, input: string, options: object }} args @param {number} id */
     generate: ({ session, input, options }, id) => queue(session, id, (slot) => stream(slot, id, () => slot.raw.generate(input, options))),
-    /** @param {{ session: number, input: string | Message[], options: object }} args @param {number} id */
     chat: ({ session, input, options }, id) =>
       queue(session, id, async (slot) => {
         const end = await stream(slot, id, () => slot.raw.chat(input, options));
         return { ...end, result: { ...end.result, message: slot.raw.messages().at(-1) } };
       }),
-    /** @param {{ session: number }} args @param {number} id */
     messages: ({ session }, id) => queue(session, id, ({ raw }) => raw.messages()),
-    /** @param {{ session: number }} args @param {number} id */
     reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), raw.stats())),
-    /** @param {{ session: number }} args @param {number} id */
     stats: ({ session }, id) => queue(session, id, ({ raw }) => raw.stats()),
-    /** @param {{ session: number, input: string | Message[] }} args @param {number} id */
     measure: ({ session, input }, id) => queue(session, id, ({ raw }) => raw.measureContextUsage(input)),
-    /** @param {{ text: string, options?: object }} args */
     tokenize: ({ text, options }) => must(model).tokenize(text, options),
-    /** @param {{ ids: Uint32Array, options?: object }} args */
     detokenize: ({ ids, options }) => must(model).detokenize(ids, options),
   };
 

@@ -1,8 +1,7 @@
 // Loading, start to end: the engine compiles and its worker starts while the small files arrive; these are checked before any weight is fetched;
 // weights then stream chunk by chunk into the engine, at most one chunk ahead of it.
 
-import { abortError, FiresideError } from './errors.js';
-import { checkLoadOptions } from './options.js';
+import { abortError, badOption, FiresideError } from './errors.js';
 import { htmlInstead, locate, readAll } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
@@ -16,7 +15,7 @@ import { WorkerClient } from './worker-client.js';
  * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
  */
 export async function load(source, options, platform) {
-  const { dtype, hub, onProgress, signal: outer } = checkLoadOptions(options);
+  const { dtype, hub, onProgress, signal: outer } = check(options);
   if (outer?.aborted) throw abortError(outer);
   const located = locate(source, hub);
   platform.check();
@@ -43,6 +42,18 @@ export async function load(source, options, platform) {
   } finally {
     outer?.removeEventListener('abort', onAbort);
   }
+}
+
+/** Options are checked before anything is fetched. @param {LoadOptions} [options] */
+function check(options = {}) {
+  const { dtype = 'auto', threads = 'auto', onProgress, signal, hub = 'https://huggingface.co', ...others } = options;
+  for (const key in others) throw badOption(key, 'one of dtype, threads, onProgress, signal, hub', Reflect.get(others, key));
+  if (!['auto', 'f32', 'f16', 'bf16'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16', dtype);
+  if (threads !== 'auto' && threads !== 1) throw badOption('threads', '"auto" or 1 (this version computes on one thread)', threads);
+  if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
+  if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
+  if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
+  return { dtype, onProgress, signal, hub };
 }
 
 /** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */

@@ -54,41 +54,30 @@ export const browser = {
 
 /** @param {URL} url @returns {Promise<WebAssembly.Module>} */
 async function compileEngine(url) {
-  /** @type {Response} */
-  let response;
-  try {
-    response = await fetch(url);
-  } catch (cause) {
+  const response = await fetch(url).catch((cause) => {
     throw new FiresideError(
       'NETWORK',
-      `the engine could not be fetched from ${url}: ${message(cause)}. Check the connection and try again.`,
+      `the engine could not be fetched from ${url}. Check the connection and try again.`,
       { url: url.href },
       { cause },
     );
-  }
+  });
   if (!response.ok) {
     const { status } = response;
-    throw new FiresideError(
-      'NETWORK',
-      `the engine was not found at ${url} (HTTP ${status}). Copy the folder pkg/ along with the library.`,
-      { url: url.href, status },
-    );
+    throw new FiresideError('NETWORK', `the engine is not at ${url} (HTTP ${status}). Copy the folder pkg/ along with the library.`, {
+      url: url.href,
+      status,
+    });
   }
-  try {
-    // Streaming compilation insists on the media type; a static host may not know it.
-    const streaming = response.headers.get('content-type')?.startsWith('application/wasm');
-    return await (streaming ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes)));
-  } catch (cause) {
-    throw unsupported(`what the engine's code needs: ${message(cause)}`, 'Use a current browser.', cause);
-  }
+  // Streaming compilation insists on the media type; a static host may not know it.
+  const streaming = response.headers.get('content-type')?.startsWith('application/wasm');
+  const compiled = streaming ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes));
+  return compiled.catch((cause) => {
+    throw unsupported(`what the engine's code needs (${cause.message})`, 'Use a current browser.', cause);
+  });
 }
 
 /** @param {string} lacks @param {string} remedy @param {unknown} [cause] */
 function unsupported(lacks, remedy, cause) {
   return new FiresideError('UNSUPPORTED_ENVIRONMENT', `this browser lacks ${lacks}. ${remedy}`, { lacks }, { cause });
-}
-
-/** @param {unknown} error */
-function message(error) {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,9 +1,8 @@
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. Session: a text or a conversation, with the cache of what
 // was computed for it. Both are thin proxies: all state lives in the worker.
 
-import { badInput, disposed } from './errors.js';
+import { badInput, badOption, disposed } from './errors.js';
 import { load } from './load.js';
-import { splitGenerateOptions } from './options.js';
 import { browser } from './platform.js';
 import { Run } from './run.js';
 
@@ -199,7 +198,7 @@ export class Session {
    * @param {() => void} check
    */
   #run(op, input, options, check) {
-    const { signal, rest, error } = attempt(() => (check(), splitGenerateOptions(options)));
+    const { signal, rest, error } = attempt(() => (check(), splitOptions(options)));
     return new Run(async (onPiece, stop) => {
       if (error) throw error;
       const { result, stats } = await this.#request(op, { input, options: rest }, { onPiece, signal: stop });
@@ -226,6 +225,28 @@ export class Session {
   }
 }
 
+/**
+ * Splits off the signal. No option is an object, a function or the like: such a value goes as an empty object, which the engine refuses by its name.
+ * @param {GenerateOptions} [options]
+ * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
+ */
+function splitOptions(options = {}) {
+  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
+  const { signal, ...rest } = options;
+  if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
+  for (const key in rest) {
+    if (rest[key] === undefined) delete rest[key];
+    else rest[key] = plain(rest[key]);
+  }
+  return { signal, rest };
+}
+
+/** @param {unknown} value @returns {unknown} */
+function plain(value) {
+  if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? {} : plain(part)));
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value) ? value : {};
+}
+
 /** @param {unknown} input */
 function checkInput(input) {
   if (typeof input !== 'string' && !Array.isArray(input)) throw badInput('input', 'a string or a list of messages', input);
@@ -233,8 +254,8 @@ function checkInput(input) {
 
 /**
  * Wrong arguments fail the run, not the call that makes it: one place to catch them.
- * @param {() => ReturnType<typeof splitGenerateOptions>} check
- * @returns {Partial<ReturnType<typeof splitGenerateOptions>> & { error?: unknown }}
+ * @param {() => ReturnType<typeof splitOptions>} check
+ * @returns {Partial<ReturnType<typeof splitOptions>> & { error?: unknown }}
  */
 function attempt(check) {
   try {

@@ -9,6 +9,7 @@ import { abortError, badInput, FiresideError } from './errors.js';
  * A file about to be read. `from`: its address, where it has one. `transferable`: its chunks are ours to give away to the worker.
  * @typedef {{ file: string, from?: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
  */
+/** @typedef {{ optional?: boolean, weights?: boolean, signal?: AbortSignal }} How optional: may be absent */
 /**
  * @typedef {object} Located
  * @property {string} label how messages name the source
@@ -91,7 +92,7 @@ function folder(base) {
 function separate(files) {
   const { config, tokenizer, weights, ...others } = files;
   const unknown = Object.keys(others).find((key) => !(key in NAMES));
-  if (unknown) throw badInput('source', `only config, tokenizer, weights, tokenizerConfig, generationConfig, chatTemplate, index`, unknown);
+  if (unknown) throw badInput('source', `only ${Object.keys(NAMES).join(', ')} and weights`, unknown);
   for (const key of ['config', 'tokenizer', 'weights']) {
     if (Reflect.get(files, key) === undefined) throw badInput('source', `a value for \`${key}\``, undefined);
   }
@@ -126,29 +127,18 @@ function filesByName(files) {
   const depth = (/** @type {File} */ file) => (file.webkitRelativePath || file.name).split('/').length;
   const sorted = [...files].sort((a, b) => depth(a) - depth(b));
   const find = (/** @type {string} */ name) => sorted.find((file) => file.name === name);
-  const top = find(NAMES.config) ?? sorted[0];
-  const beside = top ? sorted.filter((file) => depth(file) === depth(top)) : [];
-  const all = beside.filter((file) => file.name.endsWith('.safetensors'));
-  const index = find(NAMES.index);
-  const weights = find('model.safetensors') ? all.filter((file) => file.name === 'model.safetensors') : all;
-  const missing = [
-    ...(find(NAMES.config) ? [] : [NAMES.config]),
-    ...(find(NAMES.tokenizer) ? [] : [NAMES.tokenizer]),
-    ...(weights.length ? [] : ['model.safetensors']),
-  ];
+  const top = depth(find(NAMES.config) ?? sorted[0]);
+  const shards = sorted.filter((file) => depth(file) === top && file.name.endsWith('.safetensors'));
+  /** @type {string[]} */
+  const missing = [NAMES.config, NAMES.tokenizer].filter((name) => !find(name));
+  if (!shards.length) missing.push('model.safetensors');
   if (missing.length) {
-    const names = files.slice(0, 4).map((file) => file.name);
-    throw badInput(
-      'source',
-      `config.json, tokenizer.json and model.safetensors (missing: ${missing.join(', ')})`,
-      names.join(', ') + (files.length > 4 ? '…' : ''),
-    );
+    const expected = `config.json, tokenizer.json and model.safetensors (missing: ${missing.join(', ')})`;
+    throw badInput('source', expected, files.map((file) => file.name).join(', '));
   }
-  /** @type {ModelFiles} */
-  const found = { config: /** @type {File} */ (find(NAMES.config)), tokenizer: /** @type {File} */ (find(NAMES.tokenizer)), weights };
-  for (const key of /** @type {const} */ (['tokenizerConfig', 'generationConfig', 'chatTemplate'])) found[key] = find(NAMES[key]);
-  if (index && weights.length > 1) found.index = index;
-  return found;
+  const whole = shards.find((file) => file.name === 'model.safetensors');
+  const found = Object.entries(NAMES).map(([key, name]) => [key, whole && key === 'index' ? undefined : find(name)]);
+  return { ...Object.fromEntries(found), weights: whole ?? shards };
 }
 
 /** A shard's name comes out of a stranger's index: it must not lead anywhere else. @param {string} name */
@@ -179,68 +169,42 @@ async function openInput(input, file, signal, weights = false) {
   throw badInput(`source: ${file}`, 'a Uint8Array, ArrayBuffer, Blob, File, Response, ReadableStream or URL', input);
 }
 
-/**
- * @param {URL} url
- * @param {string} file
- * @param {{ optional?: boolean, weights?: boolean, signal?: AbortSignal }} how
- */
-async function openUrl(url, file, { optional, weights, signal }) {
-  /** @type {Response} */
-  let response;
-  try {
-    response = await fetch(url, { signal });
-  } catch (cause) {
+/** @param {URL} url @param {string} file @param {How} how */
+async function openUrl(url, file, how) {
+  const { signal } = how;
+  const response = await fetch(url, { signal }).catch((cause) => {
     if (signal?.aborted) throw abortError(signal);
     const cross = globalThis.location && url.origin !== globalThis.location.origin;
     const remedy = `Check the address and the connection${cross ? ', and that the server allows other sites to read it (CORS)' : ''}.`;
     throw new FiresideError('NETWORK', `${file} could not be fetched from ${url}. ${remedy}`, { url: url.href, file }, { cause });
-  }
-  if (response.status === 404 && optional) {
-    await response.body?.cancel();
-    return undefined;
-  }
-  return openResponse(response, file, url.href, { optional, weights, signal });
+  });
+  return openResponse(response, file, url.href, how);
 }
 
-/**
- * @param {Response} response
- * @param {string} file
- * @param {string} url
- * @param {{ optional?: boolean, weights?: boolean, signal?: AbortSignal }} how
- * @returns {Promise<Opened | undefined>}
- */
-async function openResponse(response, file, url, { optional, weights, signal }) {
-  const { status, headers, body } = response;
-  if (status !== 200 || !body) {
+/** @param {Response} response @param {string} file @param {string} url @param {How} how @returns {Promise<Opened | undefined>} */
+async function openResponse({ status, headers, body }, file, url, { optional, weights, signal }) {
+  const html = headers.get('content-type')?.startsWith('text/html');
+  if (status !== 200 || !body || (html && (optional || weights))) {
     await body?.cancel();
+    // Absent; single-page hosts answer every unknown path with their start page.
+    if (optional && (status === 404 || (html && !weights))) return undefined;
+    if (status === 200 && html) throw htmlInstead(file, url);
     throw new FiresideError('NETWORK', `${file} could not be fetched: ${url} answered HTTP ${status}. ${remedyFor(status)}`, {
       url,
       status,
       file,
     });
   }
-  const type = headers.get('content-type');
-  if (type?.startsWith('text/html') && (optional || weights)) {
-    await body.cancel();
-    if (optional && !weights) return undefined; // single-page hosts answer every unknown path with their start page
-    throw htmlInstead(file, url);
-  }
   // With a content encoding, Content-Length counts the compressed bytes.
   const length = headers.get('content-encoding') ? NaN : Number(headers.get('content-length') ?? NaN);
-  return {
-    file,
-    from: url,
-    size: Number.isSafeInteger(length) ? length : undefined,
-    transferable: true,
-    chunks: readStream(body, file, signal, url),
-  };
+  const size = Number.isSafeInteger(length) ? length : undefined;
+  return { file, from: url, size, transferable: true, chunks: readStream(body, file, signal, url) };
 }
 
 /** @param {number} status */
 function remedyFor(status) {
   if (status === 404) return 'Check the address: it must be a folder that holds config.json, tokenizer.json and model.safetensors.';
-  if (status === 401 || status === 403)
-    return 'The model may need an account or a licence agreement: download its files and open them from disk.';
+  if (status === 401 || status === 403) return 'The model may need an account: download its files and open them from disk.';
   return 'Try again later.';
 }
 
@@ -248,7 +212,7 @@ function remedyFor(status) {
 export function htmlInstead(file, url) {
   return new FiresideError(
     'NOT_A_MODEL_FILE',
-    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files themselves.`,
+    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files.`,
     { file, url },
   );
 }

@@ -1,4 +1,4 @@
-// `fireside-lm/wasm`: the engine itself, for those who bring their own worker, and for Node. Everything here blocks its thread while it computes.
+// `fireside-lm/wasm`: the engine itself, for Node and for a worker of one's own: it blocks its thread while it computes.
 //
 //     import init, { Session } from 'fireside-lm/wasm';
 //     await init();                                                        // in Node: initSync({ module: readFileSync('.../fireside_bg.wasm') })
