@@ -60,7 +60,8 @@ def continuation(model, tokenizer, prompt, temperature):
     ids = tokenizer(prompt, return_tensors="pt").input_ids
     how = dict(do_sample=True, temperature=temperature, top_p=0.9, top_k=0) if temperature else dict(do_sample=False)
     told = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=400 - ids.shape[1], **how)[0]
-    return tokenizer.decode(told[ids.shape[1] :], skip_special_tokens=True), told[-1].item() == tokenizer.eos_token_id
+    text = tokenizer.decode(told, skip_special_tokens=True)  # as a whole: alone, a continuation would lose its first space
+    return text.removeprefix(prompt), told[-1].item() == tokenizer.eos_token_id
 
 
 def longest_run(words, seen):
