@@ -214,11 +214,8 @@ function speaker(key) {
 /** The small print under an answer. @param {HTMLElement} note @param {RunResult} result */
 function describe(note, { finishReason, usage, timings }) {
   const { completionTokens, cachedTokens, promptTokens } = usage;
-  const values = {
-    tokens: number(completionTokens),
-    speed: number(timings.decodeTokensPerSecond),
-    cached: number(cachedTokens),
-    prompt: number(promptTokens),
-  };
-  note.textContent = t('chat.meta', values) + (finishReason === 'length' ? ` · ${t('chat.cut')}` : '');
+  const parts = [t('chat.meta', { tokens: number(completionTokens), speed: number(timings.decodeTokensPerSecond) })];
+  if (cachedTokens) parts.push(t('chat.reused', { cached: number(cachedTokens), prompt: number(promptTokens) }));
+  if (finishReason === 'length') parts.push(t('chat.cut'));
+  note.textContent = parts.join(' · ');
 }

@@ -59,7 +59,8 @@ export default {
   'chat.stopped': 'Stopped. This turn is not part of the conversation; your message is back in the box.',
   'chat.failed': 'This turn failed and is not part of the conversation; your message is back in the box.',
   'chat.cut': 'Cut off at the token limit.',
-  'chat.meta': '{tokens} tokens · {speed} tokens/s · {cached} of {prompt} prompt tokens reused',
+  'chat.meta': '{tokens} tokens · {speed} tokens/s',
+  'chat.reused': '{cached} of {prompt} prompt tokens reused',
   'chat.chatml': 'This model brings no chat template of its own, so ChatML is used. It may not have been made for conversation.',
   'chat.cleared': 'A new conversation.',
 

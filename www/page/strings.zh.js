@@ -59,7 +59,8 @@ export default {
   'chat.stopped': '已停下。这一轮不计入对话，你的话已放回输入框。',
   'chat.failed': '这一轮没有成功，不计入对话，你的话已放回输入框。',
   'chat.cut': '达到词元上限，到此为止。',
-  'chat.meta': '{tokens} 个词元 · 每秒 {speed} 个 · 提示的 {prompt} 个词元中有 {cached} 个无需重算',
+  'chat.meta': '{tokens} 个词元 · 每秒 {speed} 个',
+  'chat.reused': '提示的 {prompt} 个词元中有 {cached} 个无需重算',
   'chat.chatml': '这个模型没有自带对话模板，因此采用 ChatML 格式；它未必是为对话训练的。',
   'chat.cleared': '已开始新的对话。',
 
