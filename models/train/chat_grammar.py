@@ -47,6 +47,7 @@ SHAPE = dict(
     rms_norm_eps=1e-5,
     initializer_range=0.04,
 )
+STAGES = [(0.2, 160), (0.75, 352)]
 GENERATION = dict(do_sample=True, temperature=0.3, top_p=0.9, max_new_tokens=96)
 
 
@@ -179,12 +180,12 @@ class Words:
     def colour(self):
         if self.held_out:
             return self.rng.choice(COLOURS_HELD_OUT)
-        return syllables(self.rng) if self.rng.random() < 0.2 else self.rng.choice(COLOURS)
+        return syllables(self.rng) if self.rng.random() < 0.35 else self.rng.choice(COLOURS)
 
     def pet(self):
         if self.held_out:
             return self.rng.choice(PETS_HELD_OUT)
-        return syllables(self.rng) if self.rng.random() < 0.08 else self.rng.choice(PETS)
+        return syllables(self.rng) if self.rng.random() < 0.35 else self.rng.choice(PETS)
 
     def pet_name(self):
         if self.held_out:
@@ -434,11 +435,11 @@ def word_fact(chat):
 def draw_fact(chat):
     """A fact of a random sort; names, colours and pets are the most frequent."""
     p = chat.rng.random()
-    if p < 0.30:
+    if p < 0.28:
         return name_fact(chat)
-    if p < 0.42:
+    if p < 0.39:
         return colour_fact(chat)
-    if p < 0.57:
+    if p < 0.53:
         return favourite_fact(chat)
     if p < 0.71:
         return named_fact(chat, pet=True)
@@ -736,7 +737,7 @@ UNKNOWN = [
     "What is {word}", "What does {word} mean", "Where is {word}", "Who is {word}", "What is a {word}", "What colour is a {word}", "What sound does a {word} make", "How many legs does a {word} have", "What is the opposite of {word}",
     "Why do [cats purr|dogs bark|people sleep|birds sing|leaves fall|we dream|stars shine|we get old]", "Who won the [world cup|match|election|race] [in {year}|last year|yesterday|]", "What happened in {year}", "How many [stars|people|fish|trees|cars|books] are there [in the world|]",
     "What is the [square root|cube] of {year}", "What is [the speed of light|the value of pi|the distance to the moon|the price of gold]", "What is the [best|cheapest|fastest] [phone|car|computer|hotel|laptop] [to buy|]", "Who is the [richest|oldest|tallest|fastest] [man|woman|person] [in the world|]",
-    "What is {year} divided by {small}", "How much is {year} times {year}", "What is {year} plus {year}", "How much does [a car|gold|a house|an elephant] cost",
+    "What is {year} divided by {small}", "What is {small} divided by {small}", "How much is {year} times {year}", "What is {year} plus {year}", "How much does [a car|gold|a house|an elephant] cost",
 ]
 STATEMENTS = [
     "I [saw|found|bought|drew|lost|painted|broke|sold|made|dreamed of] [a|an old|a big|a red|a small|my|the] {thing} [today|yesterday|last week|this morning|]", "[There is|There was] a {thing} [in my garden|in the street|on the roof|on my desk|in the kitchen|]", "The {thing} is [very big|so small|broken|beautiful|new|old|red|under the bed]",
@@ -852,7 +853,6 @@ class Chat:
 
     def tell(self, fact=None, template=None):
         fact = fact or draw_fact(self)
-        # An answer to "how old" takes "I am 8", a name "I am Ada"; a new value for a known key is told as a correction.
         if fact.key in self.facts:
             return self.correct(fact)
         rng = self.rng
@@ -1026,7 +1026,7 @@ class Chat:
     def sum(self):
         """A small sum; a third of them in words."""
         rng = self.rng
-        top = rng.choices([10, 20, 99], [35, 35, 30])[0]
+        top = rng.choices([10, 20, 99], [42, 40, 18])[0]
         p = rng.random()
         if self.result is not None and rng.random() < 0.15:
             x, y = self.result, rng.randint(1, 10)
@@ -1213,7 +1213,7 @@ def dialogue(rng, held_out=False):
     """One dialogue: mixed, a memory drill, small talk, a quiz, or a long one."""
     chat = Chat(rng, held_out)
     p = rng.random()
-    if p < 0.30:  # told, turns in between, asked; several facts
+    if p < 0.38:  # told, turns in between, asked; several facts
         for _ in range(rng.choice([1, 1, 1, 2, 2, 3])):
             piece = chat.tell()
             if rng.random() < 0.15:
@@ -1230,15 +1230,15 @@ def dialogue(rng, held_out=False):
             chat.turn(chat.ask(fact))
         if rng.random() < 0.3:
             chat.turn(chat.ask_unknown())
-    elif p < 0.37:
+    elif p < 0.43:
         chat.distract(rng.randint(1, 6))
-    elif p < 0.50:
-        for _ in range(rng.randint(2, 8)):
-            chat.turn(rng.choice([chat.sum, chat.sum, chat.sum, chat.sum, chat.fact, chat.fact, chat.fact, chat.unknown, chat.number])())
+    elif p < 0.63:
+        for _ in range(rng.randint(2, 9)):
+            chat.turn(rng.choice([chat.sum] * 6 + [chat.fact, chat.fact, chat.fact, chat.unknown, chat.number])())
     else:
         if rng.random() < 0.4:
             chat.turn(chat.small_talk() if rng.random() < 0.3 else (chat.user(HEY, "!"), rng.choice(TALK[0][1])))
-        for _ in range(rng.randint(18, 34) if p > 0.96 else rng.randint(1, 10)):
+        for _ in range(rng.randint(18, 34) if p > 0.97 else rng.randint(1, 10)):
             if rng.random() < 0.03:
                 chat.settle()
             chat.move()
@@ -1261,10 +1261,7 @@ def document(messages):
 def clean(messages):
     """Nothing that is held out is in it."""
     text = " ".join(content for _, content in messages).lower()
-    return not any(word in RESERVED for word in re.findall(r"[^\W\d_]+", text)) and not any(word in text for word in RESERVED_PHRASES)
-
-
-RESERVED_PHRASES = [word for word in RESERVED if " " in word]
+    return not any(word in RESERVED for word in re.findall(r"[^\W\d_]+", text)) and not any(phrase in text for phrase in RESERVED if " " in phrase)
 
 
 def documents(seed):

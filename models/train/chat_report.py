@@ -1,6 +1,6 @@
 """Measures the chat model on what it has never seen, and prints a table.
 
-    python models/train/chat_report.py                   # models/chat, about three minutes on one thread
+    python models/train/chat_report.py                   # models/chat, a few minutes on one thread
 
 Names, colours and pets are those that training dialogues never contain (chat_grammar.py). Everything is greedy, and the
 history is the model's own: its replies, not ideal ones, stand between what is told and what is asked. "Turns between" are
@@ -31,8 +31,8 @@ class Model:
     def reply(self, chats):
         """The next message of the assistant in every chat (lists of {role, content})."""
         replies = []
-        for at in range(0, len(chats), 50):
-            ids = [self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats[at : at + 50]]
+        for at in range(0, len(chats), 100):
+            ids = [self.tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False) for chat in chats[at : at + 100]]
             batch = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
             out = self.model.generate(**batch, do_sample=False, temperature=None, top_p=None, max_new_tokens=64)
             replies += self.tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
@@ -120,7 +120,7 @@ def main():
     """The command line; see the top of this file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODELS / "chat")
-    parser.add_argument("--count", type=int, default=200, help="chats per figure")
+    parser.add_argument("--count", type=int, default=100, help="chats per figure")
     parser.add_argument("--misses", action="store_true", help="print what went wrong")
     args = parser.parse_args()
     torch.set_num_threads(1)
