@@ -1,0 +1,75 @@
+//! Model folders on this machine: the fixtures, the bundled models, and the real one in `../shared` where it is there.
+
+use std::{fs, path::PathBuf};
+
+use super::{Folder, golden::Golden};
+
+/// Every tiny checkpoint of `tests/fixtures`.
+pub const FIXTURES: [&str; 13] = [
+    "llama-bias-f32",
+    "llama-odd-f32",
+    "llama-sharded-bf16",
+    "llama-subnormal-f16",
+    "llama-tied-bf16",
+    "llama-untied-f32",
+    "llama3-rope-bf16",
+    "minueza-shape-f16",
+    "mistral-window-f16",
+    "qwen2-bf16",
+    "qwen2-window-f16",
+    "qwen3-f32",
+    "smollm3-bf16",
+];
+
+/// Where the folder of a model is, by the name of its golden file.
+pub fn path(name: &str) -> PathBuf {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    match name {
+        "story" | "chat" => root.join("models").join(name),
+        "shared-story" => root.join("../shared/models/story"),
+        fixture => root.join("tests/fixtures").join(fixture),
+    }
+}
+
+/// The folder of a model that is part of the repository.
+pub fn folder(name: &str) -> Folder {
+    read(name).unwrap_or_else(|| panic!("{} is not there", path(name).display()))
+}
+
+/// The real model beside the repository, or None and a line that says so.
+pub fn shared_story() -> Option<Folder> {
+    let found = read("shared-story");
+    if found.is_none() {
+        eprintln!("skipped: there is no model in {}", path("shared-story").display());
+    }
+    found
+}
+
+/// The reference values of a model.
+pub fn golden(name: &str) -> Golden {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
+    Golden::parse(&fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
+fn read(name: &str) -> Option<Folder> {
+    let at = path(name);
+    let file = |file: &str| fs::read(at.join(file)).ok();
+    let index = file("model.safetensors.index.json");
+    let mut weights: Vec<String> = fs::read_dir(&at)
+        .ok()?
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".safetensors"))
+        .collect();
+    weights.sort();
+    Some(Folder {
+        name: name.to_string(),
+        config: file("config.json")?,
+        tokenizer: file("tokenizer.json")?,
+        tokenizer_config: file("tokenizer_config.json"),
+        generation_config: file("generation_config.json"),
+        chat_template: file("chat_template.jinja").map(|bytes| String::from_utf8(bytes).unwrap()),
+        index,
+        weights: weights.iter().map(|name| file(name).unwrap()).collect(),
+        other_config: file("config.other.json"),
+    })
+}

@@ -1,0 +1,108 @@
+//! What the integration tests share: model folders, reference values, and the comparison of the two.
+//!
+//! Nothing here touches a file system but `files.rs`, so that the same comparisons run under wasm.
+
+#![allow(dead_code)] // each test crate uses its part
+
+pub mod equivalence;
+#[cfg(not(target_family = "wasm"))]
+pub mod files;
+pub mod golden;
+
+use fireside::cache::Cache;
+use fireside::model::Scratch;
+use fireside::quant::Dtype;
+use fireside::{LoadOptions, Model, ModelFiles, Options, Result};
+
+/// The bytes of one model folder in Hugging Face layout.
+#[derive(Clone, Default)]
+pub struct Folder {
+    pub name: String,
+    pub config: Vec<u8>,
+    pub tokenizer: Vec<u8>,
+    pub tokenizer_config: Option<Vec<u8>>,
+    pub generation_config: Option<Vec<u8>>,
+    pub chat_template: Option<String>,
+    pub index: Option<Vec<u8>>,
+    pub weights: Vec<Vec<u8>>,
+    /// `config.json` in the spelling of the other generation of transformers.
+    pub other_config: Option<Vec<u8>>,
+}
+
+impl Folder {
+    pub fn files(&self) -> ModelFiles<'_> {
+        let mut files = ModelFiles::new(&self.config, &self.tokenizer);
+        files.tokenizer_config = self.tokenizer_config.as_deref();
+        files.generation_config = self.generation_config.as_deref();
+        files.chat_template = self.chat_template.as_deref();
+        files.index = self.index.as_deref();
+        files
+    }
+
+    pub fn try_load(&self, dtype: Option<Dtype>) -> Result<Model> {
+        let weights: Vec<&[u8]> = self.weights.iter().map(Vec::as_slice).collect();
+        Model::from_bytes(&self.files(), &weights, LoadOptions { dtype })
+    }
+
+    pub fn load(&self) -> Model {
+        self.try_load(None).unwrap_or_else(|error| panic!("{}: {error}", self.name))
+    }
+}
+
+/// A model, an empty cache and scratch: all that `forward` wants.
+pub struct Runner<'m> {
+    pub model: &'m Model,
+    pub cache: Cache,
+    pub scratch: Scratch,
+}
+
+impl<'m> Runner<'m> {
+    pub fn new(model: &'m Model) -> Self {
+        Runner { model, cache: model.cache(), scratch: Scratch::new(model) }
+    }
+
+    /// Appends `tokens` in one call; the logits of the last.
+    pub fn feed(&mut self, tokens: &[u32]) -> Vec<f32> {
+        self.model.forward(tokens, &mut self.cache, &mut self.scratch).unwrap();
+        self.scratch.logits().to_vec()
+    }
+}
+
+/// The id of the largest value, the first of equals.
+pub fn argmax(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (id, &logit) in logits.iter().enumerate() {
+        if logit > logits[best] {
+            best = id;
+        }
+    }
+    best as u32
+}
+
+/// Options that choose the likeliest token each time, whatever the model's own defaults are.
+pub fn greedy(max_tokens: usize) -> Options {
+    Options { max_tokens: Some(max_tokens), temperature: Some(0.0), repetition_penalty: Some(1.0), ..Options::default() }
+}
+
+/// A small generator of pseudo-random numbers (Knuth's MMIX constants), so that the tests are the same everywhere.
+pub struct Random(pub u64);
+
+impl Random {
+    /// A number below `bound`.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        ((self.0 >> 33) % bound as u64) as usize
+    }
+
+    /// `total` cut into lengths of 1 to `largest`.
+    pub fn cuts(&mut self, total: usize, largest: usize) -> Vec<usize> {
+        let mut cuts = Vec::new();
+        let mut left = total;
+        while left > 0 {
+            let length = (1 + self.below(largest)).min(left);
+            cuts.push(length);
+            left -= length;
+        }
+        cuts
+    }
+}
