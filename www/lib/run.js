@@ -43,7 +43,12 @@ export class Run {
     });
   }
 
-  /** @type {PromiseLike<RunResult>['then']} */
+  /**
+   * @template [T=RunResult], [E=never]
+   * @param {((result: RunResult) => T | PromiseLike<T>) | null} [onfulfilled]
+   * @param {((error: any) => E | PromiseLike<E>) | null} [onrejected]
+   * @returns {Promise<T | E>}
+   */
   then(onfulfilled, onrejected) {
     this.#observed = true;
     return this.#result.then(onfulfilled, onrejected);

@@ -9,6 +9,9 @@ import { Run } from './run.js';
 /** @import { GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
 /** @import { WorkerClient } from './worker-client.js' */
 
+/** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
+const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
+
 let nextSession = 1;
 
 export class Model {
@@ -68,7 +71,7 @@ export class Model {
     this.#client.close(disposed('this model'));
   }
 
-  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+  [dispose]() {
     this.dispose();
   }
 
@@ -187,7 +190,7 @@ export class Session {
     else this.#client.request('close', { session: this.#id }).catch(() => {});
   }
 
-  [Symbol.dispose ?? Symbol.for('Symbol.dispose')]() {
+  [dispose]() {
     this.dispose();
   }
 
