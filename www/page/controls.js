@@ -1,4 +1,4 @@
-// The sampling controls of one view. They begin with the model's own settings, and only what was changed is sent.
+// The sampling controls of one view. They appear with the model's own settings, and only what was changed is sent.
 
 import { make } from './dom.js';
 import { number, t, translated } from './i18n.js';
@@ -43,12 +43,10 @@ export class Controls {
 
   /** The settings that a model was published with. @param {object} defaults */
   adopt(defaults) {
-    const changed = this.values();
+    const kept = Object.keys(this.values());
     this.#defaults = { .../** @type {Record<string, number>} */ (defaults) };
-    this.#fill();
-    // What the reader set by hand stays set.
-    for (const [name, value] of Object.entries(changed)) this.#input(name).value = String(value);
-    this.#changed();
+    this.#fill(kept);
+    this.#details.hidden = false;
   }
 
   /** What differs from the model's settings; not checked here, since the engine says it better. @returns {GenerateOptions} */
@@ -96,17 +94,14 @@ export class Controls {
     return make('div', { className: 'control' }, label, input, hint);
   }
 
-  /** @param {string} name */
-  #input(name) {
-    return /** @type {HTMLInputElement} */ (this.#inputs.get(name));
-  }
-
-  #fill() {
+  /** @param {string[]} [kept] what the reader set by hand */
+  #fill(kept = []) {
     for (const [name, input] of this.#inputs) {
-      const value = this.#defaults[name];
+      const exact = this.#defaults[name];
       // f32 defaults of the engine come as 0.800000011920929.
-      input.value = value === undefined ? '' : String(Number(value.toPrecision(6)));
-      this.#defaults[name] = value === undefined ? undefined : input.valueAsNumber;
+      const value = exact === undefined ? undefined : Number(exact.toPrecision(6));
+      this.#defaults[name] = value;
+      if (!kept.includes(name)) input.value = String(value ?? '');
     }
     this.#changed();
   }

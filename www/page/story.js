@@ -24,6 +24,8 @@ export class Story {
   #running;
   /** Whole text told so far, the opening included; '' before the first telling. */
   #text = '';
+  /** The session whose settings are shown. @type {import('../lib/index.js').Session | undefined} */
+  #adopted;
   /** How the last telling ended. @type {'stop' | 'length' | 'abort' | undefined} */
   #ended;
 
@@ -158,12 +160,13 @@ export class Story {
 
   #adopt() {
     const { session, choice } = this.#seat;
-    const info = session?.info();
-    if (!info) return;
+    if (!session || session === this.#adopted) return;
+    this.#adopted = session;
+    const info = session.info();
     this.#controls.adopt(info.defaults);
     this.#figures.show({ build: `${info.kernels} · ${info.dtype}` });
     for (const id of ['tale', 'opening']) byId(id).lang = choice.bundled ? 'en' : '';
-    session?.stats().then(
+    session.stats().then(
       (stats) => this.#figures.show({ stats }),
       () => {},
     );
