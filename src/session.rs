@@ -30,6 +30,8 @@ pub struct Session {
     /// The tokens whose keys and values are in the cache, in order.
     tokens: Vec<u32>,
     messages: Vec<Message>,
+    /// Runs begun so far: only the latest may be driven on.
+    runs: u64,
 }
 
 /// What is said to a chat.
@@ -133,6 +135,8 @@ pub enum Step {
 /// A generation under way; see [`Session::step`].
 #[derive(Debug)]
 pub struct Run {
+    /// Which of the session's runs it is.
+    number: u64,
     prompt: Vec<u32>,
     sampler: Sampler,
     decoder: Decoder,
@@ -161,7 +165,7 @@ impl Run {
 impl Session {
     /// An empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
-        Session { cache: model.cache(), scratch: Scratch::new(&model), tokens: Vec::new(), messages: Vec::new(), model }
+        Session { cache: model.cache(), scratch: Scratch::new(&model), tokens: Vec::new(), messages: Vec::new(), runs: 0, model }
     }
 
     /// The model it runs on.
@@ -184,8 +188,9 @@ impl Session {
         self.cache.bytes()
     }
 
-    /// Forgets the chat and everything computed.
+    /// Forgets the chat and everything computed; a run under way is over.
     pub fn reset(&mut self) {
+        self.runs += 1;
         self.messages.clear();
         self.tokens.clear();
         self.cache.truncate(0);
@@ -210,7 +215,7 @@ impl Session {
     /// The run of [`Session::generate`], to be driven by [`Session::step`].
     ///
     /// Errors: as there.
-    pub fn begin_generate(&self, prompt: &str, options: &Options) -> Result<Run> {
+    pub fn begin_generate(&mut self, prompt: &str, options: &Options) -> Result<Run> {
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
@@ -221,7 +226,7 @@ impl Session {
     /// The run of [`Session::chat`], to be driven by [`Session::step`].
     ///
     /// Errors: as there.
-    pub fn begin_chat(&self, turn: Turn, options: &Options) -> Result<Run> {
+    pub fn begin_chat(&mut self, turn: Turn, options: &Options) -> Result<Run> {
         let conversation = self.conversation(turn)?;
         let prompt = self.render(&conversation, true, options.now)?;
         self.begin(prompt, Some(conversation), self.model.turn_ends(), options)
@@ -236,7 +241,7 @@ impl Session {
         Ok(asked.saturating_sub(present))
     }
 
-    fn begin(&self, prompt: Vec<u32>, conversation: Option<Vec<Message>>, ends: Vec<u32>, options: &Options) -> Result<Run> {
+    fn begin(&mut self, prompt: Vec<u32>, conversation: Option<Vec<Message>>, ends: Vec<u32>, options: &Options) -> Result<Run> {
         options.check()?;
         let context = self.model.config.context;
         // Room for one token of an answer, or there is nothing to ask for.
@@ -247,10 +252,13 @@ impl Session {
             return Err(empty("prompt"));
         }
         let settings = options.settle(&self.model.generation);
+        let decoder = self.model.tokenizer.decoder(&prompt)?;
+        self.runs += 1;
         Ok(Run {
+            number: self.runs,
             max_tokens: settings.max_tokens,
             sampler: Sampler::new(settings, options.seed.unwrap_or(0)),
-            decoder: self.model.tokenizer.decoder(&prompt)?,
+            decoder,
             stop: StopMatcher::new(options.stop.clone()),
             ends,
             conversation,
@@ -290,10 +298,13 @@ impl Session {
         tokenizer.encode_rendered(&rendered)
     }
 
-    /// Drives a run of this session by one step. After `Step::End` or an error the run is over and must not be driven on.
+    /// Drives the session's latest run by one step. After `Step::End` or an error the run is over and must not be driven on.
     ///
-    /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session works on.
+    /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session works on. `BAD_INPUT` for a run after which another was begun.
     pub fn step(&mut self, run: &mut Run) -> Result<Step> {
+        if run.number != self.runs {
+            return Err(Error::BadInput { what: "run".into(), expected: "the latest of its session".into(), got: "one before it".into() });
+        }
         let prefilled = match run.prefilled {
             Some(prefilled) => prefilled,
             None => self.rewind(run),

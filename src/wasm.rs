@@ -188,9 +188,9 @@ impl JsSession {
         to_js(&ModelInfo::of(self.0.borrow().session.model()))
     }
 
-    fn begin(&self, begin: impl FnOnce(&Session) -> EngineResult<Run>) -> Result<JsRun> {
+    fn begin(&self, begin: impl FnOnce(&mut Session) -> EngineResult<Run>) -> Result<JsRun> {
         let mut shared = self.idle()?;
-        let run = begin(&shared.session).map_err(to_error)?;
+        let run = begin(&mut shared.session).map_err(to_error)?;
         shared.running = true;
         Ok(JsRun { shared: self.0.clone(), run: Some(run) })
     }

@@ -363,7 +363,9 @@ mod tests {
             let row = |last: u32| [&[0; 12][..], &last.to_le_bytes()[..size]].concat();
             assert!(is_finite(dtype, &row(largest)) && is_finite(dtype, &row(largest | sign)) && is_finite(dtype, &row(0)));
             assert!(
-                !is_finite(dtype, &row(largest + 1)) && !is_finite(dtype, &row((largest + 1) | sign)) && !is_finite(dtype, &row(largest + 2))
+                !is_finite(dtype, &row(largest + 1))
+                    && !is_finite(dtype, &row((largest + 1) | sign))
+                    && !is_finite(dtype, &row(largest + 2))
             );
         }
     }
