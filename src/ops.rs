@@ -122,9 +122,11 @@ pub struct Heads {
 
 /// Causal attention of `seq` new positions over everything in the cache. Shapes: `q`, `out` (seq, heads, head_dim).
 ///
-///     for each head, for each new position:
-///         scores = K q / sqrt(head_dim)   over the positions it may see
-///         out    = softmax(scores)^T V
+/// ```text
+/// for each head, for each new position:
+///     scores = K q / sqrt(head_dim)   over the positions it may see
+///     out    = softmax(scores)^T V
+/// ```
 ///
 /// The keys and values of the new positions must be written, not yet counted. `scores` is scratch that grows with the text.
 /// Source: Vaswani et al. 2017, section 3.2.1; grouped heads: Ainslie et al. 2023; window: Jiang et al. 2023 (Mistral 7B).

@@ -1,7 +1,9 @@
 //! The streaming loader: chunks in, weights out.
 //!
-//!     for each file:  8 bytes of length -> header (checked against the config and the index) -> data, tensor by tensor:
-//!         a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
+//! ```text
+//! for each file:  8 bytes of length -> header (checked against the config and the index) -> data, tensor by tensor:
+//!     a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
+//! ```
 
 use super::header::{self, HEADER_MAX};
 use super::plan::{Plan, Target, Tensor};
