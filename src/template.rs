@@ -1,7 +1,9 @@
 //! Chat templates: messages to the one text that the model was trained to continue.
 //!
 //! A template is a Jinja program published with the model, that is, code from a stranger. It runs in minijinja, set up as transformers sets up
-//! Jinja (`python` has what minijinja writes differently), without a loader, with a limit on its steps and on its output.
+//! Jinja (`python` has what minijinja writes differently), without a loader, with a limit on its steps and on its output. What minijinja 3.0
+//! gives no hold on: a hostile template may still double a string until memory ends, or nest lists until dropping them overflows the
+//! stack. In the browser that ends the worker (`CRASHED`), not the page.
 //!
 //! The output is text in which the template's own special tokens have to be recognised and those that a user typed must not be.
 //! So each special token's text inside a caller's string is replaced by a *mark* before rendering, a private-use character that occurs
@@ -25,8 +27,8 @@ use crate::tokenizer::{Templates, TokenizerConfig};
 use crate::{Error, Result};
 
 /// Steps of the template engine: real templates need a few hundred a message.
-const STEPS: u64 = 1_000_000;
-const STEPS_PER_MESSAGE: u64 = 10_000;
+const STEPS: u64 = 100_000;
+const STEPS_PER_MESSAGE: u64 = 2_000;
 
 /// Bytes of output beyond four times the messages: real templates add a system prompt and the current date.
 const OUTPUT_BYTES: usize = 1 << 20;
@@ -375,7 +377,7 @@ mod tests {
         assert!(error(&format!("{{{{ {}1{} }}}}", "(".repeat(10_000), ")".repeat(10_000))).contains("recursion"));
         assert!(error(&"{% if true %}".repeat(10_000)).contains("recursion"));
         assert!(
-            error("{% set ns = namespace(x=[]) %}{% for a in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}")
+            error("{% set ns = namespace(x=[]) %}{% for a in range(200) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x|tojson }}")
                 .contains("nested too deeply")
         );
     }
