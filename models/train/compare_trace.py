@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def reference(model, ids):
-    """Name -> (seq, width) in the order of computation; `logits` is (1, vocab), of the last position."""
+    """Name -> (seq, width) in the order of computation; `norm` and `logits` are (1, width), of the last position."""
     found = {}
 
     def keep(name):
@@ -58,6 +58,7 @@ def reference(model, ids):
     try:
         with torch.no_grad():
             found["logits"] = model(torch.tensor([ids]), use_cache=False).logits[0, -1:].float()
+            found["norm"] = found["norm"][-1:]  # Fireside computes what follows the last layer for the last position only
     finally:
         family.eager_attention_forward = attention
         for hook in hooks:
