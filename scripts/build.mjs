@@ -48,11 +48,17 @@ function inputsHash() {
 }
 
 /** The compiler flags of one build. They replace those of .cargo/config.toml, so they are complete. */
-function rustFlags({ features }) {
-  // Panic messages carry source paths: they should name the crate, not the machine that compiled it.
+async function rustFlags({ features }) {
+  // Panic messages carry source paths: they should name the crate, not the machine that compiled it. With rust-src installed, rustc
+  // names those of std by their place on this machine, and without by its commit: always the latter.
+  const version = await must('asking rustc', 'rustc', ['-vV']);
+  const sysroot = (await must('asking rustc', 'rustc', ['--print', 'sysroot'])).trim();
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
-  const registries = existsSync(registry) ? readdirSync(registry).map((name) => join(registry, name)) : [];
-  const remaps = [[ROOT, 'fireside'], ...registries.map((folder) => [folder, 'crates'])];
+  const remaps = [
+    [ROOT, 'fireside'],
+    [join(sysroot, 'lib', 'rustlib', 'src', 'rust'), `/rustc/${version.match(/commit-hash: (\w+)/)?.[1]}`],
+    ...readdirSync(registry).map((name) => [join(registry, name), 'crates']),
+  ];
   return [
     `-Ctarget-feature=${features.join(',')}`,
     '--cfg=getrandom_backend="wasm_js"',
@@ -70,7 +76,7 @@ async function compile(build, folder, wasmBindgen) {
   const cargoArgs = ['build', '--release', '--locked', '--target', TARGET, '--lib', '--no-default-features'];
   // The registry's folder has its name only after a first fetch, and the remapping of paths needs it.
   await must('fetching the crates', 'cargo', ['fetch', '--locked', '--target', TARGET], { show: true });
-  const env = { CARGO_ENCODED_RUSTFLAGS: rustFlags(build).join('\x1f'), RUSTFLAGS: undefined };
+  const env = { CARGO_ENCODED_RUSTFLAGS: (await rustFlags(build)).join('\x1f'), RUSTFLAGS: undefined };
   await must('compiling', 'cargo', cargoArgs, { show: true, env });
   const { target_directory: target } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']));
   const bindgenArgs = ['--target', 'web', '--out-name', build.name, '--out-dir', folder, '--remove-name-section', '--remove-producers-section'];
@@ -82,22 +88,20 @@ async function compile(build, folder, wasmBindgen) {
 const gzipBytes = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 const kb = (bytes) => `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
 
-/** Prints the sizes of what a browser would fetch. Errors: over a budget. */
-function checkSizes() {
+/** Prints the sizes of what a browser would fetch. Returns a sentence for each that is over its budget. */
+function printSizes() {
   const sizes = filesOf(LIB).filter((file) => /\.(js|wasm)$/.test(file)).map((file) => ({
     name: relative(LIB, file), raw: statSync(file).size, gzip: gzipBytes(file), isWasm: file.endsWith('.wasm'),
   }));
   const js = sizes.filter(({ isWasm }) => !isWasm);
   const sum = (key) => js.reduce((total, size) => total + size[key], 0);
   const rows = [...sizes.filter(({ isWasm }) => isWasm), { name: `${js.length} JS modules`, raw: sum('raw'), gzip: sum('gzip') }];
-  for (const { name, raw, gzip, isWasm } of rows) {
-    const limit = isWasm ? WASM_MAX : JS_MAX;
-    console.log(`${name.padEnd(28)} ${kb(raw)}  gzip ${kb(gzip)} of ${kb(limit).trim()}`);
-    if (gzip > limit) throw new Trouble(`${name}: ${gzip} bytes after gzip, over the budget of ${limit}`);
-  }
+  const limit = ({ isWasm }) => (isWasm ? WASM_MAX : JS_MAX);
+  for (const row of rows) console.log(`${row.name.padEnd(24)} ${kb(row.raw)}, gzip ${kb(row.gzip)} of at most ${kb(limit(row)).trim()}`);
+  return rows.filter((row) => row.gzip > limit(row)).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip are over the budget`);
 }
 
-/** Brings www/lib/pkg up to date, unless nothing that it is made of has changed since. Errors: `Trouble` when a step fails or a budget is exceeded. */
+/** Brings www/lib/pkg up to date, unless nothing that it is made of has changed since. */
 export async function build() {
   const { wasmBindgen } = await setupBuild();
   const inputs = inputsHash();
@@ -109,7 +113,6 @@ export async function build() {
   writeFileSync(join(fresh, 'inputs.sha256'), inputs);
   rmSync(PKG, { recursive: true, force: true });
   renameSync(fresh, PKG);
-  checkSizes();
 }
 
 /** Writes the declarations that tsc makes of the JSDoc in www/lib into `out`, by the settings of tsconfig.json. */
@@ -158,8 +161,9 @@ function staticSite() {
 await command(import.meta.url, async (args) => {
   if (args.some((arg) => arg !== '--dist')) throw new Trouble('usage: node scripts/build.mjs [--dist]');
   await build();
+  const overruns = printSizes();
+  if (overruns.length > 0) throw new Trouble(overruns.join('\n'));
   if (!args.includes('--dist')) return;
-  checkSizes();
   rmSync(DIST, { recursive: true, force: true });
   await npmPackage();
   staticSite();
