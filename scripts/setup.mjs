@@ -115,17 +115,17 @@ export async function setupBuild() {
   return { wasmBindgen: await wasmBindgen() };
 }
 
+/** The browsers and chromedriver, as far as they are here. */
+export function findBrowsers() {
+  return { chrome: find(CHROMES), chromedriver: find([process.env.CHROMEDRIVER, 'chromedriver']), firefox: find(FIREFOXES) };
+}
+
 /**
  * What testing needs: the paths of both browsers, their drivers and wasm-pack. A browser or driver that is missing and cannot be installed here is
  * `undefined`, and `lacks` says so in a line; its tests then fail, the others run.
  */
 export async function setupTest() {
   const build = await setupBuild();
-  const findBrowsers = () => ({
-    chrome: find(CHROMES),
-    chromedriver: find([process.env.CHROMEDRIVER, 'chromedriver']),
-    firefox: find(FIREFOXES),
-  });
   const before = findBrowsers();
   await debianPackages({ chromium: !before.chrome, 'chromium-driver': !before.chromedriver, 'firefox-esr': !before.firefox });
   const browsers = findBrowsers();

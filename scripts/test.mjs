@@ -33,12 +33,12 @@ function nodeTest(folder, options = []) {
   return { program: process.execPath, args: ['--test', '--test-reporter=spec', ...options, ...files], counts: nodeCounts };
 }
 
-/** wasm-pack over the unit tests, tests/web.rs and tests/web_golden.rs, in one browser. */
+/** wasm-pack over the unit tests and tests/web*.rs, in one browser. */
 function wasmPackTest(tools, browser, driver) {
   const args = ['test', '--headless', `--${browser}`, `--${driver}`, tools[driver], '--mode', 'no-install'];
   return {
     program: tools.wasmPack,
-    args: [...args, '--', '--locked', '--no-default-features', '--lib', '--test', 'web', '--test', 'web_golden'],
+    args: [...args, '--', '--locked', '--no-default-features', '--lib', '--test', 'web*'],
     env: {
       // wasm-pack looks for wasm-bindgen's test runner on PATH.
       PATH: [dirname(tools.wasmBindgen), process.env.PATH].join(delimiter),
@@ -55,7 +55,7 @@ function wasmPackTest(tools, browser, driver) {
 }
 
 const cargo = (args, counts = oneCheck) => ({ program: 'cargo', args, counts });
-const WASM = ['--target', 'wasm32-unknown-unknown', '--no-default-features', '--lib', '--test', 'web', '--test', 'web_golden'];
+const WASM = ['--target', 'wasm32-unknown-unknown', '--no-default-features', '--lib', '--test', 'web*'];
 
 /** Every suite, in order: its steps are programs whose output is counted. Suites marked `browsers` need more of the machine. */
 const SUITES = [
@@ -70,7 +70,7 @@ const SUITES = [
   { name: 'rust', steps: () => [cargo(['test', '--locked', '--no-fail-fast'], cargoCounts)] },
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
   { name: 'types', steps: () => [{ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', '.'], counts: oneCheck }] },
-  { name: 'lib', steps: () => [nodeTest('tests/lib')] },
+  { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/scripts')] },
   {
     name: 'wasm',
     browsers: true,

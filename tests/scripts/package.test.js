@@ -1,0 +1,82 @@
+// The npm package in dist/npm, as somebody who installs it finds it.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, mkdirSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+
+const PACKAGE = join(ROOT, 'dist', 'npm');
+const TSC = join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+
+let project;
+before(() => {
+  project = mkdtempSync(join(tmpdir(), 'fireside-package-'));
+  mkdirSync(join(project, 'node_modules'));
+  symlinkSync(PACKAGE, join(project, 'node_modules', 'fireside-lm'), 'junction');
+  writeFileSync(join(project, 'package.json'), '{"type": "module"}');
+});
+after(() => rmSync(project, { recursive: true }));
+
+test('it has what its manifest names, no source of ours and no dependency', () => {
+  const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
+  for (const target of Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)))) {
+    assert(existsSync(join(PACKAGE, target)), target);
+  }
+  for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) assert(existsSync(join(PACKAGE, name)), name);
+  assert.equal(manifest.dependencies, undefined);
+  const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|lib\/(pkg\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
+  assert.deepEqual(strange, []);
+});
+
+test('the wasm names no folder of the machine that built it', () => {
+  const wasm = readFileSync(join(PACKAGE, 'lib', 'pkg', 'fireside_bg.wasm'), 'latin1');
+  assert(!wasm.includes(ROOT));
+  assert(!/\/(home|root|Users)\/|\.cargo\//.test(wasm));
+});
+
+test('a TypeScript program with strict settings finds its types', () => {
+  writeFileSync(
+    join(project, 'program.ts'),
+    `import { FiresideError, Model, Session, type RunResult } from 'fireside-lm';
+    import init, { Session as RawSession } from 'fireside-lm/wasm';
+    const session: Session = await Session.load('models/story/', { dtype: 'auto', onProgress: ({ loaded }) => console.log(loaded.toFixed()) });
+    const run = session.generate('Once upon a time', { maxTokens: 200, temperature: 0.8 });
+    for await (const { text } of run) console.log(text.length);
+    const { finishReason, usage }: RunResult = await run;
+    console.log(finishReason satisfies 'stop' | 'length' | 'abort', usage.promptTokens.toFixed(), FiresideError, Model, init, RawSession);
+    // @ts-expect-error a prompt is a string
+    session.generate(1);
+    export {};`,
+  );
+  const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--types', '', '--lib', 'es2024,esnext.disposable,dom,dom.asynciterable'];
+  execFileSync(process.execPath, [TSC, ...options, 'program.ts'], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
+});
+
+test('the raw engine tells a story in Node', () => {
+  const model = join(ROOT, 'models', 'story');
+  const { cases } = JSON.parse(readFileSync(join(ROOT, 'tests', 'golden', 'story.json'), 'utf8'));
+  writeFileSync(
+    join(project, 'tell.js'),
+    `import { readFileSync } from 'node:fs';
+    import { initSync, Session } from 'fireside-lm/wasm';
+    const [wasm, folder, prompt] = process.argv.slice(2);
+    const read = (name) => readFileSync(folder + '/' + name);
+    initSync({ module: readFileSync(wasm) });
+    const session = Session.fromBytes(read('config.json'), read('tokenizer.json'), read('model.safetensors'), { tokenizerConfig: read('tokenizer_config.json') });
+    const run = session.generate(prompt, { temperature: 0, repetitionPenalty: 1, maxTokens: 200 });
+    let text = '';
+    for (let step = run.step(); ; step = run.step()) {
+      text += step.text ?? '';
+      if (step.kind === 'end') break;
+    }
+    console.log(JSON.stringify(text));`,
+  );
+  const wasm = join(PACKAGE, 'lib', 'pkg', 'fireside_bg.wasm');
+  const [{ prompt, greedy }] = cases;
+  const output = execFileSync(process.execPath, ['--preserve-symlinks', 'tell.js', wasm, model, prompt], { cwd: project, encoding: 'utf8' });
+  assert.equal(JSON.parse(output), greedy.text);
+});
