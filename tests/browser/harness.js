@@ -1,0 +1,110 @@
+// What the browser tests share: the two browsers, the servers, and a page that records everything that should not happen on it.
+
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { after, before, describe } from 'node:test';
+import puppeteer from 'puppeteer-core';
+import { serve } from '../../scripts/serve.mjs';
+import { findBrowsers } from '../../scripts/setup.mjs';
+import { ROOT } from '../../scripts/tools.mjs';
+
+const SHARED = join(dirname(ROOT), 'shared', 'models');
+/** In English, and without transitions, in which colours are halfway between those of the design. */
+const LAUNCH = {
+  chrome: {
+    // Chromium's sandbox refuses to run as root, which is what a CI container usually is.
+    args: ['--lang=en-US', '--force-prefers-reduced-motion', ...(process.getuid?.() === 0 ? ['--no-sandbox', '--disable-dev-shm-usage'] : [])],
+  },
+  firefox: { extraPrefsFirefox: { 'intl.accept_languages': 'en-US', 'ui.prefersReducedMotion': 1 } },
+};
+
+/** Chrome writes of every file that is not there, also of those that a model may do without. */
+const OPTIONAL = /404 .*\/(chat_template\.jinja|generation_config\.json|tokenizer_config\.json|model\.safetensors\.index\.json)$/;
+
+/** Generous, since two cores may be building something else; nothing waits this long unless it has failed. */
+const PATIENCE_MS = 60_000;
+
+/** The golden values of whole models, of those that are there: `{ model, url, cases, chats }`, `url` as the test server maps it. */
+export function golden() {
+  const folder = join(ROOT, 'tests', 'golden');
+  const values = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => {
+    const { cases, chats } = JSON.parse(readFileSync(join(folder, name), 'utf8'));
+    const model = basename(name, '.json');
+    const places = { [`/models/${model}/`]: join(ROOT, 'models', model), [`/fixtures/${model}/`]: join(ROOT, 'tests', 'fixtures', model) };
+    if (model.startsWith('shared-')) places[`/shared/${model.slice(7)}/`] = join(SHARED, model.slice(7));
+    return { model, url: Object.keys(places).find((url) => existsSync(places[url])), cases, chats };
+  });
+  return values.filter(({ url, chats }) => url && chats);
+}
+
+/** The page's own server, with the fixtures and this folder beside it. */
+export function serveTests() {
+  const mounts = {
+    '/models/': join(ROOT, 'models'),
+    '/fixtures/': join(ROOT, 'tests', 'fixtures'),
+    '/shared/': SHARED,
+    '/tests/': import.meta.dirname ?? dirname(new URL(import.meta.url).pathname),
+    '/': join(ROOT, 'www'),
+  };
+  return serve({ mounts });
+}
+
+/** dist/site in a sub-folder of a host that sends no special headers. */
+export function serveSite() {
+  return serve({ mounts: { '/some/where/': join(ROOT, 'dist', 'site') }, isolation: false });
+}
+
+/** Defines the same tests for each browser. `define` gets an object whose `open` makes a page, in a profile of its own. */
+export function inEachBrowser(title, define) {
+  for (const name of /** @type {const} */ (['chrome', 'firefox'])) {
+    describe(`${title}, ${name}`, () => {
+      const context = { name, browser: undefined, open: (url, options) => open(context.browser, url, options) };
+      before(async () => {
+        const executablePath = findBrowsers()[name];
+        assert(executablePath, `${name} is not installed`);
+        context.browser = await puppeteer.launch({ browser: name, executablePath, headless: true, protocolTimeout: PATIENCE_MS, ...LAUNCH[name] });
+      });
+      after(() => context.browser?.close());
+      define(context);
+    });
+  }
+}
+
+/** A page that keeps a record of console errors, exceptions, violations of the Content-Security-Policy and requests to other hosts. */
+async function open(browser, url, { expected = /^$/ } = {}) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  page.setDefaultTimeout(PATIENCE_MS);
+  const problems = [];
+  page.on('console', (message) => {
+    if (message.type() === 'error') problems.push(`console: ${message.text()} ${message.location()?.url ?? ''}`);
+  });
+  page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
+  page.on('request', (request) => {
+    const address = new URL(request.url());
+    if (/^https?:$/.test(address.protocol) && address.origin !== new URL(url).origin) problems.push(`request: ${address}`);
+  });
+  await page.evaluateOnNewDocument(() => {
+    window.violations = [];
+    addEventListener('securitypolicyviolation', (event) => window.violations.push(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  await page.goto(url, { waitUntil: 'load' });
+  return {
+    page,
+    /** Waits until `condition`, run in the page, is true. Polled from here, since puppeteer's own waiting needs eval in the page. */
+    async until(condition, ...args) {
+      const end = Date.now() + PATIENCE_MS;
+      while (!(await page.evaluate(condition, ...args))) {
+        assert(Date.now() < end, `waited in vain for ${condition} with ${JSON.stringify(args)}; the page shows: ${await page.evaluate(() => document.body.innerText)}`);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+    },
+    /** Closes the page. Errors: something happened on it that should not have. `expected` are the exceptions. */
+    async close() {
+      problems.push(...(await page.evaluate(() => window.violations)));
+      await context.close();
+      assert.deepEqual(problems.filter((problem) => !expected.test(problem) && !OPTIONAL.test(problem)), []);
+    },
+  };
+}

@@ -1,0 +1,223 @@
+// The page, as a visitor uses it: a story, a chat, mistakes, languages, keyboard, and a host without special headers.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { after, before, test } from 'node:test';
+import { golden, inEachBrowser, serveSite, serveTests } from './harness.js';
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const STORY = golden().find(({ model }) => model === 'story').cases[0];
+
+let server;
+before(async () => (server = await serveTests()));
+after(() => server.close());
+
+/** What a visitor does on the page, by the ids of index.html. */
+function visitor({ page, until, close }) {
+  const visible = (id) => page.evaluate((id) => document.getElementById(id).checkVisibility(), id);
+  const shown = (id) => until((id) => document.getElementById(id).checkVisibility(), id);
+  const text = (id) => page.evaluate((id) => document.getElementById(id).textContent, id);
+  const click = async (id) => {
+    await shown(id);
+    await page.click(`#${id}`);
+  };
+  const type = async (id, value) => {
+    await shown(id);
+    await page.evaluate((id) => document.getElementById(id).select(), id);
+    await page.type(`#${id}`, value);
+  };
+  const loaded = () => until(() => document.getElementById('loading').hidden && document.getElementById('model-facts').textContent !== '');
+  return {
+    page, until, close, visible, shown, text, click, type, loaded,
+    /** Sets sampling controls of a view, by their names. */
+    async set(view, values) {
+      await loaded();
+      await page.evaluate((view) => (document.getElementById(`${view}-controls`).open = true), view);
+      for (const [name, value] of Object.entries(values)) await type(`${view}-controls-${name}`, String(value));
+    },
+    /** Tells the story of `opening` to its end, and resolves with the whole text. */
+    async tell(opening) {
+      await type('opening', opening);
+      await click('tell');
+      await shown('again');
+      return text('tale');
+    },
+    /** Says something in the chat and resolves with the answer. */
+    async say(message) {
+      await type('message', message);
+      await click('send');
+      await shown('send');
+      await until(() => !document.querySelector('#transcript [data-running]'));
+      return page.evaluate(() => document.querySelector('#transcript li:last-child .says').textContent);
+    },
+    banner: async () => ((await visible('banner')) ? `${await text('banner-code')}: ${await text('banner-text')}` : ''),
+  };
+}
+
+/** What makes the next tokens the reference's own. */
+const GREEDY = { temperature: 0, repetitionPenalty: 1 };
+
+inEachBrowser('page', (browser) => {
+  const visit = async (path = '', options) => visitor(await browser.open(server.url + path, options));
+
+  test('it tells the golden story with the bundled model', async () => {
+    const it = await visit();
+    await it.set('story', { ...GREEDY, maxTokens: 200 });
+    assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
+    assert(await it.visible('ornament'), 'the story has an end');
+    assert.match(await it.text('story-figures'), /simd128/);
+    await it.close();
+  });
+
+  test('it is isolated, so that threads are possible', async () => {
+    const it = await visit();
+    assert.equal(await it.page.evaluate(() => crossOriginIsolated), true);
+    await it.loaded();
+    await it.close();
+  });
+
+  test('a chat remembers its earlier turns', async () => {
+    const it = await visit('#chat');
+    await it.set('chat', GREEDY);
+    await it.say('My name is Ada.');
+    assert.match(await it.say('What is my name?'), /Ada/);
+    assert.equal(await it.page.evaluate(() => document.querySelectorAll('#transcript li').length), 4);
+    assert.match(await it.text('transcript'), /[1-9]\d* of \d+ prompt tokens reused/);
+    await it.close();
+  });
+
+  test('Stop keeps what was told, and Continue tells on', async () => {
+    const it = await visit();
+    await it.set('story', { ...GREEDY, maxTokens: 400 });
+    await it.type('opening', 'Once upon a time');
+    // Stopped by the page's own button as soon as there is a word: a click from outside comes after the end of so short a story.
+    await it.page.evaluate(() => {
+      const told = document.getElementById('told');
+      new MutationObserver((_, observer) => {
+        observer.disconnect();
+        document.getElementById('story-stop').click();
+      }).observe(told, { childList: true });
+    });
+    await it.click('tell');
+    await it.shown('continue');
+    const before = await it.text('tale');
+    await it.click('continue');
+    await it.shown('again');
+    const after = await it.text('tale');
+    assert.equal(after, STORY.prompt + STORY.greedy.text);
+    assert(after.startsWith(before) && after.length > before.length, `stopped at ${JSON.stringify(before)}`);
+    await it.close();
+  });
+
+  test('a folder that is not there is said in the banner, and the page works on', async () => {
+    const it = await visit('', { expected: /404/ });
+    await it.loaded();
+    await it.click('pick');
+    await it.type('address', '/models/nowhere/');
+    await it.page.keyboard.press('Enter');
+    await it.shown('banner');
+    assert.match(await it.banner(), /^NETWORK: .*models\/nowhere/);
+    await it.set('story', { ...GREEDY, maxTokens: 200 });
+    assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
+    assert.equal(await it.banner(), '');
+    await it.close();
+  });
+
+  test('a temperature of -1 is refused at its control, and the page works on', async () => {
+    const it = await visit();
+    await it.set('story', { ...GREEDY, maxTokens: 200, temperature: -1 });
+    await it.type('opening', STORY.prompt);
+    await it.click('tell');
+    await it.shown('banner');
+    assert.match(await it.banner(), /^BAD_OPTION: .*temperature/i);
+    assert.equal(await it.page.evaluate(() => document.activeElement.id), 'story-controls-temperature');
+    await it.type('story-controls-temperature', '0');
+    assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
+    await it.close();
+  });
+
+  test('every text changes with the language, and the choice is remembered', async () => {
+    const it = await visit();
+    await it.loaded();
+    const texts = () => it.page.evaluate(() => [...document.querySelectorAll('[data-i18n]')].map((node) => node.textContent));
+    const english = await texts();
+    await it.click('language');
+    const chinese = await texts();
+    assert.equal(await it.page.evaluate(() => document.documentElement.lang), 'zh-CN');
+    const same = english.filter((text, index) => text === chinese[index] && /[a-z]/i.test(text) && text !== 'Fireside');
+    assert.deepEqual(same, []);
+    await it.page.reload();
+    assert.equal(await it.page.evaluate(() => document.documentElement.lang), 'zh-CN');
+    assert.deepEqual(await texts(), chinese);
+    await it.loaded();
+    await it.close();
+  });
+
+  for (const hash of ['#story', '#chat']) {
+    test(`Tab reaches every control of ${hash}`, async () => {
+      const it = await visit(hash);
+      await it.loaded();
+      const all = await it.page.evaluate(() => {
+        const controls = [...document.querySelectorAll('a[href], button, input, select, textarea, summary')];
+        const reachable = controls.filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.disabled && node.tabIndex >= 0);
+        for (const [index, node] of reachable.entries()) node.dataset.stop = String(index);
+        document.activeElement.blur();
+        return reachable.length;
+      });
+      const reached = new Set();
+      for (let press = 0; press < all + 5; press += 1) {
+        await it.page.keyboard.press('Tab');
+        reached.add(await it.page.evaluate(() => document.activeElement?.dataset.stop));
+      }
+      const missed = await it.page.evaluate(
+        (reached) => [...document.querySelectorAll('[data-stop]')].filter((node) => !reached.includes(node.dataset.stop)).map((node) => node.outerHTML),
+        [...reached],
+      );
+      assert.deepEqual(missed, []);
+      await it.close();
+    });
+
+    test(`axe finds no fault in ${hash}, in either language and colours`, async () => {
+      const it = await visit(hash);
+      await it.loaded();
+      await it.page.evaluate(AXE);
+      for (const press of [[], ['language'], ['theme'], ['language']]) {
+        for (const id of press) await it.click(id);
+        const faults = await it.page.evaluate(async () => {
+          const { violations } = await window.axe.run(document, { rules: { 'color-contrast-enhanced': { enabled: false } } });
+          return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
+        });
+        assert.deepEqual(faults, []);
+      }
+      await it.close();
+    });
+  }
+
+  test('the keyboard alone tells a story', async () => {
+    const it = await visit();
+    await it.set('story', { ...GREEDY, maxTokens: 200 });
+    await it.page.focus('#opening');
+    await it.page.keyboard.type(STORY.prompt);
+    await it.page.keyboard.press('Enter');
+    await it.shown('again');
+    assert.equal(await it.text('tale'), STORY.prompt + STORY.greedy.text);
+    await it.close();
+  });
+
+  test('the static site works in a sub-folder without special headers, and goes on when the network is gone', async (context) => {
+    const site = await serveSite();
+    context.after(() => site.close());
+    const it = visitor(await browser.open(`${site.url}some/where/`));
+    assert.equal(await it.page.evaluate(() => crossOriginIsolated), false);
+    await it.set('story', { ...GREEDY, maxTokens: 200 });
+    await it.click('to-chat');
+    await it.set('chat', GREEDY);
+    await site.close();
+    await it.say('My name is Ada.');
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.click('to-story');
+    assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
+    await it.close();
+  });
+});
