@@ -69,7 +69,8 @@ fn without_a_temperature_the_penalised_likeliest_is_taken() {
     let mut sampler = Sampler::new(Settings { temperature: 0.0, ..settings(&Value::Null) }, 1);
     assert_eq!(sampler.sample(&mut [0.5, 2.0, 2.0, -1.0], &[]), 1, "the first of equals");
     let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 1.5, ..settings(&Value::Null) }, 1);
-    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.9, -1.0], &[1, 1]), 2, "a seen token counts for less, once");
+    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.4, -1.0], &[1, 1]), 2, "a seen token counts for less");
+    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.2, -1.0], &[1, 1]), 1, "once, however often it was seen");
     assert_eq!(sampler.sample(&mut [-0.5, -0.4], &[1]), 0, "below zero too");
 }
 

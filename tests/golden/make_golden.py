@@ -193,7 +193,7 @@ def sampling():
     """Probabilities after the processors of `generate`, in its order."""
     generator = torch.Generator().manual_seed(5)
     logits = 3 * torch.randn(40, generator=generator)
-    text = [3, 3, 17, int(logits.argmax()), int(logits.argmin())]
+    text = [0, 0, 17, int(logits.argmax()), int(logits.argmin())]  # seen twice, once, likely, unlikely
     cases = []
     for settings in SETTINGS:
         config = GenerationConfig(do_sample=True, **({"temperature": 1.0, "top_k": 0} | settings))
