@@ -366,7 +366,9 @@ impl Session {
 
     /// Samples from the logits that are there; `self.tokens` is then prompt and generation so far.
     fn next_token(&mut self, run: &mut Run) -> Result<Step> {
-        let token = run.sampler.sample(self.scratch.logits_mut(), &self.tokens);
+        // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for nothing that could be written.
+        let known = self.model.tokenizer.vocab();
+        let token = run.sampler.sample(&mut self.scratch.logits_mut()[..known], &self.tokens);
         if run.ends.contains(&token) {
             return Ok(self.end(run, FinishReason::Stop));
         }
