@@ -83,7 +83,7 @@ async function fromCrates(crate, program, version, fits = async () => true) {
   // Not --locked: wasm-bindgen-cli's own lock file names versions that have been withdrawn.
   const target = join(folder, 'target');
   const args = ['install', crate, '--version', version, '--root', folder, '--target-dir', target, '--force'];
-  await must(`installing ${crate}`, 'cargo', args, { show: true, cwd: homedir() });
+  await must(`installing ${crate}`, 'cargo', args, { show: true });
   rmSync(target, { recursive: true });
   return find([program], [bin]);
 }

@@ -38,9 +38,9 @@ export function find(names, folders) {
  * Runs a program in the repository's root and resolves with its exit status and what it printed (stdout and stderr in one).
  * `show` prints it as it comes; `env` is added to this process's environment. Never rejects: a program that cannot start has status 127.
  */
-export function run(program, args, { env = {}, show = false, cwd = ROOT } = {}) {
+export function run(program, args, { env = {}, show = false } = {}) {
   return new Promise((resolve) => {
-    const child = spawn(program, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const [from, to] of [[child.stdout, process.stdout], [child.stderr, process.stderr]]) {
       from.setEncoding('utf8').on('data', (text) => {
