@@ -122,6 +122,7 @@ FAVOURITES = {
     "toy": words("my teddy bear, lego, my robot, a doll, a ball, my train, a kite"),
     "instrument": words("piano, guitar, violin, drums, flute, trumpet, cello, harp"),
 }
+ORDINARY = [entry for entries in FAVOURITES.values() for entry in entries if entry.isalpha() and len(entry) > 3]
 ODD_CATEGORIES = words("planet, shape, letter, word, hat, shoe, sandwich, cheese, bird, car, singer, band, teacher, superhero, country, language, holiday, smell, sound, dinosaur, team, ice cream, vegetable, snack, show")
 
 ONSETS = words("b, c, d, f, g, h, j, k, l, m, n, p, r, s, t, v, w, y, z, br, ch, cl, cr, dr, fl, fr, gr, kl, kr, pl, pr, qu, sh, sk, sl, st, sv, th, tr, tw, x") + [""] * 6
@@ -152,6 +153,15 @@ RESERVED = set()
 SYLLABLE_NAMES_HELD_OUT, RESERVED = _reserve()
 
 
+def recombined(rng):
+    """The front of one name or word and the end of another: pieces that made-up syllables never contain, in new orders."""
+    while True:
+        front, end = (rng.choice(rng.choice([NAMES, SURNAMES, ORDINARY])) for _ in range(2))
+        name = front[: rng.randint(2, max(2, len(front) - 1))] + end[rng.randint(1, max(1, len(end) - 2)) :].lower()
+        if 3 <= len(name) <= 10 and name.isalpha() and name.lower() not in RESERVED:
+            return name.capitalize()
+
+
 class Words:
     """Draws values: for training, or (`held_out`) those that training never sees."""
 
@@ -163,10 +173,12 @@ class Words:
         if self.held_out:
             return rng.choice(NAMES_HELD_OUT if rng.random() < 0.5 else SYLLABLE_NAMES_HELD_OUT)
         p = rng.random()
-        if p < 0.36:
+        if p < 0.3:
             return rng.choice(NAMES)
-        if p < 0.88:
+        if p < 0.6:
             return syllables(rng).capitalize()
+        if p < 0.88:
+            return recombined(rng)
         if p < 0.92:
             return f"{rng.choice(NAMES)} {rng.choice(SURNAMES)}"
         if p < 0.94:
@@ -191,7 +203,9 @@ class Words:
         if self.held_out:
             return self.rng.choice(PET_NAMES_HELD_OUT + SYLLABLE_NAMES_HELD_OUT[:20])
         p = self.rng.random()
-        return self.rng.choice(PET_NAMES) if p < 0.35 else syllables(self.rng).capitalize() if p < 0.85 else self.rng.choice(NAMES)
+        if p < 0.35:
+            return self.rng.choice(PET_NAMES)
+        return syllables(self.rng).capitalize() if p < 0.6 else recombined(self.rng) if p < 0.85 else self.rng.choice(NAMES)
 
     def made_up(self, entries, share=0.25):
         """Mostly one of `entries`, sometimes a word that does not exist (in the case of the entries)."""
