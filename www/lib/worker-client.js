@@ -51,13 +51,14 @@ export class WorkerClient {
         // The page need not wait for the worker to notice; what the worker says about it afterwards is nobody's.
         if (!this.#pending.has(id)) return;
         this.#worker.postMessage({ abort: id });
-        this.#settle(id, (pending) => pending.reject(abortError(signal)));
+        // But whether a turn became part of the conversation before the abort arrived, only the worker knows.
+        if (op !== 'chat') this.#settle(id, (pending) => pending.reject(abortError(signal)));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       const unlisten = () => signal?.removeEventListener('abort', onAbort);
       this.#pending.set(id, {
         resolve: (result) => (unlisten(), resolve(result)),
-        reject: (error) => (unlisten(), reject(error)),
+        reject: (error) => (unlisten(), reject(signal?.aborted && !this.#gone ? abortError(signal) : error)),
         onPiece,
         session: /** @type {number | undefined} */ (args.session),
       });
