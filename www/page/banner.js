@@ -47,3 +47,16 @@ function render() {
 function withCode(text) {
   return text.split('`').map((part, place) => (place % 2 ? make('code', {}, part) : part));
 }
+
+/**
+ * Shows what went wrong in a view: the control at fault is marked, a session that crashed is let go of. A stop is no failure.
+ * @param {any} error
+ * @param {import('./seat.js').Seat} seat
+ * @param {import('./controls.js').Controls} controls
+ */
+export function showFailure(error, seat, controls) {
+  if (wasStopped(error)) return;
+  if (error?.code === 'CRASHED') seat.drop();
+  controls.blame(error);
+  showError(error);
+}

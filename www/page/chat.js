@@ -1,6 +1,6 @@
 // The chat view: a transcript and a composer. The session keeps the history; a turn that is stopped or fails is not part of it.
 
-import { clearError, wasStopped, showError } from './banner.js';
+import { clearError, showFailure, wasStopped } from './banner.js';
 import { Controls } from './controls.js';
 import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
@@ -155,10 +155,7 @@ export class Chat {
 
   /** @param {any} error */
   #fail(error) {
-    if (wasStopped(error)) return;
-    if (error?.code === 'CRASHED') this.#seat.drop();
-    this.#controls.blame(error);
-    showError(error);
+    showFailure(error, this.#seat, this.#controls);
   }
 
   #adopt() {

@@ -1,6 +1,6 @@
 // The story view: an opening, and what the model makes of it.
 
-import { clearError, wasStopped, showError } from './banner.js';
+import { clearError, showFailure, wasStopped } from './banner.js';
 import { Controls } from './controls.js';
 import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
@@ -134,10 +134,7 @@ export class Story {
 
   /** @param {any} error */
   #fail(error) {
-    if (wasStopped(error)) return;
-    if (error?.code === 'CRASHED') this.#seat.drop();
-    this.#controls.blame(error);
-    showError(error);
+    showFailure(error, this.#seat, this.#controls);
   }
 
   #clear() {
