@@ -18,6 +18,7 @@
 //!
 //! - [`error`]: what can go wrong, with place, expectation and remedy.
 //! - [`quant`]: how a matrix is stored; [`kernels`]: the arithmetic on it, once for every instruction set.
+//! - [`pool`]: the threads, native or of a browser.
 //! - [`sniff`]: what a file is that is no model file; `json`: strict JSON for the small files.
 //! - [`config`]: what `config.json` asks for; [`weights`]: safetensors into matrices.
 //! - [`cache`]: keys and values of what was read; [`ops`]: the steps of a layer; [`model`]: the forward pass. **Read
@@ -52,6 +53,7 @@ pub mod load;
 pub mod model;
 pub mod ops;
 pub mod options;
+pub mod pool;
 pub mod quant;
 pub mod sampler;
 pub mod session;
