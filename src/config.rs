@@ -36,6 +36,7 @@ pub use generation::GenerationConfig;
 pub use rope::Llama3Scaling;
 pub use tensors::{Part, Slot, TensorSpec};
 
+use crate::cache::KvDtype;
 use crate::error::Result;
 use crate::quant::Dtype;
 use fields::Fields;
@@ -168,9 +169,9 @@ impl ModelConfig {
         })
     }
 
-    /// Bytes by which the KV cache grows with each token: keys and values of every layer as f32.
-    pub fn kv_bytes_per_token(&self) -> u64 {
-        2 * 4 * self.layers as u64 * self.kv_heads as u64 * self.head_dim as u64
+    /// Bytes by which the KV cache grows with each token: keys and values of every layer.
+    pub fn kv_bytes_per_token(&self, dtype: KvDtype) -> u64 {
+        self.layers as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
     }
 
     /// The number of weights; a tied embedding counts once.

@@ -2,12 +2,16 @@
 //!
 //! The small files come first and are checked before a byte of weights is asked for; the weights come in chunks.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
+use crate::cache::KvDtype;
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::options::not_an_object;
+use crate::pool::Pool;
 use crate::quant::Dtype;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
@@ -38,14 +42,22 @@ impl<'a> ModelFiles<'a> {
 }
 
 /// How a model is to be loaded.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 pub struct LoadOptions {
-    /// The storage format of the weights; `None` keeps that of the files.
+    /// The storage format of the weights; `None` chooses: that of the files, or the widest narrower one that `weight_bytes_max` has room for.
     pub dtype: Option<Dtype>,
+    /// The storage format of the KV cache.
+    pub kv_dtype: KvDtype,
+    /// What the choice of a format may spend on weights; `None`: half of the address space, which is 2 GiB in WebAssembly.
+    pub weight_bytes_max: Option<u64>,
+    /// The threads that compute; `None`: the calling one alone.
+    pub pool: Option<Arc<Pool>>,
 }
 
 impl LoadOptions {
-    /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16"}`; `null` is as good as absent.
+    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax";
+
+    /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16" | "q8" | "q4", "kvDtype": "f32" | "f16", "weightBytesMax": number}`; `null` is as good as absent.
     ///
     /// Errors: `BAD_OPTION` for anything else.
     pub fn from_json(value: &Value) -> Result<LoadOptions> {
@@ -53,14 +65,32 @@ impl LoadOptions {
         let Value::Object(object) = value else { return if value.is_null() { Ok(options) } else { Err(not_an_object(value)) } };
         for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
             let bad = |expected: &str, got: String| Error::BadOption { option: name.clone(), expected: expected.into(), got };
-            match (name.as_str(), value.as_str()) {
-                ("dtype", Some("auto")) => options.dtype = None,
-                ("dtype", Some(dtype)) if dtype.parse::<Dtype>().is_ok() => options.dtype = dtype.parse().ok(),
-                ("dtype", _) => return Err(bad("one of auto, f32, f16, bf16", value.to_string())),
-                _ => return Err(bad("one of dtype", "an unknown name".into())),
+            let word = value.as_str().unwrap_or_default();
+            match name.as_str() {
+                "dtype" if word == "auto" => options.dtype = None,
+                "dtype" => options.dtype = Some(word.parse().map_err(|_| bad("one of auto, f32, f16, bf16, q8, q4", value.to_string()))?),
+                "kvDtype" => options.kv_dtype = word.parse().map_err(|_| bad("one of f32, f16", value.to_string()))?,
+                "weightBytesMax" => match value.as_f64() {
+                    Some(bytes) if bytes >= 1.0 => options.weight_bytes_max = Some(bytes as u64),
+                    _ => return Err(bad("a number of bytes", value.to_string())),
+                },
+                _ => return Err(bad(LoadOptions::NAMES, "an unknown name".into())),
             }
         }
         Ok(options)
+    }
+
+    /// The format in which the weights of a model will be stored; `None`: each matrix in its file's own.
+    pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
+        let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
+        // Where config.json does not say how wide the files are, the widest is reckoned with.
+        let own = config.dtype.unwrap_or(Dtype::F32);
+        if self.dtype.is_some() || config.weight_bytes(own) <= max {
+            return self.dtype;
+        }
+        let narrower =
+            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.weight_bytes(dtype) < config.weight_bytes(own));
+        narrower.clone().find(|&dtype| config.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
     }
 }
 
@@ -71,6 +101,8 @@ pub struct ModelLoader {
     template: ChatTemplate,
     generation: GenerationConfig,
     weights: Loader,
+    kv_dtype: KvDtype,
+    pool: Arc<Pool>,
 }
 
 impl ModelLoader {
@@ -117,8 +149,8 @@ impl ModelLoader {
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
-        let ModelLoader { config, tokenizer, template, generation, weights } = self;
-        Ok(Model { weights: weights.finish()?, config, tokenizer, template, generation })
+        let ModelLoader { config, tokenizer, template, generation, weights, kv_dtype, pool } = self;
+        Ok(Model { weights: weights.finish()?, config, tokenizer, template, generation, kv_dtype, pool })
     }
 }
 
@@ -139,8 +171,9 @@ impl Model {
             });
         }
         let template = ChatTemplate::from_files(files.tokenizer_config, files.chat_template)?;
-        let weights = Loader::new(&config, files.index, options.dtype)?;
-        Ok(ModelLoader { config, tokenizer, template, generation, weights })
+        let weights = Loader::new(&config, files.index, options.storage(&config))?;
+        let pool = options.pool.unwrap_or_else(|| Pool::new(1));
+        Ok(ModelLoader { config, tokenizer, template, generation, weights, kv_dtype: options.kv_dtype, pool })
     }
 
     /// Loads a model from bytes that are all there: the small files, and each file of weights in order.

@@ -3,11 +3,14 @@
 //! This is the page to read first. Shapes are written where values are born, in the names of `config.rs`:
 //! `seq` new positions come after `past` cached ones.
 
-use crate::cache::Cache;
+use std::sync::Arc;
+
+use crate::cache::{Cache, KvDtype};
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
-use crate::kernels::{self, Panel};
-use crate::ops::{self, Heads, Rope};
+use crate::kernels;
+use crate::ops::{self, Heads, Rope, Workshop};
+use crate::pool::Pool;
 use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
@@ -24,6 +27,8 @@ pub struct Model {
     pub(crate) tokenizer: Tokenizer,
     pub(crate) template: ChatTemplate,
     pub(crate) generation: GenerationConfig,
+    pub(crate) kv_dtype: KvDtype,
+    pub(crate) pool: Arc<Pool>,
 }
 
 /// A place in the forward pass whose values can be looked at; see [`Model::trace`].
@@ -39,7 +44,7 @@ pub enum Site {
 #[derive(Debug)]
 pub struct Scratch {
     rope: Rope,
-    panel: Panel,
+    workshop: Workshop,
     residual: Vec<f32>, // (seq, hidden)
     x: Vec<f32>,        // (seq, hidden)
     q: Vec<f32>,        // (seq, heads, head_dim)
@@ -48,7 +53,6 @@ pub struct Scratch {
     attn: Vec<f32>,     // (seq, heads, head_dim)
     gate: Vec<f32>,     // (seq, inter)
     up: Vec<f32>,       // (seq, inter)
-    scores: Vec<f32>,   // (total)
     row: Vec<f32>,      // (head_dim)
     logits: Vec<f32>,   // (vocab)
 }
@@ -62,7 +66,7 @@ impl Scratch {
         let none = Vec::new;
         Scratch {
             rope: Rope::new(&model.config),
-            panel: Panel::default(),
+            workshop: Workshop::new(model.pool.clone()),
             residual: none(),
             x: none(),
             q: none(),
@@ -71,7 +75,6 @@ impl Scratch {
             attn: none(),
             gate: none(),
             up: none(),
-            scores: none(),
             row: vec![0.0; model.config.head_dim],
             logits: vec![0.0; model.config.vocab],
         }
@@ -143,9 +146,19 @@ impl Model {
         self.text_ends().into_iter().chain(named).collect()
     }
 
+    /// The threads that compute.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// How keys and values are stored.
+    pub fn kv_dtype(&self) -> KvDtype {
+        self.kv_dtype
+    }
+
     /// An empty KV cache of the model's shape.
     pub fn cache(&self) -> Cache {
-        Cache::new(self.config.layers, self.config.kv_heads, self.config.head_dim)
+        Cache::new(self.config.layers, self.config.kv_heads, self.config.head_dim, self.kv_dtype)
     }
 
     /// Reads `tokens` after what the cache holds, appends them to it, and leaves the logits of the last in `scratch`.
@@ -178,7 +191,7 @@ impl Model {
         ops::rms_norm(&s.residual[last..], &self.weights.norm, self.config.rms_eps, x);
         observe(Site::Model("norm"), x);
         let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
-        kernels::matmul(head, x, &mut s.logits, &mut s.panel); // (vocab)
+        s.workshop.project(head, x, &mut s.logits); // (vocab)
         observe(Site::Model("logits"), &s.logits);
 
         if let Some(token) = s.logits.iter().position(|logit| !logit.is_finite()) {
@@ -228,9 +241,8 @@ impl Model {
             // Attention: every position looks at itself and at those before it.
             ops::rms_norm(&s.residual, &layer.attn_norm, eps, &mut s.x); // (seq, hidden)
             observe(site("attn_norm"), &s.x);
-            ops::linear(&layer.q, &s.x, &mut s.q, &mut s.panel); // (seq, heads, head_dim)
-            ops::linear(&layer.k, &s.x, &mut s.k, &mut s.panel); // (seq, kv_heads, head_dim)
-            ops::linear(&layer.v, &s.x, &mut s.v, &mut s.panel); // (seq, kv_heads, head_dim)
+            // q: (seq, heads, head_dim); k, v: (seq, kv_heads, head_dim)
+            s.workshop.linear([&layer.q, &layer.k, &layer.v], &s.x, [&mut s.q, &mut s.k, &mut s.v]);
             if let (Some(q_norm), Some(k_norm)) = (&layer.q_norm, &layer.k_norm) {
                 ops::head_norm(&mut s.q, q_norm, eps, &mut s.row);
                 ops::head_norm(&mut s.k, k_norm, eps, &mut s.row);
@@ -244,19 +256,17 @@ impl Model {
             observe(site("v"), &s.v);
             cache.write(index, past, &s.k, &s.v);
             let heads = Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim, window: attention.window };
-            ops::attention(&s.q, cache, index, heads, &mut s.scores, &mut s.attn); // (seq, heads, head_dim)
+            s.workshop.attention(&s.q, cache, index, heads, &mut s.attn); // (seq, heads, head_dim)
             observe(site("attn"), &s.attn);
-            ops::linear(&layer.o, &s.attn, &mut s.x, &mut s.panel); // (seq, hidden)
+            s.workshop.linear([&layer.o], &s.attn, [&mut s.x]); // (seq, hidden)
             observe(site("attn_out"), &s.x);
             kernels::add(&mut s.residual, &s.x);
 
             // The gated perceptron (SwiGLU; Shazeer 2020): every position by itself.
             ops::rms_norm(&s.residual, &layer.mlp_norm, eps, &mut s.x); // (seq, hidden)
             observe(site("mlp_norm"), &s.x);
-            ops::linear(&layer.gate, &s.x, &mut s.gate, &mut s.panel); // (seq, inter)
-            ops::linear(&layer.up, &s.x, &mut s.up, &mut s.panel); // (seq, inter)
-            kernels::silu_mul(&mut s.gate, &s.up);
-            ops::linear(&layer.down, &s.gate, &mut s.x, &mut s.panel); // (seq, hidden)
+            s.workshop.gated(&layer.gate, &layer.up, &s.x, &mut s.gate, &mut s.up); // (seq, inter)
+            s.workshop.linear([&layer.down], &s.gate, [&mut s.x]); // (seq, hidden)
             observe(site("mlp_out"), &s.x);
             kernels::add(&mut s.residual, &s.x);
             observe(site("out"), &s.residual);

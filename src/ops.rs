@@ -1,11 +1,17 @@
 //! The steps of a transformer layer, as safe Rust over the kernels: normalise, project, rotate, attend, gate.
 //!
 //! Every function works on whole activations of `seq` positions, row-major; the loops over positions and heads are
-//! here, the loops over numbers are in `kernels`.
+//! here, the loops over numbers are in `kernels`. What is worth sharing out among threads, the products with matrices by their
+//! rows and attention by its heads, goes through a [`Workshop`].
 
-use crate::cache::Cache;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::cache::{BLOCK, Cache, Span};
 use crate::config::{Llama3Scaling, ModelConfig};
-use crate::kernels::{self, Panel};
+use crate::kernels::{self, Activations, Panel};
+use crate::pool::{Pool, Strip};
+use crate::quant::{Matrix, ROW_UNIT, TILE_COLS};
 use crate::weights::Linear;
 
 /// Root mean square normalisation of every row. Shapes: `x`, `out` (rows, weight.len()).
@@ -28,13 +34,117 @@ pub fn head_norm(x: &mut [f32], weight: &[f32], eps: f32, row: &mut [f32]) {
     }
 }
 
-/// `out = x W^T + b`. Shapes: `x` (seq, in), `out` (seq, out).
-pub fn linear(linear: &Linear, x: &[f32], out: &mut [f32], panel: &mut Panel) {
-    kernels::matmul(&linear.weight, x, out, panel);
-    if let Some(bias) = &linear.bias {
-        for row in out.chunks_exact_mut(bias.len()) {
-            kernels::add(row, bias);
+/// The threads and the memory that a step needs besides its inputs and outputs.
+#[derive(Debug)]
+pub struct Workshop {
+    pool: Arc<Pool>,
+    activations: [Activations; 3],
+    /// One for each thread.
+    places: Vec<Place>,
+}
+
+/// What one thread writes to.
+#[derive(Debug, Default)]
+struct Place {
+    panel: Panel,
+    queries: Vec<Query>,
+    /// Queries and sums of values, heads padded to whole vectors. Shapes: (queries, padded head_dim / 4).
+    padded: [Vec<[f32; 4]>; 2],
+    decoded: [Vec<[f32; 4]>; 2],
+}
+
+impl Workshop {
+    /// Scratch that grows with use, for the threads of `pool`.
+    pub fn new(pool: Arc<Pool>) -> Workshop {
+        let places = (0..pool.threads_max()).map(|_| Place::default()).collect();
+        Workshop { pool, activations: Default::default(), places }
+    }
+
+    /// `out_i = x W_i^T + b_i`, several in one go. Shapes: `x` (seq, in), `outs[i]` (seq, out_i).
+    pub fn linear<const N: usize>(&mut self, linears: [&Linear; N], x: &[f32], outs: [&mut [f32]; N]) {
+        self.products(linears, x, outs, |_| {});
+    }
+
+    /// `out = silu(gate(x)) * up(x)`; `up_out` is scratch of the same size. Shapes: `x` (seq, hidden), `out` (seq, inter).
+    ///
+    /// Source: Shazeer 2020, "GLU Variants Improve Transformer", SwiGLU.
+    pub fn gated(&mut self, gate: &Linear, up: &Linear, x: &[f32], out: &mut [f32], up_out: &mut [f32]) {
+        self.products([gate, up], x, [out, up_out], |[gate, up]| {
+            for pos in 0..gate.rows() {
+                kernels::silu_mul(gate.row(pos), up.row(pos));
+            }
+        });
+    }
+
+    /// `out = x W^T` for one matrix. Shapes: `x` (seq, in), `out` (seq, out).
+    pub fn project(&mut self, weight: &Matrix, x: &[f32], out: &mut [f32]) {
+        self.activations[0].prepare(x, weight.cols(), weight.dtype());
+        let activations = &self.activations[0];
+        let work = out.len() * weight.cols();
+        self.pool.split([(out, weight.rows(), ROW_UNIT)], work, &mut self.places, |[mut out], place| {
+            kernels::matmul(weight, activations, &mut out, &mut place.panel);
+        });
+    }
+
+    /// The products with some matrices of the same input, and then `finish` on each thread's share of the outputs.
+    fn products<const N: usize>(
+        &mut self,
+        linears: [&Linear; N],
+        x: &[f32],
+        outs: [&mut [f32]; N],
+        finish: impl Fn(&mut [Strip<'_>; N]) + Sync,
+    ) {
+        let weights = linears.map(|linear| &linear.weight);
+        // Made ready once for each storage format; nearly always all have the same.
+        let ready = weights.map(|weight| weights.iter().position(|other| other.dtype() == weight.dtype()).unwrap_or(0));
+        for (index, weight) in weights.iter().enumerate().filter(|&(index, _)| ready[index] == index) {
+            self.activations[index].prepare(x, weight.cols(), weight.dtype());
         }
+        let work = outs.iter().zip(weights).map(|(out, weight)| out.len() * weight.cols()).sum();
+        let mut widths = weights.iter().map(|weight| weight.rows());
+        let shares = outs.map(|out| (out, widths.next().unwrap_or(0), ROW_UNIT));
+        let activations = &self.activations;
+        self.pool.split(shares, work, &mut self.places, |mut outs, place| {
+            for ((linear, ready), out) in linears.iter().zip(ready).zip(&mut outs) {
+                kernels::matmul(&linear.weight, &activations[ready], out, &mut place.panel);
+                if let Some(bias) = &linear.bias {
+                    let bias = &bias[out.columns()];
+                    (0..out.rows()).for_each(|pos| kernels::add(out.row(pos), bias));
+                }
+            }
+            finish(&mut outs);
+        });
+    }
+
+    /// Causal attention of `seq` new positions over everything in the cache. Shapes: `q`, `out` (seq, heads, head_dim).
+    ///
+    /// ```text
+    /// for each KV head, for each block of positions, for each query that sees some of them:
+    ///     scores = K q / sqrt(head_dim)
+    ///     max    = the largest score so far; sum and out, made for another max, are corrected
+    ///     sum   += exp(scores - max);  out += exp(scores - max)^T V
+    /// out /= sum
+    /// ```
+    ///
+    /// So keys and values are read once, in the order in which they lie, whatever the length of the text, and of the scores only those of a block
+    /// are ever there. The keys and values of the new positions must be written, not yet counted.
+    /// Source: Vaswani et al. 2017, section 3.2.1; block by block: Dao et al. 2022, "FlashAttention", section 3.1; grouped heads: Ainslie et al. 2023;
+    /// window: Jiang et al. 2023 (Mistral 7B).
+    pub fn attention(&mut self, q: &[f32], cache: &Cache, layer: usize, shape: Heads, out: &mut [f32]) {
+        let Heads { heads, head_dim, window, .. } = shape;
+        let (past, width) = (cache.len(), heads * head_dim);
+        let seq = q.len() / width;
+        let seen: usize = (past + 1..=past + seq).map(|total| total.min(window.unwrap_or(total))).sum();
+        self.pool.split([(out, width, head_dim)], 2 * seen * width, &mut self.places, |[mut out], place| {
+            let heads = out.columns().start / head_dim..out.columns().end / head_dim;
+            let mut head = heads.start;
+            while head < heads.end {
+                // The heads of this thread that look at the same keys.
+                let next = (head / shape.group() + 1) * shape.group();
+                attend(q, cache, layer, shape, head..next.min(heads.end), &mut out, place);
+                head = next;
+            }
+        });
     }
 }
 
@@ -120,42 +230,75 @@ pub struct Heads {
     pub window: Option<usize>,
 }
 
-/// Causal attention of `seq` new positions over everything in the cache. Shapes: `q`, `out` (seq, heads, head_dim).
-///
-/// ```text
-/// for each head, for each new position:
-///     scores = K q / sqrt(head_dim)   over the positions it may see
-///     out    = softmax(scores)^T V
-/// ```
-///
-/// The keys and values of the new positions must be written, not yet counted. `scores` is scratch that grows with the text.
-/// Source: Vaswani et al. 2017, section 3.2.1; grouped heads: Ainslie et al. 2023; window: Jiang et al. 2023 (Mistral 7B).
-pub fn attention(q: &[f32], cache: &Cache, layer: usize, shape: Heads, scores: &mut Vec<f32>, out: &mut [f32]) {
-    let Heads { heads, kv_heads, head_dim, window } = shape;
-    let (past, width) = (cache.len(), heads * head_dim);
-    let seq = q.len() / width;
+impl Heads {
+    /// Query heads that share a KV head.
+    fn group(self) -> usize {
+        self.heads / self.kv_heads
+    }
+}
+
+/// One query of a block's pass: a position's head.
+#[derive(Debug, Clone)]
+struct Query {
+    /// The positions it sees.
+    sees: Range<usize>,
+    /// The largest score so far, and the sum of the exponentials.
+    running: [f32; 2],
+}
+
+/// [`Workshop::attention`] for some query heads of one KV head, all of whose queries go through each block together.
+fn attend(q: &[f32], cache: &Cache, layer: usize, shape: Heads, heads: Range<usize>, out: &mut Strip, place: &mut Place) {
+    let Heads { head_dim, window, .. } = shape;
+    let (past, width) = (cache.len(), shape.heads * head_dim);
+    let (seq, wide) = (q.len() / width, head_dim.next_multiple_of(TILE_COLS) / 4);
+    let Place { queries, padded: [q_rows, sums], decoded, .. } = place;
+    let places = (0..seq).flat_map(|pos| heads.clone().map(move |head| (pos, head)));
+    queries.clear();
+    q_rows.clear();
+    q_rows.resize(seq * heads.len() * wide, [0.0; 4]);
+    for ((pos, head), row) in places.clone().zip(q_rows.chunks_exact_mut(wide)) {
+        let total = past + pos + 1;
+        queries.push(Query { sees: total - total.min(window.unwrap_or(total))..total, running: [f32::NEG_INFINITY, 0.0] });
+        row.as_flattened_mut()[..head_dim].copy_from_slice(&q[pos * width + head * head_dim..][..head_dim]);
+    }
+    sums.clear();
+    sums.resize(q_rows.len(), [0.0; 4]);
+
     let scale = 1.0 / (head_dim as f32).sqrt();
-    for head in 0..heads {
-        let kv_head = head / (heads / kv_heads);
-        for new in 0..seq {
-            let total = past + new + 1;
-            let first = total - total.min(window.unwrap_or(total));
-            scores.clear();
-            scores.resize(total - first, 0.0);
-            let lane = new * width + head * head_dim;
-            let query = &q[lane..lane + head_dim];
-            for span in cache.spans(layer, kv_head, first..total) {
-                kernels::dot_rows(span.keys, head_dim, query, &mut scores[span.positions.start - first..span.positions.end - first]);
+    let first = queries.first().map_or(0, |query| query.sees.start);
+    for start in (first / BLOCK * BLOCK..past + seq).step_by(BLOCK) {
+        let block = start.max(first)..(start + BLOCK).min(past + seq);
+        let Span { keys, values } = cache.span(layer, heads.start / shape.group(), block.clone(), decoded);
+        let within = |pos: usize| pos.clamp(block.start, block.end);
+        let seen = |query: &Query| within(query.sees.start)..within(query.sees.end);
+        let rows = |seen: &Range<usize>| (seen.start - block.start) * wide..(seen.end - block.start) * wide;
+        let mut scores = [[0.0; BLOCK]; 2];
+        for ((queries, q), sums) in queries.chunks_mut(2).zip(q_rows.chunks(2 * wide)).zip(sums.chunks_mut(2 * wide)) {
+            // Two queries look at the keys together where both begin at the same one; the second never sees fewer.
+            let both = queries.len() == 2 && seen(&queries[0]).start == seen(&queries[1]).start;
+            if both {
+                let seen = seen(&queries[1]);
+                let [a, b] = &mut scores;
+                kernels::dot_rows(&keys[rows(&seen)], [&q[..wide], &q[wide..]], [&mut a[..seen.len()], &mut b[..seen.len()]]);
             }
-            for score in scores.iter_mut() {
-                *score *= scale;
-            }
-            kernels::softmax(scores);
-            let out = &mut out[lane..lane + head_dim];
-            out.fill(0.0);
-            for span in cache.spans(layer, kv_head, first..total) {
-                kernels::weighted_sum(span.values, head_dim, &scores[span.positions.start - first..span.positions.end - first], out);
+            for (index, (query, sum)) in queries.iter_mut().zip(sums.chunks_mut(wide)).enumerate() {
+                let seen = seen(query);
+                if seen.is_empty() {
+                    continue;
+                }
+                let scores = &mut scores[index][..seen.len()];
+                if !both {
+                    kernels::dot_rows(&keys[rows(&seen)], [&q[index * wide..][..wide]], [&mut *scores]);
+                }
+                let factor = kernels::softmax_step(scores, scale, &mut query.running);
+                kernels::scale(sum, factor);
+                kernels::weighted_sum(&values[rows(&seen)], scores, sum);
             }
         }
+    }
+    for (((pos, head), query), sum) in places.zip(&*queries).zip(sums.chunks_exact_mut(wide)) {
+        kernels::scale(sum, 1.0 / query.running[1]);
+        let lane = head * head_dim - out.columns().start;
+        out.row(pos)[lane..lane + head_dim].copy_from_slice(&sum.as_flattened()[..head_dim]);
     }
 }

@@ -1,20 +1,20 @@
 //! Storage formats: how a weight matrix lies in memory.
 //!
-//! A [`Matrix`] is (rows = out, cols = in) as published, but laid out for the kernels that read it: rows four by four, and
-//! within four rows the columns eight by eight, so that a matrix-vector product walks through memory once, in order, with four
-//! sums at a time. Rows and columns that fill up the last tile are zero.
+//! A [`Matrix`] is (rows = out, cols = in) as published, but laid out for the kernels that read it: some rows side by side, and
+//! within them some columns at a time, so that a matrix-vector product walks through memory once, in order, with several
+//! sums under way. Rows and columns that fill up the last tile are zero.
 //!
-//! Sixteen-bit values lie in pairs in 32-bit words, value `i` of eight in the low half of word `i` and value `i + 4` in the high half:
-//! then both halves become four lanes of f32 by shifts and masks alone, in the natural order.
-//!
-//! f16 is decoded by integer moves, without looking at exponents: sign and exponent and mantissa are put in place, which
-//! gives the value times 2^-112. Two things make that exact and fast. Each row is scaled by a power of two when it is stored so that
-//! its largest magnitude lies in [2^15, 2^16] (never downwards for an f16 file, so nothing is lost); then a value is subnormal, and
-//! slow in f32 arithmetic, only if the row spans more than 2^29. And what is left of both factors is one f32 per row, applied to the sum.
+//! [`half`] tells of f16 and bf16, [`block`] of q8 and q4.
+
+mod block;
+mod half;
 
 use std::fmt;
 use std::str::FromStr;
 
+pub(crate) use self::block::{BLOCK_COLS, BLOCK_ROWS, Q4_OFFSET, Q4Block, Q8Block};
+pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
+use self::half::{bf16_to_f32, f16_scale, f16_to_f32};
 use crate::error::{Error, Result};
 
 /// How a weight is stored.
@@ -26,33 +26,66 @@ pub enum Dtype {
     F16,
     /// The upper half of an f32.
     Bf16,
+    /// Eight bits and a scale for every 32 columns.
+    Q8,
+    /// Four bits and a scale for every 32 columns.
+    Q4,
 }
 
 impl Dtype {
-    /// Bytes per value.
+    /// Every format, the widest first.
+    pub const ALL: [Dtype; 5] = [Dtype::F32, Dtype::F16, Dtype::Bf16, Dtype::Q8, Dtype::Q4];
+
+    /// The name, as options spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dtype::F32 => "f32",
+            Dtype::F16 => "f16",
+            Dtype::Bf16 => "bf16",
+            Dtype::Q8 => "q8",
+            Dtype::Q4 => "q4",
+        }
+    }
+
+    /// Whether weights are integers with a scale per block; the others are numbers each for itself.
+    pub fn is_quantised(self) -> bool {
+        matches!(self, Dtype::Q8 | Dtype::Q4)
+    }
+
+    /// Bytes per value in a file of this dtype.
+    ///
+    /// Panics: for q8 and q4, which no file holds.
     pub fn size(self) -> usize {
         match self {
             Dtype::F32 => 4,
             Dtype::F16 | Dtype::Bf16 => 2,
+            Dtype::Q8 | Dtype::Q4 => panic!("{self} is made while loading and has no size in a file"),
         }
     }
 
     /// Bytes that a matrix takes in this format, padding included: what [`Matrix::bytes`] says, before there is a matrix.
     pub fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
-        let rows = (rows as u64).next_multiple_of(TILE_ROWS as u64);
-        let cols = (cols as u64).next_multiple_of(TILE_COLS as u64);
-        let factors = if self == Dtype::F16 { 4 * rows } else { 0 };
-        rows * cols * self.size() as u64 + factors
+        let (high, wide) = self.tile();
+        let tiles = rows.div_ceil(high) as u64 * cols.div_ceil(wide) as u64;
+        let factors = rows.next_multiple_of(high) as u64 * 4;
+        match self {
+            Dtype::F32 => tiles * size_of::<F32Tile>() as u64,
+            Dtype::F16 => tiles * size_of::<F16Tile>() as u64 + factors,
+            Dtype::Bf16 => tiles * size_of::<Bf16Tile>() as u64,
+            Dtype::Q8 => tiles * size_of::<Q8Block>() as u64,
+            Dtype::Q4 => tiles * size_of::<Q4Block>() as u64,
+        }
+    }
+
+    /// Rows and columns of what lies together.
+    fn tile(self) -> (usize, usize) {
+        if self.is_quantised() { (BLOCK_ROWS, BLOCK_COLS) } else { (TILE_ROWS, TILE_COLS) }
     }
 }
 
 impl fmt::Display for Dtype {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Dtype::F32 => "f32",
-            Dtype::F16 => "f16",
-            Dtype::Bf16 => "bf16",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -60,46 +93,41 @@ impl FromStr for Dtype {
     type Err = Error;
 
     fn from_str(name: &str) -> Result<Dtype> {
-        match name {
-            "f32" => Ok(Dtype::F32),
-            "f16" => Ok(Dtype::F16),
-            "bf16" => Ok(Dtype::Bf16),
-            _ => Err(Error::BadOption { option: "dtype".into(), expected: "f32, f16 or bf16".into(), got: format!("`{name}`") }),
-        }
+        Dtype::ALL.into_iter().find(|dtype| dtype.name() == name).ok_or_else(|| Error::BadOption {
+            option: "dtype".into(),
+            expected: "f32, f16, bf16, q8 or q4".into(),
+            got: format!("`{name}`"),
+        })
     }
 }
 
-/// Rows of a tile: a kernel computes this many outputs at once.
-pub(crate) const TILE_ROWS: usize = 4;
-/// Columns of a tile.
+/// Rows of a tile of floats: a kernel has so many sums under way, which is what hides the latency of a fused multiply-add.
+pub(crate) const TILE_ROWS: usize = 8;
+/// Columns of a tile of floats.
 pub(crate) const TILE_COLS: usize = 8;
+/// Rows are shared out among threads by this many: both a tile of floats and two blocks of integers.
+pub(crate) const ROW_UNIT: usize = 8;
 
-/// One row of a tile in f32.
+/// Eight columns of one row in f32.
 pub(crate) type F32x8 = [f32; TILE_COLS];
 
-/// One row of a tile in f16: pairs as the head of this file tells, of the row's values times a power of two.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct F16x8(pub [u32; 4]);
+/// A tile in f32, by halves of four columns: column `c` of row `r` is `tile[c / 4][r][c % 4]`.
+pub(crate) type F32Tile = [[[f32; 4]; TILE_ROWS]; 2];
+/// A tile in f16.
+pub(crate) type F16Tile = [F16x8; TILE_ROWS];
+/// A tile in bf16.
+pub(crate) type Bf16Tile = [Bf16x8; TILE_ROWS];
 
-/// One row of a tile in bf16: pairs as the head of this file tells.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Bf16x8(pub [u32; 4]);
-
-/// The kernels multiply activations by this before they meet f16 weights, halfway back from 2^-112: neither overflows below 2^63
-/// nor underflows above 2^-62 (against the row's largest weight, with 32 bits to spare).
-pub(crate) const F16_ACTIVATION_SCALE: f32 = pow2(64);
-
-/// What decoding an f16 by integer moves divides it by, as a power of two.
-const F16_BIAS: i32 = 112;
-
-/// The tiles of a matrix: row `r`, column `c` is in tile `r / 4 * (padded cols / 8) + c / 8`.
+/// The tiles or blocks of a matrix, those of the first rows first, and of the same rows those of the first columns.
 #[derive(Debug, Clone)]
 pub(crate) enum Tiles {
-    F32(Vec<[F32x8; TILE_ROWS]>),
+    F32(Vec<F32Tile>),
     /// Beside the tiles, the factor of each row (padded like the rows) that makes a sum over decoded weights and
     /// activations times [`F16_ACTIVATION_SCALE`] right.
-    F16(Vec<[F16x8; TILE_ROWS]>, Vec<[f32; TILE_ROWS]>),
-    Bf16(Vec<[Bf16x8; TILE_ROWS]>),
+    F16(Vec<F16Tile>, Vec<[f32; TILE_ROWS]>),
+    Bf16(Vec<Bf16Tile>),
+    Q8(Vec<Q8Block>),
+    Q4(Vec<Q4Block>),
 }
 
 /// A weight matrix in one of the storage formats.
@@ -117,15 +145,21 @@ impl Matrix {
     ///
     /// Errors: `OUT_OF_MEMORY` if the memory is refused.
     pub fn new(dtype: Dtype, rows: usize, cols: usize) -> Result<Matrix> {
-        let blocks = rows.div_ceil(TILE_ROWS);
-        let tiles = blocks.checked_mul(cols.div_ceil(TILE_COLS)).ok_or_else(|| refused(dtype, rows, cols))?;
-        let refused = || refused(dtype, rows, cols);
-        let tiles = match dtype {
-            Dtype::F32 => Tiles::F32(zeroed(tiles).ok_or_else(refused)?),
-            Dtype::F16 => Tiles::F16(zeroed(tiles).ok_or_else(refused)?, zeroed(blocks).ok_or_else(refused)?),
-            Dtype::Bf16 => Tiles::Bf16(zeroed(tiles).ok_or_else(refused)?),
+        let (high, wide) = dtype.tile();
+        let refused = || {
+            let requested_bytes = (rows as u64).saturating_mul(cols as u64).saturating_mul(if dtype == Dtype::F32 { 4 } else { 2 });
+            Error::OutOfMemory { what: format!("a {rows} x {cols} weight matrix in {dtype}"), requested_bytes }
         };
-        Ok(Matrix { rows, cols, tiles })
+        let bands = rows.div_ceil(high);
+        let tiles = bands.checked_mul(cols.div_ceil(wide)).ok_or_else(refused)?;
+        let tiles = match dtype {
+            Dtype::F32 => zeroed(tiles).map(Tiles::F32),
+            Dtype::F16 => zeroed(tiles).zip(zeroed(bands)).map(|(tiles, factors)| Tiles::F16(tiles, factors)),
+            Dtype::Bf16 => zeroed(tiles).map(Tiles::Bf16),
+            Dtype::Q8 => zeroed(tiles).map(Tiles::Q8),
+            Dtype::Q4 => zeroed(tiles).map(Tiles::Q4),
+        };
+        Ok(Matrix { rows, cols, tiles: tiles.ok_or_else(refused)? })
     }
 
     /// A matrix of the given values, rounded to the storage format.
@@ -145,38 +179,40 @@ impl Matrix {
     ///
     /// In f16 storage, a row that holds a NaN, an infinity or a magnitude above 2^94 reads as NaN throughout.
     ///
-    /// Panics: if the row does not exist or the bytes are not those of one row.
+    /// Panics: if the row does not exist, the bytes are not those of one row, or `source` is no dtype of files.
     pub fn set_row(&mut self, row: usize, source: Dtype, bytes: &[u8]) {
         assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source}", self.cols);
         match source {
             Dtype::F32 => self.store(row, eights(bytes.as_chunks().0, f32::from_le_bytes)),
             Dtype::F16 => self.store(row, eights(bytes.as_chunks().0, |value| f16_to_f32(u16::from_le_bytes(value)))),
             Dtype::Bf16 => self.store(row, eights(bytes.as_chunks().0, |value| bf16_to_f32(u16::from_le_bytes(value)))),
+            Dtype::Q8 | Dtype::Q4 => unreachable!("size() has refused it"),
         }
     }
 
     fn store(&mut self, row: usize, values: impl Iterator<Item = F32x8> + Clone) {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
-        let groups = self.groups();
-        let (first, lane) = (row / TILE_ROWS * groups, row % TILE_ROWS);
+        let (tiles, lane) = self.place(row);
         match &mut self.tiles {
-            Tiles::F32(tiles) => {
-                for (tile, values) in tiles[first..].iter_mut().zip(values) {
-                    tile[lane] = values;
+            Tiles::F32(all) => {
+                for (tile, values) in all[tiles].iter_mut().zip(values) {
+                    let (halves, _) = values.as_chunks();
+                    (tile[0][lane], tile[1][lane]) = (halves[0], halves[1]);
                 }
             }
-            Tiles::F16(tiles, factors) => {
+            Tiles::F16(all, factors) => {
                 let (scale, factor) = f16_scale(values.clone());
                 factors[row / TILE_ROWS][lane] = factor;
-                for (tile, values) in tiles[first..].iter_mut().zip(values) {
-                    tile[lane] = F16x8(pairs(values.map(|value| f32_to_f16(value * scale[0] * scale[1]))));
+                for (tile, values) in all[tiles].iter_mut().zip(values) {
+                    tile[lane] = F16x8::encode(values, scale);
                 }
             }
-            Tiles::Bf16(tiles) => {
-                for (tile, values) in tiles[first..].iter_mut().zip(values) {
-                    tile[lane] = Bf16x8(pairs(values.map(f32_to_bf16)));
+            Tiles::Bf16(all) => {
+                for (tile, values) in all[tiles].iter_mut().zip(values) {
+                    tile[lane] = Bf16x8::encode(values);
                 }
             }
+            Tiles::Q8(all) => by_32(values, &mut all[tiles], |block, values| block.set(lane, values)),
+            Tiles::Q4(all) => by_32(values, &mut all[tiles], |block, values| block.set(lane, values)),
         }
     }
 
@@ -184,31 +220,45 @@ impl Matrix {
     ///
     /// Panics: if the row does not exist or `out` has not its length.
     pub fn row(&self, row: usize, out: &mut [f32]) {
-        assert!(row < self.rows, "row {row} of {}", self.rows);
         assert_eq!(out.len(), self.cols, "length of a row");
-        let groups = self.groups();
-        let (first, lane) = (row / TILE_ROWS * groups, row % TILE_ROWS);
-        let out = out.chunks_mut(TILE_COLS);
+        let (tiles, lane) = self.place(row);
+        let put = |out: &mut [f32], values: F32x8| out.copy_from_slice(&values[..out.len()]);
         match &self.tiles {
-            Tiles::F32(tiles) => {
-                for (out, tile) in out.zip(&tiles[first..]) {
+            Tiles::F32(all) => {
+                for (out, tile) in out.chunks_mut(4).zip(all[tiles].as_flattened()) {
                     out.copy_from_slice(&tile[lane][..out.len()]);
                 }
             }
-            Tiles::F16(tiles, factors) => {
+            Tiles::F16(all, factors) => {
                 let factor = factors[row / TILE_ROWS][lane];
-                for (out, tile) in out.zip(&tiles[first..]) {
-                    let values = unpaired(tile[lane].0).map(|value| f16_times_2_pow_minus_112(value) * F16_ACTIVATION_SCALE * factor);
-                    out.copy_from_slice(&values[..out.len()]);
+                for (out, tile) in out.chunks_mut(TILE_COLS).zip(&all[tiles]) {
+                    put(out, tile[lane].decode(factor));
                 }
             }
-            Tiles::Bf16(tiles) => {
-                for (out, tile) in out.zip(&tiles[first..]) {
-                    let values = unpaired(tile[lane].0).map(bf16_to_f32);
-                    out.copy_from_slice(&values[..out.len()]);
+            Tiles::Bf16(all) => {
+                for (out, tile) in out.chunks_mut(TILE_COLS).zip(&all[tiles]) {
+                    put(out, tile[lane].decode());
+                }
+            }
+            Tiles::Q8(all) => {
+                for (out, block) in out.chunks_mut(BLOCK_COLS).zip(&all[tiles]) {
+                    out.copy_from_slice(&block.row(lane).as_flattened()[..out.len()]);
+                }
+            }
+            Tiles::Q4(all) => {
+                for (out, block) in out.chunks_mut(BLOCK_COLS).zip(&all[tiles]) {
+                    out.copy_from_slice(&block.row(lane).as_flattened()[..out.len()]);
                 }
             }
         }
+    }
+
+    /// Where a row is: its tiles, and its place within each.
+    fn place(&self, row: usize) -> (std::ops::Range<usize>, usize) {
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        let (high, _) = self.dtype().tile();
+        let first = row / high * self.groups();
+        (first..first + self.groups(), row % high)
     }
 
     /// Number of rows: the outputs.
@@ -227,21 +277,19 @@ impl Matrix {
             Tiles::F32(..) => Dtype::F32,
             Tiles::F16(..) => Dtype::F16,
             Tiles::Bf16(..) => Dtype::Bf16,
+            Tiles::Q8(..) => Dtype::Q8,
+            Tiles::Q4(..) => Dtype::Q4,
         }
     }
 
     /// Bytes of memory that the values take, padding included.
-    pub fn bytes(&self) -> usize {
-        match &self.tiles {
-            Tiles::F32(tiles) => size_of_val(tiles.as_slice()),
-            Tiles::F16(tiles, factors) => size_of_val(tiles.as_slice()) + size_of_val(factors.as_slice()),
-            Tiles::Bf16(tiles) => size_of_val(tiles.as_slice()),
-        }
+    pub fn bytes(&self) -> u64 {
+        self.dtype().matrix_bytes(self.rows, self.cols)
     }
 
-    /// Tiles that one row runs through.
+    /// Tiles or blocks that one row runs through.
     pub(crate) fn groups(&self) -> usize {
-        self.cols.div_ceil(TILE_COLS)
+        self.cols.div_ceil(self.dtype().tile().1)
     }
 
     pub(crate) fn tiles(&self) -> &Tiles {
@@ -249,13 +297,18 @@ impl Matrix {
     }
 }
 
-fn refused(dtype: Dtype, rows: usize, cols: usize) -> Error {
-    let requested_bytes = (rows as u64).saturating_mul(cols as u64).saturating_mul(dtype.size() as u64);
-    Error::OutOfMemory { what: format!("a {rows} x {cols} weight matrix in {dtype}"), requested_bytes }
+/// One row in f16. Shapes: `values` (len), `out` (len / 8, rounded up). Returns the factor that makes [`F16x8::decode`] right.
+pub(crate) fn encode_f16(values: &[f32], out: &mut [F16x8]) -> f32 {
+    let eights = eights(values, |value| value);
+    let (scale, factor) = f16_scale(eights.clone());
+    for (out, values) in out.iter_mut().zip(eights) {
+        *out = F16x8::encode(values, scale);
+    }
+    factor
 }
 
 /// `len` zeros, or nothing if the memory is refused.
-fn zeroed<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
+pub(crate) fn zeroed<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).ok()?;
     values.resize(len, T::default());
@@ -269,70 +322,11 @@ fn eights<T: Copy>(values: &[T], decode: impl Fn(T) -> f32 + Copy) -> impl Itera
     whole.iter().map(move |values| values.map(decode)).chain((!tail.is_empty()).then_some(last))
 }
 
-fn pairs(values: [u16; TILE_COLS]) -> [u32; 4] {
-    std::array::from_fn(|i| u32::from(values[i]) | u32::from(values[i + 4]) << 16)
-}
-
-fn unpaired(pairs: [u32; 4]) -> [u16; TILE_COLS] {
-    std::array::from_fn(|i| (pairs[i % 4] >> (i / 4 * 16)) as u16)
-}
-
-/// What the kernels do with an f16, for one value.
-fn f16_times_2_pow_minus_112(bits: u16) -> f32 {
-    f32::from_bits(((i32::from(bits) << 16 >> 3) as u32) & 0x8fff_e000)
-}
-
-/// The value of an f16 of a file. (The conversions here are branchless, so that compilers make vectors of them.)
-fn f16_to_f32(bits: u16) -> f32 {
-    let small = f16_times_2_pow_minus_112(bits);
-    if bits & 0x7c00 == 0x7c00 { f32::from_bits(small.to_bits() | 0x7f80_0000) } else { small * pow2(F16_BIAS) }
-}
-
-/// The f16 nearest to a value up to 2^16, which is what would be infinity in IEEE 754.
-fn f32_to_f16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    let magnitude = bits & 0x7fff_ffff;
-    let normal = (magnitude + 0xfff + (magnitude >> 13 & 1)).wrapping_sub((F16_BIAS as u32) << 23) >> 13;
-    // Beside 0.5, the unit in the last place is 2^-24: that of subnormal f16.
-    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
-    let rounded = if magnitude < pow2(-14).to_bits() { subnormal } else { normal };
-    (bits >> 16 & 0x8000 | rounded) as u16
-}
-
-fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
-}
-
-fn f32_to_bf16(value: f32) -> u16 {
-    let bits = value.to_bits();
-    // A NaN whose payload is all in the lower half must not become an infinity.
-    let rounded = if value.is_nan() { bits | 0x40_0000 } else { bits + 0x7fff + (bits >> 16 & 1) };
-    (rounded >> 16) as u16
-}
-
-/// The power of two by which a row is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and the
-/// factor that undoes it (and both other powers of two) in the kernels.
-fn f16_scale(values: impl Iterator<Item = F32x8>) -> ([f32; 2], f32) {
-    // Magnitudes compare like their bits, and NaN and infinity are above all others.
-    let max =
-        values.fold([0; TILE_COLS], |max: [u32; TILE_COLS], values| std::array::from_fn(|i| max[i].max(values[i].to_bits() & 0x7fff_ffff)));
-    let max = f32::from_bits(max.into_iter().fold(0, u32::max));
-    if max == 0.0 {
-        return ([0.0; 2], 0.0);
+/// Hands the values to the blocks by 32, with zeros after the last.
+fn by_32<T>(mut values: impl Iterator<Item = F32x8>, blocks: &mut [T], set: impl Fn(&mut T, &[F32x8; 4])) {
+    for block in blocks {
+        set(block, &std::array::from_fn(|_| values.next().unwrap_or_default()));
     }
-    let exponent = (f64::from(max).to_bits() >> 52) as i32 - 1023; // f64, where no f32 is subnormal
-    let shift = 15 - exponent;
-    let undo = F16_BIAS - 64 - shift;
-    if !max.is_finite() || undo > 127 {
-        return ([0.0; 2], f32::NAN);
-    }
-    ([pow2(shift / 2), pow2(shift - shift / 2)], pow2(undo))
-}
-
-/// 2^exponent, of a normal f32.
-const fn pow2(exponent: i32) -> f32 {
-    assert!(-126 <= exponent && exponent <= 127);
-    f32::from_bits(((127 + exponent) as u32) << 23)
 }
 
 #[cfg(test)]
@@ -341,6 +335,8 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
+
+    const FLOATS: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
 
     fn stored(dtype: Dtype, source: Dtype, cols: usize, bytes: &[u8]) -> Vec<f32> {
         let mut matrix = Matrix::new(dtype, 3, cols).unwrap();
@@ -360,7 +356,7 @@ mod tests {
     #[test]
     fn every_f16_alone_in_its_row_comes_back_exactly() {
         for bits in 0..=u16::MAX {
-            let expected = half::f16::from_bits(bits).to_f32();
+            let expected = ::half::f16::from_bits(bits).to_f32();
             for dtype in [Dtype::F16, Dtype::F32] {
                 let got = stored(dtype, Dtype::F16, 1, &bits.to_le_bytes())[0];
                 assert!(same(got, expected) || (dtype == Dtype::F16 && !expected.is_finite() && got.is_nan()), "{bits:#06x}: {got}");
@@ -370,11 +366,11 @@ mod tests {
 
     #[test]
     fn every_finite_f16_comes_back_exactly_from_one_row_that_holds_them_all() {
-        let all: Vec<u16> = (0..=u16::MAX).filter(|&bits| half::f16::from_bits(bits).is_finite()).collect();
+        let all: Vec<u16> = (0..=u16::MAX).filter(|&bits| ::half::f16::from_bits(bits).is_finite()).collect();
         let bytes: Vec<u8> = all.iter().flat_map(|bits| bits.to_le_bytes()).collect();
         let got = stored(Dtype::F16, Dtype::F16, all.len(), &bytes);
         for (bits, got) in all.iter().zip(got) {
-            assert!(same(got, half::f16::from_bits(*bits).to_f32()), "{bits:#06x}: {got}");
+            assert!(same(got, ::half::f16::from_bits(*bits).to_f32()), "{bits:#06x}: {got}");
         }
     }
 
@@ -383,7 +379,7 @@ mod tests {
         let bytes: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
         for dtype in [Dtype::Bf16, Dtype::F32] {
             for (bits, got) in (0..=u16::MAX).zip(stored(dtype, Dtype::Bf16, 1 << 16, &bytes)) {
-                assert!(same(got, half::bf16::from_bits(bits).to_f32()), "{bits:#06x} in {dtype}: {got}");
+                assert!(same(got, ::half::bf16::from_bits(bits).to_f32()), "{bits:#06x} in {dtype}: {got}");
             }
         }
     }
@@ -398,22 +394,6 @@ mod tests {
             for (got, value) in stored(Dtype::F16, Dtype::F32, values.len(), &bytes).into_iter().zip(values) {
                 let bound = (value.abs() * 2f32.powi(-11)).max(scale * 2f32.powi(-40));
                 assert!((got - value).abs() <= bound, "2^{exponent}: {value} became {got}");
-            }
-        }
-    }
-
-    #[test]
-    fn conversions_are_those_of_the_half_crate() {
-        for high in 0..=u16::MAX {
-            assert!(same(f16_to_f32(high), half::f16::from_bits(high).to_f32()), "{high:#06x}");
-            // Both sides of every tie of both formats, and numbers between.
-            for low in [0, 1, 0x0fff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0x7fff, 0x8000, 0x8001, 0xffff] {
-                let value = f32::from_bits(u32::from(high) << 16 | low);
-                let expected = half::bf16::from_f32(value);
-                assert!(same(bf16_to_f32(f32_to_bf16(value)), expected.to_f32()), "{value:e} in bf16");
-                if value.abs() <= 65536.0 {
-                    assert_eq!(f32_to_f16(value), half::f16::from_f32(value).to_bits(), "{value:e} in f16");
-                }
             }
         }
     }
@@ -443,12 +423,12 @@ mod tests {
 
     #[test]
     fn rows_of_every_shape_are_told_apart() {
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        for dtype in FLOATS {
             for (rows, cols) in [(1, 1), (3, 7), (4, 8), (5, 9), (13, 26), (0, 5), (5, 0)] {
                 let values: Vec<f32> = (0..rows * cols).map(|i| i as f32 - 100.0).collect();
                 let matrix = Matrix::from_f32(dtype, rows, cols, &values).unwrap();
                 assert_eq!((matrix.rows(), matrix.cols(), matrix.dtype()), (rows, cols, dtype));
-                assert!(matrix.bytes() >= rows * cols * dtype.size());
+                assert!(matrix.bytes() >= (rows * cols * dtype.size()) as u64);
                 for row in 0..rows {
                     let mut out = vec![f32::NAN; cols];
                     matrix.row(row, &mut out);
@@ -461,7 +441,7 @@ mod tests {
     #[test]
     fn an_impossible_size_is_an_error_and_not_a_crash() {
         for (rows, cols) in [(usize::MAX, usize::MAX), (usize::MAX / 8, 1), (1, usize::MAX / 4)] {
-            for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+            for dtype in Dtype::ALL {
                 let error = Matrix::new(dtype, rows, cols).unwrap_err();
                 assert_eq!(error.code(), "OUT_OF_MEMORY", "{rows} x {cols}");
             }
@@ -470,17 +450,51 @@ mod tests {
 
     #[test]
     fn names_of_formats_are_those_of_the_options() {
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        for dtype in Dtype::ALL {
             assert_eq!(dtype.to_string().parse(), Ok(dtype));
         }
-        assert_eq!("float32".parse::<Dtype>().unwrap_err().to_string(), "option `dtype`: expected f32, f16 or bf16, got `float32`.");
+        assert_eq!(
+            "float32".parse::<Dtype>().unwrap_err().to_string(),
+            "option `dtype`: expected f32, f16, bf16, q8 or q4, got `float32`."
+        );
     }
 
     #[test]
     fn the_size_of_a_matrix_is_known_before_it_is_there() {
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        for (dtype, bytes) in [(Dtype::F32, 64 * 4), (Dtype::F16, 64 * 2 + 32), (Dtype::Bf16, 64 * 2), (Dtype::Q8, 144), (Dtype::Q4, 80)] {
+            assert_eq!(dtype.matrix_bytes(1, 1), bytes, "one tile of {dtype}");
             for (rows, cols) in [(1, 1), (4, 8), (5, 26), (31, 312)] {
-                assert_eq!(dtype.matrix_bytes(rows, cols), Matrix::new(dtype, rows, cols).unwrap().bytes() as u64);
+                let matrix = Matrix::new(dtype, rows, cols).unwrap();
+                let stored = match matrix.tiles() {
+                    Tiles::F32(tiles) => size_of_val(tiles.as_slice()),
+                    Tiles::F16(tiles, factors) => size_of_val(tiles.as_slice()) + size_of_val(factors.as_slice()),
+                    Tiles::Bf16(tiles) => size_of_val(tiles.as_slice()),
+                    Tiles::Q8(blocks) => size_of_val(blocks.as_slice()),
+                    Tiles::Q4(blocks) => size_of_val(blocks.as_slice()),
+                };
+                assert_eq!((matrix.bytes(), dtype.matrix_bytes(rows, cols)), (stored as u64, stored as u64));
+            }
+        }
+    }
+
+    #[test]
+    fn quantised_rows_of_every_shape_are_told_apart() {
+        for (dtype, levels) in [(Dtype::Q8, 127.0), (Dtype::Q4, 7.0)] {
+            for (rows, cols) in [(1, 1), (3, 31), (4, 32), (5, 33), (13, 26), (9, 100), (0, 5), (5, 0)] {
+                // Whole steps of one row's own scale, the largest always among them: nothing is lost.
+                let values: Vec<f32> =
+                    (0..rows * cols).map(|i| (i / cols + 1) as f32 * if i % cols % 32 == 0 { -levels } else { (i % 7) as f32 }).collect();
+                let matrix = Matrix::from_f32(dtype, rows, cols, &values).unwrap();
+                for row in 0..rows {
+                    let mut out = vec![f32::NAN; cols];
+                    matrix.row(row, &mut out);
+                    for (got, value) in out.iter().zip(&values[row * cols..]) {
+                        assert!(
+                            (got - value).abs() <= 0.08 * (row + 1) as f32 * levels,
+                            "{dtype}, {rows} x {cols}, row {row}: {got}, not {value}"
+                        );
+                    }
+                }
             }
         }
     }

@@ -327,9 +327,9 @@ impl ModelInfo<'_> {
             layers: config.layers,
             hidden: config.hidden,
             context: config.context,
-            dtype: model.weights().embed.dtype().to_string(),
+            dtype: model.weights().dtype().to_string(),
             weight_bytes: model.weights().bytes(),
-            kv_bytes_per_token: config.kv_bytes_per_token(),
+            kv_bytes_per_token: config.kv_bytes_per_token(model.kv_dtype()),
             chat_template: match model.template().source() {
                 TemplateSource::Model => "model",
                 TemplateSource::ChatMl => "chatml",

@@ -12,7 +12,7 @@ mod plan;
 
 pub use loader::Loader;
 
-use crate::quant::Matrix;
+use crate::quant::{Dtype, Matrix};
 
 /// A projection: `x weight^T + bias`.
 #[derive(Debug, Clone)]
@@ -65,11 +65,16 @@ pub struct Weights {
 
 impl Linear {
     fn bytes(&self) -> u64 {
-        self.weight.bytes() as u64 + self.bias.as_ref().map_or(0, |bias| 4 * bias.len() as u64)
+        self.weight.bytes() + self.bias.as_ref().map_or(0, |bias| 4 * bias.len() as u64)
     }
 }
 
 impl Weights {
+    /// How most of them are stored: as the matrices of the layers are.
+    pub fn dtype(&self) -> Dtype {
+        self.layers.first().map_or(self.embed.dtype(), |layer| layer.down.weight.dtype())
+    }
+
     /// Bytes of memory they take, padding included.
     pub fn bytes(&self) -> u64 {
         let vector = |values: &[f32]| 4 * values.len() as u64;
@@ -80,6 +85,6 @@ impl Weights {
             projections.iter().map(|linear| linear.bytes()).sum::<u64>() + norms
         };
         let matrices = self.embed.bytes() + self.head.as_ref().map_or(0, Matrix::bytes);
-        matrices as u64 + vector(&self.norm) + self.layers.iter().map(layer).sum::<u64>()
+        matrices + vector(&self.norm) + self.layers.iter().map(layer).sum::<u64>()
     }
 }

@@ -482,12 +482,12 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
     refused(
         LoadOptions::from_json(&json!({"dtype": "f64"})).map(drop),
         "BAD_OPTION",
-        "option `dtype`: expected one of auto, f32, f16, bf16, got \"f64\".",
+        "option `dtype`: expected one of auto, f32, f16, bf16, q8, q4, got \"f64\".",
     );
     refused(
         LoadOptions::from_json(&json!({"type": "f32"})).map(drop),
         "BAD_OPTION",
-        "option `type`: expected one of dtype, got an unknown name.",
+        "option `type`: expected one of dtype, kvDtype, weightBytesMax, got an unknown name.",
     );
 }
 

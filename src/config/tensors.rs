@@ -62,12 +62,21 @@ impl TensorSpec {
         self.len() == 0
     }
 
-    /// Bytes it takes when loaded: a matrix is stored as `dtype`, a vector as f32.
+    /// Bytes it takes when loaded: a matrix is stored as [`Slot::stored_as`] says, a vector as f32.
     pub fn stored_bytes(&self, dtype: Dtype) -> u64 {
         match self.shape[..] {
-            [rows, cols] => dtype.matrix_bytes(rows, cols),
+            [rows, cols] => self.slot.stored_as(dtype).matrix_bytes(rows, cols),
             _ => 4 * self.len(),
         }
+    }
+}
+
+impl Slot {
+    /// How a matrix is stored in a model of `dtype`: as that, but for the embedding and the head of a q4 model, which are q8.
+    ///
+    /// They are a fifth of a 135M model and cost it 15 MB, and what 4 bits lose there goes straight into the choice of the next token.
+    pub fn stored_as(self, dtype: Dtype) -> Dtype {
+        if dtype == Dtype::Q4 && matches!(self, Slot::Embed | Slot::Head) { Dtype::Q8 } else { dtype }
     }
 }
 

@@ -313,7 +313,7 @@ fn tensors_and_sizes_are_those_of_transformers() {
     assert_eq!(read(qwen2(json!({}))).parameters(), 164_928);
     assert_eq!(read(qwen3(json!({"head_dim": 16}))).parameters(), 164_544);
     assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).parameters(), 164_416);
-    assert_eq!(config.kv_bytes_per_token(), 2 * 4 * 2 * 16 * 4);
+    assert_eq!(config.kv_bytes_per_token(KvDtype::F32), 2 * 4 * 2 * 16 * 4);
 
     let names: Vec<String> = config.tensors().map(|tensor| tensor.name).collect();
     assert_eq!(names.len(), 1 + 4 * 9 + 2);

@@ -1,12 +1,13 @@
 //! The vocabulary in plain Rust, for every target that has nothing better; compilers turn it into vector instructions.
 
 use super::vector::Vector;
+use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
 pub(super) const NAME: &str = "portable";
 
 /// Four lanes of f32.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct F32x4([f32; 4]);
 
 impl F32x4 {
@@ -23,6 +24,10 @@ impl F32x4 {
 }
 
 impl Vector for F32x4 {
+    type Int = [i32; 4];
+    type Pairs = [[i16; 2]; 4];
+    type Narrow = ();
+
     #[inline(always)]
     fn splat(value: f32) -> Self {
         F32x4([value; 4])
@@ -94,5 +99,84 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn half_pow2(self) -> Self {
         Self::from_bits(|i| (self.0[i].to_bits() << 23).wrapping_add(126 << 23))
+    }
+
+    #[inline(always)]
+    fn round(low: Self, high: Self) -> [i16; 8] {
+        // Beside 1.5 * 2^23 the unit in the last place is 1.
+        const ROUND: f32 = 12_582_912.0;
+        let round = |value: f32| (value + ROUND).to_bits().wrapping_sub(ROUND.to_bits()) as i16;
+        std::array::from_fn(|i| round(if i < 4 { low.0[i] } else { high.0[i - 4] }))
+    }
+
+    #[inline(always)]
+    fn int_zero() -> [i32; 4] {
+        [0; 4]
+    }
+
+    #[inline(always)]
+    fn widen_q8(values: &[i8; 16]) -> [[[i16; 2]; 4]; 2] {
+        std::array::from_fn(|pair| std::array::from_fn(|row| [0, 1].map(|i| i16::from(values[row * 4 + pair * 2 + i]))))
+    }
+
+    #[inline(always)]
+    fn widen_q4(words: &[u32; 4]) -> [[[i16; 2]; 4]; 4] {
+        let value = |word: u32, shift: usize| (word >> shift & 0xf) as i16 - Q4_OFFSET as i16;
+        std::array::from_fn(|pair| words.map(|word| [value(word, 4 * pair), value(word, 16 + 4 * pair)]))
+    }
+
+    #[inline(always)]
+    fn store_pairs(pairs: [[i16; 2]; 4], out: &mut [[i16; 2]; 4]) {
+        *out = pairs;
+    }
+
+    #[inline(always)]
+    fn load_pairs(values: &[[i16; 2]; 4]) -> [[i16; 2]; 4] {
+        *values
+    }
+
+    #[inline(always)]
+    fn splat_pair(values: &[i16; 2]) -> [[i16; 2]; 4] {
+        [*values; 4]
+    }
+
+    #[inline(always)]
+    fn dot_pairs(sum: [i32; 4], a: [[i16; 2]; 4], b: [[i16; 2]; 4]) -> [i32; 4] {
+        std::array::from_fn(|i| sum[i] + i32::from(a[i][0]) * i32::from(b[i][0]) + i32::from(a[i][1]) * i32::from(b[i][1]))
+    }
+
+    #[inline(always)]
+    fn from_int(int: [i32; 4]) -> Self {
+        F32x4(int.map(|lane| lane as f32))
+    }
+
+    #[inline(always)]
+    fn narrow_q8(_: &[[i16; 2]; 16]) {}
+
+    #[inline(always)]
+    fn narrow_q4(_: &[[i16; 2]; 16]) {}
+
+    #[inline(always)]
+    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], (): &()) -> Self {
+        let mut sum = [0; 4];
+        for (values, pairs) in block.iter().zip(pairs.as_chunks::<2>().0) {
+            for half in 0..2 {
+                let values = std::array::from_fn(|row| [values[row * 4 + half * 2], values[row * 4 + half * 2 + 1]].map(i16::from));
+                sum = Self::dot_pairs(sum, values, [pairs[half]; 4]);
+            }
+        }
+        Self::from_int(sum)
+    }
+
+    #[inline(always)]
+    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], (): &()) -> Self {
+        let mut sum = [start; 4];
+        for (words, pairs) in block.iter().zip(pairs.as_chunks::<4>().0) {
+            for (nibble, pair) in pairs.iter().enumerate() {
+                let values = words.map(|word| [word >> (4 * nibble) & 0xf, word >> (16 + 4 * nibble) & 0xf].map(|value| value as i16));
+                sum = Self::dot_pairs(sum, values, [*pair; 4]);
+            }
+        }
+        Self::from_int(sum)
     }
 }

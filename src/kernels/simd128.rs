@@ -1,26 +1,72 @@
-//! The vocabulary in WebAssembly's 128-bit SIMD.
+//! The vocabulary in WebAssembly's 128-bit SIMD, and where the build allows it, relaxed SIMD.
+//!
+//! Relaxed SIMD changes two words: [`Vector::madd`] is fused, and products of 8-bit integers are one instruction. That one is exact, and the same on
+//! every processor, only where the second operand lies in 0..=127 and no sum of two products leaves 16 bits: the
+//! activations of q8 lend their signs to the weights, and the nibbles of q4 have none.
 
 #![allow(unsafe_code)]
 
 use core::arch::wasm32::*;
 
 use super::vector::Vector;
+use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
-pub(super) const NAME: &str = "simd128";
+pub(super) const NAME: &str = if cfg!(target_feature = "relaxed-simd") { "relaxed" } else { "simd128" };
 
 /// Four lanes of f32.
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct F32x4(v128);
 
-/// Sixteen bytes of pairs.
+/// Types of which every bit pattern of `size_of` bytes may be read as a vector.
+trait Plain: Copy {}
+impl Plain for f32 {}
+impl Plain for u32 {}
+impl Plain for i8 {}
+impl Plain for i16 {}
+impl Plain for [i16; 2] {}
+
+/// Sixteen bytes.
 #[inline(always)]
-fn load_pairs(pairs: &[u32; 4]) -> v128 {
+fn load<T: Plain, const N: usize>(values: &[T; N]) -> v128 {
+    const { assert!(size_of::<T>() * N == 16) };
     // SAFETY: the reference is to 16 readable bytes, and the load needs no alignment.
-    unsafe { v128_load(pairs.as_ptr().cast()) }
+    unsafe { v128_load(values.as_ptr().cast()) }
+}
+
+/// Four bytes, four times.
+#[inline(always)]
+fn splat_32<T: Plain, const N: usize>(values: &[T; N]) -> v128 {
+    const { assert!(size_of::<T>() * N == 4) };
+    // SAFETY: the reference is to 4 readable bytes, and the load needs no alignment.
+    unsafe { v128_load32_splat(values.as_ptr().cast()) }
+}
+
+/// Eight bytes, twice.
+#[cfg(not(target_feature = "relaxed-simd"))]
+#[inline(always)]
+fn splat_64<T: Plain, const N: usize>(values: &[T; N]) -> v128 {
+    const { assert!(size_of::<T>() * N == 8) };
+    // SAFETY: the reference is to 8 readable bytes, and the load needs no alignment.
+    unsafe { v128_load64_splat(values.as_ptr().cast()) }
+}
+
+/// Sixteen bytes to memory.
+#[inline(always)]
+fn store<T: Plain, const N: usize>(out: &mut [T; N], vector: v128) {
+    const { assert!(size_of::<T>() * N == 16) };
+    // SAFETY: the reference is to 16 bytes that only we may write, and the store needs no alignment.
+    unsafe { v128_store(out.as_mut_ptr().cast(), vector) }
 }
 
 impl Vector for F32x4 {
+    type Int = v128;
+    type Pairs = v128;
+    #[cfg(target_feature = "relaxed-simd")]
+    type Narrow = [[i8; 4]; 8];
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    type Narrow = ();
+
     #[inline(always)]
     fn splat(value: f32) -> Self {
         F32x4(f32x4_splat(value))
@@ -28,26 +74,24 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn load(values: &[f32; 4]) -> Self {
-        // SAFETY: the reference is to 16 readable bytes, and the load needs no alignment.
-        F32x4(unsafe { v128_load(values.as_ptr().cast()) })
+        F32x4(load(values))
     }
 
     #[inline(always)]
     fn store(self, out: &mut [f32; 4]) {
-        // SAFETY: the reference is to 16 bytes that only we may write, and the store needs no alignment.
-        unsafe { v128_store(out.as_mut_ptr().cast(), self.0) }
+        store(out, self.0);
     }
 
     #[inline(always)]
     fn load_f16(pairs: &[u32; 4]) -> [Self; 2] {
-        let pairs = load_pairs(pairs);
+        let pairs = load(pairs);
         let place = |bits: v128| F32x4(v128_and(i32x4_shr(bits, 3), u32x4_splat(0x8fff_e000)));
         [place(i32x4_shl(pairs, 16)), place(pairs)]
     }
 
     #[inline(always)]
     fn load_bf16(pairs: &[u32; 4]) -> [Self; 2] {
-        let pairs = load_pairs(pairs);
+        let pairs = load(pairs);
         [F32x4(i32x4_shl(pairs, 16)), F32x4(v128_and(pairs, u32x4_splat(0xffff_0000)))]
     }
 
@@ -73,6 +117,9 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn madd(self, a: Self, b: Self) -> Self {
+        #[cfg(target_feature = "relaxed-simd")]
+        return F32x4(f32x4_relaxed_madd(a.0, b.0, self.0));
+        #[cfg(not(target_feature = "relaxed-simd"))]
         self.add(a.mul(b))
     }
 
@@ -97,5 +144,138 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn half_pow2(self) -> Self {
         F32x4(i32x4_add(i32x4_shl(self.0, 23), i32x4_splat(126 << 23)))
+    }
+
+    #[inline(always)]
+    fn round(low: Self, high: Self) -> [i16; 8] {
+        // Beside 1.5 * 2^23 the unit in the last place is 1.
+        let round = |value: v128| i32x4_sub(f32x4_add(value, f32x4_splat(12_582_912.0)), i32x4_splat(0x4b40_0000));
+        let mut out = [0; 8];
+        store(&mut out, i16x8_narrow_i32x4(round(low.0), round(high.0)));
+        out
+    }
+
+    #[inline(always)]
+    fn int_zero() -> v128 {
+        i32x4_splat(0)
+    }
+
+    #[inline(always)]
+    fn widen_q8(values: &[i8; 16]) -> [v128; 2] {
+        let values = load(values);
+        let sorted = i8x16_shuffle::<0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15>(values, values);
+        [i16x8_extend_low_i8x16(sorted), i16x8_extend_high_i8x16(sorted)]
+    }
+
+    #[inline(always)]
+    fn widen_q4(words: &[u32; 4]) -> [v128; 4] {
+        let words = load(words);
+        [words, u16x8_shr(words, 4), u16x8_shr(words, 8), u16x8_shr(words, 12)]
+            .map(|nibbles| i16x8_sub(v128_and(nibbles, u16x8_splat(0x000f)), i16x8_splat(Q4_OFFSET as i16)))
+    }
+
+    #[inline(always)]
+    fn store_pairs(pairs: v128, out: &mut [[i16; 2]; 4]) {
+        store(out, pairs);
+    }
+
+    #[inline(always)]
+    fn load_pairs(values: &[[i16; 2]; 4]) -> v128 {
+        load(values)
+    }
+
+    #[inline(always)]
+    fn splat_pair(values: &[i16; 2]) -> v128 {
+        splat_32(values)
+    }
+
+    #[inline(always)]
+    fn dot_pairs(sum: v128, a: v128, b: v128) -> v128 {
+        i32x4_add(sum, i32x4_dot_i16x8(a, b))
+    }
+
+    #[inline(always)]
+    fn from_int(int: v128) -> Self {
+        F32x4(f32x4_convert_i32x4(int))
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn narrow_q8(_: &[[i16; 2]; 16]) {}
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn narrow_q4(_: &[[i16; 2]; 16]) {}
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], (): &()) -> Self {
+        // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
+        let (mut low, mut high) = (i32x4_splat(0), i32x4_splat(0));
+        for (values, pairs) in block.iter().zip(pairs.as_chunks::<2>().0) {
+            let (values, four) = (load(values), splat_64(pairs));
+            low = i32x4_add(low, i32x4_dot_i16x8(i16x8_extend_low_i8x16(values), four));
+            high = i32x4_add(high, i32x4_dot_i16x8(i16x8_extend_high_i8x16(values), four));
+        }
+        Self::from_int(i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high)))
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], (): &()) -> Self {
+        // The second and fourth nibbles are used where they are, as 16 times themselves, and their sum is divided at the end.
+        let (mut sum, mut sum_by_16) = (i32x4_splat(start), i32x4_splat(0));
+        for (words, pairs) in block.iter().zip(pairs.as_chunks::<4>().0) {
+            let low = load(words);
+            let high = u16x8_shr(low, 8);
+            let dot = |nibbles: v128, pair: usize| i32x4_dot_i16x8(nibbles, splat_32(&pairs[pair]));
+            sum = i32x4_add(sum, dot(v128_and(low, u16x8_splat(0x000f)), 0));
+            sum_by_16 = i32x4_add(sum_by_16, dot(v128_and(low, u16x8_splat(0x00f0)), 1));
+            sum = i32x4_add(sum, dot(v128_and(high, u16x8_splat(0x000f)), 2));
+            sum_by_16 = i32x4_add(sum_by_16, dot(v128_and(high, u16x8_splat(0x00f0)), 3));
+        }
+        Self::from_int(i32x4_add(sum, i32x4_shr(sum_by_16, 4)))
+    }
+
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn narrow_q8(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
+        std::array::from_fn(|i| [pairs[2 * i][0], pairs[2 * i][1], pairs[2 * i + 1][0], pairs[2 * i + 1][1]].map(|value| value as i8))
+    }
+
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn narrow_q4(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
+        // The low nibbles of a word's bytes are the columns 0, 4, 1, 5 of eight, the high ones 2, 6, 3, 7.
+        std::array::from_fn(|i| {
+            let (even, odd) = (pairs[i / 2 * 4 + i % 2], pairs[i / 2 * 4 + i % 2 + 2]);
+            [even[0], odd[0], even[1], odd[1]].map(|value| value as i8)
+        })
+    }
+
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn dot_q8(block: &[[i8; 16]; 8], _: &[[i16; 2]; 16], narrow: &[[i8; 4]; 8]) -> Self {
+        let mut sum = i32x4_splat(0);
+        for (values, four) in block.iter().zip(narrow) {
+            let four = splat_32(four);
+            let negative = i8x16_lt(four, i8x16_splat(0));
+            let signed = i8x16_sub(v128_xor(load(values), negative), negative);
+            sum = i32x4_relaxed_dot_i8x16_i7x16_add(signed, i8x16_abs(four), sum);
+        }
+        Self::from_int(sum)
+    }
+
+    #[cfg(target_feature = "relaxed-simd")]
+    #[inline(always)]
+    fn dot_q4(start: i32, block: &[[u32; 4]; 4], _: &[[i16; 2]; 16], narrow: &[[i8; 4]; 8]) -> Self {
+        let mut sum = i32x4_splat(start);
+        let nibble = i8x16_splat(0x0f);
+        for (words, [low, high]) in block.iter().zip(narrow.as_chunks::<2>().0) {
+            let words = load(words);
+            sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(low), v128_and(words, nibble), sum);
+            sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(high), v128_and(u16x8_shr(words, 4), nibble), sum);
+        }
+        Self::from_int(sum)
     }
 }

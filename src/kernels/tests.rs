@@ -4,10 +4,17 @@
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
-use super::{F32x4, Panel, add, dot_rows, generic, matmul, rms_norm, rotate, scalar, silu_mul, softmax, weighted_sum};
-use crate::quant::{Dtype, Matrix};
+use super::{
+    Activations, F32x4, Panel, add, decode_f16, dot_rows, matmul, pointwise, rms_norm, rotate, scalar, silu_mul, softmax_step, weighted_sum,
+};
+use crate::pool::Pool;
+use crate::quant::{BLOCK_COLS, Dtype, F16x8, Matrix, ROW_UNIT, encode_f16};
 
-const DTYPES: [Dtype; 3] = [Dtype::F32, Dtype::F16, Dtype::Bf16];
+/// Roundings that products of integers need beyond those of their sum: of both scales, their product, and each decoded number.
+const SCALES: usize = 4;
+
+/// Fused multiply-adds give other last bits.
+const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
 
 /// Lengths at which a kernel could go wrong: every one up to beyond two tiles of any kind, and the odd ones of real models.
 fn lengths() -> impl Iterator<Item = usize> {
@@ -37,9 +44,37 @@ fn decoded(w: &Matrix) -> Vec<f32> {
 }
 
 fn product(w: &Matrix, x: &[f32], seq: usize) -> Vec<f32> {
+    product_on(&Pool::new(1), w, x, seq, &mut Activations::default(), &mut [Panel::default()])
+}
+
+/// The threads of `pool` share the rows, as they do in a model.
+fn product_on(pool: &Pool, w: &Matrix, x: &[f32], seq: usize, activations: &mut Activations, panels: &mut [Panel]) -> Vec<f32> {
     let mut out = vec![f32::NAN; seq * w.rows()];
-    matmul(w, x, &mut out, &mut Panel::default());
+    activations.prepare(x, w.cols(), w.dtype());
+    let activations = &*activations;
+    pool.split([(&mut out, w.rows(), ROW_UNIT)], usize::MAX, panels, |[mut out], panel| matmul(w, activations, &mut out, panel));
     out
+}
+
+/// What the kernels of q8 and q4 make of activations: 32 at a time rounded to 255 levels.
+fn rounded(x: &[f32], cols: usize) -> Vec<f32> {
+    let block = |block: &[f32]| {
+        let max = block.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+        let inverse = if max == 0.0 { 0.0 } else { 127.0 / max };
+        block.iter().map(|x| (x * inverse).round_ties_even() * (max / 127.0)).collect::<Vec<_>>()
+    };
+    x.chunks(cols.max(1)).flat_map(|row| row.chunks(BLOCK_COLS)).flat_map(block).collect()
+}
+
+/// The activations that a product with a matrix of this format is the exact product of.
+fn as_taken(x: &[f32], cols: usize, dtype: Dtype) -> Vec<f32> {
+    if dtype.is_quantised() { rounded(x, cols) } else { x.to_vec() }
+}
+
+/// Rows padded with zeros to whole vectors.
+fn vectors(values: &[f32], cols: usize) -> Vec<[f32; 4]> {
+    let row = |row: &[f32]| row.chunks(4).map(|four| std::array::from_fn(|i| four.get(i).copied().unwrap_or(0.0))).collect::<Vec<_>>();
+    values.chunks(cols.max(1)).flat_map(row).collect()
 }
 
 /// |got - expected| <= n * 2^-23 * sum of |a * b|, for sums of n terms.
@@ -67,13 +102,13 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn matmul_is_the_specification_at_every_width() {
     let mut random = Random(1);
-    for dtype in DTYPES {
+    for dtype in Dtype::ALL {
         for cols in lengths() {
             let (rows, seq) = (5, 3);
             let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
             let x = random.values(seq * cols);
-            let expected = scalar::matmul(&decoded(&w), &x, cols, seq, rows);
-            assert_close(&format!("{dtype}, {cols} columns"), cols, &product(&w, &x, seq), &expected);
+            let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, dtype), cols, seq, rows);
+            assert_close(&format!("{dtype}, {cols} columns"), cols + SCALES, &product(&w, &x, seq), &expected);
         }
     }
 }
@@ -82,32 +117,33 @@ fn matmul_is_the_specification_at_every_width() {
 fn matmul_is_the_specification_at_every_number_of_rows_and_positions() {
     let mut random = Random(2);
     let cols = 26;
-    for dtype in DTYPES {
+    for dtype in Dtype::ALL {
         for (rows, seq) in (0..=13).flat_map(|rows| (0..=9).map(move |seq| (rows, seq))).chain([(70, 1), (1092, 2), (1, 70)]) {
             let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
             let x = random.values(seq * cols);
-            let expected = scalar::matmul(&decoded(&w), &x, cols, seq, rows);
-            assert_close(&format!("{dtype}, {rows} rows, {seq} positions"), cols, &product(&w, &x, seq), &expected);
+            let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, dtype), cols, seq, rows);
+            assert_close(&format!("{dtype}, {rows} rows, {seq} positions"), cols + SCALES, &product(&w, &x, seq), &expected);
         }
     }
 }
 
 #[test]
-fn one_position_gives_the_same_bits_as_many() {
+fn one_position_gives_the_same_bits_as_many_on_any_number_of_threads() {
     let mut random = Random(3);
-    for dtype in DTYPES {
+    let pools = if cfg!(target_family = "wasm") { vec![Pool::new(1)] } else { [1, 2, 3].map(Pool::new).to_vec() };
+    for dtype in Dtype::ALL {
         for (rows, cols) in [(1, 1), (4, 8), (7, 26), (26, 312), (13, 1092), (64, 64)] {
-            let seq = 7;
+            let seq = 9;
             let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
             let x = random.values(seq * cols);
-            let mut panel = Panel::default();
-            for many in 2..=seq {
-                let mut out = vec![f32::NAN; many * rows];
-                matmul(&w, &x[..many * cols], &mut out, &mut panel);
-                for (x, out) in x.chunks_exact(cols).zip(out.chunks_exact(rows)) {
-                    let mut one = vec![f32::NAN; rows];
-                    matmul(&w, x, &mut one, &mut panel);
-                    assert_eq!(bits(&one), bits(out), "{dtype}, {rows} x {cols}, {many} positions");
+            let mut activations = Activations::default();
+            let mut panels: [Panel; 3] = Default::default();
+            let singles: Vec<u32> = x.chunks_exact(cols).flat_map(|x| bits(&product(&w, x, 1))).collect();
+            for pool in &pools {
+                for many in 1..=seq {
+                    let out = product_on(pool, &w, &x[..many * cols], many, &mut activations, &mut panels);
+                    let threads = pool.threads();
+                    assert_eq!(bits(&out), singles[..many * rows], "{dtype}, {rows} x {cols}, {many} positions, {threads} threads");
                 }
             }
         }
@@ -127,7 +163,7 @@ fn the_scales_of_f16_survive_tiny_and_huge_activations() {
 
 #[test]
 fn weights_that_are_not_finite_give_outputs_that_are_not_finite() {
-    for dtype in DTYPES {
+    for dtype in Dtype::ALL {
         for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN] {
             for cols in [1, 26, 64] {
                 for at in [0, cols - 1] {
@@ -148,7 +184,7 @@ fn weights_that_are_not_finite_give_outputs_that_are_not_finite() {
 
 #[test]
 fn activations_that_are_not_finite_give_outputs_that_are_not_finite() {
-    for dtype in DTYPES {
+    for dtype in Dtype::ALL {
         for bad in [f32::INFINITY, f32::NAN] {
             for cols in [1, 26, 64] {
                 let w = Matrix::from_f32(dtype, 3, cols, &vec![0.5; 3 * cols]).unwrap();
@@ -163,15 +199,23 @@ fn activations_that_are_not_finite_give_outputs_that_are_not_finite() {
 }
 
 #[test]
-fn dot_rows_is_the_specification_at_every_width_and_offset() {
+fn dot_rows_is_the_specification_at_every_width_and_for_both_queries() {
     let mut random = Random(5);
     for cols in lengths() {
-        for (rows, offset) in (0..=9).zip([0, 1, 2, 3].into_iter().cycle()) {
-            let values = random.values(offset + rows * cols);
-            let x = random.values(cols);
-            let mut out = vec![f32::NAN; rows];
-            dot_rows(&values[offset..], cols, &x, &mut out);
-            assert_close(&format!("{rows} rows of {cols}"), cols, &out, &scalar::matmul(&values[offset..], &x, cols, 1, rows));
+        for count in 0..=9 {
+            let values = random.values(count * cols);
+            let x = [random.values(cols), random.values(cols)];
+            let mut out = [vec![f32::NAN; count], vec![f32::NAN; count]];
+            let rows = vectors(&values, cols);
+            let [xa, xb] = [vectors(&x[0], cols), vectors(&x[1], cols)];
+            let [a, b] = &mut out;
+            dot_rows(&rows, [&xa, &xb], [a, b]);
+            for (x, out) in x.iter().zip(&out) {
+                assert_close(&format!("{count} rows of {cols}"), cols, out, &scalar::matmul(&values, x, cols, 1, count));
+            }
+            let mut alone = vec![f32::NAN; count];
+            dot_rows(&rows, [&xb], [&mut alone]);
+            assert_eq!(bits(&alone), bits(&out[1]), "{count} rows of {cols}, one query or two");
         }
     }
 }
@@ -179,29 +223,29 @@ fn dot_rows_is_the_specification_at_every_width_and_offset() {
 #[test]
 fn dot_rows_gives_a_row_the_same_bits_in_any_block() {
     let mut random = Random(6);
-    for cols in [1, 2, 3, 4, 5, 16, 26, 64] {
-        let (rows, x) = (random.values(9 * cols), random.values(cols));
+    for wide in [1, 2, 4, 7, 16] {
+        let (rows, x) = (vectors(&random.values(36 * wide), 4), vectors(&random.values(4 * wide), 4));
         let mut all = [f32::NAN; 9];
-        dot_rows(&rows, cols, &x, &mut all);
+        dot_rows(&rows, [&x], [&mut all]);
         for (from, to) in (0..9).flat_map(|from| (from..=9).map(move |to| (from, to))) {
             let mut some = vec![f32::NAN; to - from];
-            dot_rows(&rows[from * cols..to * cols], cols, &x, &mut some);
-            assert_eq!(bits(&some), bits(&all[from..to]), "rows {from}..{to} of {cols}");
+            dot_rows(&rows[from * wide..to * wide], [&x], [&mut some]);
+            assert_eq!(bits(&some), bits(&all[from..to]), "rows {from}..{to} of {wide}");
         }
     }
 }
 
 #[test]
-fn weighted_sum_is_the_specification_at_every_width_and_offset() {
+fn weighted_sum_is_the_specification_at_every_width() {
     let mut random = Random(7);
-    for cols in lengths() {
-        for (rows, offset) in (0..=9).zip([0, 1, 2, 3].into_iter().cycle()) {
-            let values = random.values(offset + rows * cols);
-            let (weights, before) = (random.values(rows), random.values(cols));
-            let mut out = before.clone();
-            weighted_sum(&values[offset..], cols, &weights, &mut out);
-            let expected = scalar::weighted_sum(&values[offset..], &weights, &before);
-            assert_close(&format!("{rows} rows of {cols}"), rows, &out, &expected);
+    for wide in (0..=18).chain([32]) {
+        for count in 0..=9 {
+            let cols = 4 * wide;
+            let (values, weights, before) = (random.values(count * cols), random.values(count), random.values(cols));
+            let mut out = vectors(&before, 4);
+            weighted_sum(&vectors(&values, 4), &weights, &mut out);
+            let expected = scalar::weighted_sum(&values, &weights, &before);
+            assert_close(&format!("{count} rows of {cols}"), count, out.as_flattened(), &expected);
         }
     }
 }
@@ -209,15 +253,36 @@ fn weighted_sum_is_the_specification_at_every_width_and_offset() {
 #[test]
 fn weighted_sum_in_pieces_gives_the_same_bits_as_at_once() {
     let mut random = Random(8);
-    for cols in [1, 3, 4, 16, 26, 64, 128] {
-        let (rows, weights) = (random.values(9 * cols), random.values(9));
-        let mut once = vec![0.0; cols];
-        weighted_sum(&rows, cols, &weights, &mut once);
+    for wide in [1, 2, 3, 4, 8, 16, 32] {
+        let (rows, weights) = (vectors(&random.values(36 * wide), 4), random.values(9));
+        let mut once = vec![[0.0; 4]; wide];
+        weighted_sum(&rows, &weights, &mut once);
         for cut in 0..=9 {
-            let mut twice = vec![0.0; cols];
-            weighted_sum(&rows[..cut * cols], cols, &weights[..cut], &mut twice);
-            weighted_sum(&rows[cut * cols..], cols, &weights[cut..], &mut twice);
-            assert_eq!(bits(&twice), bits(&once), "9 rows of {cols}, cut at {cut}");
+            let mut twice = vec![[0.0; 4]; wide];
+            weighted_sum(&rows[..cut * wide], &weights[..cut], &mut twice);
+            weighted_sum(&rows[cut * wide..], &weights[cut..], &mut twice);
+            assert_eq!(twice, once, "9 rows of {wide} vectors, cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn rows_of_f16_are_decoded_to_what_was_encoded() {
+    let mut random = Random(16);
+    for cols in [1usize, 8, 26, 64, 128] {
+        let wide = cols.div_ceil(8);
+        let values = random.values(3 * cols);
+        let mut rows = vec![F16x8::default(); 3 * wide];
+        let factors: Vec<f32> = values.chunks(cols).zip(rows.chunks_mut(wide)).map(|(values, row)| encode_f16(values, row)).collect();
+        let mut out = vec![[f32::NAN; 4]; 6 * wide];
+        decode_f16(&rows, &factors, &mut out);
+        for (values, out) in values.chunks(cols).zip(out.chunks(2 * wide)) {
+            let (got, padding) = out.as_flattened().split_at(cols);
+            assert!(padding.iter().all(|&value| value == 0.0));
+            let max = values.iter().fold(0.0, |max: f32, value| max.max(value.abs()));
+            for (got, value) in got.iter().zip(values) {
+                assert!((got - value).abs() <= value.abs() * 2f32.powi(-11) + max * 2f32.powi(-40), "{value} became {got}");
+            }
         }
     }
 }
@@ -244,7 +309,7 @@ fn rms_norm_is_the_specification_at_every_length() {
 fn exp_is_within_two_ulp_wherever_the_result_is_normal() {
     let exp = |x: f32| {
         let mut out = [f32::NAN; 4];
-        super::vector::Vector::store(generic::exp::<F32x4>(super::vector::Vector::splat(x)), &mut out);
+        super::vector::Vector::store(pointwise::exp::<F32x4>(super::vector::Vector::splat(x)), &mut out);
         out[0]
     };
     let steps = if cfg!(target_family = "wasm") { 500_000 } else { 2_000_000 };
@@ -265,53 +330,55 @@ fn exp_is_within_two_ulp_wherever_the_result_is_normal() {
     assert!(exp(f32::NAN).is_nan());
 }
 
+/// A whole softmax by steps of at most `step`.
+fn softmax_by(step: usize, x: &[f32], scale: f32) -> Vec<f32> {
+    let mut running = [f32::NEG_INFINITY, 0.0];
+    let mut out: Vec<f32> = Vec::new();
+    for piece in x.chunks(step) {
+        let mut piece = piece.to_vec();
+        let factor = softmax_step(&mut piece, scale, &mut running);
+        out.iter_mut().for_each(|value| *value *= factor);
+        out.extend(piece);
+    }
+    out.iter().map(|value| value / running[1]).collect()
+}
+
 #[test]
-fn softmax_is_the_specification_at_every_length() {
+fn softmax_by_steps_is_the_specification_at_every_length() {
     let mut random = Random(10);
     for len in lengths() {
         for scale in [1.0, 30.0, 1e4] {
-            let x: Vec<f32> = random.values(len).into_iter().map(|x| x * scale).collect();
-            let mut got = x.clone();
-            softmax(&mut got);
-            let tolerance = (len + 8) as f64 * f64::from(f32::EPSILON);
-            assert_relative(&format!("length {len}, scale {scale}"), tolerance, &got, &scalar::softmax(&x));
+            let x = random.values(len);
+            let scaled: Vec<f32> = x.iter().map(|x| x * scale).collect();
+            for step in [1, 7, 64, 2000] {
+                // Each correction is one more exponential, of a difference that is rounded in units of the largest score.
+                let tolerance = (len + 8 + 8 * len / step) as f64 * f64::from(f32::EPSILON);
+                let tolerance = tolerance + f64::from(4.0 * scale * f32::EPSILON);
+                assert_relative(
+                    &format!("length {len} by {step}, scale {scale}"),
+                    tolerance,
+                    &softmax_by(step, &x, scale),
+                    &scalar::softmax(&scaled),
+                );
+            }
         }
     }
 }
 
 #[test]
 fn softmax_of_one_of_equals_and_of_minus_infinities() {
-    let mut one = [-1e30];
-    softmax(&mut one);
-    assert_eq!(one, [1.0]);
-    let mut equal = [3.5; 8];
-    softmax(&mut equal);
-    assert_eq!(equal, [0.125; 8]);
-    let mut masked = [f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY];
-    softmax(&mut masked);
-    assert_eq!(masked, [0.0, 0.5, 0.0, 0.5, 0.0]);
-    let mut nothing = [f32::NEG_INFINITY; 3];
-    softmax(&mut nothing);
-    assert!(nothing.iter().all(|x| x.is_nan()));
+    assert_eq!(softmax_by(64, &[-1e30], 1.0), [1.0]);
+    assert_eq!(softmax_by(64, &[3.5; 8], 1.0), [0.125; 8]);
+    let masked = [f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY, 2.0, f32::NEG_INFINITY];
+    assert_eq!(softmax_by(64, &masked, 1.0), [0.0, 0.5, 0.0, 0.5, 0.0]);
     for at in 0..6 {
-        let mut damaged = [1.0; 6];
-        damaged[at] = f32::NAN;
-        softmax(&mut damaged);
-        assert!(damaged.iter().any(|x| x.is_nan()), "NaN at {at}: {damaged:?}");
-    }
-}
-
-#[test]
-fn softmax_ignores_a_masked_tail_to_the_bit() {
-    let mut random = Random(11);
-    for len in 1..=20 {
-        let mut bare: Vec<f32> = random.values(len).into_iter().map(|x| x * 5.0).collect();
-        let mut masked = bare.clone();
-        masked.resize(len + 9, f32::NEG_INFINITY);
-        softmax(&mut bare);
-        softmax(&mut masked);
-        assert_eq!(bits(&masked[..len]), bits(&bare));
-        assert_eq!(masked[len..], [0.0; 9]);
+        for bad in [f32::NAN, f32::INFINITY] {
+            let mut damaged = [1.0; 6];
+            damaged[at] = bad;
+            for step in [1, 2, 64] {
+                assert!(softmax_by(step, &damaged, 1.0).iter().any(|x| x.is_nan()), "{bad} at {at} by {step}");
+            }
+        }
     }
 }
 
@@ -356,7 +423,7 @@ fn add_is_exact_at_every_length() {
 }
 
 /// The constant was computed by both implementations. A change of it is a change of the order of some sum, or of exp: allowed, but only in
-/// all implementations at once.
+/// all implementations at once. Relaxed SIMD has other last bits.
 #[test]
 fn every_implementation_gives_these_bits() {
     let mut random = Random(15);
@@ -367,17 +434,19 @@ fn every_implementation_gives_these_bits() {
         }
     };
     for (rows, cols) in [(99, 26), (26, 312), (5, 1092), (64, 128)] {
-        for dtype in DTYPES {
+        for dtype in Dtype::ALL {
             let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
             digest(&product(&w, &random.values(5 * cols), 5));
         }
         let (w, x) = (random.values(rows * cols), random.values(cols));
-        let (mut scores, mut out) = (vec![f32::NAN; rows], vec![0.0; cols]);
-        dot_rows(&w, cols, &x, &mut scores);
+        let (keys, mut scores, mut sums) = (vectors(&w, cols), vec![f32::NAN; rows], vectors(&vec![0.0; cols], cols));
+        dot_rows(&keys, [&vectors(&x, cols)], [&mut scores]);
         digest(&scores);
-        softmax(&mut scores);
+        let factor = softmax_step(&mut scores, 0.5, &mut [0.25, 1.0]);
         digest(&scores);
-        weighted_sum(&w, cols, &scores, &mut out);
+        digest(&[factor]);
+        weighted_sum(&keys, &scores, &mut sums);
+        let mut out = sums.as_flattened()[..cols].to_vec();
         digest(&out);
         rotate(&mut out, &x[..cols / 2], &w[..cols / 2]);
         digest(&out);
@@ -388,5 +457,5 @@ fn every_implementation_gives_these_bits() {
         add(&mut normed, &x);
         digest(&normed);
     }
-    assert_eq!(hash, 0x4472_a8cf_b6f7_3e0b, "{hash:#018x}");
+    assert!(RELAXED || hash == 0x734c_8c13_304f_ce35, "{hash:#018x}");
 }

@@ -1,9 +1,17 @@
 //! The vocabulary of the kernels: what an instruction set has to know.
 //!
-//! Every operation is IEEE single precision, rounded to nearest, lane by lane, so that all implementations give the same bits.
+//! Every operation on floats is IEEE single precision, rounded to nearest, lane by lane, so that all implementations give the same bits; only
+//! relaxed SIMD may fuse [`Vector::madd`]. Integer operations are exact everywhere.
 
 /// Four lanes of f32.
-pub(super) trait Vector: Copy {
+pub(super) trait Vector: Copy + std::fmt::Debug {
+    /// Four lanes of i32.
+    type Int: Copy;
+    /// Four pairs of i16, which are multiplied into them.
+    type Pairs: Copy;
+    /// 32 activations once more, in the shape in which [`Vector::dot_q8`] or [`Vector::dot_q4`] wants them; nothing where pairs will do.
+    type Narrow: Copy + std::fmt::Debug;
+
     /// The same value in all lanes.
     fn splat(value: f32) -> Self;
     /// Four values from memory, which need not be aligned.
@@ -22,7 +30,7 @@ pub(super) trait Vector: Copy {
     fn mul(self, other: Self) -> Self;
     /// self / other.
     fn div(self, other: Self) -> Self;
-    /// self + a * b, the product rounded before it is added.
+    /// self + a * b; the product is rounded before it is added, but for relaxed SIMD, where it need not be.
     fn madd(self, a: Self, b: Self) -> Self;
     /// `other` where self < other, else self: a NaN in self stays.
     fn max(self, other: Self) -> Self;
@@ -34,4 +42,32 @@ pub(super) trait Vector: Copy {
     ///
     /// So large a number has its units in its lowest bits: shifting them into the exponent is all there is to do.
     fn half_pow2(self) -> Self;
+
+    /// Eight values of magnitudes below 2^15, rounded to the nearest whole numbers, ties to even.
+    fn round(low: Self, high: Self) -> [i16; 8];
+    /// Zero in all lanes.
+    fn int_zero() -> Self::Int;
+    /// Four columns of four rows of a q8 block: the first two, then the others.
+    fn widen_q8(values: &[i8; 16]) -> [Self::Pairs; 2];
+    /// Eight columns of four rows of a q4 block, two by two, as the numbers that they stand for.
+    fn widen_q4(words: &[u32; 4]) -> [Self::Pairs; 4];
+    /// Four pairs to memory.
+    fn store_pairs(pairs: Self::Pairs, out: &mut [[i16; 2]; 4]);
+    /// Four pairs from memory.
+    fn load_pairs(values: &[[i16; 2]; 4]) -> Self::Pairs;
+    /// The same pair four times.
+    fn splat_pair(values: &[i16; 2]) -> Self::Pairs;
+    /// Lane i of `sum`, and the two products of pair i of `a` with pair i of `b`.
+    fn dot_pairs(sum: Self::Int, a: Self::Pairs, b: Self::Pairs) -> Self::Int;
+    /// The lanes as f32, exact below 2^24.
+    fn from_int(int: Self::Int) -> Self;
+
+    /// `pairs` for [`Vector::dot_q8`].
+    fn narrow_q8(pairs: &[[i16; 2]; 16]) -> Self::Narrow;
+    /// `pairs` for [`Vector::dot_q4`].
+    fn narrow_q4(pairs: &[[i16; 2]; 16]) -> Self::Narrow;
+    /// Lane r is the exact product of row r of a q8 block with 32 activations of -127..=127.
+    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], narrow: &Self::Narrow) -> Self;
+    /// As [`Vector::dot_q8`] for a q4 block as it is stored, every weight 8 too large, added to `start`.
+    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], narrow: &Self::Narrow) -> Self;
 }

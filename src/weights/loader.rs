@@ -228,7 +228,7 @@ impl Stored {
             }
             Target::Matrix { slot, source, rows, cols } => {
                 if row == 0 {
-                    self.matrices.insert(slot, Matrix::new(self.dtype.unwrap_or(source), rows, cols)?);
+                    self.matrices.insert(slot, Matrix::new(self.dtype.map_or(source, |dtype| slot.stored_as(dtype)), rows, cols)?);
                 }
                 if let Some(matrix) = self.matrices.get_mut(&slot) {
                     matrix.set_row(row, source, bytes);
@@ -303,6 +303,7 @@ fn is_finite(dtype: Dtype, bytes: &[u8]) -> bool {
         Dtype::F32 => !bytes.as_chunks().0.iter().any(|&value| u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000),
         Dtype::F16 => sixteen(0x7c00),
         Dtype::Bf16 => sixteen(0x7f80),
+        Dtype::Q8 | Dtype::Q4 => unreachable!("no file is of {dtype}"),
     }
 }
 

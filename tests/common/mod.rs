@@ -41,7 +41,7 @@ impl Folder {
 
     pub fn try_load(&self, dtype: Option<Dtype>) -> Result<Model> {
         let weights: Vec<&[u8]> = self.weights.iter().map(Vec::as_slice).collect();
-        Model::from_bytes(&self.files(), &weights, LoadOptions { dtype })
+        Model::from_bytes(&self.files(), &weights, LoadOptions { dtype, ..LoadOptions::default() })
     }
 
     pub fn load(&self) -> Model {

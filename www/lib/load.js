@@ -48,7 +48,7 @@ export async function load(source, options, platform) {
 function check(options = {}) {
   const { dtype = 'auto', threads = 'auto', onProgress, signal, hub = 'https://huggingface.co', ...others } = options;
   for (const key in others) throw badOption(key, 'one of dtype, threads, onProgress, signal, hub', Reflect.get(others, key));
-  if (!['auto', 'f32', 'f16', 'bf16'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16', dtype);
+  if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (threads !== 'auto' && threads !== 1) throw badOption('threads', '"auto" or 1 (this version computes on one thread)', threads);
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);

@@ -18,7 +18,7 @@ export type ErrorCode =
   | 'CRASHED'
   | 'UNSUPPORTED_ENVIRONMENT';
 
-export type Dtype = 'auto' | 'f32' | 'f16' | 'bf16';
+export type Dtype = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
 
 /** One file's content, in any of the shapes in which a browser holds one. */
 export type Input = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | URL;

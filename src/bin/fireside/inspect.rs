@@ -13,7 +13,7 @@ use crate::folder::SmallFiles;
 
 /// Prints the report.
 pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
-    let loader = SmallFiles::read(folder)?.loader(options)?;
+    let loader = SmallFiles::read(folder)?.loader(options.clone())?;
     let (config, tokenizer) = (loader.config(), loader.tokenizer());
     let row = |name: &str, value: String| println!("{name:<12} {value}");
 
@@ -40,11 +40,11 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
         let bytes = fs::metadata(folder.join(name)).map(|file| megabytes(file.len())).unwrap_or_else(|error| format!("missing: {error}"));
         row("weights", format!("{name}, {bytes}"));
     }
-    match options.dtype.or(config.dtype) {
+    match options.storage(config).or(config.dtype) {
         Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.weight_bytes(dtype)))),
         None => row("memory", "as large as the weight files; config.json names no dtype".into()),
     }
-    let kv = config.kv_bytes_per_token();
+    let kv = config.kv_bytes_per_token(options.kv_dtype);
     row(
         "",
         format!("{} of KV cache per 1,000 tokens, {} for the whole context", megabytes(kv * 1000), megabytes(kv * config.context as u64)),

@@ -13,8 +13,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Parser, Subcommand};
+use fireside::cache::KvDtype;
 use fireside::load::LoadOptions;
 use fireside::options::Options;
+use fireside::pool::Pool;
 use fireside::quant::Dtype;
 use fireside::session::{Completion, Session, Step};
 use fireside::template::Now;
@@ -73,9 +75,15 @@ struct ModelArgs {
     /// A folder with config.json, tokenizer.json and the weights [default: the bundled model]
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
-    /// Storage format of the weights: auto, f32, f16 or bf16
+    /// Storage format of the weights: auto, f32, f16, bf16, q8 or q4
     #[arg(long, default_value = "auto", value_parser = parse_dtype)]
-    dtype: LoadOptions,
+    dtype: Auto<Dtype>,
+    /// Storage format of the KV cache: f32 or f16
+    #[arg(long, default_value = "f32")]
+    kv_dtype: KvDtype,
+    /// Threads that compute [default: one for each core]
+    #[arg(long)]
+    threads: Option<usize>,
 }
 
 #[derive(Args)]
@@ -115,11 +123,18 @@ impl ModelArgs {
         })
     }
 
+    fn options(&self) -> LoadOptions {
+        let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let pool = Some(Pool::new(self.threads.unwrap_or_else(cores)));
+        LoadOptions { dtype: self.dtype.0, kv_dtype: self.kv_dtype, pool, ..LoadOptions::default() }
+    }
+
     fn session(&self, bundled: &str) -> Result<Session> {
         let started = Instant::now();
-        let model = folder::load(&self.folder(bundled), self.dtype)?;
-        let weights = &model.weights();
-        eprintln!("loaded {:.1} MB of {} weights in {:.0?}", weights.bytes() as f64 / 1e6, weights.embed.dtype(), started.elapsed());
+        let model = folder::load(&self.folder(bundled), self.options())?;
+        let (weights, threads) = (model.weights(), model.pool().threads());
+        let bytes = weights.bytes() as f64 / 1e6;
+        eprintln!("loaded {bytes:.1} MB of {} weights in {:.0?}; {threads} threads", weights.dtype(), started.elapsed());
         Ok(Session::new(Arc::new(model)))
     }
 }
@@ -141,10 +156,14 @@ impl SamplingArgs {
     }
 }
 
-fn parse_dtype(text: &str) -> Result<LoadOptions, String> {
+/// A value, or that it is to be chosen.
+#[derive(Debug, Clone, Copy)]
+struct Auto<T>(Option<T>);
+
+fn parse_dtype(text: &str) -> Result<Auto<Dtype>, String> {
     match text {
-        "auto" => Ok(LoadOptions::default()),
-        other => other.parse::<Dtype>().map(|dtype| LoadOptions { dtype: Some(dtype) }).map_err(|error| error.to_string()),
+        "auto" => Ok(Auto(None)),
+        other => other.parse().map(|dtype| Auto(Some(dtype))).map_err(|error: fireside::Error| error.to_string()),
     }
 }
 
@@ -152,8 +171,8 @@ fn main() -> ExitCode {
     let run = match Cli::parse().command {
         Command::Generate { prompt, model, sampling } => generate(&prompt, &model, &sampling),
         Command::Chat { model, sampling, system } => chat(&model, &sampling, system),
-        Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.dtype),
-        Command::Trace { model, prompt, out } => trace::trace(&model.folder("story"), model.dtype, &prompt, &out),
+        Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.options()),
+        Command::Trace { model, prompt, out } => trace::trace(&model.folder("story"), model.options(), &prompt, &out),
     };
     match run {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,204 @@
+//! q8 and q4: integers with one scale for every 32 columns of a row.
+//!
+//! A block holds four rows of 32 columns and lies in memory as the kernels walk through it: the four scales, then the columns in order,
+//! each group of them for all four rows. So the products of one load are those of four outputs side by side, and nothing has to be added across
+//! lanes but what belongs together. q8 takes 9 bits a weight, q4 takes 5.
+//!
+//! q8 is `scale * n` with n in -127..=127, so that the negative of a value is a value. q4 is `scale * n` with n in -8..=7, stored as n + 8; its
+//! scale is not simply that of the largest value: of some candidates around it the one is taken that leaves the smallest squared error.
+
+use super::F32x8;
+
+/// Columns of a block.
+pub(crate) const BLOCK_COLS: usize = 32;
+/// Rows of a block.
+pub(crate) const BLOCK_ROWS: usize = 4;
+
+/// One row of a block in f32.
+pub(super) type F32x32 = [F32x8; BLOCK_COLS / 8];
+
+/// Four rows of 32 columns in 8 bits.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Q8Block {
+    pub scales: [f32; BLOCK_ROWS],
+    /// Column `c` of row `r` is `values[c / 4][r * 4 + c % 4]`.
+    pub values: [[i8; 16]; 8],
+}
+
+/// Four rows of 32 columns in 4 bits.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub(crate) struct Q4Block {
+    pub scales: [f32; BLOCK_ROWS],
+    /// Column `c` of row `r` is in the word `values[c / 8][r]`: the columns 0, 2, 4, 6 of eight are the nibbles of its low half, 1, 3, 5, 7 those of its high half.
+    pub values: [[u32; BLOCK_ROWS]; 4],
+}
+
+/// What is added to a q4 value to store it.
+pub(crate) const Q4_OFFSET: i32 = 8;
+
+/// Blocks whose largest magnitude is below this are stored as zero: their scales would be subnormal, and slow.
+const SMALLEST: f32 = f32::from_bits((127 - 110) << 23); // 2^-110
+
+impl Q8Block {
+    pub(super) fn set(&mut self, row: usize, values: &F32x32) {
+        let max = largest(values);
+        let inverse = if max < SMALLEST { 0.0 } else { 127.0 / max };
+        // A NaN or an infinity shows in every product with the block.
+        self.scales[row] = if max < SMALLEST { 0.0 } else { max / 127.0 + 0.0 * max };
+        for (c, value) in values.as_flattened().iter().enumerate() {
+            self.values[c / 4][row * 4 + c % 4] = round(value * inverse) as i8;
+        }
+    }
+
+    pub(super) fn row(&self, row: usize) -> F32x32 {
+        std::array::from_fn(|g| std::array::from_fn(|i| self.scales[row] * f32::from(self.values[g * 2 + i / 4][row * 4 + i % 4])))
+    }
+}
+
+impl Q4Block {
+    pub(super) fn set(&mut self, row: usize, values: &F32x32) {
+        let (inverse, scale) = q4_scale(values);
+        self.scales[row] = scale;
+        for (word, values) in self.values.iter_mut().zip(values) {
+            word[row] = (0..8).fold(0, |word, c| word | ((q4_level(values[c], inverse) + Q4_OFFSET) as u32 & 0xf) << q4_shift(c));
+        }
+    }
+
+    pub(super) fn row(&self, row: usize) -> F32x32 {
+        self.values.map(|word| std::array::from_fn(|c| self.scales[row] * ((word[row] >> q4_shift(c) & 0xf) as i32 - Q4_OFFSET) as f32))
+    }
+}
+
+/// Where a column of eight is in its word.
+fn q4_shift(c: usize) -> usize {
+    16 * (c % 2) + 4 * (c / 2)
+}
+
+/// The largest magnitude of a row of a block; NaN where there is one.
+fn largest(values: &F32x32) -> f32 {
+    // Magnitudes compare like their bits, and NaN and infinity are above all others.
+    let max = values.iter().fold([0; 8], |max: [u32; 8], eight| std::array::from_fn(|i| max[i].max(eight[i].to_bits() & 0x7fff_ffff)));
+    f32::from_bits(max.into_iter().fold(0, u32::max))
+}
+
+/// 1.5 * 2^23, whose unit in the last place is 1: adding it rounds a magnitude below 2^22 to the nearest whole number, ties to even.
+const ROUND: f32 = 12_582_912.0;
+
+fn round(value: f32) -> i32 {
+    ((value + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
+}
+
+/// The range of q4. (Not `clamp`, of which LLVM makes no vector instruction for WebAssembly.)
+fn within_q4(value: f32) -> f32 {
+    let value = if value < -8.0 { -8.0 } else { value };
+    if 7.0 < value { 7.0 } else { value }
+}
+
+fn q4_level(value: f32, inverse: f32) -> i32 {
+    round(within_q4(value * inverse))
+}
+
+/// Adds v n and n n of eight values. (A function of its own, because in one piece with the loops around it LLVM makes no vectors of it: a fifth of the speed.)
+#[inline(never)]
+fn explain(values: &F32x8, inverse: f32, vn: &mut F32x8, nn: &mut F32x8) {
+    for ((v, vn), nn) in values.iter().zip(vn).zip(nn) {
+        let n = within_q4(v * inverse) + ROUND - ROUND;
+        *vn += v * n;
+        *nn += n * n;
+    }
+}
+
+/// The factor that takes values to levels, and the scale that takes levels back with the smallest squared error.
+///
+/// For given levels n the best scale is sum(v n) / sum(n n), and what it explains of sum(v v) is sum(v n)^2 / sum(n n). The candidates place the largest
+/// value, with its sign, around the level -8, of which there is no positive counterpart.
+fn q4_scale(values: &F32x32) -> (f32, f32) {
+    let max = largest(values);
+    if max < SMALLEST {
+        return (0.0, 0.0);
+    }
+    if !max.is_finite() {
+        return (0.0, f32::NAN);
+    }
+    let sign = if values.as_flattened().contains(&max) { 1.0 } else { -1.0 };
+    let mut best = (0.0, 0.0, 0.0);
+    for step in -8..=8 {
+        let inverse = sign * (-8.0 + 0.125 * step as f32) / max;
+        let (mut vn, mut nn) = ([0.0; 8], [0.0; 8]);
+        for eight in values {
+            explain(eight, inverse, &mut vn, &mut nn);
+        }
+        let (vn, nn): (f32, f32) = (vn.iter().sum(), nn.iter().sum());
+        let explained = vn / max * (vn / max) / nn; // of values relative to the largest, so that nothing overflows
+        if explained > best.0 {
+            best = (explained, inverse, vn / nn);
+        }
+    }
+    (best.1, best.2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn values(f: impl Fn(usize) -> f32) -> F32x32 {
+        std::array::from_fn(|g| std::array::from_fn(|i| f(g * 8 + i)))
+    }
+
+    fn q8(values: &F32x32) -> F32x32 {
+        let mut block = Q8Block::default();
+        block.set(2, values);
+        assert!([0, 1, 3].iter().all(|&row| block.row(row).as_flattened().iter().all(|&value| value == 0.0)), "the other rows");
+        block.row(2)
+    }
+
+    fn q4(values: &F32x32) -> F32x32 {
+        let mut block = Q4Block::default();
+        block.set(1, values);
+        block.row(1)
+    }
+
+    #[test]
+    fn q8_keeps_every_value_within_half_a_step() {
+        for scale in [1e-30, 1.0, 1e30] {
+            let row = values(|c| (c as f32 * 0.37).sin() * scale);
+            let step = largest(&row) / 127.0;
+            for (got, value) in q8(&row).as_flattened().iter().zip(row.as_flattened()) {
+                assert!((got - value).abs() <= 0.5001 * step, "{value} became {got}");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_multiples_of_a_scale_come_back_exactly() {
+        let row = values(|c| c as f32 * 4.0 - 127.0 + if c == 0 { 0.0 } else { 1.0 });
+        assert_eq!(q8(&row), row);
+        let row = values(|c| 0.5 * (c as f32 % 16.0 - 8.0));
+        assert_eq!(q4(&row), row);
+        let row = values(|c| -0.5 * (c as f32 % 16.0 - 8.0));
+        assert_eq!(q4(&row), row, "the largest may have either sign");
+    }
+
+    #[test]
+    fn the_search_leaves_less_error_than_the_scale_of_the_largest_value() {
+        let row = values(|c| ((c * c) as f32 * 0.7).sin().powi(3));
+        let error = |got: &F32x32| got.as_flattened().iter().zip(row.as_flattened()).map(|(got, value)| (got - value).powi(2)).sum::<f32>();
+        let plain = row.map(|eight| eight.map(|value| (value / largest(&row) * 7.0).round() / 7.0 * largest(&row)));
+        assert!(error(&q4(&row)) < 0.8 * error(&plain), "{} against {}", error(&q4(&row)), error(&plain));
+    }
+
+    #[test]
+    fn zeros_are_zero_and_what_is_not_finite_shows_in_the_whole_row() {
+        for row in [values(|_| 0.0), values(|_| 1e-40), values(|_| -0.0)] {
+            assert!(q8(&row).as_flattened().iter().chain(q4(&row).as_flattened()).all(|&value| value == 0.0));
+        }
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let row = values(|c| if c == 20 { bad } else { 1.0 });
+            assert!(!q8(&row).as_flattened().iter().chain(q4(&row).as_flattened()).any(|value| value.is_finite()), "{bad}");
+        }
+    }
+}
