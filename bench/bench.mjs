@@ -1,140 +1,143 @@
-// Measures the engine in headless Chromium, through the package's own API: load, prefill and decode of each small model, and the
-// time from opening the page to the first word of a story. Ends in a table and one JSON line.
+// Measures the engine in headless Chromium beside wllama, transformers.js and candle, in one run and in turns, and beside the limits of the machine in the
+// same browser; and what a visitor of the page meets. Ends in tables (Markdown) and one JSON line.
 //
-//     npm run bench
+//     npm run bench                                                   everything: over an hour
+//     npm run bench -- --quick                                        SmolLM2's shape in f32 and f16, short prompts, three rounds
+//     npm run bench -- --shape smollm2 --format f32,q8 --threads 1 --engines ours,candle --rounds 7 --prefill 128 --past 16,512
 //
-// A speed is the median of RUNS, with the lowest and highest beside it. Runs of the models take turns, so that a machine that slows
-// down slows all of them.
+//     shapes.mjs    what is measured            measure.mjs   rounds and turns, one shape at one format
+//     prepare.mjs   what has to be made first   page/         the engines behind one interface, and the limits
+//     models/       model files of every kind   candle/       candle as wasm
+//     visit.mjs     the page itself             report.mjs    the tables
+//
+// A speed is the median of the rounds, with the lowest and highest, after a warm-up in which V8's optimising compiler takes over. Prompts are the same token
+// ids for all, decoding is greedy, and time is taken inside each engine's worker. The limit of decoding is reading every weight once a token at the
+// bandwidth measured in the same rounds; that of prefill is the relaxed FMA rate.
 
-import { existsSync, readFileSync } from 'node:fs';
-import { cpus } from 'node:os';
-import { dirname, join } from 'node:path';
-import { gzipSync } from 'node:zlib';
+import { writeFileSync } from 'node:fs';
+import { cpus, loadavg } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
 import puppeteer from 'puppeteer-core';
 import { build } from '../scripts/build.mjs';
 import { MOUNTS, serve } from '../scripts/serve.mjs';
-import { findBrowsers } from '../scripts/setup.mjs';
+import { findBrowsers, setupBuild } from '../scripts/setup.mjs';
 import { command, ROOT, Trouble } from '../scripts/tools.mjs';
+import { downloadBytes } from './download.mjs';
+import { measure } from './measure.mjs';
+import { CACHE, prepareCandle, prepareLimits, prepareModel, preparePeers } from './prepare.mjs';
+import { markdown, shapeReport } from './report.mjs';
+import { ENGINES, FORMATS, shapeOf, SHAPES } from './shapes.mjs';
+import { visit, visitMarkdown } from './visit.mjs';
 
-const RUNS = 7;
-const PREFILL_TOKENS = 128;
-const DECODE_TOKENS = 128;
-const WARM_UP_RUNS = 3;
-const SHARED = join(dirname(ROOT), 'shared', 'models');
+const PROTOCOL_TIMEOUT_MS = 1_800_000;
 
-/** What is measured: a name, the folder's address, its storage. TinyStories-656K is a published model; where it is not there its row is left out. */
-const ROWS = [
-  { name: 'TinyStories-656K, f32', url: '/shared/story/', dtype: 'auto', folder: join(SHARED, 'story') },
-  { name: 'TinyStories-656K, f16', url: '/shared/story/', dtype: 'f16', folder: join(SHARED, 'story') },
-  { name: 'models/story, f16', url: '/models/story/', dtype: 'auto', folder: join(ROOT, 'models', 'story') },
-  // Greedily it ends its answers after a few tokens, which is too short to time.
-  { name: 'models/chat, bf16', url: '/models/chat/', dtype: 'auto', folder: join(ROOT, 'models', 'chat'), temperature: 2 },
-];
+const OPTIONS = {
+  shape: { type: 'string' },
+  format: { type: 'string' },
+  threads: { type: 'string', default: '1,2' },
+  engines: { type: 'string', default: Object.keys(ENGINES).join() },
+  rounds: { type: 'string', default: '5' },
+  prefill: { type: 'string' },
+  past: { type: 'string' },
+  quick: { type: 'boolean', default: false },
+};
 
-/** Runs in the page: one session a row; a run reads PREFILL_TOKENS new tokens and writes DECODE_TOKENS. */
-async function measureInPage(rows, runs, warmUp, prefillTokens, decodeTokens) {
-  const { Session } = await import('/lib/index.js');
-  const results = [];
-  for (const { url, dtype, temperature = 0 } of rows) {
-    const begin = performance.now();
-    const session = await Session.load(url, { dtype });
-    const loadMs = performance.now() - begin;
-    // A prompt of exactly so many tokens: its text is cut until it fits.
-    let prompt = 'Once upon a time there was a little boat on a big blue lake. '.repeat(20);
-    while ((await session.tokenize(prompt, { special: true })).length > prefillTokens) prompt = prompt.slice(0, -1);
-    results.push({ session, prompt, temperature, loadMs, prefill: [], decode: [] });
-  }
-  for (let round = -warmUp; round < runs; round++) {
-    for (const { session, prompt, temperature, prefill, decode } of results) {
-      await session.reset();
-      const { usage, timings } = await session.generate(prompt, { temperature, topP: 1, repetitionPenalty: 1, seed: 1, maxTokens: decodeTokens });
-      if (round < 0) continue;
-      prefill.push({ rate: timings.prefillTokensPerSecond, tokens: usage.promptTokens });
-      decode.push({ rate: timings.decodeTokensPerSecond, tokens: usage.completionTokens });
+/** The items of a comma-separated option, each of which has to be `known`. */
+function list(name, text, known) {
+  const items = text.split(',');
+  const strange = items.find((item) => !known.includes(item));
+  if (strange !== undefined) throw new Trouble(`--${name}: ${strange} is none of ${known.join(', ')}`);
+  return items;
+}
+
+function numbers(name, text) {
+  const items = text.split(',').map(Number);
+  if (items.some((item) => !Number.isInteger(item) || item < 1)) throw new Trouble(`--${name} takes whole numbers, not ${text}`);
+  return items;
+}
+
+function plan(args) {
+  const { values } = parseArgs({ args, options: OPTIONS });
+  const { quick } = values;
+  // Asked for a part, one gets that part.
+  const part = quick || values.shape !== undefined || values.format !== undefined;
+  const [rounds] = numbers('rounds', quick ? '3' : values.rounds);
+  const shapes = list('shape', values.shape ?? (quick ? 'smollm2' : SHAPES.join()), SHAPES).map(shapeOf).filter(Boolean);
+  if (shapes.length === 0) throw new Trouble('the model of this shape is not here');
+  const lengths = { prefill: values.prefill ?? (quick ? '128' : undefined), past: values.past ?? (quick ? '16' : undefined) };
+  for (const shape of shapes) {
+    for (const [key, text] of Object.entries(lengths)) {
+      if (text) shape[key] = numbers(key, text);
+      const unknown = shape[key].find((length) => !shape.lengths.includes(length));
+      if (unknown) throw new Trouble(`--${key}: of ${shape.title} there are prompts of ${shape.lengths.join(', ')} tokens, not of ${unknown}`);
     }
   }
-  return results.map(({ session, loadMs, prefill, decode }) => {
-    const { weightBytes } = session.info();
-    session.dispose();
-    return { loadMs, prefill, decode, weightBytes };
-  });
+  return {
+    shapes, rounds, visit: !part,
+    formats: list('format', values.format ?? (quick ? 'f32,f16' : FORMATS.join()), FORMATS),
+    threads: numbers('threads', values.threads),
+    engines: list('engines', values.engines, Object.keys(ENGINES)),
+  };
 }
 
-/** Runs in the page before its own scripts: tells a story as soon as it can be asked for, and notes when its first word shows. */
-function noteFirstWord() {
-  let asked = false;
-  const timer = setInterval(() => {
-    const tell = document.querySelector('#tell');
-    if (document.querySelector('#told')?.textContent) {
-      window.firstWordMs = performance.now();
-      clearInterval(timer);
-    } else if (!asked && tell && document.readyState === 'complete' && !tell.disabled) {
-      asked = true;
-      document.querySelector('#opening').value = 'Once upon a time';
-      tell.click();
-    }
-  }, 2);
-}
-
-/** The median of numbers, and their lowest and highest. */
-function summary(values) {
-  const sorted = [...values].sort((a, b) => a - b);
-  return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted.at(-1) };
-}
-
-const show = ({ median, min, max }) => `${Math.round(median).toLocaleString('en')} (${Math.round(min).toLocaleString('en')} to ${Math.round(max).toLocaleString('en')})`;
-
-async function firstWord(browser, url) {
-  const times = [];
-  for (let run = 0; run < RUNS; run++) {
-    // A profile of its own: nothing is cached, neither files nor compiled code.
-    const context = await browser.createBrowserContext();
-    const page = await context.newPage();
-    await page.evaluateOnNewDocument(noteFirstWord);
-    await page.goto(url);
-    const end = Date.now() + 30_000;
-    let ms;
-    while ((ms = await page.evaluate(() => window.firstWordMs)) === undefined) {
-      if (Date.now() > end) throw new Trouble('the page showed no first word');
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    times.push(ms);
-    await context.close();
-  }
-  return summary(times);
-}
-
-await command(import.meta.url, async () => {
-  await build();
+async function start() {
   const executablePath = findBrowsers().chrome;
   if (!executablePath) throw new Trouble('Chrome or Chromium is missing: install one, or set CHROME_BIN to its path');
-  const { url, close } = await serve({ mounts: { '/shared/': SHARED, ...MOUNTS } });
+  const mounts = {
+    '/bench/': join(ROOT, 'bench', 'page'), '/bench-npm/': join(ROOT, 'bench', 'node_modules'), '/bench-models/': join(CACHE, 'models'),
+    '/bench-cache/': CACHE, ...MOUNTS,
+  };
+  const { url, close } = await serve({ mounts });
   const args = process.getuid?.() === 0 ? ['--no-sandbox', '--disable-dev-shm-usage'] : [];
-  const browser = await puppeteer.launch({ browser: 'chrome', executablePath, headless: true, args, protocolTimeout: 600_000 });
-  try {
-    const rows = ROWS.filter(({ folder }) => existsSync(folder));
-    const firstWordMs = await firstWord(browser, url);
-    const page = await browser.newPage();
-    await page.goto(url);
-    const script = `(${measureInPage})(${[rows, RUNS, WARM_UP_RUNS, PREFILL_TOKENS, DECODE_TOKENS].map((value) => JSON.stringify(value)).join()})`;
-    const measured = await page.evaluate(script);
-    const results = rows.map(({ name }, index) => {
-      const { prefill, decode, ...rest } = measured[index];
-      const of = (runs) => ({ ...summary(runs.map(({ rate }) => rate)), tokens: runs[0].tokens });
-      return { name, prefill: of(prefill), decode: of(decode), ...rest };
-    });
-    const wasm = gzipSync(readFileSync(join(ROOT, 'www', 'lib', 'pkg', 'fireside_bg.wasm')), { level: 9 }).length;
-    const machine = `${cpus().length} x ${cpus()[0].model.trim()}`;
+  const browser = await puppeteer.launch({ browser: 'chrome', executablePath, headless: true, args, protocolTimeout: PROTOCOL_TIMEOUT_MS });
+  return { url, browser, close: () => browser.close().then(close) };
+}
 
-    console.log(`\n${machine}; ${await browser.version()}; one thread; median of ${RUNS} (lowest to highest)\n`);
-    console.log('| model | prefill, tokens/s | decode, tokens/s | load, ms |\n|---|---|---|---|');
-    for (const { name, prefill, decode, loadMs } of results) console.log(`| ${name} | ${show(prefill)} | ${show(decode)} | ${Math.round(loadMs)} |`);
-    console.log(`\nprompts of ${PREFILL_TOKENS} tokens, up to ${DECODE_TOKENS} generated`);
-    console.log(`page load to the first word of models/story: ${show(firstWordMs)} ms`);
-    console.log(`wasm, gzip: ${wasm.toLocaleString('en')} bytes`);
-    console.log(JSON.stringify({ date: new Date().toISOString(), machine, browser: await browser.version(), runs: RUNS, firstWordMs, wasmGzipBytes: wasm, results }));
+/** How busy the machine was with other things, as far as it tells. */
+const load = () => Number(loadavg()[0].toFixed(2));
+
+await command(import.meta.url, async (args) => {
+  const { shapes, formats, threads, engines, rounds, visit: withVisit } = plan(args);
+  await preparePeers();
+  await prepareLimits();
+  const { wasmBindgen } = await setupBuild();
+  if (engines.includes('candle')) await prepareCandle(wasmBindgen);
+  await build();
+  const models = [];
+  for (const shape of shapes) models.push(await prepareModel(shape));
+
+  const say = (line) => console.error(line);
+  const { url, browser, close } = await start();
+  try {
+    const machine = `${cpus().length} x ${cpus()[0].model.trim()}`;
+    const result = { date: new Date().toISOString(), machine, browser: await browser.version(), rounds, load: [load()], reports: [] };
+    const tables = [];
+    if (withVisit) {
+      result.visit = await visit(browser, url, rounds);
+      tables.push(visitMarkdown(result.visit));
+    }
+    for (const [index, shape] of shapes.entries()) {
+      const cells = [];
+      for (const format of formats) {
+        cells.push({ format, ...(await measure({ browser, url, engines, shape, format, threads, rounds, ...models[index], say })) });
+        result.load.push(load());
+        // What was measured so far is not lost if the rest is not reached.
+        const report = shapeReport(shape, cells);
+        writeFileSync(join(CACHE, `${shape.name}.md`), markdown(report, shape));
+      }
+      const report = shapeReport(shape, cells);
+      result.reports.push(report);
+      tables.push(markdown(report, shape));
+    }
+    result.download = Object.fromEntries(engines.map((engine) => [engine, downloadBytes(engine)]));
+    const megabytes = (bytes) => (bytes / 1e6).toFixed(2);
+    const sizes = Object.entries(result.download).map(([engine, { wasm, js }]) => `${ENGINES[engine].title} ${megabytes(wasm + js)} MB (${megabytes(wasm)} wasm)`);
+    console.log(`\n${result.date.slice(0, 10)}, ${machine}, ${result.browser}; median of ${rounds} rounds (lowest to highest) in tokens/s, share of the limit, ours over the best peer; load average ${result.load.join(', ')}\n`);
+    console.log(tables.join('\n'));
+    console.log(`Download of code, gzip: ${sizes.join('; ')}\n`);
+    console.log(JSON.stringify(result));
   } finally {
-    await browser.close();
     await close();
   }
 });

@@ -1,0 +1,40 @@
+// Fireside, through its package.
+
+import { Session } from '/lib/index.js';
+
+const GREEDY = { temperature: 0, topP: 1, topK: 0, repetitionPenalty: 1 };
+
+export default class Ours {
+  async load({ folder, format, threads }) {
+    // A file in the format asked for where there are such files, otherwise quantised from 16 bits while it streams in.
+    const stored = ['f32', 'f16', 'bf16'].includes(format) ? format : 'f16';
+    this.session = await Session.load(`${folder}${stored}/`, { dtype: format, threads });
+  }
+
+  async prefill({ text }) {
+    await this.session.reset();
+    const { timings } = await this.session.generate(text, { ...GREEDY, maxTokens: 1 });
+    return { ms: timings.prefillMs };
+  }
+
+  async decode({ text }, count) {
+    // What a session has read it does not read again.
+    const run = await this.session.generate(text, { ...GREEDY, maxTokens: count + 1 });
+    if (run.usage.completionTokens !== count + 1) throw new Error(`the text ended after ${run.usage.completionTokens} tokens`);
+    return { ms: run.timings.decodeMs, text: run.text };
+  }
+
+  async memory() {
+    return (await this.session.stats()).wasmBytes;
+  }
+
+  /** What the reports say of it. */
+  info() {
+    const { dtype, kernels, weightBytes, kvBytesPerToken } = this.session.info();
+    return { dtype, kernels, weightBytes, kvBytesPerToken };
+  }
+
+  dispose() {
+    this.session.dispose();
+  }
+}
