@@ -8,6 +8,8 @@ use std::sync::Arc;
 use common::equivalence;
 use common::files::{FIXTURES, folder, shared_story};
 use common::{Random, Runner};
+use fireside::cache::KvDtype;
+use fireside::pool::Pool;
 use fireside::quant::Dtype;
 use fireside::{LoadOptions, Model};
 
@@ -32,9 +34,37 @@ fn prefill_equals_single_steps_in_a_real_model() {
 #[test]
 fn prefill_equals_single_steps_in_every_dtype() {
     for name in ["llama-odd-f32", "minueza-shape-f16"] {
-        for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
+        for dtype in Dtype::ALL {
             let model = folder(name).try_load(Some(dtype)).unwrap();
             equivalence::prefill_equals_single_steps(&format!("{name} as {dtype}"), &model, 70);
+        }
+    }
+}
+
+#[test]
+fn logits_are_the_same_on_any_number_of_threads_in_every_dtype() {
+    for (name, kv_dtype) in [("story", KvDtype::F32), ("llama-odd-f32", KvDtype::F16), ("minueza-shape-f16", KvDtype::F32)] {
+        let folder = folder(name);
+        let weights: Vec<&[u8]> = folder.weights.iter().map(Vec::as_slice).collect();
+        for dtype in Dtype::ALL {
+            let load = |threads| {
+                let options = LoadOptions { dtype: Some(dtype), kv_dtype, pool: Some(Pool::new(threads)), ..LoadOptions::default() };
+                Model::from_bytes(&folder.files(), &weights, options).unwrap()
+            };
+            let alone = load(1);
+            let tokens = equivalence::any_tokens(&alone, 100, 9);
+            let read = |model: &Model| {
+                let mut runner = Runner::new(model);
+                let mut logits = runner.feed(&tokens[..70]);
+                tokens[70..].iter().for_each(|&token| logits.extend(runner.feed(&[token])));
+                logits
+            };
+            let expected = read(&alone);
+            for threads in [2, 3, 5] {
+                let model = load(threads);
+                assert_eq!(model.pool().threads(), threads);
+                assert!(read(&model) == expected, "{name} as {dtype} on {threads} threads");
+            }
         }
     }
 }

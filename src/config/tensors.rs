@@ -72,11 +72,14 @@ impl TensorSpec {
 }
 
 impl Slot {
-    /// How a matrix is stored in a model of `dtype`: as that, but for the embedding and the head of a q4 model, which are q8.
+    /// How a matrix is stored in a model of `dtype`: as that, but q8 in a q4 model for the embedding, the head and the values of attention.
     ///
-    /// They are a fifth of a 135M model and cost it 15 MB, and what 4 bits lose there goes straight into the choice of the next token.
+    /// What 4 bits lose in the embedding and the head goes straight into the choice of the next token, and what they lose in the values is in every later
+    /// position. All of it costs a 135M model 16 MB beside 84; the values alone, 2 of them, bring the divergence
+    /// of the published story model from 0.053 nats a token to 0.039.
     pub fn stored_as(self, dtype: Dtype) -> Dtype {
-        if dtype == Dtype::Q4 && matches!(self, Slot::Embed | Slot::Head) { Dtype::Q8 } else { dtype }
+        let finer = matches!(self, Slot::Embed | Slot::Head | Slot::Layer(_, Part::V));
+        if dtype == Dtype::Q4 && finer { Dtype::Q8 } else { dtype }
     }
 }
 
