@@ -124,8 +124,8 @@ fn q4_scale(values: &F32x32) -> (f32, f32) {
     }
     let sign = if values.as_flattened().contains(&max) { 1.0 } else { -1.0 };
     let mut best = (0.0, 0.0, 0.0);
-    for step in -8..=8 {
-        let inverse = sign * (-8.0 + 0.125 * step as f32) / max;
+    for step in -2..=4 {
+        let inverse = sign * (-8.0 + 0.25 * step as f32) / max;
         let (mut vn, mut nn) = ([0.0; 8], [0.0; 8]);
         for eight in values {
             explain(eight, inverse, &mut vn, &mut nn);
