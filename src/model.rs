@@ -57,6 +57,17 @@ pub struct Scratch {
     logits: Vec<f32>,   // (vocab)
 }
 
+/// What is read of the values that leave the last layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// Every position, by an observer.
+    Everything,
+    /// The last position, by the head.
+    Last,
+    /// Nothing: only keys and values are wanted.
+    Nothing,
+}
+
 /// The observer of an ordinary pass: nobody looks, and the compiler removes the calls.
 fn unobserved(_: Site, _: &[f32]) {}
 
@@ -88,6 +99,18 @@ impl Scratch {
     /// As [`Scratch::logits`], for a sampler that works in place.
     pub fn logits_mut(&mut self) -> &mut [f32] {
         &mut self.logits
+    }
+
+    /// Drops what belongs to all positions but the last `read`, of everything that the rest of a layer works on.
+    fn keep_last(&mut self, config: &ModelConfig, read: usize) {
+        for (values, width) in [(&mut self.residual, config.hidden), (&mut self.x, config.hidden)] {
+            values.drain(..values.len() - read * width);
+        }
+        let query = config.heads * config.head_dim;
+        for (values, width) in [(&mut self.q, query), (&mut self.attn, query), (&mut self.gate, config.inter), (&mut self.up, config.inter)]
+        {
+            values.truncate(read * width);
+        }
     }
 
     /// Gives every activation its length for `seq` positions; memory is only ever grown.
@@ -168,22 +191,33 @@ impl Model {
     /// Errors: `CONTEXT_OVERFLOW`, `BAD_INPUT` for no token or one outside the vocabulary, `OUT_OF_MEMORY`, `NON_FINITE`;
     /// the cache is then as it was before the call.
     pub fn forward(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
-        self.trace(tokens, cache, scratch, unobserved)
+        self.read(tokens, cache, scratch, Reads::Last, &mut { unobserved })
     }
 
     /// As [`Model::forward`], without the logits: for all of a prompt but its last piece.
     ///
     /// Errors: as [`Model::forward`], but never `NON_FINITE`.
     pub fn prefill(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
-        self.append(tokens, cache, scratch, &mut { unobserved })
+        self.append(tokens, cache, scratch, Reads::Nothing, &mut { unobserved })
     }
 
     /// As [`Model::forward`], showing `observe` every intermediate value as soon as it is there.
     ///
     /// Shapes: (seq, width), where seq is the positions of one pass of at most 64; `Site::Model("logits")` (vocab).
     pub fn trace(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, mut observe: impl FnMut(Site, &[f32])) -> Result<()> {
+        self.read(tokens, cache, scratch, Reads::Everything, &mut observe)
+    }
+
+    fn read(
+        &self,
+        tokens: &[u32],
+        cache: &mut Cache,
+        scratch: &mut Scratch,
+        reads: Reads,
+        observe: &mut impl FnMut(Site, &[f32]),
+    ) -> Result<()> {
         let past = cache.len();
-        self.append(tokens, cache, scratch, &mut observe)?;
+        self.append(tokens, cache, scratch, reads, observe)?;
 
         let s = scratch;
         let last = s.residual.len() - self.config.hidden;
@@ -204,7 +238,14 @@ impl Model {
     }
 
     /// Checks the call, then takes the tokens through the layers in passes of at most [`CHUNK`].
-    fn append(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) -> Result<()> {
+    fn append(
+        &self,
+        tokens: &[u32],
+        cache: &mut Cache,
+        scratch: &mut Scratch,
+        reads: Reads,
+        observe: &mut impl FnMut(Site, &[f32]),
+    ) -> Result<()> {
         let requested = cache.len() + tokens.len();
         if requested > self.config.context {
             return Err(Error::ContextOverflow { requested, context_window: self.config.context });
@@ -217,14 +258,22 @@ impl Model {
             return Err(Error::BadInput { what: "tokens".into(), expected, got: token.to_string() });
         }
         cache.reserve(tokens.len())?;
-        for chunk in tokens.chunks(CHUNK) {
-            self.layers(chunk, cache, scratch, observe);
+        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
+            let is_last = (index + 1) * CHUNK >= tokens.len();
+            let read = match reads {
+                Reads::Everything => chunk.len(),
+                Reads::Last if is_last => 1,
+                Reads::Last | Reads::Nothing => 0,
+            };
+            self.layers(chunk, read, cache, scratch, observe);
         }
         Ok(())
     }
 
-    /// One pass: `seq` tokens through every layer. The residual stream of all of them is left in `scratch`.
-    fn layers(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) {
+    /// One pass: `seq` tokens through every layer. The residual stream is left in `scratch`.
+    ///
+    /// Of the last `read` positions alone, that is: of the others the last layer computes keys and values and no more.
+    fn layers(&self, tokens: &[u32], read: usize, cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) {
         let (config, s) = (&self.config, scratch);
         let (seq, past, eps) = (tokens.len(), cache.len(), config.rms_eps);
         s.resize(config, seq);
@@ -241,22 +290,32 @@ impl Model {
             // Attention: every position looks at itself and at those before it.
             ops::rms_norm(&s.residual, &layer.attn_norm, eps, &mut s.x); // (seq, hidden)
             observe(site("attn_norm"), &s.x);
-            // q: (seq, heads, head_dim); k, v: (seq, kv_heads, head_dim)
-            s.workshop.linear([&layer.q, &layer.k, &layer.v], &s.x, [&mut s.q, &mut s.k, &mut s.v]);
+            let unread = if index + 1 == config.layers { seq - read } else { 0 };
+            if unread == 0 {
+                // q: (seq, heads, head_dim); k, v: (seq, kv_heads, head_dim)
+                s.workshop.linear([&layer.q, &layer.k, &layer.v], &s.x, [&mut s.q, &mut s.k, &mut s.v]);
+            } else {
+                s.workshop.linear([&layer.k, &layer.v], &s.x, [&mut s.k, &mut s.v]);
+                s.keep_last(config, read);
+                s.workshop.linear([&layer.q], &s.x, [&mut s.q]);
+            }
             if let (Some(q_norm), Some(k_norm)) = (&layer.q_norm, &layer.k_norm) {
                 ops::head_norm(&mut s.q, q_norm, eps, &mut s.row);
                 ops::head_norm(&mut s.k, k_norm, eps, &mut s.row);
             }
             if attention.rope {
-                s.rope.rotate(&mut s.q, config.heads);
-                s.rope.rotate(&mut s.k, config.kv_heads);
+                s.rope.rotate(&mut s.q, config.heads, unread);
+                s.rope.rotate(&mut s.k, config.kv_heads, 0);
             }
             observe(site("q"), &s.q);
             observe(site("k"), &s.k);
             observe(site("v"), &s.v);
             cache.write(index, past, &s.k, &s.v);
+            if unread == seq {
+                break;
+            }
             let heads = Heads { heads: config.heads, kv_heads: config.kv_heads, head_dim: config.head_dim, window: attention.window };
-            s.workshop.attention(&s.q, cache, index, heads, &mut s.attn); // (seq, heads, head_dim)
+            s.workshop.attention(&s.q, cache, index, past + unread, heads, &mut s.attn); // (seq, heads, head_dim)
             observe(site("attn"), &s.attn);
             s.workshop.linear([&layer.o], &s.attn, [&mut s.x]); // (seq, hidden)
             observe(site("attn_out"), &s.x);

@@ -116,7 +116,7 @@ impl Workshop {
         });
     }
 
-    /// Causal attention of `seq` new positions over everything in the cache. Shapes: `q`, `out` (seq, heads, head_dim).
+    /// Causal attention of the `seq` positions after the first `past` over those, themselves and each other. Shapes: `q`, `out` (seq, heads, head_dim).
     ///
     /// ```text
     /// for each KV head, for each block of positions, for each query that sees some of them:
@@ -127,12 +127,12 @@ impl Workshop {
     /// ```
     ///
     /// So keys and values are read once, in the order in which they lie, whatever the length of the text, and of the scores only those of a block
-    /// are ever there. The keys and values of the new positions must be written, not yet counted.
+    /// are ever there. The keys and values of the new positions must be written, and need not be counted.
     /// Source: Vaswani et al. 2017, section 3.2.1; block by block: Dao et al. 2022, "FlashAttention", section 3.1; grouped heads: Ainslie et al. 2023;
     /// window: Jiang et al. 2023 (Mistral 7B).
-    pub fn attention(&mut self, q: &[f32], cache: &Cache, layer: usize, shape: Heads, out: &mut [f32]) {
+    pub fn attention(&mut self, q: &[f32], cache: &Cache, layer: usize, past: usize, shape: Heads, out: &mut [f32]) {
         let Heads { heads, head_dim, window, .. } = shape;
-        let (past, width) = (cache.len(), heads * head_dim);
+        let width = heads * head_dim;
         let seq = q.len() / width;
         let seen: usize = (past + 1..=past + seq).map(|total| total.min(window.unwrap_or(total))).sum();
         self.pool.split([(out, width, head_dim)], 2 * seen * width, &mut self.places, |[mut out], place| {
@@ -141,7 +141,7 @@ impl Workshop {
             while head < heads.end {
                 // The heads of this thread that look at the same keys.
                 let next = (head / shape.group() + 1) * shape.group();
-                attend(q, cache, layer, shape, head..next.min(heads.end), &mut out, place);
+                attend(q, (cache, layer), past, shape, head..next.min(heads.end), &mut out, place);
                 head = next;
             }
         });
@@ -188,10 +188,10 @@ impl Rope {
         }
     }
 
-    /// Rotates every head of every prepared position. Shapes: `x` (seq, heads, head_dim).
-    pub fn rotate(&self, x: &mut [f32], heads: usize) {
+    /// Rotates every head of the prepared positions from number `first` on. Shapes: `x` (seq, heads, head_dim).
+    pub fn rotate(&self, x: &mut [f32], heads: usize, first: usize) {
         let half = self.inv_freq.len();
-        let angles = self.cos.chunks_exact(half).zip(self.sin.chunks_exact(half));
+        let angles = self.cos.chunks_exact(half).zip(self.sin.chunks_exact(half)).skip(first);
         for (row, (cos, sin)) in x.chunks_exact_mut(heads * 2 * half).zip(angles) {
             for head in row.chunks_exact_mut(2 * half) {
                 kernels::rotate(head, cos, sin);
@@ -247,9 +247,9 @@ struct Query {
 }
 
 /// [`Workshop::attention`] for some query heads of one KV head, all of whose queries go through each block together.
-fn attend(q: &[f32], cache: &Cache, layer: usize, shape: Heads, heads: Range<usize>, out: &mut Strip, place: &mut Place) {
+fn attend(q: &[f32], (cache, layer): (&Cache, usize), past: usize, shape: Heads, heads: Range<usize>, out: &mut Strip, place: &mut Place) {
     let Heads { head_dim, window, .. } = shape;
-    let (past, width) = (cache.len(), shape.heads * head_dim);
+    let width = shape.heads * head_dim;
     let (seq, wide) = (q.len() / width, head_dim.next_multiple_of(TILE_COLS) / 4);
     let Place { queries, padded: [q_rows, sums], decoded, .. } = place;
     let places = (0..seq).flat_map(|pos| heads.clone().map(move |head| (pos, head)));
