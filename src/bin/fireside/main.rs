@@ -2,6 +2,7 @@
 //!
 //! Text goes to standard output, everything about it to standard error, so that a story can be piped.
 
+mod bench;
 mod folder;
 mod inspect;
 mod trace;
@@ -57,6 +58,8 @@ enum Command {
         #[command(flatten)]
         model: ModelArgs,
     },
+    /// Measure speeds at published shapes, or of a model, beside the limits of the machine
+    Bench(bench::BenchArgs),
     /// Write every layer's activations for a prompt, to compare with another implementation
     Trace {
         #[command(flatten)]
@@ -172,6 +175,7 @@ fn main() -> ExitCode {
         Command::Generate { prompt, model, sampling } => generate(&prompt, &model, &sampling),
         Command::Chat { model, sampling, system } => chat(&model, &sampling, system),
         Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.options()),
+        Command::Bench(args) => bench::bench(&args),
         Command::Trace { model, prompt, out } => trace::trace(&model.folder("story"), model.options(), &prompt, &out),
     };
     match run {

@@ -1,0 +1,276 @@
+//! `fireside bench`: how fast this machine reads and writes text with a model of a published shape, beside what the machine can do at all.
+//!
+//! All formats are loaded first, and rounds go through every format and number of threads in turns, with the limits measured in each round: what
+//! slows the machine slows all. A speed is the median of the rounds with the lowest and highest.
+
+mod limits;
+mod random;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use fireside::cache::Cache;
+use fireside::load::LoadOptions;
+use fireside::model::{Model, Scratch};
+use fireside::pool::Pool;
+use fireside::quant::Dtype;
+use serde_json::{Value, json};
+
+use crate::{Result, folder};
+use limits::Limits;
+
+/// Passes timed after each past.
+const DECODE_PASSES: usize = 16;
+/// A sample lasts at least so long, by repeating: small models read a prompt in milliseconds.
+const SAMPLE: Duration = Duration::from_millis(100);
+/// Weights of fewer bytes may stay in the processor's caches: reading memory is then no limit.
+const CACHED_BYTES: u64 = 64_000_000;
+
+/// What to measure.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// Shapes with random weights: smollm2, minueza, story
+    #[arg(long, value_delimiter = ',', default_value = "smollm2")]
+    shape: Vec<String>,
+    /// A model folder instead
+    #[arg(long, value_name = "DIR", conflicts_with = "shape")]
+    model: Option<std::path::PathBuf>,
+    /// Storage formats
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16,q8,q4")]
+    format: Vec<Dtype>,
+    /// Numbers of threads [default: 1 and one for each core]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
+    threads: Vec<u64>,
+    /// Rounds
+    #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
+    rounds: u64,
+    /// Lengths of prompts
+    #[arg(long, value_delimiter = ',', default_value = "128,512")]
+    prefill: Vec<usize>,
+    /// Tokens before those that are written
+    #[arg(long, value_delimiter = ',', default_value = "16,512,2048")]
+    past: Vec<usize>,
+}
+
+/// One model in one format, with a text of each past ready to be continued.
+struct Subject {
+    model: Model,
+    scratch: Scratch,
+    load: Duration,
+    pasts: Vec<Cache>,
+}
+
+/// The samples of one line of the table, in tokens a second.
+#[derive(Default)]
+struct Line {
+    prefill: Vec<Vec<f64>>,
+    decode: Vec<Vec<f64>>,
+}
+
+/// Measures and prints.
+pub fn bench(args: &BenchArgs) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut threads: Vec<usize> = args.threads.iter().map(|&count| count as usize).collect();
+    if threads.is_empty() {
+        threads = if cores > 1 { vec![1, cores] } else { vec![1] };
+    }
+    let mut reports = Vec::new();
+    let shapes: Vec<&str> = if args.model.is_some() { vec![""] } else { args.shape.iter().map(String::as_str).collect() };
+    for shape in shapes {
+        reports.push(measure(args, shape, &threads)?);
+    }
+    println!("{}", json!({ "rounds": args.rounds, "cores": cores, "reports": reports }));
+    Ok(())
+}
+
+/// One shape, or the folder of `args`: prints its table, returns it as JSON.
+fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
+    let pool = Pool::new(threads.iter().copied().max().unwrap_or(1));
+    let mut subjects = Vec::new();
+    for &format in &args.format {
+        let options = LoadOptions { dtype: Some(format), pool: Some(pool.clone()), ..LoadOptions::default() };
+        subjects.push(Subject::new(args, shape, args.model.as_deref(), options)?);
+        eprintln!("{format}: loaded in {:.2} s", subjects[subjects.len() - 1].load.as_secs_f64());
+    }
+    let context = subjects[0].model.config().context;
+    let prefill: Vec<usize> = args.prefill.iter().copied().filter(|&length| length <= context).collect();
+    let mut lines: Vec<Line> = Vec::new();
+    lines.resize_with(subjects.len() * threads.len(), Line::default);
+    let mut limits: Vec<Vec<Limits>> = vec![Vec::new(); threads.len()];
+    // The first round warms the caches and the clock, and is not counted.
+    for round in 0..=args.rounds {
+        eprintln!("round {round} of {}", args.rounds);
+        for (index, &count) in threads.iter().enumerate() {
+            pool.limit(count);
+            for (subject, lines) in subjects.iter_mut().zip(lines.chunks_exact_mut(threads.len())) {
+                let line = &mut lines[index];
+                for (i, &length) in prefill.iter().enumerate() {
+                    note(&mut line.prefill, i, round, subject.prefill(length)?);
+                }
+                for i in 0..subject.pasts.len() {
+                    note(&mut line.decode, i, round, subject.decode(i)?);
+                }
+            }
+            if round > 0 {
+                limits[index].push(limits::measure(count));
+            }
+        }
+    }
+    let title = args.model.as_ref().map_or_else(|| format!("{shape} shape, random weights"), |folder| folder.display().to_string());
+    let limits: Vec<Limits> = limits.iter().map(|samples| limits::median(samples)).collect();
+    Ok(report(&title, &subjects, threads, &prefill, &lines, &limits))
+}
+
+/// Adds a sample of measurement `i` unless it is of the warm-up.
+fn note(samples: &mut Vec<Vec<f64>>, i: usize, round: u64, rate: f64) {
+    samples.resize_with(samples.len().max(i + 1), Vec::new);
+    if round > 0 {
+        samples[i].push(rate);
+    }
+}
+
+impl Subject {
+    fn new(args: &BenchArgs, shape: &str, folder: Option<&Path>, options: LoadOptions) -> Result<Subject> {
+        let begin = Instant::now();
+        let model = match folder {
+            Some(folder) => folder::load(folder, options)?,
+            None => random::load(shape, options)?,
+        };
+        let load = begin.elapsed();
+        let mut subject = Subject { scratch: Scratch::new(&model), model, load, pasts: Vec::new() };
+        let room = subject.model.config().context.saturating_sub(DECODE_PASSES);
+        for &past in args.past.iter().filter(|&&past| past <= room) {
+            let mut cache = subject.model.cache();
+            subject.model.forward(&subject.tokens(past), &mut cache, &mut subject.scratch)?;
+            subject.pasts.push(cache);
+        }
+        Ok(subject)
+    }
+
+    /// A text of ids that are spread over the vocabulary.
+    fn tokens(&self, length: usize) -> Vec<u32> {
+        let vocab = self.model.config().vocab as u64;
+        (0..length as u64).map(|i| (i * 2_654_435_761 % vocab) as u32).collect()
+    }
+
+    /// Tokens a second of reading a prompt into an empty cache.
+    fn prefill(&mut self, length: usize) -> Result<f64> {
+        let tokens = self.tokens(length);
+        let (mut done, mut spent) = (0, Duration::ZERO);
+        while spent < SAMPLE {
+            let mut cache = self.model.cache();
+            let begin = Instant::now();
+            self.model.forward(&tokens, &mut cache, &mut self.scratch)?;
+            spent += begin.elapsed();
+            done += length;
+        }
+        Ok(done as f64 / spent.as_secs_f64())
+    }
+
+    /// Tokens a second of writing greedily after past `i`, which is then as it was before.
+    fn decode(&mut self, i: usize) -> Result<f64> {
+        let cache = &mut self.pasts[i];
+        let past = cache.len();
+        let (mut done, mut spent) = (0, Duration::ZERO);
+        while spent < SAMPLE {
+            let mut token = 1;
+            let begin = Instant::now();
+            for _ in 0..DECODE_PASSES {
+                self.model.forward(&[token], cache, &mut self.scratch)?;
+                token = likeliest(self.scratch.logits());
+            }
+            spent += begin.elapsed();
+            done += DECODE_PASSES;
+            cache.truncate(past);
+        }
+        Ok(done as f64 / spent.as_secs_f64())
+    }
+
+    /// Bytes that a token after `past` others reads at least: every matrix once (of an embedding that is no head only a row), keys and values.
+    fn decode_bytes(&self, past: usize) -> u64 {
+        let (config, weights) = (self.model.config(), self.model.weights());
+        let embed = if weights.head.is_some() { weights.embed.bytes() } else { 0 };
+        weights.bytes() - embed + past as u64 * config.kv_bytes_per_token(self.model.kv_dtype())
+    }
+
+    /// Floating-point operations of reading `length` tokens: the matrices of the layers, causal attention, the head once.
+    fn prefill_flops(&self, length: usize) -> f64 {
+        let config = self.model.config();
+        let head = config.vocab * config.hidden;
+        let layers = config.parameters() as usize - if config.tied { head } else { 2 * head };
+        let attention = 2 * config.layers * config.heads * config.head_dim * length * (length + 1);
+        (2 * (layers * length + head) + attention) as f64
+    }
+}
+
+/// The greedy choice.
+fn likeliest(logits: &[f32]) -> u32 {
+    let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
+    best.map_or(0, |(token, _)| token as u32)
+}
+
+/// Prints the table; returns the same as JSON.
+fn report(title: &str, subjects: &[Subject], threads: &[usize], prefill: &[usize], lines: &[Line], limits: &[Limits]) -> Value {
+    println!("\n### {title}\n");
+    for (count, limits) in threads.iter().zip(limits) {
+        let (read, multiply_add) = (limits.read_bytes / 1e9, limits.flops / 1e9);
+        println!("Limits on {count} thread(s): {read:.1} GB/s read, {multiply_add:.1} GFLOP/s by multiplying and adding.");
+    }
+    let pasts: Vec<usize> = subjects[0].pasts.iter().map(Cache::len).collect();
+    let heads = prefill.iter().map(|length| format!("prefill {length}")).chain(pasts.iter().map(|past| format!("decode after {past}")));
+    println!("\n| format | T | {} | load, s |", heads.collect::<Vec<_>>().join(" | "));
+    println!("|---|---|{}---|", "---|".repeat(prefill.len() + pasts.len()));
+    let mut rows = Vec::new();
+    for (subject, lines) in subjects.iter().zip(lines.chunks_exact(threads.len())) {
+        for ((count, line), limits) in threads.iter().zip(lines).zip(limits) {
+            let dtype = subject.model.weights().dtype();
+            let cached = subject.decode_bytes(0) < CACHED_BYTES;
+            let of = |kind: &str, key: &usize, samples: &[f64], limit: Option<f64>| {
+                let figure = Figure::of(samples, limit);
+                (
+                    figure.cell(),
+                    json!({ "kind": kind, "tokens": key, "median": figure.median, "min": figure.min, "max": figure.max, "ofLimit": figure.of_limit }),
+                )
+            };
+            let read = prefill.iter().zip(&line.prefill).map(|(length, samples)| {
+                of("prefill", length, samples, Some(limits.flops / subject.prefill_flops(*length) * *length as f64))
+            });
+            let written = pasts.iter().zip(&line.decode).map(|(past, samples)| {
+                of("decode", past, samples, (!cached).then(|| limits.read_bytes / subject.decode_bytes(*past) as f64))
+            });
+            let (cells, figures): (Vec<String>, Vec<Value>) = read.chain(written).unzip();
+            let load = subject.load.as_secs_f64();
+            println!("| {dtype} | {count} | {} | {load:.2} |", cells.join(" | "));
+            rows.push(json!({ "format": dtype.name(), "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
+        }
+    }
+    println!();
+    let limits = threads
+        .iter()
+        .zip(limits)
+        .map(|(count, limits)| json!({ "threads": count, "readBytes": limits.read_bytes, "flops": limits.flops }));
+    json!({ "title": title, "limits": limits.collect::<Vec<_>>(), "rows": rows })
+}
+
+/// A speed in tokens a second.
+struct Figure {
+    median: f64,
+    min: f64,
+    max: f64,
+    of_limit: Option<f64>,
+}
+
+impl Figure {
+    fn of(samples: &[f64], limit: Option<f64>) -> Figure {
+        let mut sorted = samples.to_vec();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let median = sorted[sorted.len() / 2];
+        Figure { median, min: sorted[0], max: sorted[sorted.len() - 1], of_limit: limit.map(|limit| median / limit) }
+    }
+
+    fn cell(&self) -> String {
+        let share = self.of_limit.map_or(String::new(), |share| format!(", {:.0} %", share * 100.0));
+        format!("{:.1} ({:.1} to {:.1}){share}", self.median, self.min, self.max)
+    }
+}
