@@ -7,7 +7,7 @@
 //! q8 is `scale * n` with n in -127..=127, so that the negative of a value is a value. q4 is `scale * n` with n in -8..=7, stored as n + 8; its
 //! scale is not simply that of the largest value: of some candidates around it the one is taken that leaves the smallest squared error.
 
-use super::F32x8;
+use super::largest;
 
 /// Columns of a block.
 pub(crate) const BLOCK_COLS: usize = 32;
@@ -15,7 +15,7 @@ pub(crate) const BLOCK_COLS: usize = 32;
 pub(crate) const BLOCK_ROWS: usize = 4;
 
 /// One row of a block in f32.
-pub(super) type F32x32 = [F32x8; BLOCK_COLS / 8];
+pub(super) type F32x32 = [f32; BLOCK_COLS];
 
 /// Four rows of 32 columns in 8 bits.
 #[derive(Debug, Clone, Copy, Default)]
@@ -47,13 +47,15 @@ impl Q8Block {
         let inverse = if max < SMALLEST { 0.0 } else { 127.0 / max };
         // A NaN or an infinity shows in every product with the block.
         self.scales[row] = if max < SMALLEST { 0.0 } else { max / 127.0 + 0.0 * max };
-        for (c, value) in values.as_flattened().iter().enumerate() {
-            self.values[c / 4][row * 4 + c % 4] = round(value * inverse) as i8;
+        let mut levels = [0; BLOCK_COLS];
+        levels.iter_mut().zip(values).for_each(|(level, value)| *level = round(value * inverse) as i8);
+        for (out, levels) in self.values.iter_mut().zip(levels.as_chunks::<4>().0) {
+            out[row * 4..row * 4 + 4].copy_from_slice(levels);
         }
     }
 
     pub(super) fn row(&self, row: usize) -> F32x32 {
-        std::array::from_fn(|g| std::array::from_fn(|i| self.scales[row] * f32::from(self.values[g * 2 + i / 4][row * 4 + i % 4])))
+        std::array::from_fn(|c| self.scales[row] * f32::from(self.values[c / 4][row * 4 + c % 4]))
     }
 }
 
@@ -61,26 +63,21 @@ impl Q4Block {
     pub(super) fn set(&mut self, row: usize, values: &F32x32) {
         let (inverse, scale) = q4_scale(values);
         self.scales[row] = scale;
-        for (word, values) in self.values.iter_mut().zip(values) {
-            word[row] = (0..8).fold(0, |word, c| word | ((q4_level(values[c], inverse) + Q4_OFFSET) as u32 & 0xf) << q4_shift(c));
+        let mut levels = [0; BLOCK_COLS];
+        levels.iter_mut().zip(values).for_each(|(level, value)| *level = (round(within_q4(value * inverse)) + Q4_OFFSET) as u32 & 0xf);
+        for (word, levels) in self.values.iter_mut().zip(levels.as_chunks::<8>().0) {
+            word[row] = levels.iter().enumerate().fold(0, |word, (c, level)| word | level << q4_shift(c));
         }
     }
 
     pub(super) fn row(&self, row: usize) -> F32x32 {
-        self.values.map(|word| std::array::from_fn(|c| self.scales[row] * ((word[row] >> q4_shift(c) & 0xf) as i32 - Q4_OFFSET) as f32))
+        std::array::from_fn(|c| self.scales[row] * ((self.values[c / 8][row] >> q4_shift(c % 8) & 0xf) as i32 - Q4_OFFSET) as f32)
     }
 }
 
 /// Where a column of eight is in its word.
 fn q4_shift(c: usize) -> usize {
     16 * (c % 2) + 4 * (c / 2)
-}
-
-/// The largest magnitude of a row of a block; NaN where there is one.
-fn largest(values: &F32x32) -> f32 {
-    // Magnitudes compare like their bits, and NaN and infinity are above all others.
-    let max = values.iter().fold([0; 8], |max: [u32; 8], eight| std::array::from_fn(|i| max[i].max(eight[i].to_bits() & 0x7fff_ffff)));
-    f32::from_bits(max.into_iter().fold(0, u32::max))
 }
 
 /// 1.5 * 2^23, whose unit in the last place is 1: adding it rounds a magnitude below 2^22 to the nearest whole number, ties to even.
@@ -96,20 +93,6 @@ fn within_q4(value: f32) -> f32 {
     if 7.0 < value { 7.0 } else { value }
 }
 
-fn q4_level(value: f32, inverse: f32) -> i32 {
-    round(within_q4(value * inverse))
-}
-
-/// Adds v n and n n of eight values. (A function of its own, because in one piece with the loops around it LLVM makes no vectors of it: a fifth of the speed.)
-#[inline(never)]
-fn explain(values: &F32x8, inverse: f32, vn: &mut F32x8, nn: &mut F32x8) {
-    for ((v, vn), nn) in values.iter().zip(vn).zip(nn) {
-        let n = within_q4(v * inverse) + ROUND - ROUND;
-        *vn += v * n;
-        *nn += n * n;
-    }
-}
-
 /// The factor that takes values to levels, and the scale that takes levels back with the smallest squared error.
 ///
 /// For given levels n the best scale is sum(v n) / sum(n n), and what it explains of sum(v v) is sum(v n)^2 / sum(n n). The candidates place the largest
@@ -122,13 +105,13 @@ fn q4_scale(values: &F32x32) -> (f32, f32) {
     if !max.is_finite() {
         return (0.0, f32::NAN);
     }
-    let sign = if values.as_flattened().contains(&max) { 1.0 } else { -1.0 };
+    let sign = if values.contains(&max) { 1.0 } else { -1.0 };
     let mut best = (0.0, 0.0, 0.0);
     for step in -2..=4 {
         let inverse = sign * (-8.0 + 0.25 * step as f32) / max;
-        let (mut vn, mut nn) = ([0.0; 8], [0.0; 8]);
-        for eight in values {
-            explain(eight, inverse, &mut vn, &mut nn);
+        let (mut vn, mut nn) = ([0.0; 4], [0.0; 4]);
+        for four in values.as_chunks().0 {
+            explain(four, inverse, &mut vn, &mut nn);
         }
         let (vn, nn): (f32, f32) = (vn.iter().sum(), nn.iter().sum());
         let explained = vn / max * (vn / max) / nn; // of values relative to the largest, so that nothing overflows
@@ -139,6 +122,14 @@ fn q4_scale(values: &F32x32) -> (f32, f32) {
     (best.1, best.2)
 }
 
+/// Adds v n and n n of four values.
+#[inline(always)]
+fn explain(values: &[f32; 4], inverse: f32, vn: &mut [f32; 4], nn: &mut [f32; 4]) {
+    let n = values.map(|value| within_q4(value * inverse) + ROUND - ROUND);
+    *vn = [vn[0] + values[0] * n[0], vn[1] + values[1] * n[1], vn[2] + values[2] * n[2], vn[3] + values[3] * n[3]];
+    *nn = [nn[0] + n[0] * n[0], nn[1] + n[1] * n[1], nn[2] + n[2] * n[2], nn[3] + n[3] * n[3]];
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,13 +137,13 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn values(f: impl Fn(usize) -> f32) -> F32x32 {
-        std::array::from_fn(|g| std::array::from_fn(|i| f(g * 8 + i)))
+        std::array::from_fn(f)
     }
 
     fn q8(values: &F32x32) -> F32x32 {
         let mut block = Q8Block::default();
         block.set(2, values);
-        assert!([0, 1, 3].iter().all(|&row| block.row(row).as_flattened().iter().all(|&value| value == 0.0)), "the other rows");
+        assert!([0, 1, 3].iter().all(|&row| block.row(row).iter().all(|&value| value == 0.0)), "the other rows");
         block.row(2)
     }
 
@@ -167,7 +158,7 @@ mod tests {
         for scale in [1e-30, 1.0, 1e30] {
             let row = values(|c| (c as f32 * 0.37).sin() * scale);
             let step = largest(&row) / 127.0;
-            for (got, value) in q8(&row).as_flattened().iter().zip(row.as_flattened()) {
+            for (got, value) in q8(&row).iter().zip(row) {
                 assert!((got - value).abs() <= 0.5001 * step, "{value} became {got}");
             }
         }
@@ -186,19 +177,19 @@ mod tests {
     #[test]
     fn the_search_leaves_less_error_than_the_scale_of_the_largest_value() {
         let row = values(|c| ((c * c) as f32 * 0.7).sin().powi(3));
-        let error = |got: &F32x32| got.as_flattened().iter().zip(row.as_flattened()).map(|(got, value)| (got - value).powi(2)).sum::<f32>();
-        let plain = row.map(|eight| eight.map(|value| (value / largest(&row) * 7.0).round() / 7.0 * largest(&row)));
+        let error = |got: &F32x32| got.iter().zip(row).map(|(got, value)| (got - value).powi(2)).sum::<f32>();
+        let plain = row.map(|value| (value / largest(&row) * 7.0).round() / 7.0 * largest(&row));
         assert!(error(&q4(&row)) < 0.8 * error(&plain), "{} against {}", error(&q4(&row)), error(&plain));
     }
 
     #[test]
     fn zeros_are_zero_and_what_is_not_finite_shows_in_the_whole_row() {
         for row in [values(|_| 0.0), values(|_| 1e-40), values(|_| -0.0)] {
-            assert!(q8(&row).as_flattened().iter().chain(q4(&row).as_flattened()).all(|&value| value == 0.0));
+            assert!(q8(&row).iter().chain(&q4(&row)).all(|&value| value == 0.0));
         }
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let row = values(|c| if c == 20 { bad } else { 1.0 });
-            assert!(!q8(&row).as_flattened().iter().chain(q4(&row).as_flattened()).any(|value| value.is_finite()), "{bad}");
+            assert!(!q8(&row).iter().chain(&q4(&row)).any(|value| value.is_finite()), "{bad}");
         }
     }
 }

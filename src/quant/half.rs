@@ -26,19 +26,21 @@ pub(crate) const F16_ACTIVATION_SCALE: f32 = pow2(64);
 const F16_BIAS: i32 = 112;
 
 impl F16x8 {
-    /// `scale` and the factor that undoes it come from [`f16_scale`].
-    pub(super) fn encode(values: F32x8, scale: [f32; 2]) -> F16x8 {
-        F16x8(pairs(values.map(|value| f32_to_f16(value * scale[0] * scale[1]))))
+    /// Packs eight f16 as [`to_f16`] makes them.
+    pub(super) fn pack(values: &[u16; TILE_COLS]) -> F16x8 {
+        F16x8(pairs(values))
     }
 
+    /// `factor` is that of the row, from [`f16_scale`].
     pub(super) fn decode(self, factor: f32) -> F32x8 {
         unpaired(self.0).map(|value| f16_times_2_pow_minus_112(value) * F16_ACTIVATION_SCALE * factor)
     }
 }
 
 impl Bf16x8 {
-    pub(super) fn encode(values: F32x8) -> Bf16x8 {
-        Bf16x8(pairs(values.map(f32_to_bf16)))
+    /// Packs eight bf16.
+    pub(super) fn pack(values: &[u16; TILE_COLS]) -> Bf16x8 {
+        Bf16x8(pairs(values))
     }
 
     pub(super) fn decode(self) -> F32x8 {
@@ -46,7 +48,21 @@ impl Bf16x8 {
     }
 }
 
-fn pairs(values: [u16; TILE_COLS]) -> [u32; 4] {
+/// Values times a power of two in f16; `scale` comes from [`f16_scale`].
+pub(super) fn to_f16<const N: usize>(values: &[f32; N], scale: [f32; 2]) -> [u16; N] {
+    let mut out = [0; N];
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = f32_to_f16(value * scale[0] * scale[1]));
+    out
+}
+
+/// Values in bf16.
+pub(super) fn to_bf16<const N: usize>(values: &[f32; N]) -> [u16; N] {
+    let mut out = [0; N];
+    out.iter_mut().zip(values).for_each(|(out, value)| *out = f32_to_bf16(*value));
+    out
+}
+
+fn pairs(values: &[u16; TILE_COLS]) -> [u32; 4] {
     std::array::from_fn(|i| u32::from(values[i]) | u32::from(values[i + 4]) << 16)
 }
 
@@ -87,13 +103,9 @@ fn f32_to_bf16(value: f32) -> u16 {
     (rounded >> 16) as u16
 }
 
-/// The power of two by which a row is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and the
-/// factor that undoes it (and both other powers of two) in the kernels.
-pub(super) fn f16_scale(values: impl Iterator<Item = F32x8>) -> ([f32; 2], f32) {
-    // Magnitudes compare like their bits, and NaN and infinity are above all others.
-    let max =
-        values.fold([0; TILE_COLS], |max: [u32; TILE_COLS], values| std::array::from_fn(|i| max[i].max(values[i].to_bits() & 0x7fff_ffff)));
-    let max = f32::from_bits(max.into_iter().fold(0, u32::max));
+/// The power of two by which a row with this largest magnitude is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and
+/// the factor that undoes it (and both other powers of two) in the kernels.
+pub(super) fn f16_scale(max: f32) -> ([f32; 2], f32) {
     if max == 0.0 {
         return ([0.0; 2], 0.0);
     }
