@@ -1,7 +1,7 @@
 //! The arithmetic: every loop over weights or activations that the speed of the engine rests on.
 //!
 //! Each kernel is written once ([`product`], [`attend`], [`pointwise`]), over a small vocabulary of operations on four lanes, [`vector`]; the
-//! instruction sets ([`simd128`], [`portable`]) implement the vocabulary and nothing else. So the order of every sum is the same
+//! instruction sets (`simd128`, `sse2`, `portable`) implement the vocabulary and nothing else. So the order of every sum is the same
 //! everywhere, and so are the bits of every result: native as in wasm, for one position as for many, on one thread as on several. The build with relaxed
 //! SIMD alone may round differently, from machine to machine.
 //!
@@ -9,7 +9,8 @@
 
 mod attend;
 #[cfg_attr(all(target_family = "wasm", target_feature = "simd128"), path = "simd128.rs")]
-#[cfg_attr(not(all(target_family = "wasm", target_feature = "simd128")), path = "portable.rs")]
+#[cfg_attr(target_arch = "x86_64", path = "sse2.rs")]
+#[cfg_attr(not(any(all(target_family = "wasm", target_feature = "simd128"), target_arch = "x86_64")), path = "portable.rs")]
 mod best;
 mod pointwise;
 mod product;
@@ -24,7 +25,7 @@ use best::F32x4;
 use crate::pool::Strip;
 use crate::quant::{Dtype, F16x8, Matrix};
 
-/// The implementation in use: "simd128", "relaxed" or "portable".
+/// The implementation in use: "simd128", "relaxed", "sse2" or "portable".
 pub const NAME: &str = best::NAME;
 
 /// Activations made ready for the products with matrices of one storage format; memory that is kept from call to call.
