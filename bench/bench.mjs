@@ -3,6 +3,8 @@
 //
 //     npm run bench                                                   everything: over an hour
 //     npm run bench -- --quick                                        SmolLM2's shape in f32 and f16, short prompts, three rounds
+//     npm run bench -- --visit                                        what a visitor meets, nothing else
+//     npm run bench -- --deterministic --kv f16                       ours without relaxed SIMD, with keys and values in 16 bits
 //     npm run bench -- --shape smollm2 --format f32,q8 --threads 1 --engines ours,candle --rounds 7 --prefill 128 --past 16,512
 //
 //     shapes.mjs    what is measured            measure.mjs   rounds and turns, one shape at one format
@@ -41,6 +43,9 @@ const OPTIONS = {
   prefill: { type: 'string' },
   past: { type: 'string' },
   quick: { type: 'boolean', default: false },
+  visit: { type: 'boolean', default: false },
+  deterministic: { type: 'boolean', default: false },
+  kv: { type: 'string' },
 };
 
 /** The items of a comma-separated option, each of which has to be `known`. */
@@ -59,12 +64,12 @@ function numbers(name, text) {
 
 function plan(args) {
   const { values } = parseArgs({ args, options: OPTIONS });
-  const { quick } = values;
+  const { quick, visit, deterministic, kv } = values;
   // Asked for a part, one gets that part.
   const part = quick || values.shape !== undefined || values.format !== undefined;
   const [rounds] = numbers('rounds', quick ? '3' : values.rounds);
-  const shapes = list('shape', values.shape ?? (quick ? 'smollm2' : SHAPES.join()), SHAPES).map(shapeOf).filter(Boolean);
-  if (shapes.length === 0) throw new Trouble('the model of this shape is not here');
+  const shapes = visit ? [] : list('shape', values.shape ?? (quick ? 'smollm2' : SHAPES.join()), SHAPES).map(shapeOf).filter(Boolean);
+  if (shapes.length === 0 && !visit) throw new Trouble('the model of this shape is not here');
   const lengths = { prefill: values.prefill ?? (quick ? '128' : undefined), past: values.past ?? (quick ? '16' : undefined) };
   for (const shape of shapes) {
     for (const [key, text] of Object.entries(lengths)) {
@@ -74,7 +79,10 @@ function plan(args) {
     }
   }
   return {
-    shapes, rounds, visit: !part,
+    shapes, rounds,
+    visit: visit || !part,
+    // Only what was asked for: a build that does not know an option refuses it.
+    ours: { ...(deterministic && { deterministic }), ...(kv && { kvDtype: kv }) },
     formats: list('format', values.format ?? (quick ? 'f32,f16' : FORMATS.join()), FORMATS),
     threads: numbers('threads', values.threads),
     engines: list('engines', values.engines, Object.keys(ENGINES)),
@@ -98,10 +106,10 @@ async function start() {
 const load = () => Number(loadavg()[0].toFixed(2));
 
 await command(import.meta.url, async (args) => {
-  const { shapes, formats, threads, engines, rounds, visit: withVisit } = plan(args);
+  const { shapes, formats, threads, engines, rounds, ours, visit: withVisit } = plan(args);
+  const { wasmBindgen } = await setupBuild();
   await preparePeers();
   await prepareLimits();
-  const { wasmBindgen } = await setupBuild();
   if (engines.includes('candle')) await prepareCandle(wasmBindgen);
   await build();
   const models = [];
@@ -111,7 +119,7 @@ await command(import.meta.url, async (args) => {
   const { url, browser, close } = await start();
   try {
     const machine = `${cpus().length} x ${cpus()[0].model.trim()}`;
-    const result = { date: new Date().toISOString(), machine, browser: await browser.version(), rounds, load: [load()], reports: [] };
+    const result = { date: new Date().toISOString(), machine, browser: await browser.version(), rounds, ours, load: [load()], reports: [] };
     const tables = [];
     if (withVisit) {
       result.visit = await visit(browser, url, rounds);
@@ -120,7 +128,7 @@ await command(import.meta.url, async (args) => {
     for (const [index, shape] of shapes.entries()) {
       const cells = [];
       for (const format of formats) {
-        cells.push({ format, ...(await measure({ browser, url, engines, shape, format, threads, rounds, ...models[index], say })) });
+        cells.push({ format, ...(await measure({ browser, url, engines, shape, format, threads, ours, rounds, ...models[index], say })) });
         result.load.push(load());
         // What was measured so far is not lost if the rest is not reached.
         const report = shapeReport(shape, cells);

@@ -20,7 +20,7 @@ export function summary(values) {
 }
 
 /** Engines that cannot do this and why, and a page for each that can. */
-async function open({ browser, url, engines, shape, format, threads, say }) {
+async function open({ browser, url, engines, shape, format, threads, ours, say }) {
   const variants = engines.flatMap((engine) => threads.map((count) => ({ engine, threads: count })));
   const runners = [];
   const refused = [];
@@ -34,7 +34,8 @@ async function open({ browser, url, engines, shape, format, threads, say }) {
     const page = await browser.newPage();
     page.setDefaultTimeout(CALL_TIMEOUT_MS);
     await page.goto(`${url}bench/index.html`);
-    const options = { folder: `/bench-models/${shape.name}/`, format, threads: variant.threads, context: Math.min(longest, shape.config.max_position_embeddings) };
+    const context = Math.min(longest, shape.config.max_position_embeddings);
+    const options = { folder: `/bench-models/${shape.name}/`, format, threads: variant.threads, context, ours };
     try {
       const loadMs = await page.evaluate((engine, options) => globalThis.load(engine, options), variant.engine, options);
       runners.push({ ...variant, page, loadMs, memory: 0, prefill: {}, decode: {}, texts: {}, notes: [] });
@@ -56,8 +57,8 @@ const textOf = (tokens, words) => tokens.map((token) => words[token] ?? '').join
  * Resolves with { rows, refused, limits }: a row an engine and number of threads, its speeds as lists of tokens a second; `limits[threads]` lists of rates.
  * `prompts`: { length: { text, ids } }; `words`: the text of each token.
  */
-export async function measure({ browser, url, engines, shape, format, threads, rounds, prompts, words, say }) {
-  const { runners, refused } = await open({ browser, url, engines, shape, format, threads, say });
+export async function measure({ browser, url, engines, shape, format, threads, ours, rounds, prompts, words, say }) {
+  const { runners, refused } = await open({ browser, url, engines, shape, format, threads, ours, say });
   const limitsPage = await browser.newPage();
   await limitsPage.goto(`${url}bench/limits.html`);
   const limits = Object.fromEntries(threads.map((count) => [count, []]));

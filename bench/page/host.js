@@ -1,6 +1,6 @@
 // The page's side of the bench: one engine lives in one page. An engine is a class with
 //
-//     load({ folder, format, threads, context })  resolves when a first prompt could be read
+//     load({ folder, format, threads, context, ours })  resolves when a first prompt could be read; `ours`: further options of Session.load
 //     prefill(prompt)          reads a prompt from an empty cache and finds its next token: { ms }
 //     decode(prompt, count)    after that prompt, `count` further forward passes of one token each, greedily: { ms, text }, the text of count + 1 tokens
 //     memory()                 bytes of wasm memory, which never shrink: the peak so far

@@ -5,10 +5,10 @@ import { Session } from '/lib/index.js';
 const GREEDY = { temperature: 0, topP: 1, topK: 0, repetitionPenalty: 1 };
 
 export default class Ours {
-  async load({ folder, format, threads }) {
+  async load({ folder, format, threads, ours }) {
     // A file in the format asked for where there are such files, otherwise quantised from 16 bits while it streams in.
     const stored = ['f32', 'f16', 'bf16'].includes(format) ? format : 'f16';
-    this.session = await Session.load(`${folder}${stored}/`, { dtype: format, threads });
+    this.session = await Session.load(`${folder}${stored}/`, { dtype: format, threads, ...ours });
   }
 
   async prefill({ text }) {
