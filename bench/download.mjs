@@ -10,13 +10,12 @@ const LIB = join(ROOT, 'www', 'lib');
 const NPM = join(ROOT, 'bench', 'node_modules');
 const ORT = join(NPM, 'onnxruntime-web', 'dist', 'ort-wasm-simd-threaded.asyncify');
 
-/** Of ours one build: a browser gets the one that suits it. */
+/** Of ours the largest build with its glue: a browser gets the one that suits it, and that one only. */
 function ourFiles() {
   const pkg = join(LIB, 'pkg');
   const builds = readdirSync(pkg).filter((name) => name.endsWith('.wasm'));
   const largest = builds.map((name) => join(pkg, name)).sort((a, b) => readFileSync(b).length - readFileSync(a).length)[0];
-  const glue = readdirSync(pkg).filter((name) => name.endsWith('.js')).map((name) => join(pkg, name));
-  return [largest, glue[0], ...readdirSync(LIB).filter((name) => name.endsWith('.js')).map((name) => join(LIB, name))];
+  return [largest, largest.replace('_bg.wasm', '.js'), ...readdirSync(LIB).filter((name) => name.endsWith('.js')).map((name) => join(LIB, name))];
 }
 
 const FILES = {

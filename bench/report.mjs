@@ -103,8 +103,8 @@ export function markdown(report, shape) {
   lines.push('');
   const scaled = scaling(report.rows, columns);
   if (scaled.length > 0) lines.push(`Two threads over one, ours: ${scaled.join('; ')}.`, '');
-  const kernels = new Set(report.rows.filter(({ model }) => model).map(({ model }) => model.kernels));
-  if (kernels.size > 0) lines.push(`- Kernels of ours: ${[...kernels].join(', ')}`);
+  const builds = new Set(report.rows.filter(({ model }) => model).map(({ threads, model }) => `${model.build ?? model.kernels} on ${model.threads ?? threads} T`));
+  if (builds.size > 0) lines.push(`- Builds of ours: ${[...builds].join(', ')}`);
   for (const row of report.rows) for (const note of row.notes) lines.push(`- ${ENGINES[row.engine].title} ${row.format}, ${row.threads} T: ${note}`);
   for (const { engine, format, threads, why } of report.refused) lines.push(`- ${ENGINES[engine].title} ${format}, ${threads} T: not measured: ${why}`);
   if (report.agreement) {

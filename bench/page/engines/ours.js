@@ -30,8 +30,8 @@ export default class Ours {
 
   /** What the reports say of it. */
   info() {
-    const { dtype, kernels, weightBytes, kvBytesPerToken } = this.session.info();
-    return { dtype, kernels, weightBytes, kvBytesPerToken };
+    const { dtype, kernels, build, threads, weightBytes, kvBytesPerToken } = this.session.info();
+    return { dtype, kernels, build, threads, weightBytes, kvBytesPerToken };
   }
 
   dispose() {
