@@ -6,6 +6,9 @@
 //!
 //! There is no clock here and no scheduling: a [`Run`](JsRun) is driven a step at a time by whoever holds it.
 
+#[cfg(target_feature = "atomics")]
+mod threads;
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -50,7 +53,7 @@ impl JsLoader {
     /// Reads and checks the small files. Throws their errors before a byte of weights is needed.
     #[wasm_bindgen(constructor)]
     pub fn new(files: JsValue, options: JsValue) -> Result<JsLoader> {
-        let options = LoadOptions::from_json(&from_js(&options)?).map_err(to_error)?;
+        let options = load_options(&options)?;
         let files = OwnedFiles::read(&files)?;
         Model::loader(&files.borrow()?, options).map(JsLoader).map_err(to_error)
     }
@@ -124,7 +127,7 @@ impl JsSession {
         let small = OwnedFiles::read(&options)?;
         let files = ModelFiles { config: &config, tokenizer: &tokenizer, ..small.borrow()? };
         let rest = without(&options, &OwnedFiles::NAMES)?;
-        let options = LoadOptions::from_json(&from_js(&rest)?).map_err(to_error)?;
+        let options = load_options(&rest)?;
         let weights = if Array::is_array(&weights) { Array::from(&weights) } else { Array::of1(&weights) };
         let mut loader = JsLoader(Model::loader(&files, options).map_err(to_error)?);
         for file in weights.iter() {
@@ -412,6 +415,14 @@ fn without(options: &JsValue, names: &[&str]) -> Result<JsValue> {
         Reflect::delete_property(&rest, &(*name).into())?;
     }
     Ok(rest.into())
+}
+
+/// The options of loading, with the threads that there are.
+fn load_options(options: &JsValue) -> Result<LoadOptions> {
+    let options = LoadOptions::from_json(&from_js(options)?).map_err(to_error)?;
+    #[cfg(target_feature = "atomics")]
+    let options = LoadOptions { pool: Some(threads::pool()), ..options };
+    Ok(options)
 }
 
 /// The options of a run. The engine has neither a clock nor a source of randomness: both are brought along here.

@@ -38,21 +38,22 @@ export function golden() {
   return values.filter(({ url, chats }) => url && chats);
 }
 
-/** The page's own server, with the fixtures and this folder beside it. */
-export function serveTests() {
+/** The page's own server, with the fixtures and this folder beside it. @param {{ mounts?: object, isolation?: boolean }} [settings] `mounts`: further ones */
+export function serveTests({ mounts: more = {}, isolation = true } = {}) {
   const mounts = {
+    ...more,
     '/models/': join(ROOT, 'models'),
     '/fixtures/': join(ROOT, 'tests', 'fixtures'),
     '/shared/': SHARED,
     '/tests/': import.meta.dirname ?? dirname(new URL(import.meta.url).pathname),
     '/': join(ROOT, 'www'),
   };
-  return serve({ mounts });
+  return serve({ mounts, isolation });
 }
 
 /** dist/site in a sub-folder of a host that sends no special headers. */
-export function serveSite() {
-  return serve({ mounts: { '/some/where/': join(ROOT, 'dist', 'site') }, isolation: false });
+export function serveSite(folder = join(ROOT, 'dist', 'site')) {
+  return serve({ mounts: { '/some/where/': folder }, isolation: false });
 }
 
 /** Defines the same tests for each browser. `define` gets an object whose `open` makes a page, in a profile of its own. */
@@ -95,8 +96,12 @@ async function open(browser, url, { expected = /^$/ } = {}) {
     /** Waits until `condition`, run in the page, is true. Polled from here, since puppeteer's own waiting needs eval in the page. */
     async until(condition, ...args) {
       const end = Date.now() + PATIENCE_MS;
-      while (!(await page.evaluate(condition, ...args))) {
-        assert(Date.now() < end, `waited in vain for ${condition} with ${JSON.stringify(args)}; the page shows: ${await page.evaluate(() => document.body.innerText)}`);
+      // A page that is reloading has no one to ask.
+      while (!(await page.evaluate(condition, ...args).catch(() => false))) {
+        if (Date.now() > end) {
+          const text = await page.evaluate(() => document.body.innerText);
+          assert.fail(`waited in vain for ${condition} with ${JSON.stringify(args)}; the page shows: ${text}`);
+        }
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },

@@ -66,7 +66,7 @@ inEachBrowser('page', (browser) => {
     await it.set('story', { ...GREEDY, maxTokens: 200 });
     assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
     assert(await it.visible('ornament'), 'the story has an end');
-    assert.match(await it.text('story-figures'), /simd128/);
+    assert.match(await it.text('story-figures'), /SIMD · \d threads? .*f16/);
     await it.close();
   });
 

@@ -3,6 +3,7 @@
 
 import { serve } from '../../www/lib/engine.js';
 
+/** @typedef {import('../../www/lib/types.d.ts').Choice} Choice */
 /** @typedef {import('../../www/lib/types.d.ts').Message} Message */
 
 const WORDS = 'Once upon a time there was a fox who kept a small fire by the sea.'.split(' ');
@@ -184,20 +185,29 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, log?: string[] }} [settings]
+ * @param {{ stepMs?: number, log?: string[], choice?: Choice, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
+ *   `settled`: what became of its threads
  */
 export function fakePlatform(settings = {}) {
-  const { log = [] } = settings;
+  const { log = [], choice = { build: 'simd128', threads: 1, auto: true }, settled = { threads: 1 } } = settings;
   return {
+    /** What was asked of `choose`. */
+    wanted: /** @type {object[]} */ ([]),
     /** Workers now running. */
     workers: new Set(),
     log,
     check() {},
+    /** @param {object} wanted */
+    choose(wanted) {
+      this.wanted.push(wanted);
+      return choice;
+    },
     compile: async () => ({}),
     spawn() {
       const { port1, port2 } = new MessageChannel();
       const life = { over: false };
-      serve(/** @type {any} */ (port2), fakeWasm({ ...settings, log, life }));
+      const wasm = fakeWasm({ ...settings, log, life });
+      serve(/** @type {any} */ (port2), async () => ({ wasm, settle: async () => settled }));
       this.workers.add(port1);
       return Object.assign(/** @type {any} */ (port1), {
         terminate: () => {

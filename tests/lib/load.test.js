@@ -190,16 +190,38 @@ test('progress never runs backwards and ends complete', async () => {
 });
 
 test('load options are checked before anything is fetched', async () => {
-  await assert.rejects(loading(`${base}/whole`, { dtype: 'q4' }), { code: 'BAD_OPTION', message: /auto, f32, f16, bf16/ });
-  await assert.rejects(loading(`${base}/whole`, { threads: 4 }), { code: 'BAD_OPTION', message: /one thread/ });
+  await assert.rejects(loading(`${base}/whole`, { dtype: 'q2' }), { code: 'BAD_OPTION', message: /auto, f32, f16, bf16, q8, q4/ });
+  for (const threads of [0, 33, 1.5, -1, NaN, '2', true, null]) {
+    await assert.rejects(loading(`${base}/whole`, { threads }), { code: 'BAD_OPTION', message: /`threads`: expected "auto" or a whole number from 1 to 32/ });
+  }
+  await assert.rejects(loading(`${base}/whole`, { kvDtype: 'q8' }), { code: 'BAD_OPTION', message: /`kvDtype`: expected one of f32, f16/ });
+  await assert.rejects(loading(`${base}/whole`, { weightBytesMax: '1 GB' }), { code: 'BAD_OPTION', message: /`weightBytesMax`/ });
+  await assert.rejects(loading(`${base}/whole`, { deterministic: 'yes' }), { code: 'BAD_OPTION', message: /`deterministic`: expected true or false/ });
   await assert.rejects(loading(`${base}/whole`, { dytpe: 'f16' }), {
     code: 'BAD_OPTION',
-    message: /dtype, threads, onProgress, signal, hub/,
+    message: /dtype, kvDtype, weightBytesMax, threads, deterministic, onProgress, signal, hub/,
   });
   await assert.rejects(loading(42), { code: 'BAD_INPUT' });
   await assert.rejects(loading({ config: encode('{}') }), { code: 'BAD_INPUT', message: /tokenizer/ });
   await assert.rejects(loading({ config: 1, tokenizer: 2, weights: 3, wieghts: 4 }), { code: 'BAD_INPUT', message: /wieghts/ });
   assert.deepEqual(requests, []);
+});
+
+test('the build is chosen by what is wanted, and what became of it is in the info', async () => {
+  const asked = { threads: 4, deterministic: true };
+  const cases = [
+    [{}, { build: 'relaxed', threads: 1, auto: true, reason: 'not-isolated' }, { threads: 1 }, { threads: 1, threadsReason: 'not-isolated' }],
+    [asked, { build: 'simd128-threads', threads: 4, auto: false }, { threads: 3 }, { threads: 3, threadsReason: undefined }],
+    [asked, { build: 'simd128-threads', threads: 4, auto: false }, { threads: 1, reason: 'not-started' }, { threads: 1, threadsReason: 'not-started' }],
+  ];
+  for (const [options, choice, settled, told] of cases) {
+    const platform = fakePlatform({ choice, settled });
+    const { client, info } = await load(`${base}/whole`, options, platform);
+    client.close(new Error('done'));
+    assert.deepEqual(platform.wanted, [{ threads: 'auto', deterministic: false, ...options }]);
+    const { build, threads, threadsReason } = info;
+    assert.deepEqual({ build, threads, threadsReason }, { build: choice.build, ...told });
+  }
 });
 
 test('hub names become addresses, and nothing else does', () => {

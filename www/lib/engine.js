@@ -5,7 +5,7 @@
 
 import { crashed, FiresideError, isFireside, toWire } from './errors.js';
 
-/** @import { PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession } from './types.d.ts' */
+/** @import { Engine, PortLike, RawLoader, RawModel, RawRun, RawSession, StartEngine } from './types.d.ts' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
 
@@ -14,9 +14,13 @@ const SLICE_MS = 16;
 
 /**
  * @param {PortLike} port
- * @param {RawModule} wasm
+ * @param {StartEngine} start
  */
-export function serve(port, wasm) {
+export function serve(port, start) {
+  /** @type {Engine | undefined} */
+  let engine;
+  /** Of `info()`: which engine this is. @type {object} */
+  let choice = {};
   /** @type {RawLoader | undefined} */
   let loader;
   /** @type {RawModel | undefined} */
@@ -45,22 +49,24 @@ export function serve(port, wasm) {
 
   /** What each request does; its arguments are those that session.js and load.js send. @type {Record<string, (args: any, id: number) => unknown>} */
   const handlers = {
-    async init({ module }) {
-      await wasm.default({ module_or_path: module }); // its exports do not travel
+    async init(args) {
+      engine = await start(args);
+      choice = { build: args.build, threadsReason: args.reason };
     },
     load({ files, options }) {
       loader?.free();
       loader = undefined;
-      loader = new wasm.Loader(files, options);
+      loader = new (must(engine).wasm.Loader)(files, options);
       return loader.files();
     },
     push: ({ chunk }) => must(loader).push(chunk),
     endFile: () => must(loader).endFile(),
-    finish() {
+    async finish() {
       const whole = must(loader);
       loader = undefined; // finish() consumes it, whether it succeeds or not
       model = whole.finish();
-      return model.info();
+      const { threads, reason } = await must(engine).settle(model);
+      return { ...model.info(), ...choice, threads, ...(reason && { threadsReason: reason }) };
     },
     open({ session }) {
       sessions.set(session, { raw: must(model).session(), tail: Promise.resolve(), closed: false });

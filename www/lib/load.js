@@ -6,7 +6,7 @@ import { htmlInstead, locate, readAll } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
 /** @import { Located, NAMES, Opened } from './source.js' */
-/** @import { Dtype, LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
+/** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
 
 /**
  * @param {Source} source
@@ -15,10 +15,11 @@ import { WorkerClient } from './worker-client.js';
  * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
  */
 export async function load(source, options, platform) {
-  const { dtype, hub, onProgress, signal: outer } = check(options);
+  const { storage, threads, deterministic, hub, onProgress, signal: outer } = check(options);
   if (outer?.aborted) throw abortError(outer);
   const located = locate(source, hub);
   platform.check();
+  const choice = platform.choose({ threads, deterministic });
 
   // Whatever fails first ends the rest: fetches by this signal, the worker by being terminated.
   const stop = new AbortController();
@@ -30,9 +31,9 @@ export async function load(source, options, platform) {
   outer?.addEventListener('abort', onAbort, { once: true });
   try {
     const meter = new Meter(onProgress);
-    const started = platform.compile().then((module) => client.request('init', { module }));
+    const started = platform.compile(choice.build).then((module) => client.request('init', { ...choice, module }));
     const [files] = await Promise.all([smallFiles(located, meter, stop.signal), started]);
-    const info = await weights(located, files, dtype, client, meter, stop.signal);
+    const info = await weights(located, files, storage, client, meter, stop.signal);
     return { client, info };
   } catch (error) {
     const reason = outer?.aborted ? abortError(outer) : error;
@@ -44,16 +45,29 @@ export async function load(source, options, platform) {
   }
 }
 
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, threads, deterministic, onProgress, signal, hub';
+
+/** More threads than any browser's machine is known to gain by. */
+const THREADS_MAX = 32;
+
 /** Options are checked before anything is fetched. @param {LoadOptions} [options] */
 function check(options = {}) {
-  const { dtype = 'auto', threads = 'auto', onProgress, signal, hub = 'https://huggingface.co', ...others } = options;
-  for (const key in others) throw badOption(key, 'one of dtype, threads, onProgress, signal, hub', Reflect.get(others, key));
+  const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
+  const { onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
+  for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
-  if (threads !== 'auto' && threads !== 1) throw badOption('threads', '"auto" or 1 (this version computes on one thread)', threads);
+  if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
+  if (weightBytesMax !== undefined && !(typeof weightBytesMax === 'number' && weightBytesMax >= 1)) {
+    throw badOption('weightBytesMax', 'a number of bytes', weightBytesMax);
+  }
+  if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
+    throw badOption('threads', `"auto" or a whole number from 1 to ${THREADS_MAX}`, threads);
+  }
+  if (typeof deterministic !== 'boolean') throw badOption('deterministic', 'true or false', deterministic);
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
-  return { dtype, onProgress, signal, hub };
+  return { storage: { dtype, kvDtype, weightBytesMax }, threads, deterministic, onProgress, signal, hub };
 }
 
 /** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */
@@ -83,15 +97,15 @@ async function smallFiles(located, meter, signal) {
 /**
  * @param {Located} located
  * @param {RawFiles} files
- * @param {Dtype} dtype
+ * @param {object} storage the options of the engine's loader
  * @param {WorkerClient} client
  * @param {Meter} meter
  * @param {AbortSignal} signal
  * @returns {Promise<ModelInfo>}
  */
-async function weights(located, files, dtype, client, meter, signal) {
+async function weights(located, files, storage, client, meter, signal) {
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
-  const begin = (index) => client.request('load', { files: { ...files, index }, options: { dtype } });
+  const begin = (index) => client.request('load', { files: { ...files, index }, options: storage });
   const readIndex = async () => {
     const opened = await located.open('index', signal);
     return opened && readAll(opened, (count) => meter.add(opened.file, count));

@@ -53,8 +53,14 @@ export interface Progress {
 export interface LoadOptions {
   /** How weights are stored: `auto` keeps the file's own format. */
   dtype?: Dtype;
-  /** `auto` or 1: this version computes on one thread. */
-  threads?: 'auto' | 1;
+  /** How the KV cache is stored: f32 unless said otherwise; f16 takes half the memory. */
+  kvDtype?: 'f32' | 'f16';
+  /** What `dtype: 'auto'` may spend on weights. */
+  weightBytesMax?: number;
+  /** How many threads compute: `auto` tries out what is fastest here. More than one needs a cross-origin isolated page; `info().threads` tells. */
+  threads?: 'auto' | number;
+  /** Only builds that compute the same bits on every machine: without relaxed SIMD, which is faster. */
+  deterministic?: boolean;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
   /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
@@ -125,7 +131,21 @@ export interface SamplingDefaults {
   repetitionPenalty: number;
 }
 
+/** A build of the engine, as its files are named. */
+export type Build = 'simd128' | 'relaxed' | 'simd128-threads' | 'relaxed-threads';
+
+/**
+ * Why a model is computed on one thread though more were possible or asked for: the page is not cross-origin isolated (send COOP and COEP, or use
+ * `fireside-lm/isolation`); the browser has no threads in WebAssembly, or no memory for them; the machine has one core; no further worker could start;
+ * one thread was the fastest when `auto` tried.
+ */
+export type ThreadsReason = 'not-isolated' | 'unsupported' | 'no-memory' | 'one-core' | 'not-started' | 'not-faster';
+
 export interface ModelInfo {
+  build: Build;
+  /** The threads in use. */
+  threads: number;
+  threadsReason?: ThreadsReason;
   family: string;
   parameters: number;
   vocab: number;
@@ -158,6 +178,8 @@ export interface RawFiles {
   chatTemplate?: Uint8Array;
 }
 
+export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax'>;
+
 export type RawStep =
   | { kind: 'prefill'; done: number; total: number }
   | { kind: 'token'; text: string; completionTokens: number }
@@ -176,12 +198,13 @@ export interface RawSession {
   reset(): void;
   stats(): SessionStats;
   measureContextUsage(input: string | Message[]): number;
-  info(): ModelInfo;
+  info(): ReturnType<RawModel['info']>;
   free(): void;
 }
 
 export interface RawModel {
-  info(): ModelInfo;
+  /** Of the model alone: the choice of the build is not the engine's. */
+  info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason'>;
   session(): RawSession;
   tokenize(text: string, options?: { special?: boolean }): Uint32Array;
   detokenize(ids: Uint32Array, options?: { skipSpecial?: boolean }): string;
@@ -196,12 +219,18 @@ export interface RawLoader {
   free(): void;
 }
 
-/** The wasm-bindgen module `pkg/fireside.js`. */
+/** A wasm-bindgen module `pkg/<build>.js`. What is optional is only there in builds with threads. */
 export interface RawModule {
-  default(input?: { module_or_path: unknown }): Promise<unknown>;
-  initSync(input: { module: unknown }): unknown;
+  default(input?: { module_or_path: unknown; memory?: WebAssembly.Memory; thread_stack_size?: number }): Promise<unknown>;
+  initSync(input: { module: unknown; memory?: WebAssembly.Memory }): unknown;
+  startPool?(threads: number): void;
+  joinPool?(): void;
+  failPool?(): void;
+  limitThreads?(threads: number): void;
+  threads?(): number;
+  Rehearsal?: new (model: RawModel) => { step(): void; free(): void };
   buildInfo(): { kernels: string; version: string };
-  Loader: new (files: RawFiles, options?: { dtype?: Dtype }) => RawLoader;
+  Loader: new (files: RawFiles, options?: RawLoadOptions) => RawLoader;
   Model: { prototype: RawModel };
   Session: {
     prototype: RawSession;
@@ -209,7 +238,7 @@ export interface RawModule {
       config: Uint8Array,
       tokenizer: Uint8Array,
       weights: Uint8Array | Uint8Array[],
-      options?: Partial<RawFiles> & { dtype?: Dtype },
+      options?: Partial<RawFiles> & RawLoadOptions,
     ): RawSession;
   };
   Run: { prototype: RawRun };
@@ -244,11 +273,32 @@ export interface PortLike {
   onmessage: ((event: any) => void) | null;
 }
 
+/** A build, and how many threads to start; `memory` is there where they are more than one. */
+export interface Choice {
+  build: Build;
+  threads: number;
+  /** Whether the number may be lowered to what is fastest. */
+  auto: boolean;
+  memory?: WebAssembly.Memory;
+  reason?: ThreadsReason;
+}
+
+/** The engine in its worker. */
+export interface Engine {
+  wasm: RawModule;
+  /** Decides how many threads compute this model. */
+  settle(model: RawModel): Promise<{ threads: number; reason?: ThreadsReason }>;
+}
+
+/** Brings a choice to life; tests bring their own. */
+export type StartEngine = (choice: Choice & { module: any }) => Promise<Engine>;
+
 /** What loading needs of the browser; tests bring their own. */
 export interface Platform {
   /** Throws where this environment cannot run the engine. */
   check(): void;
+  choose(wanted: { threads: 'auto' | number; deterministic: boolean }): Choice;
   /** The compiled engine, or rejects saying why not. */
-  compile(): Promise<unknown>;
+  compile(build: Build): Promise<unknown>;
   spawn(): WorkerLike;
 }

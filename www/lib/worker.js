@@ -1,6 +1,6 @@
 // The module worker: the engine behind a message port.
 
 import { serve } from './engine.js';
-import { wasm } from './wasm.js';
+import { start } from './threads.js';
 
-serve(/** @type {any} */ (self), wasm);
+serve(/** @type {any} */ (self), start);

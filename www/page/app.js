@@ -1,5 +1,6 @@
 // The page: two views, each with its model, and what they share: the model bar, the picker, the banner, the language and the colours.
 
+import { isolate } from '../lib/isolation.js';
 import { clearError, wasStopped, showError, startBanner } from './banner.js';
 import { Chat } from './chat.js';
 import { byId, recall, remember } from './dom.js';
@@ -12,6 +13,7 @@ import { Story } from './story.js';
 startLanguage();
 startBanner();
 startTheme();
+await isolate();
 
 const seats = { story: new Seat(BUNDLED[0]), chat: new Seat(BUNDLED[1]) };
 const views = { story: new Story(seats.story), chat: new Chat(seats.chat) };

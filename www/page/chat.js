@@ -166,7 +166,7 @@ export class Chat {
     this.#adopted = session;
     const info = session.info();
     this.#controls.adopt(info.defaults);
-    this.#figures.show({ build: `${info.kernels} · ${info.dtype}` });
+    this.#figures.show({ info });
     session.stats().then(
       (stats) => this.#figures.show({ stats }),
       () => {},

@@ -10,9 +10,16 @@ import { bytes, number, t, translated } from './i18n.js';
  * @property {number} [tokens]
  * @property {import('../lib/index.js').SessionStats} [stats]
  * @property {{ cachedTokens: number, promptTokens: number }} [usage]
- * @property {string} [build]
+ * @property {import('../lib/index.js').ModelInfo} [info]
  * @property {number} [seed]
  */
+
+/** The build of the engine that computes this model, as in "relaxed SIMD · 2 threads · f16"; where it is one thread, the reason. @param {import('../lib/index.js').ModelInfo} info */
+function build({ build, threads, threadsReason, dtype }) {
+  const kernels = t(`build.${build.replace('-threads', '')}`);
+  const key = threads > 1 ? 'threads.many' : `threads.${threadsReason ?? 'one'}`;
+  return [kernels, t(key, { count: number(threads) }), dtype].join(' · ');
+}
 
 export class Figures {
   #list;
@@ -34,7 +41,7 @@ export class Figures {
   }
 
   #render() {
-    const { speed, firstMs, tokens, stats, usage, build, seed } = this.#measured;
+    const { speed, firstMs, tokens, stats, usage, info, seed } = this.#measured;
     /** @type {[string, string | undefined][]} */
     const rows = [
       ['speed', speed && t('figures.speedValue', { value: number(speed, speed < 20 ? 1 : 0) })],
@@ -53,7 +60,7 @@ export class Figures {
           : undefined,
       ],
       ['memory', stats?.wasmBytes ? bytes(stats.wasmBytes) : undefined],
-      ['build', build],
+      ['build', info && build(info)],
       ['seed', seed === undefined ? undefined : String(seed)],
     ].map(([name, value]) => [String(name), value ? String(value) : undefined]);
     this.#list.replaceChildren(

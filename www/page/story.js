@@ -161,7 +161,7 @@ export class Story {
     this.#adopted = session;
     const info = session.info();
     this.#controls.adopt(info.defaults);
-    this.#figures.show({ build: `${info.kernels} · ${info.dtype}` });
+    this.#figures.show({ info });
     for (const id of ['tale', 'opening']) byId(id).lang = choice.bundled ? 'en' : '';
     session.stats().then(
       (stats) => this.#figures.show({ stats }),

@@ -77,6 +77,17 @@ export default {
   'figures.build': 'Build',
   'figures.seed': 'Seed',
 
+  'build.simd128': 'SIMD',
+  'build.relaxed': 'relaxed SIMD',
+  'threads.many': '{count} threads',
+  'threads.one': '1 thread',
+  'threads.not-isolated': '1 thread (the page is not cross-origin isolated)',
+  'threads.unsupported': '1 thread (this browser has no more)',
+  'threads.no-memory': '1 thread (no memory that threads could share)',
+  'threads.one-core': '1 thread (one core)',
+  'threads.not-started': '1 thread (no other could start)',
+  'threads.not-faster': '1 thread (more are not faster here)',
+
   'controls.title': 'How it writes',
   'controls.changed': '{count} changed',
   'controls.reset': 'Back to the model’s own settings',

@@ -77,6 +77,17 @@ export default {
   'figures.build': '引擎',
   'figures.seed': '种子',
 
+  'build.simd128': 'SIMD',
+  'build.relaxed': '宽松 SIMD',
+  'threads.many': '{count} 个线程',
+  'threads.one': '1 个线程',
+  'threads.not-isolated': '1 个线程（页面未启用跨源隔离）',
+  'threads.unsupported': '1 个线程（浏览器不支持更多）',
+  'threads.no-memory': '1 个线程（没有可共享的内存）',
+  'threads.one-core': '1 个线程（只有一个核心）',
+  'threads.not-started': '1 个线程（其他线程未能启动）',
+  'threads.not-faster': '1 个线程（更多线程并不更快）',
+
   'controls.title': '行文设置',
   'controls.changed': '已改 {count} 项',
   'controls.reset': '恢复模型自带的设置',

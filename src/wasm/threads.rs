@@ -1,0 +1,73 @@
+//! The threads of one shared memory, as JavaScript starts them: it makes the pool, then starts workers on the same module
+//! and memory, each of which joins it and does not come back.
+//!
+//! A memory has one pool, the only thing that all its instances have to find: hence a global.
+
+use std::sync::{Arc, OnceLock};
+
+use wasm_bindgen::prelude::*;
+
+use super::JsModel;
+use crate::cache::Cache;
+use crate::model::{Model, Scratch};
+use crate::pool::Pool;
+
+static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
+
+/// The pool with which the models of this memory compute.
+pub(super) fn pool() -> Arc<Pool> {
+    POOL.get().cloned().unwrap_or_else(|| Pool::new(1))
+}
+
+/// Makes the pool of this memory, for so many threads; before any model is loaded, and once.
+#[wasm_bindgen(js_name = startPool)]
+pub fn start_pool(threads: usize) {
+    POOL.get_or_init(|| Pool::new(threads));
+}
+
+/// Makes the calling worker a thread of the pool. Does not return while the pool has use for it.
+#[wasm_bindgen(js_name = joinPool)]
+pub fn join_pool() {
+    pool().work();
+}
+
+/// Says that a worker has ended by an exception, so that nobody waits for it.
+#[wasm_bindgen(js_name = failPool)]
+pub fn fail_pool() {
+    pool().fail();
+}
+
+/// Uses only so many of the threads there are.
+#[wasm_bindgen(js_name = limitThreads)]
+pub fn limit_threads(threads: usize) {
+    pool().limit(threads);
+}
+
+/// The threads in use: those that have joined, up to the limit.
+#[wasm_bindgen]
+pub fn threads() -> usize {
+    pool().threads()
+}
+
+/// One token computed again and again, of which nothing is kept: what JavaScript times to choose the number of threads.
+#[wasm_bindgen]
+pub struct Rehearsal {
+    model: Arc<Model>,
+    cache: Cache,
+    scratch: Scratch,
+}
+
+#[wasm_bindgen]
+impl Rehearsal {
+    /// A rehearsal of this model.
+    #[wasm_bindgen(constructor)]
+    pub fn new(model: &JsModel) -> Rehearsal {
+        Rehearsal { cache: model.0.cache(), scratch: Scratch::new(&model.0), model: model.0.clone() }
+    }
+
+    /// Computes the token. What is wrong with it, if anything, a session will say.
+    pub fn step(&mut self) {
+        self.cache.truncate(0);
+        let _ = self.model.forward(&[0], &mut self.cache, &mut self.scratch);
+    }
+}

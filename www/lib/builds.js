@@ -1,0 +1,134 @@
+// The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them this browser and page can run. A visitor fetches one.
+
+import { FiresideError } from './errors.js';
+
+/** @import { Build, Choice, RawModule } from './types.d.ts' */
+
+// Addresses and imports are spelt out, since that is how bundlers find the files. The build makes the modules; their shape is RawModule.
+/** @type {Record<Build, { url: () => URL, glue: () => Promise<any> }>} */
+const BUILDS = {
+  simd128: {
+    url: () => new URL('./pkg/simd128_bg.wasm', import.meta.url),
+    // @ts-ignore
+    glue: () => import('./pkg/simd128.js'),
+  },
+  relaxed: {
+    url: () => new URL('./pkg/relaxed_bg.wasm', import.meta.url),
+    // @ts-ignore
+    glue: () => import('./pkg/relaxed.js'),
+  },
+  'simd128-threads': {
+    url: () => new URL('./pkg/simd128-threads_bg.wasm', import.meta.url),
+    // @ts-ignore
+    glue: () => import('./pkg/simd128-threads.js'),
+  },
+  'relaxed-threads': {
+    url: () => new URL('./pkg/relaxed-threads_bg.wasm', import.meta.url),
+    // @ts-ignore
+    glue: () => import('./pkg/relaxed-threads.js'),
+  },
+};
+
+/** @param {string} base64 */
+const code = (base64) => Uint8Array.from(atob(`AGFzbQEAAAAB${base64}`), (char) => char.charCodeAt(0));
+
+/** The smallest modules that are valid only with one feature each: i8x16.popcnt, i8x16.relaxed_swizzle, i32.atomic.load in a shared memory. */
+const SIMD = code('BQFgAAF7AwIBAAoKAQgAQQD9D/1iCw==');
+const RELAXED = code('BQFgAAF7AwIBAAoPAQ0AQQH9D0EC/Q/9gAIL');
+const THREADS = code('BAFgAAADAgEABQQBAwEBCgsBCQBBAP4QAgAaCw==');
+
+/** `auto` starts no more: decoding is bound by memory, which so many threads exhaust, and prefill gains little beyond. */
+const AUTO_MAX = 8;
+
+/** Units: pages of 64 KiB. At first a little more than the linker was told (scripts/build.mjs), since wasm-bindgen adds a page; at most all that 32 bits reach, or less where a browser will not reserve so much. */
+const MEMORY_INITIAL = 40;
+const MEMORY_MAXIMA = [65_536, 49_152, 32_768, 16_384, 8_192];
+
+/** Whether there is the SIMD that every build needs. */
+export const hasSimd = () => WebAssembly.validate(SIMD);
+
+/**
+ * The fastest build that is allowed, and how many threads to start; the reason where it is one though more were possible or asked for.
+ * @param {{ threads: 'auto' | number, deterministic: boolean }} wanted
+ * @returns {Choice}
+ */
+export function choose({ threads: wanted, deterministic }) {
+  const kernels = !deterministic && WebAssembly.validate(RELAXED) ? 'relaxed' : 'simd128';
+  const auto = wanted === 'auto';
+  const threads = auto ? Math.min(navigator.hardwareConcurrency || 1, AUTO_MAX) : wanted;
+  /** @param {Choice['reason']} [reason] @returns {Choice} */
+  const alone = (reason) => ({ build: kernels, threads: 1, auto, reason });
+  if (threads === 1) return alone(auto ? 'one-core' : undefined);
+  if (!WebAssembly.validate(THREADS)) return alone('unsupported');
+  if (!globalThis.crossOriginIsolated || typeof SharedArrayBuffer !== 'function') return alone('not-isolated');
+  const memory = sharedMemory();
+  return memory ? { build: `${kernels}-threads`, threads, auto, memory } : alone('no-memory');
+}
+
+/** @returns {WebAssembly.Memory | undefined} */
+function sharedMemory() {
+  for (const maximum of MEMORY_MAXIMA) {
+    try {
+      return new WebAssembly.Memory({ initial: MEMORY_INITIAL, maximum, shared: true });
+    } catch {
+      // the next smaller one
+    }
+  }
+  return undefined;
+}
+
+/** @type {Map<Build, Promise<WebAssembly.Module>>} */
+const compiled = new Map();
+
+/** The code of a build, compiled once for all models of a page, on the page's side, so that it goes on while the worker is still starting. @param {Build} build */
+export function compile(build) {
+  let module = compiled.get(build);
+  if (!module) {
+    module = compileFrom(BUILDS[build].url());
+    module.catch(() => compiled.delete(build));
+    compiled.set(build, module);
+  }
+  return module;
+}
+
+/** @param {URL} url @returns {Promise<WebAssembly.Module>} */
+async function compileFrom(url) {
+  const response = await fetch(url).catch((cause) => {
+    throw new FiresideError(
+      'NETWORK',
+      `the engine could not be fetched from ${url}. Check the connection and try again.`,
+      { url: url.href },
+      { cause },
+    );
+  });
+  if (!response.ok) {
+    const { status } = response;
+    throw new FiresideError('NETWORK', `the engine is not at ${url} (HTTP ${status}). Copy the folder pkg/ along with the library.`, {
+      url: url.href,
+      status,
+    });
+  }
+  // Streaming compilation insists on the media type; a static host may not know it.
+  const streaming = response.headers.get('content-type')?.startsWith('application/wasm');
+  const module = streaming ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes));
+  return module.catch((cause) => {
+    throw unsupported(`what the engine's code needs (${cause.message})`, 'Use a current browser.', cause);
+  });
+}
+
+/**
+ * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the engine's memory.
+ * @param {Build} build
+ * @param {{ module: WebAssembly.Module, memory?: WebAssembly.Memory, stackBytes?: number }} code
+ * @returns {Promise<RawModule>}
+ */
+export async function instantiate(build, { module, memory, stackBytes }) {
+  const wasm = await BUILDS[build].glue();
+  await wasm.default({ module_or_path: module, memory, thread_stack_size: stackBytes });
+  return wasm;
+}
+
+/** @param {string} lacks @param {string} remedy @param {unknown} [cause] */
+export function unsupported(lacks, remedy, cause) {
+  return new FiresideError('UNSUPPORTED_ENVIRONMENT', `this browser lacks ${lacks}. ${remedy}`, { lacks }, { cause });
+}
