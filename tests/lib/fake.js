@@ -185,11 +185,11 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, log?: string[], choice?: Choice, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
+ * @param {{ stepMs?: number, log?: string[], choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
  *   `settled`: what became of its threads
  */
 export function fakePlatform(settings = {}) {
-  const { log = [], choice = { build: 'simd128', threads: 1, auto: true }, settled = { threads: 1 } } = settings;
+  const { log = [], choice = { build: 'simd128', threads: 1, auto: true }, settled, lame } = settings;
   return {
     /** What was asked of `choose`. */
     wanted: /** @type {object[]} */ ([]),
@@ -203,11 +203,24 @@ export function fakePlatform(settings = {}) {
       return choice;
     },
     compile: async () => ({}),
+    /** A thread that is there when it is asked, of which all but the `lame`th can start. */
+    spawnThread() {
+      const isLame = this.threads.size + 1 === lame;
+      const thread = {
+        postMessage: () => queueMicrotask(() => (isLame ? thread.onerror({}) : thread.onmessage({}))),
+        terminate: () => this.threads.delete(thread),
+        onmessage: (/** @type {any} */ _) => {},
+        onerror: (/** @type {any} */ _) => {},
+      };
+      this.threads.add(thread);
+      return thread;
+    },
+    threads: new Set(),
     spawn() {
       const { port1, port2 } = new MessageChannel();
       const life = { over: false };
       const wasm = fakeWasm({ ...settings, log, life });
-      serve(/** @type {any} */ (port2), async () => ({ wasm, settle: async () => settled }));
+      serve(/** @type {any} */ (port2), async () => ({ wasm, settle: async (_, started) => settled ?? { threads: started } }));
       this.workers.add(port1);
       return Object.assign(/** @type {any} */ (port1), {
         terminate: () => {

@@ -211,7 +211,7 @@ test('the build is chosen by what is wanted, and what became of it is in the inf
   const asked = { threads: 4, deterministic: true };
   const cases = [
     [{}, { build: 'relaxed', threads: 1, auto: true, reason: 'not-isolated' }, { threads: 1 }, { threads: 1, threadsReason: 'not-isolated' }],
-    [asked, { build: 'simd128-threads', threads: 4, auto: false }, { threads: 3 }, { threads: 3, threadsReason: undefined }],
+    [asked, { build: 'simd128-threads', threads: 4, auto: false }, undefined, { threads: 4, threadsReason: undefined }],
     [asked, { build: 'simd128-threads', threads: 4, auto: false }, { threads: 1, reason: 'not-started' }, { threads: 1, threadsReason: 'not-started' }],
   ];
   for (const [options, choice, settled, told] of cases) {
@@ -222,6 +222,26 @@ test('the build is chosen by what is wanted, and what became of it is in the inf
     const { build, threads, threadsReason } = info;
     assert.deepEqual({ build, threads, threadsReason }, { build: choice.build, ...told });
   }
+});
+
+test('a thread that cannot start is one fewer, and all end with the engine', async () => {
+  const platform = fakePlatform({ choice: { build: 'relaxed-threads', threads: 4, auto: false }, lame: 3 });
+  const { client, info } = await load(`${base}/whole`, {}, platform);
+  assert.equal(info.threads, 3);
+  assert.equal(platform.threads.size, 3);
+  client.close(new Error('done'));
+  assert.equal(platform.threads.size, 0);
+  assert.equal(await client.startThread(() => platform.spawnThread(), {}), false);
+});
+
+test('a thread that dies later takes the engine with it', async () => {
+  const platform = fakePlatform({ choice: { build: 'relaxed-threads', threads: 2, auto: false } });
+  const { client } = await load(`${base}/whole`, {}, platform);
+  const [thread] = platform.threads;
+  const pending = client.request('never', {});
+  thread.onerror({ message: 'unreachable executed' });
+  await assert.rejects(pending, { code: 'CRASHED', message: /unreachable executed/ });
+  assert.equal(platform.workers.size + platform.threads.size, 0);
 });
 
 test('hub names become addresses, and nothing else does', () => {

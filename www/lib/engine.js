@@ -47,6 +47,8 @@ export function serve(port, start) {
     }
   };
 
+  port.onmessageerror = () => port.postMessage({ fatal: toWire(crashed('a message to the worker could not be read')) });
+
   /** What each request does; its arguments are those that session.js and load.js send. @type {Record<string, (args: any, id: number) => unknown>} */
   const handlers = {
     async init(args) {
@@ -61,11 +63,11 @@ export function serve(port, start) {
     },
     push: ({ chunk }) => must(loader).push(chunk),
     endFile: () => must(loader).endFile(),
-    async finish() {
+    async finish({ threads: started }) {
       const whole = must(loader);
       loader = undefined; // finish() consumes it, whether it succeeds or not
       model = whole.finish();
-      const { threads, reason } = await must(engine).settle(model);
+      const { threads, reason } = await must(engine).settle(model, started);
       return { ...model.info(), ...choice, threads, ...(reason && { threadsReason: reason }) };
     },
     open({ session }) {

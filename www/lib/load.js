@@ -31,9 +31,14 @@ export async function load(source, options, platform) {
   outer?.addEventListener('abort', onAbort, { once: true });
   try {
     const meter = new Meter(onProgress);
-    const started = platform.compile(choice.build).then((module) => client.request('init', { ...choice, module }));
-    const [files] = await Promise.all([smallFiles(located, meter, stop.signal), started]);
-    const info = await weights(located, files, storage, client, meter, stop.signal);
+    const started = platform.compile(choice.build).then(async (module) => {
+      await client.request('init', { ...choice, module });
+      const code = { build: choice.build, module, memory: choice.memory };
+      return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(), code));
+    });
+    const [files, threads] = await Promise.all([smallFiles(located, meter, stop.signal), started]);
+    await weights(located, files, storage, client, meter, stop.signal);
+    const info = await client.request('finish', { threads: 1 + (await countIn(threads)) });
     return { client, info };
   } catch (error) {
     const reason = outer?.aborted ? abortError(outer) : error;
@@ -49,6 +54,9 @@ const OPTIONS = 'dtype, kvDtype, weightBytesMax, threads, deterministic, onProgr
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
+
+/** How long a model that is loaded waits for threads that have neither started nor failed. */
+const START_MS = 5_000;
 
 /** Options are checked before anything is fetched. @param {LoadOptions} [options] */
 function check(options = {}) {
@@ -101,7 +109,6 @@ async function smallFiles(located, meter, signal) {
  * @param {WorkerClient} client
  * @param {Meter} meter
  * @param {AbortSignal} signal
- * @returns {Promise<ModelInfo>}
  */
 async function weights(located, files, storage, client, meter, signal) {
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
@@ -134,7 +141,16 @@ async function weights(located, files, storage, client, meter, signal) {
     await pour(opened, client, meter);
   }
   meter.finish();
-  return client.request('finish');
+}
+
+/** How many threads are there, as soon as each has started or failed; one that does neither is not waited for. @param {Promise<boolean>[]} threads */
+async function countIn(threads) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, START_MS, false)));
+  const there = await Promise.all(threads.map((thread) => Promise.race([thread, late])));
+  clearTimeout(timer);
+  return there.filter(Boolean).length;
 }
 
 /** Streams one file into the engine: the next chunk is fetched while the last one is being taken. @param {Opened} opened @param {WorkerClient} client @param {Meter} meter */

@@ -27,6 +27,11 @@ export const browser = {
   choose,
   compile,
 
+  // Not by the engine's worker: in Firefox 153 a worker that starts another hangs now and then, and older Safaris have no workers in workers.
+  spawnThread() {
+    return new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'fireside-thread' });
+  },
+
   spawn() {
     try {
       return new Worker(new URL('./worker.js', import.meta.url), { type: 'module', name: 'fireside' });

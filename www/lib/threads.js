@@ -1,12 +1,12 @@
-// The engine's threads: nested workers that run the same code over the same memory. They start while the model loads; one that cannot start
-// (blocked by a policy, not found, no nested workers in this browser) is a thread fewer. They end with the engine's worker.
+// The engine's threads, from its worker's side: the pool that they join, and how many of them compute. The page starts them (platform.js), each a worker
+// of its own that runs the same code over the same memory; one that cannot start is a thread fewer. They end with the engine's worker.
 
 import { instantiate } from './builds.js';
 
-/** @import { Choice, RawModel, RawModule } from './types.d.ts' */
+/** @import { Choice, Engine, RawModel, RawModule } from './types.d.ts' */
 
-/** How long a model that is loaded waits for threads that have neither started nor failed. */
-const START_MS = 5_000;
+/** How long threads that have said that they are there may take to join. */
+const JOIN_MS = 1_000;
 
 /** How long `auto` tries out numbers of threads: what nobody notices, and enough for a small model's code to be compiled well. */
 const TRIAL_MS = 60;
@@ -15,23 +15,20 @@ const TRIAL_MS = 60;
 const WORTH = 0.97;
 
 /**
- * The engine of a choice, its threads on their way, in the calling worker.
+ * The engine of a choice, in the calling worker.
  * @param {Choice & { module: WebAssembly.Module }} choice
+ * @returns {Promise<Engine>}
  */
 export async function start({ build, module, memory, threads, auto }) {
   const wasm = await instantiate(build, { module, memory });
   if (!memory) return { wasm, settle: async () => ({ threads: 1 }) };
   wasm.startPool?.(threads);
-  const coming = Array.from({ length: threads - 1 }, () => startThread({ build, module, memory }));
   return {
     wasm,
-    /** How many threads this model is computed with, once that is known. @param {RawModel} model @returns {Promise<{ threads: number, reason?: Choice['reason'] }>} */
-    async settle(model) {
-      const late = performance.now() + START_MS;
-      await Promise.race([Promise.all(coming), new Promise((resolve) => setTimeout(resolve, START_MS))]);
-      const count = 1 + (await Promise.all(coming.map((thread) => Promise.race([thread, false])))).filter(Boolean).length;
+    async settle(model, started) {
       // A thread says that it is there just before it joins.
-      while (threadsOf(wasm) < count && performance.now() < late) await new Promise((resolve) => setTimeout(resolve, 1));
+      const late = performance.now() + JOIN_MS;
+      while (threadsOf(wasm) < started && performance.now() < late) await new Promise((resolve) => setTimeout(resolve, 1));
       const there = threadsOf(wasm);
       const best = auto ? fastest(wasm, model, there) : there;
       wasm.limitThreads?.(best);
@@ -42,23 +39,6 @@ export async function start({ build, module, memory, threads, auto }) {
 
 /** @param {RawModule} wasm */
 const threadsOf = (wasm) => wasm.threads?.() ?? 1;
-
-/** Starts a thread. Resolves with whether it is there; never rejects. @param {object} code @returns {Promise<boolean>} */
-function startThread(code) {
-  return new Promise((resolve) => {
-    try {
-      const worker = new Worker(new URL('./thread.js', import.meta.url), { type: 'module', name: 'fireside-thread' });
-      worker.onmessage = () => resolve(true);
-      worker.onerror = (event) => {
-        event.preventDefault();
-        resolve(false);
-      };
-      worker.postMessage(code);
-    } catch {
-      resolve(false);
-    }
-  });
-}
 
 /**
  * The number of threads, of 1, 2, 4 and so on up to `most`, with which a token takes least time. Tried from the most to the fewest, since whatever

@@ -269,6 +269,7 @@ export interface WorkerLike {
 
 /** The worker's side, as `engine.js` needs it. */
 export interface PortLike {
+  onmessageerror?: ((event: any) => void) | null;
   postMessage(message: Reply): void;
   onmessage: ((event: any) => void) | null;
 }
@@ -286,8 +287,8 @@ export interface Choice {
 /** The engine in its worker. */
 export interface Engine {
   wasm: RawModule;
-  /** Decides how many threads compute this model. */
-  settle(model: RawModel): Promise<{ threads: number; reason?: ThreadsReason }>;
+  /** Decides how many threads compute this model, of those that have started, the engine's own among them. */
+  settle(model: RawModel, started: number): Promise<{ threads: number; reason?: ThreadsReason }>;
 }
 
 /** Brings a choice to life; tests bring their own. */
@@ -301,4 +302,5 @@ export interface Platform {
   /** The compiled engine, or rejects saying why not. */
   compile(build: Build): Promise<unknown>;
   spawn(): WorkerLike;
+  spawnThread(): WorkerLike;
 }

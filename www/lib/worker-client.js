@@ -16,6 +16,8 @@ export class WorkerClient {
   #nextId = 1;
   /** @type {Map<number, Pending>} */
   #pending = new Map();
+  /** Workers that the engine's threads run in. @type {WorkerLike[]} */
+  #threads = [];
   /** Why the worker is gone, once it is. @type {unknown} */
   #gone;
 
@@ -74,11 +76,38 @@ export class WorkerClient {
     }
   }
 
+  /**
+   * Starts a thread of the engine's, which ends with it. Resolves with whether it is there; never rejects.
+   * @param {() => WorkerLike} spawn
+   * @param {object} code what the thread runs
+   * @returns {Promise<boolean>}
+   */
+  startThread(spawn, code) {
+    return new Promise((resolve) => {
+      if (this.#gone) return resolve(false);
+      try {
+        const thread = spawn();
+        this.#threads.push(thread);
+        let isThere = false;
+        thread.onmessage = () => resolve((isThere = true));
+        thread.onerror = (event) => {
+          event.preventDefault?.();
+          if (isThere) this.close(crashed(event.message || 'a thread of it ended'));
+          resolve(false);
+        };
+        thread.onmessageerror = () => resolve(false);
+        thread.postMessage(/** @type {any} */ (code));
+      } catch {
+        resolve(false);
+      }
+    });
+  }
+
   /** Ends the worker, which frees all that it held, and every request. Further requests fail with the same error. @param {unknown} error */
   close(error) {
     if (this.#gone) return;
     this.#gone = error;
-    this.#worker.terminate();
+    for (const worker of [this.#worker, ...this.#threads]) worker.terminate();
     for (const id of [...this.#pending.keys()]) this.#settle(id, (pending) => pending.reject(error));
   }
 
