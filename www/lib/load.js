@@ -1,5 +1,5 @@
 // Loading, start to end: the engine compiles and its worker starts while the small files arrive; these are checked before any weight is fetched;
-// weights then stream chunk by chunk into the engine, at most one chunk ahead of it.
+// weights then stream chunk by chunk into the engine, at most a few megabytes ahead of it.
 
 import { abortError, badOption, FiresideError } from './errors.js';
 import { htmlInstead, locate, readAll } from './source.js';
@@ -7,6 +7,11 @@ import { WorkerClient } from './worker-client.js';
 
 /** @import { Located, NAMES, Opened } from './source.js' */
 /** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
+
+/**
+ * Bytes that may be on their way to the worker: chunks of a fast connection have 64 KB, and waiting for each to be taken would cost more than taking it.
+ */
+const UNDER_WAY_MAX = 2 << 20;
 
 /**
  * @param {Source} source
@@ -153,19 +158,26 @@ async function countIn(threads) {
   return there.filter(Boolean).length;
 }
 
-/** Streams one file into the engine: the next chunk is fetched while the last one is being taken. @param {Opened} opened @param {WorkerClient} client @param {Meter} meter */
+/** Streams one file into the engine, with some chunks on their way while others arrive. @param {Opened} opened @param {WorkerClient} client @param {Meter} meter */
 async function pour(opened, client, meter) {
-  let taken = Promise.resolve();
+  /** @type {Promise<void>[]} */
+  const taken = [];
+  let bytesUnderWay = 0;
   for await (const bytes of opened.chunks) {
-    await taken;
+    while (bytesUnderWay > UNDER_WAY_MAX) await taken.shift();
     // A chunk of ours that fills its buffer is handed over; the caller's bytes, and views into a larger buffer, are copied.
     const own = opened.transferable && bytes.byteLength === bytes.buffer.byteLength;
     const chunk = own ? bytes : bytes.slice();
     const { length } = chunk;
-    taken = client.request('push', { chunk }, { transfer: [chunk.buffer] }).then(() => meter.add(opened.file, length));
-    taken.catch(() => {}); // awaited above and below; until then not "unhandled"
+    bytesUnderWay += length;
+    const push = client.request('push', { chunk }, { transfer: [chunk.buffer] }).then(() => {
+      bytesUnderWay -= length;
+      meter.add(opened.file, length);
+    });
+    push.catch(() => {}); // awaited above and below; until then not "unhandled"
+    taken.push(push);
   }
-  await taken;
+  await Promise.all(taken);
   await client.request('endFile');
 }
 
