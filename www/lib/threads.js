@@ -41,7 +41,7 @@ export async function start({ build, module, memory, threads, auto }) {
 const threadsOf = (wasm) => wasm.threads?.() ?? 1;
 
 /**
- * The number of threads, of 1, 2, 4 and so on up to `most`, with which a token takes least time. Tried from the most to the fewest, since whatever
+ * The number of threads, of 1, 2, 4 and so on up to `most`, with which a rehearsal takes least time. Tried from the most to the fewest, since whatever
  * comes first also pays for what is not yet compiled, and round again until the time is up.
  * @param {RawModule} wasm @param {RawModel} model @param {number} most
  */
