@@ -10,7 +10,7 @@ import { Model } from '../lib/index.js';
  * @property {() => string} name as shown, in the language in use
  * @property {import('../lib/index.js').Source} source
  * @property {boolean} [bundled] ours, and in English
- * @property {'auto' | 'f32' | 'f16' | 'bf16'} [dtype]
+ * @property {'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4'} [dtype]
  */
 
 /** Loaded models and the number of seats that use each. @type {Map<string, { model: Model, seats: number }>} */
