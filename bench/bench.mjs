@@ -14,7 +14,7 @@
 //
 // A speed is the median of the rounds, with the lowest and highest, after a warm-up in which V8's optimising compiler takes over. Prompts are the same token
 // ids for all, decoding is greedy, and time is taken inside each engine's worker. The limit of decoding is reading every weight once a token at the
-// bandwidth measured in the same rounds; that of prefill is the relaxed FMA rate.
+// highest bandwidth measured between the rounds; that of prefill is the relaxed FMA rate, which the integer products of q8 and q4 may exceed.
 
 import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
