@@ -26,9 +26,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-/// Multiply-adds that a thread must have to itself before another is asked: some microseconds of work, several times what
-/// a region costs.
-const PART_WORK: usize = 16 * 1024;
+/// Multiply-adds that a thread must have to itself before another is asked: some tens of microseconds of work. A region by
+/// itself costs one or two, but a thread that is between regions for longer than it spins has to be woken, and on a machine
+/// with other work it may be put aside in the middle of its part: small models are faster without.
+const PART_WORK: usize = 144 * 1024;
 
 /// How often a thread looks before it sleeps: some tens of microseconds. A native look includes the processor's pause
 /// instruction (about 40 ns), for which WebAssembly has no word.
