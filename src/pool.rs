@@ -31,9 +31,23 @@ use std::time::Duration;
 /// with other work it may be put aside in the middle of its part: small models are faster without.
 const PART_WORK: usize = 144 * 1024;
 
-/// How often a thread looks before it sleeps: some tens of microseconds. A native look includes the processor's pause
-/// instruction (about 40 ns), for which WebAssembly has no word.
-const SPINS: u32 = if cfg!(target_family = "wasm") { 20_000 } else { 1_000 };
+/// How often a thread looks before it sleeps: some tens of microseconds.
+const SPINS: u32 = 1_000;
+
+/// Waits for some tens of nanoseconds, and leaves the core to its other hardware thread, which may be the very one that
+/// computes what is waited for. WebAssembly has no word for the pause instruction: square roots that wait for each other
+/// keep a core about as idle.
+fn pause() {
+    if cfg!(target_family = "wasm") {
+        let mut root = std::hint::black_box(2.0f64);
+        for _ in 0..5 {
+            root = root.sqrt();
+        }
+        std::hint::black_box(root);
+    } else {
+        std::hint::spin_loop();
+    }
+}
 
 /// How long a sleeping caller goes without looking whether a worker has failed.
 const FAILURE_CHECK: Duration = Duration::from_millis(50);
@@ -227,7 +241,7 @@ impl Shared {
                 STOP => return,
                 _ if spins < SPINS => {
                     spins += 1;
-                    std::hint::spin_loop();
+                    pause();
                 }
                 _ => {
                     slot.take(IDLE, ASLEEP);
@@ -270,7 +284,7 @@ impl Slot {
             if self.state.load(Acquire) != RUNNING {
                 return;
             }
-            std::hint::spin_loop();
+            pause();
         }
         region.caller.get_or_init(thread::current);
         self.take(RUNNING, AWAITED);
