@@ -80,7 +80,13 @@ function check(options = {}) {
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
-  return { storage: { dtype, kvDtype, weightBytesMax }, threads, deterministic, onProgress, signal, hub };
+  return { storage: { dtype, kvDtype, weightBytesMax: weightBytesMax ?? roomForWeights() }, threads, deterministic, onProgress, signal, hub };
+}
+
+/** What `dtype: 'auto'` may spend on weights: half of the device's memory, as far as the browser tells it, and no more than half of what WebAssembly can address. */
+function roomForWeights() {
+  const gigabytes = Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8;
+  return Math.min(2 ** 31, gigabytes * 2 ** 29);
 }
 
 /** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */

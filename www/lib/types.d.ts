@@ -51,11 +51,11 @@ export interface Progress {
 }
 
 export interface LoadOptions {
-  /** How weights are stored: `auto` keeps the file's own format. */
+  /** How weights are stored: `auto` keeps the file's own format, or takes the widest narrower one that `weightBytesMax` has room for; `info().dtype` tells. */
   dtype?: Dtype;
   /** How the KV cache is stored: f32 unless said otherwise; f16 takes half the memory. */
   kvDtype?: 'f32' | 'f16';
-  /** What `dtype: 'auto'` may spend on weights. */
+  /** What `dtype: 'auto'` may spend on weights; half of the device's memory, at most 2 GiB, unless said otherwise. */
   weightBytesMax?: number;
   /** How many threads compute: `auto` tries out what is fastest here. More than one needs a cross-origin isolated page; `info().threads` tells. */
   threads?: 'auto' | number;
