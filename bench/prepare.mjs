@@ -3,6 +3,7 @@
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { hasPackages } from '../scripts/setup.mjs';
 import { find, must, ROOT, Trouble } from '../scripts/tools.mjs';
 
 const BENCH = join(ROOT, 'bench');
@@ -11,12 +12,7 @@ const PYTHON = ['python3.13', 'python3.12', 'python3.11', 'python3', 'python'];
 
 /** The peers and tools of bench/package.json, exactly as its lock pins them. */
 export async function preparePeers() {
-  const { devDependencies } = JSON.parse(readFileSync(join(BENCH, 'package.json'), 'utf8'));
-  const isThere = ([name, version]) => {
-    const path = join(BENCH, 'node_modules', name, 'package.json');
-    return existsSync(path) && JSON.parse(readFileSync(path, 'utf8')).version === version;
-  };
-  if (Object.entries(devDependencies).every(isThere)) return;
+  if (hasPackages(BENCH)) return;
   console.log('installing the peers of bench/package-lock.json');
   // Without scripts: of transformers.js only the browser's part is used, and its scripts fetch what Node needs.
   await must('installing the peers', find(['npm']) ?? 'npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefix', BENCH], { show: true });

@@ -41,14 +41,18 @@ export function locked(name) {
   return lock.match(new RegExp(`name = "${name}"\\nversion = "([^"]+)"`))?.[1];
 }
 
+/** Whether a folder has the packages that its package.json names, in exactly these versions. */
+export function hasPackages(folder) {
+  const { devDependencies } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+  return Object.entries(devDependencies).every(([name, version]) => {
+    const path = join(folder, 'node_modules', name, 'package.json');
+    return existsSync(path) && JSON.parse(readFileSync(path, 'utf8')).version === version;
+  });
+}
+
 /** npm's packages, exactly as package.json pins them. */
 async function npmPackages() {
-  const { devDependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
-  const isThere = ([name, version]) => {
-    const path = join(ROOT, 'node_modules', name, 'package.json');
-    return existsSync(path) && JSON.parse(readFileSync(path, 'utf8')).version === version;
-  };
-  if (Object.entries(devDependencies).every(isThere)) return;
+  if (hasPackages(ROOT)) return;
   console.log('installing the npm packages of package-lock.json');
   // npm tells its scripts where it is; started by `node scripts/...` alone we take the one on PATH.
   const npm = process.env.npm_execpath ? [process.execPath, [process.env.npm_execpath]] : [find(['npm']) ?? 'npm', []];
