@@ -1,7 +1,7 @@
 // Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
 // The exit status is 0 only when nothing failed; a suite that ran no test has failed.
 //
-//     node scripts/test.mjs [format | lint | rust | build | types | lib | wasm | browser]...
+//     node scripts/test.mjs [format | lint | rust | build | types | lib | hostile | wasm | browser]...
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -75,6 +75,10 @@ const SUITES = [
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
   { name: 'types', steps: () => [{ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', '.'], counts: oneCheck }] },
   { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/scripts')] },
+  {
+    name: 'hostile',
+    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--only', 'simd128'], counts: () => NONE }, nodeTest('tests/hostile')],
+  },
   {
     name: 'wasm',
     browsers: true,

@@ -1,0 +1,70 @@
+// The corpus of malformed model files on the wasm that is published: each case ends as cases.json says, with its code and its message in full, the same as
+// native (tests/hostile.rs). A trap is a failure, and the instance is not used again.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+import { filesOf } from './apply.mjs';
+import { manifest } from './make.mjs';
+
+const corpus = readFileSync(new URL('cases.json', import.meta.url), 'utf8');
+const pkg = join(ROOT, 'www', 'lib', 'pkg');
+const module = new WebAssembly.Module(readFileSync(join(pkg, 'simd128_bg.wasm')));
+
+/** The engine: one instance until it traps, then another. */
+let engine;
+let instances = 0;
+async function fresh() {
+  instances += 1;
+  engine = await import(`${join(pkg, 'simd128.js')}?${instances}`);
+  engine.initSync({ module });
+}
+
+function load(files) {
+  const small = { config: 'config.json', tokenizer: 'tokenizer.json', tokenizerConfig: 'tokenizer_config.json', generationConfig: 'generation_config.json', chatTemplate: 'chat_template.jinja', index: 'model.safetensors.index.json' };
+  const loader = new engine.Loader(Object.fromEntries(Object.entries(small).map(([name, file]) => [name, files.get(file)])), {});
+  for (const name of loader.files()) {
+    if (!files.has(name)) break;
+    loader.push(files.get(name));
+    loader.endFile();
+  }
+  return loader.finish();
+}
+
+/** Does what a case asks for. Returns the tokens where it asks for some. */
+function run({ encode, prompt, decode, chat }, files) {
+  const model = load(files);
+  let tokens;
+  if (encode !== undefined) tokens = [...model.tokenize(encode)];
+  if (prompt !== undefined) tokens = [...model.tokenize(prompt, { special: true })];
+  if (decode) model.detokenize(Uint32Array.from(decode));
+  if (chat !== undefined) {
+    const turn = model.session().chat(chat, { maxTokens: 1, temperature: 0, repetitionPenalty: 1 });
+    while (turn.step().kind !== 'end');
+  }
+  return tokens;
+}
+
+test('the corpus is what make.mjs writes', () => assert(manifest === corpus, 'run node tests/hostile/make.mjs'));
+
+for (const one of JSON.parse(corpus)) {
+  test(one.name, async () => {
+    if (!engine) await fresh();
+    const files = filesOf(one);
+    let got = {};
+    try {
+      const tokens = run(one, files);
+      if (one.tokens) got = { tokens };
+    } catch (error) {
+      if (error.name !== 'FiresideError') {
+        engine = undefined;
+        throw error;
+      }
+      got = { code: error.code, message: error.message };
+    }
+    const { code, message, tokens } = one;
+    assert.deepEqual(got, code ? { code, message } : tokens ? { tokens } : {});
+  });
+}
