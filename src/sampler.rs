@@ -72,7 +72,9 @@ impl Sampler {
         for &token in text {
             if !std::mem::replace(&mut self.penalised[token as usize], true) {
                 let logit = &mut logits[token as usize];
-                *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+                let penalised = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
+                // A penalty may be far from 1: what it takes beyond f32 stays the largest or smallest number, and can be compared.
+                *logit = penalised.clamp(f32::MIN, f32::MAX);
             }
         }
     }
@@ -205,6 +207,15 @@ mod tests {
         let mut logits = [4.0, 3.0, -1.0];
         assert_eq!(sampler.sample(&mut logits, &[0, 0, 2]), 1);
         assert_eq!(logits, [2.0, 3.0, -2.0]);
+    }
+
+    #[test]
+    fn a_penalty_beyond_all_bounds_leaves_numbers() {
+        // Found by fuzzing: a logit divided by 1e-45 was infinite, infinity less infinity is NaN, and no token passed the filters.
+        for (penalty, expected) in [(1e-45, 0), (1e30, 2)] {
+            let settings = Settings { top_k: 1, repetition_penalty: penalty, ..OFF };
+            assert_eq!(Sampler::new(settings, 0).sample(&mut [4.0, -4e30, 3.0], &[0, 1]), expected);
+        }
     }
 
     #[test]
