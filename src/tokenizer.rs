@@ -185,8 +185,18 @@ impl Tokenizer {
     /// Errors: `BAD_INPUT` for an id in `context` that is not below [`vocab`](Self::vocab).
     pub fn decoder(&self, context: &[u32]) -> Result<Decoder> {
         let mut decoder = Decoder::new(&self.decoding, true);
-        // Only the first token with text (a leading space) and the last few (a character of at most 4 bytes) leave traces.
-        let tail = context.len().saturating_sub(4);
+        if let Some(&id) = context.iter().find(|&&id| id as usize >= self.vocab) {
+            decoder.push(self, id)?;
+        }
+        // Only the first token with text (a leading space) and the last 4 bytes (a character has no more) leave traces. Those bytes may be far back:
+        // special tokens are silent and interrupt no character.
+        let (mut tail, mut bytes) = (context.len(), Vec::new());
+        while tail > 0 && bytes.len() < 4 {
+            tail -= 1;
+            if let Some(token) = self.inner.id_to_token(context[tail]).filter(|_| !self.is_special(context[tail])) {
+                self.decoding.append(token, false, &mut bytes)?;
+            }
+        }
         for (index, &id) in context.iter().enumerate() {
             if index >= tail || decoder.at_start() {
                 decoder.push(self, id)?;

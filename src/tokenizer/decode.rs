@@ -81,7 +81,7 @@ impl Decoding {
     }
 
     /// Appends the bytes of a token and says whether they are raw: part of a character perhaps.
-    fn append(&self, token: String, first: bool, out: &mut Vec<u8>) -> Result<bool> {
+    pub(super) fn append(&self, token: String, first: bool, out: &mut Vec<u8>) -> Result<bool> {
         if self.bytes == Bytes::Fallback
             && let Some(byte) = fallback_byte(&token)
         {
@@ -317,6 +317,15 @@ mod tests {
     }
 
     #[test]
+    fn special_tokens_in_a_character_that_the_prompt_begins_do_not_lose_it() {
+        // Found by fuzzing: only the last four tokens of a prompt were looked at, special or not.
+        let tokenizer = llama(&["<0xE4>", "<0xBD>", "<0xA0>", "▁hi"]);
+        let end = 4;
+        assert_eq!(pieces(&tokenizer, &[3, 0, 1, end, end, end, end], &[2]), ["你", ""]);
+        assert_eq!(pieces(&tokenizer, &[0, 0, 3, end, end, end, end], &[3]), [" hi", ""]);
+    }
+
+    #[test]
     fn byte_level_tokens_give_whole_characters() {
         // "Ġä½" is a space and the first two bytes of 你, "ł" the third; a character outside the alphabet stands for itself.
         let tokenizer =
@@ -343,6 +352,7 @@ mod tests {
         assert_eq!(tokenizer.vocab(), 3);
         assert_eq!(tokenizer.decode(&[0, 3], true).unwrap_err().code(), "BAD_INPUT");
         assert_eq!(tokenizer.decoder(&[u32::MAX]).unwrap_err().code(), "BAD_INPUT");
+        assert_eq!(tokenizer.decoder(&[0, 0, 3, 0, 0, 0, 0]).unwrap_err().code(), "BAD_INPUT");
         let mut decoder = tokenizer.decoder(&[]).expect("a decoder");
         assert_eq!(
             decoder.push(&tokenizer, 3).unwrap_err().to_string(),
