@@ -26,11 +26,17 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
         Ok(Strict(Value::Object(map))) => Ok(map),
         Ok(Strict(other)) => bad("the whole file".into(), "a JSON object", show(&other)),
         Err(error) => {
-            let message = error.to_string();
-            let fact = message.split(" at line ").next().unwrap_or_default();
-            bad(format!("line {}, column {}", error.line(), error.column()), "sound JSON", format!("\u{201c}{fact}\u{201d}"))
+            let (at, fact) = place_and_fact(&error);
+            bad(at, "sound JSON", fact)
         }
     }
+}
+
+/// Line and column of an error of the JSON reader, and what it says, in quotation marks.
+pub(crate) fn place_and_fact(error: &serde_json::Error) -> (String, String) {
+    let message = error.to_string();
+    let fact = message.rsplit_once(" at line ").map_or(&*message, |(fact, _)| fact);
+    (format!("line {}, column {}", error.line(), error.column()), format!("\u{201c}{fact}\u{201d}"))
 }
 
 /// A value as an error message shows it: JSON, cut after 60 characters.

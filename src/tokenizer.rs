@@ -13,10 +13,13 @@
 mod check;
 mod config;
 mod decode;
+mod pattern;
+mod split;
+mod stages;
 
 use std::fmt;
 
-use tokenizers::{AddedToken, Model, NormalizedString, Normalizer, OffsetType, PreTokenizer, Token};
+use tokenizers::{AddedToken, Encoding, Model, NormalizedString, Normalizer, OffsetType, Token};
 
 pub use config::{NamedTemplate, Templates, TokenizerConfig};
 pub use decode::Decoder;
@@ -32,6 +35,7 @@ pub struct Tokenizer {
     /// The largest id + 1.
     vocab: usize,
     eos: Option<u32>,
+    splitter: split::Splitter,
     decoding: decode::Decoding,
     /// Ids around a prompt where only tokenizer_config.json asks for them.
     before: Vec<u32>,
@@ -45,8 +49,15 @@ impl Tokenizer {
     pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
         let checked = check::check(tokenizer_json)?;
         let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json)
-            .map_err(|error| bad("the file", "a tokenizer that the tokenizers library can read", error))?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json).map_err(|error| {
+            let fact = error.to_string();
+            let fact = fact.rsplit_once(" at line ").map_or(&*fact, |(fact, _)| fact);
+            bad("the file", "a tokenizer that the tokenizers library can read", format!("\u{201c}{fact}\u{201d}"))
+        })?;
+        if inner.get_model().get_vocab_size() < checked.tokens {
+            let twice = checked.tokens - inner.get_model().get_vocab_size();
+            return Err(bad("model.vocab", "every token once", format!("{twice} that stand twice")));
+        }
         for (content, id) in &checked.added {
             expect_id(&inner, content, *id)?;
         }
@@ -58,14 +69,22 @@ impl Tokenizer {
             expect_id(&inner, &content, id)?;
             vocab = vocab.max(id as usize + 1);
         }
+        for (id, token) in inner.get_added_vocabulary().get_added_tokens_decoder() {
+            // The library looks for a token as the normalizer leaves it, and panics where it finds nothing everywhere.
+            if inner.get_added_vocabulary().simple_id_to_token(*id).is_some_and(|text| text.is_empty()) {
+                return Err(bad(format!("added token {:?}", token.content), "a text that the normalizer keeps", "one that it takes away"));
+            }
+        }
         let mut special: Vec<(String, u32)> = (inner.get_added_vocabulary().get_added_tokens_decoder().iter())
             .filter(|(_, token)| token.special)
             .map(|(id, token)| (token.content.clone(), *id))
             .collect();
         special.sort_unstable_by_key(|(_, id)| *id);
         let decoding = decode::Decoding::new(inner.get_decoder())?;
+        let splitter = split::Splitter::new(inner.get_pre_tokenizer())?;
+        inner.with_pre_tokenizer(None::<tokenizers::PreTokenizerWrapper>);
         let eos = config.eos_token.as_deref().and_then(|token| inner.token_to_id(token));
-        let mut tokenizer = Tokenizer { inner, special, vocab, eos, decoding, before: Vec::new(), after: Vec::new() };
+        let mut tokenizer = Tokenizer { inner, special, vocab, eos, splitter, decoding, before: Vec::new(), after: Vec::new() };
         if tokenizer.inner.get_post_processor().is_none() {
             let named = |wanted: bool, token: &Option<String>| match token {
                 Some(token) if wanted => tokenizer.id(token).into_iter().collect(),
@@ -91,7 +110,8 @@ impl Tokenizer {
     /// Source: the same ids as transformers' `PreTrainedTokenizerFast(tokenizer_file=...)(text)`.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = self.before.clone();
-        ids.extend_from_slice(self.inner.encode_fast(text, true).map_err(|error| unencodable(&error))?.get_ids());
+        let encoding = self.encoding(text, &[], |stretch| self.pieces(stretch))?;
+        ids.extend_from_slice(self.inner.post_process(encoding, None, true).map_err(unencodable)?.get_ids());
         ids.extend_from_slice(&self.after);
         Ok(ids)
     }
@@ -109,28 +129,45 @@ impl Tokenizer {
         // stand for: too late to be found, and early enough to be split and merged like any other text. And what the model spells is
         // checked: a vocabulary of pieces may hold the text of a special token as a piece.
         let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
-        let mut text = self.inner.get_added_vocabulary().extract_and_normalize(self.inner.get_normalizer(), text);
         let marks = rendered.marks.iter().map(|mark| self.normalized(mark)).collect::<Result<Vec<_>>>()?;
-        let encode = move || -> tokenizers::Result<Vec<u32>> {
+        Ok(self.encoding(text, &marks, |stretch| self.spell(stretch))?.get_ids().to_vec())
+    }
+
+    /// The stages of the library's own `encode`: what is marked becomes text again after the search for special tokens.
+    fn encoding(&self, text: &str, marks: &[(String, String)], spell: impl Fn(&str) -> tokenizers::Result<Vec<Token>>) -> Result<Encoding> {
+        let budget = pattern::Budget::of(text);
+        let mut text = self.inner.get_added_vocabulary().extract_and_normalize(self.inner.get_normalizer(), text);
+        let encode = move || -> tokenizers::Result<Encoding> {
             text.split(|_, mut stretch: NormalizedString| {
-                for (mark, literal) in &marks {
+                for (mark, literal) in marks {
                     stretch.replace(mark.as_str(), literal)?;
                 }
                 Ok([stretch])
             })?;
-            if let Some(splitter) = self.inner.get_pre_tokenizer() {
-                splitter.pre_tokenize(&mut text)?;
-            }
-            text.tokenize(|stretch| self.spell(stretch.get()))?;
-            Ok(text.into_encoding(None, 0, OffsetType::None)?.get_ids().to_vec())
+            self.splitter.split(&mut text, &budget)?;
+            text.tokenize(|stretch| spell(stretch.get()))?;
+            text.into_encoding(None, 0, OffsetType::None)
         };
-        encode().map_err(|error| unencodable(&error))
+        encode().map_err(unencodable)
+    }
+
+    /// The tokens of a stretch of text, all of it: where the model has neither a token nor an unknown one, the library leaves characters out.
+    fn pieces(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
+        let tokens = self.inner.get_model().tokenize(text)?;
+        if tokens.last().map_or(0, |token| token.offsets.1) < text.len() {
+            let lost = |character: &char| {
+                self.inner.get_model().tokenize(character.encode_utf8(&mut [0; 4])).is_ok_and(|tokens| tokens.is_empty())
+            };
+            let got = text.chars().find(lost).map_or("a text that it cannot".into(), |character| format!("{character:?}, which it cannot"));
+            return Err(Box::new(bad("model", "a vocabulary that can spell every text", got)));
+        }
+        Ok(tokens)
     }
 
     /// The tokens of a text that holds no special token, whatever pieces the vocabulary has.
     fn spell(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
         let mut tokens = Vec::new();
-        for token in self.inner.get_model().tokenize(text)? {
+        for token in self.pieces(text)? {
             let spelt = text.get(token.offsets.0..token.offsets.1).unwrap_or_default();
             let first = spelt.chars().next().map_or(0, char::len_utf8);
             if self.is_special(token.id) && spelt.len() > first && self.inner.id_to_token(token.id).as_deref() == Some(spelt) {
@@ -153,9 +190,9 @@ impl Tokenizer {
             }
         };
         let (sign, literal) = (mark.sign, &mark.text);
-        let alone = normalize(format!("{sign}")).map_err(|error| unencodable(&error))?;
-        let twice = normalize(format!("{sign}{sign}")).map_err(|error| unencodable(&error))?;
-        let between = normalize(format!("{sign}{literal}{sign}")).map_err(|error| unencodable(&error))?;
+        let alone = normalize(format!("{sign}")).map_err(unencodable)?;
+        let twice = normalize(format!("{sign}{sign}")).map_err(unencodable)?;
+        let between = normalize(format!("{sign}{literal}{sign}")).map_err(unencodable)?;
         let parts = twice.strip_prefix(&*alone).filter(|sign| !sign.is_empty()).and_then(|sign| {
             let literal = between.strip_prefix(&*alone)?.strip_suffix(sign)?;
             Some((sign.to_owned(), literal.to_owned()))
@@ -266,6 +303,7 @@ fn bad(at: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::D
     Error::BadTokenizer { at: at.into(), expected: expected.into(), got: got.to_string() }
 }
 
-fn unencodable(error: &dyn std::fmt::Display) -> Error {
-    bad("model", "a vocabulary that can spell every text", error)
+/// What the stages of encoding say: an error of ours, or one of the library.
+fn unencodable(error: tokenizers::Error) -> Error {
+    error.downcast::<Error>().map_or_else(|error| bad("model", "a vocabulary that can spell every text", error), |ours| *ours)
 }

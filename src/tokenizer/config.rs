@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use tokenizers::AddedToken;
 
+use crate::json::place_and_fact;
 use crate::sniff::{Expected, sniff};
 use crate::{Error, Result};
 
@@ -89,11 +90,9 @@ impl TokenizerConfig {
     /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
         sniff(FILE, bytes, Expected::Json)?;
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| Error::BadFile {
-            file: FILE.into(),
-            at: format!("line {}", error.line()),
-            expected: "the settings of a tokenizer as JSON".into(),
-            got: error.to_string(),
+        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| {
+            let (at, got) = place_and_fact(&error);
+            Error::BadFile { file: FILE.into(), at, expected: "the settings of a tokenizer as JSON".into(), got }
         })?;
         let text = |token: Option<Token>| token.map(|(Token::Text(text) | Token::Object { content: text })| text);
         let names: Vec<_> = [

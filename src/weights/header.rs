@@ -8,6 +8,7 @@
 //! fields are read; others are passed over, as the reference does.
 
 use crate::error::{Error, Result};
+use crate::json::place_and_fact;
 use safetensors::Dtype;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
@@ -42,10 +43,8 @@ pub(super) fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
         bad(format!("header, byte {at}"), "UTF-8 text", format!("the byte 0x{:02x}", header[at]))
     })?;
     let Entries(mut entries) = serde_json::from_str(text).map_err(|error| {
-        let message = error.to_string();
-        let fact = message.split(" at line ").next().unwrap_or_default();
-        let place = format!("header, line {}, column {}", error.line(), error.column());
-        bad(place, "the JSON of a safetensors header", format!("\u{201c}{fact}\u{201d}"))
+        let (place, fact) = place_and_fact(&error);
+        bad(format!("header, {place}"), "the JSON of a safetensors header", fact)
     })?;
 
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));

@@ -1,0 +1,203 @@
+//! Regular expressions from a tokenizer's file, searched in bounded time.
+//!
+//! Most patterns are plain and take time in proportion to the text. Those with look-arounds or back-references are searched by backtracking
+//! (the `fancy-regex` crate), which a hostile pattern makes exponential. The `tokenizers` library lets every search take a million steps and
+//! passes over the error, as if there were no further match: other tokens, and not a word. So the patterns are searched here.
+//!
+//! ```text
+//! each match:  256 steps, enough for a word
+//!              or else 16 thousand, or a million (long runs of spaces): charged to the budget of the text
+//!              or else the error
+//! ```
+//!
+//! A published pattern steps once per space of a run, or a few times per character that it passes over, and an attempt is charged 64 steps for
+//! each step of the one before: the charges stay below the 256 steps per byte of the budget. What this does not bound is a plain pattern that
+//! looks through the whole text for each match (`.*x|.`): time grows with the square of the text, as in every engine.
+
+use std::cell::Cell;
+use std::sync::OnceLock;
+
+use fancy_regex::{Assertion, Expr, Regex, RegexBuilder};
+use tokenizers::Offsets;
+use tokenizers::pattern::Pattern;
+
+use super::bad;
+use crate::Result;
+
+/// Steps of the three attempts at a match.
+const STEPS: [u64; 3] = [256, 16 << 10, 1 << 20];
+
+/// What a text may take in second and third attempts: so much, and so much a byte.
+const BUDGET: u64 = 4 << 20;
+const BUDGET_PER_BYTE: u64 = 256;
+
+/// The longest pattern of those published has some 800 bytes.
+const BYTES_MAX: usize = 4096;
+
+/// Bytes of each automaton; those of published patterns, with all letters of Unicode, have some hundred thousand.
+const AUTOMATON_BYTES_MAX: usize = 4 << 20;
+
+/// A pattern that has been checked.
+pub(super) struct Bounded {
+    pattern: String,
+    /// For each attempt; made when it is needed.
+    regexes: [OnceLock<Option<Regex>>; 3],
+}
+
+impl Bounded {
+    /// Errors: `BAD_TOKENIZER` where the pattern is broken or too large.
+    pub(super) fn new(place: &str, pattern: &str) -> Result<Bounded> {
+        if pattern.len() > BYTES_MAX {
+            return Err(bad(format!("{place}.pattern"), format!("at most {BYTES_MAX} bytes"), pattern.len()));
+        }
+        let regex = regex(pattern, 0).map_err(|error| {
+            let fact = error.to_string();
+            let got = format!("{} ({fact})", shown(pattern));
+            bad(format!("{place}.pattern"), "a regular expression of a sound size", got)
+        })?;
+        Ok(Bounded { pattern: pattern.into(), regexes: [OnceLock::from(Some(regex)), OnceLock::new(), OnceLock::new()] })
+    }
+
+    /// Whether a search takes time in proportion to the text, with neither look-arounds nor back-references.
+    pub(super) fn is_plain(&self) -> bool {
+        Expr::parse_tree(&self.pattern).is_ok_and(|tree| is_plain(&tree.expr))
+    }
+
+    /// The pattern, to be searched in a text with this budget.
+    pub(super) fn within<'a>(&'a self, budget: &'a Budget) -> Search<'a> {
+        Search { pattern: self, budget }
+    }
+}
+
+fn regex(pattern: &str, attempt: usize) -> fancy_regex::Result<Regex> {
+    RegexBuilder::new(pattern).backtrack_limit(STEPS[attempt] as usize).delegate_size_limit(AUTOMATON_BYTES_MAX).build()
+}
+
+fn is_plain(expr: &Expr) -> bool {
+    match expr {
+        Expr::Empty | Expr::Any { .. } | Expr::Literal { .. } | Expr::Delegate { .. } => true,
+        Expr::Assertion(assertion) => matches!(assertion, Assertion::StartText | Assertion::EndText),
+        Expr::Concat(parts) | Expr::Alt(parts) => parts.iter().all(is_plain),
+        Expr::Group(inner) | Expr::Repeat { child: inner, .. } => is_plain(inner),
+        _ => false,
+    }
+}
+
+/// A pattern as a message shows it: cut after 60 characters.
+fn shown(pattern: &str) -> String {
+    match pattern.char_indices().nth(60) {
+        Some((cut, _)) => format!("\u{201c}{}...\u{201d}", &pattern[..cut]),
+        None => format!("\u{201c}{pattern}\u{201d}"),
+    }
+}
+
+/// The steps that are left for a text.
+pub(super) struct Budget(Cell<u64>);
+
+impl Budget {
+    pub(super) fn of(text: &str) -> Budget {
+        Budget(Cell::new(BUDGET + BUDGET_PER_BYTE * text.len() as u64))
+    }
+}
+
+/// A search in one text.
+pub(super) struct Search<'a> {
+    pattern: &'a Bounded,
+    budget: &'a Budget,
+}
+
+impl Search<'_> {
+    /// The first match from a place on.
+    fn find(&self, text: &str, from: usize) -> Result<Option<Offsets>> {
+        for (attempt, steps) in STEPS.into_iter().enumerate() {
+            let regex = self.pattern.regexes[attempt].get_or_init(|| regex(&self.pattern.pattern, attempt).ok());
+            let Some(regex) = regex else { break };
+            if let Ok(found) = regex.find_from_pos(text, from) {
+                return Ok(found.map(|found| (found.start(), found.end())));
+            }
+            let Some(left) = self.budget.0.get().checked_sub(if attempt == 0 { 0 } else { steps }) else { break };
+            self.budget.0.set(left);
+        }
+        Err(bad("pre_tokenizer.pattern", "one that a text takes few steps to match", shown(&self.pattern.pattern)))
+    }
+}
+
+impl Pattern for &Search<'_> {
+    /// Source: `find_iter` of the regex crates: after an empty match the search goes on one character further, and none counts right after a match.
+    fn find_matches(&self, text: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
+        if text.is_empty() {
+            return Ok(vec![((0, 0), false)]);
+        }
+        let mut pieces = Vec::new();
+        let (mut from, mut covered, mut last) = (0, 0, None);
+        while from <= text.len() {
+            let Some((start, end)) = self.find(text, from)? else { break };
+            from = if start == end { end + text[end..].chars().next().map_or(1, char::len_utf8) } else { end };
+            if start == end && last == Some(end) {
+                continue;
+            }
+            last = Some(end);
+            if covered < start {
+                pieces.push(((covered, start), false));
+            }
+            pieces.push(((start, end), true));
+            covered = end;
+        }
+        if covered < text.len() {
+            pieces.push(((covered, text.len()), false));
+        }
+        Ok(pieces)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn pieces(pattern: &str, text: &str) -> Result<Vec<(Offsets, bool)>, String> {
+        let pattern = Bounded::new("pre_tokenizer", pattern).expect("a pattern");
+        (&pattern.within(&Budget::of(text))).find_matches(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn pieces_are_those_of_the_library() {
+        let text = "a  bé\n 12\n\n  c'll   ";
+        for pattern in
+            [r"\s+(?!\S)|\s+", r"\p{N}", r"", r"b*", r"(?<=b).", r"x", r"(?=\s)", r"\b", r" ?\p{L}+|\s+(?!\S)|\s+", r".", r"^a|\s$"]
+        {
+            let library = tokenizers::utils::SysRegex::new(pattern).expect("a pattern");
+            assert_eq!(pieces(pattern, text).expect("pieces"), (&library).find_matches(text).expect("pieces"), "{pattern}");
+            assert_eq!(pieces(pattern, "").expect("pieces"), [((0, 0), false)]);
+        }
+    }
+
+    #[test]
+    fn long_runs_of_spaces_are_within_the_budget() {
+        let published = r" ?\p{L}+|\s*[\r\n]+|\s+(?!\S)|\s+";
+        for run in [1, 255, 256, 257, 20_000, 200_000] {
+            let text = format!("a{}b", " ".repeat(run)).repeat(3);
+            let count = pieces(published, &text).expect("pieces").len();
+            assert_eq!(count, if run == 1 { 4 } else { 7 }, "{run}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_that_takes_too_many_steps_is_an_error_and_never_a_shorter_list() {
+        let long = "a".repeat(40) + "b";
+        assert!(pieces("(?:a+)+(?!a)(?=c)", &long).unwrap_err().contains("few steps"));
+        let polynomial = "a".repeat(300);
+        assert!(pieces("(?:a*a*a*a*)(?!a)c", &polynomial).unwrap_err().contains("few steps"));
+    }
+
+    #[test]
+    fn plain_patterns_are_told_from_the_others() {
+        for plain in ["a+", "(a|b)*c", r"\s{2,}", r"[^\p{L}]$", "(?i:x)"] {
+            assert!(Bounded::new("normalizer", plain).expect("a pattern").is_plain(), "{plain}");
+        }
+        for other in ["a(?=b)", "(a)\\1", "a++", "(?>a)", "(?<!a)b", r"\bx"] {
+            assert!(!Bounded::new("normalizer", other).expect("a pattern").is_plain(), "{other}");
+        }
+    }
+}

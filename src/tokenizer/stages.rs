@@ -1,0 +1,161 @@
+//! Checks on the stages around the model of `tokenizer.json`, as plain JSON: their kinds, their patterns, and by how much they lengthen a text.
+
+use serde_json::Value;
+
+use super::bad;
+use super::pattern::Bounded;
+use crate::Result;
+use crate::json::show;
+
+/// The kinds of stages that the library knows and Fireside runs.
+const NORMALIZERS: &[&str] = &[
+    "BertNormalizer",
+    "ByteLevel",
+    "Lowercase",
+    "NFC",
+    "NFD",
+    "NFKC",
+    "NFKD",
+    "Nmt",
+    "Prepend",
+    "Replace",
+    "Sequence",
+    "Strip",
+    "StripAccents",
+];
+const PRE_TOKENIZERS: &[&str] = &[
+    "BertPreTokenizer",
+    "ByteLevel",
+    "CharDelimiterSplit",
+    "Digits",
+    "FixedLength",
+    "Metaspace",
+    "Punctuation",
+    "Sequence",
+    "Split",
+    "UnicodeScripts",
+    "Whitespace",
+    "WhitespaceSplit",
+];
+const POST_PROCESSORS: &[&str] = &["BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"];
+const DECODERS: &[&str] = &["ByteFallback", "ByteLevel", "Fuse", "Metaspace", "Replace", "Sequence", "Strip", "WordPiece"];
+
+/// The most by which the stages before the model may lengthen a text, all together; those of published tokenizers make three bytes of one.
+const GROWTH_MAX: usize = 4096;
+
+/// Bytes of all patterns together, so that compiling them takes no time to speak of.
+const PATTERN_BYTES_MAX: usize = 8192;
+
+/// The most ids around a text.
+const AROUND_MAX: usize = 1000;
+
+/// Checks the four stages.
+pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &Value, decoder: &Value) -> Result<()> {
+    let (mut growth, mut patterns) = (1, 0);
+    for (place, whole, kinds) in [
+        ("normalizer", normalizer, NORMALIZERS),
+        ("pre_tokenizer", pre_tokenizer, PRE_TOKENIZERS),
+        ("post_processor", post_processor, POST_PROCESSORS),
+        ("decoder", decoder, DECODERS),
+    ] {
+        let mut around = 0;
+        each(whole, &mut |stage| {
+            let kind = kind(place, stage, kinds)?;
+            if let Some(regex) = stage.get("pattern").and_then(|pattern| pattern.get("Regex")?.as_str()) {
+                patterns += regex.len();
+                if patterns > PATTERN_BYTES_MAX {
+                    return Err(bad(format!("{place}.pattern"), format!("at most {PATTERN_BYTES_MAX} bytes in all"), patterns));
+                }
+                // Of these the library itself makes use, and passes over the errors of the others.
+                if !Bounded::new(place, regex)?.is_plain() && place != "pre_tokenizer" {
+                    return Err(bad(
+                        format!("{place}.pattern"),
+                        "a regular expression without look-arounds and references",
+                        show(&regex.into()),
+                    ));
+                }
+            }
+            if stage.get("pattern").and_then(|pattern| pattern.get("String")?.as_str()) == Some("") {
+                return Err(bad(format!("{place}.pattern"), "some text", "none"));
+            }
+            if stage.get("length").and_then(Value::as_u64) == Some(0) {
+                return Err(bad(place, "a length above 0", 0));
+            }
+            if kind == "TemplateProcessing" {
+                template(stage, &mut around)?;
+            }
+            if place != "post_processor" {
+                growth = usize::saturating_mul(growth, lengthening(kind, stage));
+            }
+            if growth > GROWTH_MAX {
+                let expected = format!("stages that make a text at most {GROWTH_MAX} times longer");
+                return Err(bad(place, expected, "stages that may make it longer than that"));
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+/// Visits a stage of the pipeline and the stages inside it.
+fn each(stage: &Value, visit: &mut impl FnMut(&Value) -> Result<()>) -> Result<()> {
+    if stage.is_null() {
+        return Ok(());
+    }
+    visit(stage)?;
+    let inner = ["normalizers", "pretokenizers", "processors", "decoders"].iter().filter_map(|list| stage.get(list)?.as_array());
+    inner.flatten().try_for_each(|stage| each(stage, visit))
+}
+
+fn kind<'a>(place: &str, stage: &'a Value, kinds: &[&str]) -> Result<&'a str> {
+    match stage.get("type").and_then(Value::as_str) {
+        Some(kind) if kinds.contains(&kind) => Ok(kind),
+        Some(kind) => Err(bad(format!("{place}.type"), format!("one of {}", kinds.join(", ")), format!("{kind:?}"))),
+        None => Err(bad(place, "null or an object with a type", show(stage))),
+    }
+}
+
+/// The most bytes that a stage makes of one.
+fn lengthening(kind: &str, stage: &Value) -> usize {
+    let text = |name| stage.get(name).and_then(Value::as_str).map_or(1, str::len);
+    match kind {
+        "Replace" => match stage.get("pattern").and_then(|pattern| pattern.get("String")?.as_str()) {
+            Some(pattern) => text("content").div_ceil(pattern.len().max(1)),
+            // Between any two characters, where the pattern matches nothing.
+            None => text("content") + 1,
+        },
+        "Prepend" => text("prepend"),
+        // U+FDFA, three bytes, is eighteen letters of Arabic.
+        "NFKC" | "NFKD" => 11,
+        "BertNormalizer" | "Lowercase" | "NFC" | "NFD" | "Metaspace" => 3,
+        "ByteLevel" => 2,
+        _ => 1,
+    }
+    .max(1)
+}
+
+/// A template post-processor puts only tokens that it defines, and not many, around the one text.
+fn template(stage: &Value, around: &mut usize) -> Result<()> {
+    let mut texts = 0;
+    for piece in stage.get("single").and_then(Value::as_array).into_iter().flatten() {
+        let id = |kind: &str| piece.get(kind).and_then(|piece| piece.get("id")?.as_str());
+        if let Some(id) = id("SpecialToken") {
+            let Some(token) = stage.get("special_tokens").and_then(|tokens| tokens.get(id)) else {
+                return Err(bad("post_processor.special_tokens", format!("the token {id:?} of the template"), "none"));
+            };
+            *around += token.get("ids").and_then(Value::as_array).map_or(0, Vec::len);
+        } else {
+            texts += 1;
+            if id("Sequence") != Some("A") {
+                return Err(bad("post_processor.single", "the sequence A", piece));
+            }
+        }
+    }
+    if texts != 1 {
+        return Err(bad("post_processor.single", "the sequence A once", format!("{texts} times")));
+    }
+    if *around > AROUND_MAX {
+        return Err(bad("post_processor.special_tokens", format!("at most {AROUND_MAX} ids around a text"), *around));
+    }
+    Ok(())
+}
