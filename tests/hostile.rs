@@ -197,3 +197,8 @@ fn weight_files_in_small_chunks_are_refused_in_the_same_words() {
 fn configs_are_refused_by_the_field_that_is_wrong() {
     every_case_of(&["config:", "generation config:"], ONE);
 }
+
+#[test]
+fn tokenizers_are_refused_before_the_library_sees_what_breaks_it() {
+    every_case_of(&["tokenizer:", "tokenizer config:"], ONE);
+}

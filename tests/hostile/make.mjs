@@ -11,9 +11,10 @@ import { writeFileSync } from 'node:fs';
 import { command } from '../../scripts/tools.mjs';
 import config from './cases/config.mjs';
 import kinds from './cases/kinds.mjs';
+import tokenizer from './cases/tokenizer.mjs';
 import weights from './cases/weights.mjs';
 
-const cases = [...kinds, ...weights, ...config];
+const cases = [...kinds, ...weights, ...config, ...tokenizer];
 const twice = cases.map(({ name }) => name).find((name, at, names) => names.indexOf(name) !== at);
 if (twice) throw new Error(`two cases are named ${twice}`);
 

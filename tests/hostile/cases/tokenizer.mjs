@@ -1,0 +1,138 @@
+// tokenizer.json and tokenizer_config.json: files that the tokenizers library panics on, patterns without end, and tokens that contradict each other.
+
+import { badFile, badInput, badTokenizer, hostile, keep, repeat, replace, text, works } from '../write.mjs';
+
+const T = 'tokenizer.json';
+const TC = 'tokenizer_config.json';
+
+const added = (id, content, more = {}) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true, ...more });
+
+/** A small sound tokenizer with some of its parts changed. */
+const whole = (parts = {}, model = {}) => ({
+  version: '1.0',
+  added_tokens: [added(3, '<s>')],
+  normalizer: null,
+  pre_tokenizer: null,
+  post_processor: null,
+  decoder: { type: 'Fuse' },
+  ...parts,
+  model: { type: 'BPE', vocab: { a: 0, b: 1, ab: 2 }, merges: [['a', 'b']], ...model },
+});
+const file = (json) => text(T, typeof json === 'string' ? json : JSON.stringify(json));
+
+const tokenizer = (name, json, outcome, then) => hostile(`tokenizer: ${name}`, 'qwen2-bf16', file(json), outcome, then);
+const split = (Regex) => whole({ pre_tokenizer: { type: 'Split', pattern: { Regex }, behavior: 'Isolated', invert: false } });
+const LLAMA3 = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const replacing = (pattern, content = 'b') => ({ type: 'Replace', pattern, content });
+const template = (single, special_tokens = {}) => whole({ post_processor: { type: 'TemplateProcessing', single, pair: [], special_tokens } });
+const unigram = (vocab, more = {}) => {
+  const json = whole();
+  return { ...json, added_tokens: [], model: { type: 'Unigram', unk_id: 0, vocab, byte_fallback: false, ...more } };
+};
+
+export default [
+  // The file.
+  tokenizer('an empty object', '{}', badTokenizer('line 1, column 2', 'a tokenizer as JSON', '“missing field `model`”')),
+  tokenizer('a list', '[]', badTokenizer('line 1, column 0', 'a tokenizer as JSON', '“invalid type: sequence, expected an object”')),
+  hostile('tokenizer: cut off', 'qwen2-bf16', keep(T, 100), badTokenizer('line 1, column 100', 'a tokenizer as JSON', '“EOF while parsing a string”')),
+  hostile('tokenizer: cut off in the decoder, where the library panics', 'qwen2-bf16', keep(T, 1700), badTokenizer('line 1, column 1700', 'a tokenizer as JSON', '“EOF while parsing a string”')),
+  hostile('tokenizer: a decoder nested 10,000 deep, where the library panics', 'qwen2-bf16', repeat(T, '{"decoder":', '{"type":"Sequence","decoders":[', 10000, ''), badTokenizer('line 1, column 1965', 'a tokenizer as JSON', '“recursion limit exceeded”')),
+  hostile('tokenizer: a normalizer nested 100 deep', 'qwen2-bf16', [file(whole()), replace(T, '"normalizer":null', `"normalizer":${'{"type":"Sequence","normalizers":['.repeat(100)}${']}'.repeat(100)}`)], badTokenizer('line 1, column 2299', 'a tokenizer as JSON', '“recursion limit exceeded”')),
+  tokenizer('a small sound one', whole(), works({ tokens: [2, 0] }), { encode: 'aba' }),
+  tokenizer('a null model', { ...whole(), model: null }, badTokenizer('line 1, column 242', 'a tokenizer as JSON', '“invalid type: null, expected struct Model”')),
+  tokenizer('a part that stands twice', JSON.stringify(whole()).replace('{', '{"decoder":null,'), badTokenizer('line 1, column 228', 'a tokenizer as JSON', '“duplicate field `decoder`”')),
+
+  // The vocabulary.
+  tokenizer('no tokens', whole({ added_tokens: [] }, { vocab: {}, merges: [] }), badTokenizer('model.vocab', 'tokens', 'none')),
+  tokenizer('two tokens with one id', whole({}, { vocab: { a: 0, b: 0, ab: 2 } }), badTokenizer('line 1, column 272', 'a tokenizer as JSON', '“two tokens have the id 0”')),
+  tokenizer('a token that stands twice', JSON.stringify(whole()).replace('"a":0', '"a":0,"\\u0061":5'), badTokenizer('model.vocab', 'every token once', '1 that stand twice')),
+  tokenizer('an id of 2^32 - 1', whole({}, { vocab: { a: 0, b: 1, ab: 4294967295 } }), badTokenizer('line 1, column 289', 'a tokenizer as JSON', '“id 4294967295 is not below 16777216”')),
+  tokenizer('an id of 2^32', whole({}, { vocab: { a: 0, b: 1, ab: 4294967296 } }), badTokenizer('line 1, column 288', 'a tokenizer as JSON', '“invalid value: integer `4294967296`, expected u32”')),
+  tokenizer('a negative id', whole({}, { vocab: { a: 0, b: -1, ab: 2 } }), badTokenizer('line 1, column 273', 'a tokenizer as JSON', '“invalid value: integer `-1`, expected u32”')),
+  tokenizer('an id beyond the model', whole({}, { vocab: { a: 0, b: 1, ab: 400 } }), badFile('config.json', 'vocab_size', 'at least 401, to hold every token of tokenizer.json', '328')),
+  tokenizer('a model of another kind', { ...whole(), model: { type: 'Oracle', vocab: {}, merges: [] } }, badTokenizer('model.type', 'one of BPE, Unigram, WordLevel, WordPiece', '"Oracle"')),
+  tokenizer('merges that grow longer than every token', whole({}, { merges: [['ab', 'b']] }), badTokenizer('model.merges', 'none longer than the longest token (2 bytes)', 'one of 3 bytes')),
+  tokenizer('a merge of an unknown token', whole({}, { merges: [['a', 'x']] }), badTokenizer('the file', 'a tokenizer that the tokenizers library can read', '“Token `x` out of vocabulary”')),
+  tokenizer('a merge into an unknown token', whole({}, { merges: [['b', 'a']] }), badTokenizer('the file', 'a tokenizer that the tokenizers library can read', '“Token `ba` out of vocabulary”')),
+  tokenizer('a merge of one token', whole({}, { merges: [['a']] }), badTokenizer('line 1, column 297', 'a tokenizer as JSON', '“expected a merge of two tokens”')),
+  tokenizer('a merge of an empty token', whole({ added_tokens: [] }, { vocab: { a: 0, b: 1, ab: 2, '': 3 }, merges: [['', 'a']] }), works({ tokens: [0, 1] }), { encode: 'ab' }),
+  tokenizer('dropout', whole({}, { dropout: 0.5 }), badTokenizer('model.dropout', 'null: the same text must give the same tokens', '0.5')),
+  tokenizer('a dropout of 2', whole({}, { dropout: 2 }), badTokenizer('model.dropout', 'null: the same text must give the same tokens', '2')),
+  tokenizer('a prefix of continuing words longer than the tokens', whole({}, { continuing_subword_prefix: '####' }), badTokenizer('model.continuing_subword_prefix', 'null', '"####"')),
+  tokenizer('text that the vocabulary cannot spell, which the library drops in silence', whole(), badTokenizer('model', 'a vocabulary that can spell every text', "'x', which it cannot"), { encode: 'abxab' }),
+  tokenizer('byte fallback without the tokens of bytes', whole({}, { byte_fallback: true }), badTokenizer('model', 'a vocabulary that can spell every text', "'é', which it cannot"), { encode: 'aé' }),
+  tokenizer('an unknown token that does not exist', whole({}, { unk_token: '<unk>' }), badTokenizer('model', 'a vocabulary that can spell every text', 'Unk token `<unk>` not found in the vocabulary'), { encode: 'abxab' }),
+  tokenizer('pieces whose scores are no numbers', JSON.stringify(unigram([['<unk>', 0], ['a', 0]])).replace('["a",0]', '["a",NaN]'), badTokenizer('line 1, column 186', 'a tokenizer as JSON', '“expected value”')),
+  tokenizer('pieces whose scores are infinite', JSON.stringify(unigram([['<unk>', 0], ['a', 0]])).replace('["a",0]', '["a",1e999]'), badTokenizer('line 1, column 190', 'a tokenizer as JSON', '“number out of range”')),
+  tokenizer('pieces whose scores add up to infinities', unigram([['<unk>', 0], ['a', 1e308], ['aa', -1e308], ['b', 1e308]]), works(), { encode: 'aaaaaaaabbbb' }),
+  tokenizer('an empty piece, which the library never gets past', unigram([['<unk>', 0], ['', 0], ['a', 0]]), badTokenizer('line 1, column 187', 'a tokenizer as JSON', '“a piece of 0 bytes, not of 1 to 256”')),
+  tokenizer('the same piece twice, of which the library takes the last', unigram([['<unk>', 0], ['a', 0], ['a', -1]]), works()),
+  tokenizer('an unknown piece beyond the list', unigram([['<unk>', 0], ['a', 0]], { unk_id: 2 }), badTokenizer('model.unk_id', 'an id below 2', '2')),
+  tokenizer('text without pieces and no unknown piece', unigram([['a', 0], ['b', 0]], { unk_id: null }), badTokenizer('model', 'a vocabulary that can spell every text', 'Encountered an unknown token but `unk_id` is missing'), { encode: 'abx' }),
+  tokenizer('words of which there is no unknown one', { ...whole({ added_tokens: [] }), model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: { a: 0, b: 1 } } }, badTokenizer('model', 'a vocabulary that can spell every text', 'WordPiece error: Missing [UNK] token from the vocabulary'), { encode: 'xyz' }),
+  tokenizer('levels of words of which there is no unknown one', { ...whole({ added_tokens: [] }), model: { type: 'WordLevel', unk_token: '[UNK]', vocab: { a: 0, b: 1 } } }, badTokenizer('model', 'a vocabulary that can spell every text', 'WordLevel error: Missing [UNK] token from the vocabulary'), { encode: 'xyz' }),
+
+  tokenizer('words of 10^9 letters, looked up in parts', { ...whole({ added_tokens: [] }), model: { type: 'WordPiece', unk_token: 'a', continuing_subword_prefix: '##', max_input_chars_per_word: 1000000000, vocab: { a: 0, b: 1 } } }, badTokenizer('model.max_input_chars_per_word', 'at most 1000', '1000000000')),
+  hostile('tokenizer: a piece of 100,000 letters, whose tree the library takes down by recursion', 'qwen2-bf16', repeat(T, '{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["', 'a', 100000, '",0]]}}'), badTokenizer('line 1, column 100066', 'a tokenizer as JSON', '“a piece of 100000 bytes, not of 1 to 256”')),
+
+  // Added tokens.
+  tokenizer('an added token without text', whole({ added_tokens: [added(3, '')] }), badTokenizer('added_tokens', 'texts of 1 to 256 bytes', 'one of 0')),
+  tokenizer('an added token with the id of another', whole({ added_tokens: [added(2, '<s>')] }), badTokenizer('added token "<s>"', 'the id 3 it has in the vocabulary', '2')),
+  tokenizer('added tokens with ids that go round', whole({ added_tokens: [added(1, 'a'), added(0, 'b')] }), badTokenizer('added token "a"', 'the id 0 it has in the vocabulary', '1')),
+  tokenizer('two added tokens with one id', whole({ added_tokens: [added(3, '<s>'), added(3, '</s>')] }), badTokenizer('added token "</s>"', 'the id 4 it has in the vocabulary', '3')),
+  tokenizer('an added token that stands twice', whole({ added_tokens: [added(3, '<s>'), added(4, '<s>')] }), badTokenizer('added token "<s>"', 'the id 3 it has in the vocabulary', '4')),
+  tokenizer('an added token with an id of 2^32 - 1', whole({ added_tokens: [added(4294967295, '<s>')] }), badTokenizer('added_tokens', 'ids below 16777216', '4294967295')),
+  tokenizer('an added token that the normalizer takes away', whole({ normalizer: replacing({ String: '<s>' }, ''), added_tokens: [added(3, '<s>', { normalized: true })] }), badTokenizer('added token "<s>"', 'a text that the normalizer keeps', 'one that it takes away'), { encode: 'a<s>b' }),
+  tokenizer('two added tokens that the normalizer makes one', whole({ normalizer: { type: 'Lowercase' }, added_tokens: [added(3, 'X', { normalized: true }), added(4, 'x', { normalized: true })] }), badTokenizer('model', 'a vocabulary that can spell every text', "'x', which it cannot"), { encode: 'aXb' }),
+  tokenizer('an added token of 300 letters', whole({ added_tokens: [added(3, 'x'.repeat(300))] }), badTokenizer('added_tokens', 'texts of 1 to 256 bytes', 'one of 300')),
+  tokenizer('added tokens that take the same spaces, where the library panics', whole({ added_tokens: [added(3, 'x', { rstrip: true }), added(4, '  ', { lstrip: true })] }), badTokenizer('added_tokens', 'none with `lstrip` that begins with a space', '"  " beside one that takes the spaces after it'), { prompt: 'x      a' }),
+  hostile('tokenizer: a million added tokens', 'qwen2-bf16', repeat(T, '{"added_tokens":[{"id":0,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}', ',{"id":{i},"content":"<{i}>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}', 1000000, '],"model":{"type":"BPE","vocab":{"a":1000001},"merges":[]}}'), badTokenizer('added_tokens', 'at most 262144', '1000001')),
+  hostile('tokenizer config: a token with another id', 'qwen2-bf16', text(TC, '{"added_tokens_decoder": {"9": {"content": "<s>", "special": true}}}'), badTokenizer('added token "<s>"', 'the id 1 it has in the vocabulary', '9')),
+  hostile('tokenizer config: a token with an id of 2^32 - 1', 'qwen2-bf16', text(TC, '{"added_tokens_decoder": {"4294967295": {"content": "<new>"}}}'), badTokenizer('added token "<new>"', 'the id 320 it has in the vocabulary', '4294967295')),
+  hostile('tokenizer config: a token with a negative id', 'qwen2-bf16', text(TC, '{"added_tokens_decoder": {"-1": {"content": "<new>"}}}'), badFile(TC, 'line 1, column 29', 'the settings of a tokenizer as JSON', '“invalid value: integer `-1`, expected u32”')),
+  hostile('tokenizer config: a token that is a number', 'qwen2-bf16', text(TC, '{"bos_token": 1}'), badFile(TC, 'line 1, column 16', 'the settings of a tokenizer as JSON', '“expected the text of a token, or an object with its text in `content`”')),
+  hostile('tokenizer config: cut off', 'qwen2-bf16', keep(TC, 50), badFile(TC, 'line 3, column 0', 'the settings of a tokenizer as JSON', '“EOF while parsing a value”')),
+  hostile('tokenizer config: nested 10,000 deep', 'qwen2-bf16', repeat(TC, '{"chat_template":', '[', 10000, ''), badFile(TC, 'line 1, column 144', 'the settings of a tokenizer as JSON', '“recursion limit exceeded”')),
+  hostile('tokenizer config: a field that stands twice', 'qwen2-bf16', text(TC, '{"bos_token": "<s>", "bos_token": "</s>"}'), badFile(TC, 'line 1, column 32', 'the settings of a tokenizer as JSON', '“duplicate field `bos_token`”')),
+
+  // Normalizers, pre-tokenizers, decoders, post-processors.
+  tokenizer('an unknown normalizer', whole({ normalizer: { type: 'Imaginary' } }), badTokenizer('normalizer.type', 'one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Sequence, Strip, StripAccents', '"Imaginary"')),
+  tokenizer('a character map that is no base64, where the library panics', whole({ normalizer: { type: 'Precompiled', precompiled_charsmap: '?' } }), badTokenizer('normalizer.type', 'one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Sequence, Strip, StripAccents', '"Precompiled"')),
+  tokenizer('a character map that is too short, where the library panics', whole({ normalizer: { type: 'Sequence', normalizers: [{ type: 'Precompiled', precompiled_charsmap: 'AAAA' }] } }), badTokenizer('normalizer.type', 'one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Sequence, Strip, StripAccents', '"Precompiled"')),
+  tokenizer('a character map that is not there, where the library panics', whole({ normalizer: { type: 'Precompiled' } }), badTokenizer('normalizer.type', 'one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Prepend, Replace, Sequence, Strip, StripAccents', '"Precompiled"')),
+  tokenizer('bytes of bytes of bytes', whole({ pre_tokenizer: { type: 'Sequence', pretokenizers: Array(40).fill({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false }) } }), badTokenizer('pre_tokenizer', 'stages that make a text at most 4096 times longer', 'stages that may make it longer than that'), { encode: 'é' }),
+  tokenizer('text that only grows', whole({ normalizer: { type: 'Sequence', normalizers: Array(40).fill(replacing({ String: 'a' }, 'aa')) } }), badTokenizer('normalizer', 'stages that make a text at most 4096 times longer', 'stages that may make it longer than that'), { encode: 'aaaa' }),
+  tokenizer('an empty text to replace', whole({ normalizer: replacing({ String: '' }) }), badTokenizer('normalizer.pattern', 'some text', 'none'), { encode: 'éé' }),
+  tokenizer('pieces of length 0, where the library panics', whole({ pre_tokenizer: { type: 'FixedLength', length: 0 } }), badTokenizer('pre_tokenizer', 'a length above 0', '0')),
+  tokenizer('a decoder that is unknown', whole({ decoder: { type: 'Imaginary' } }), badTokenizer('decoder.type', 'one of ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece', '"Imaginary"')),
+  tokenizer('a decoder without a type, where the library panics', whole({ decoder: {} }), badTokenizer('decoder', 'null or an object with a type', '{}')),
+  tokenizer('a decoder that is a number, where the library panics', whole({ decoder: 1 }), badTokenizer('decoder', 'null or an object with a type', '1')),
+  tokenizer('a decoder that strips more than there is, where the library panics', whole({ decoder: { type: 'Strip', content: ' ', start: 0, stop: 9 } }), badTokenizer('decoder', 'a sequence of stages that Fireside supports', 'Strip at the end'), { decode: [0] }),
+  tokenizer('a decoder for speech', whole({ decoder: { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true } }), badTokenizer('decoder.type', 'one of ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece', '"CTC"')),
+  tokenizer('a template with an unknown token, where the library panics', template([{ SpecialToken: { id: '<x>', type_id: 0 } }]), badTokenizer('post_processor.special_tokens', 'the token "<x>" of the template', 'none')),
+  tokenizer('a template for the second of two texts, where the library panics', template([{ Sequence: { id: 'B', type_id: 0 } }]), badTokenizer('post_processor.single', 'the sequence A', '{"Sequence":{"id":"B","type_id":0}}')),
+  tokenizer('a template that leaves the text out', template([{ SpecialToken: { id: '<s>', type_id: 0 } }], { '<s>': { id: '<s>', ids: [3], tokens: ['<s>'] } }), badTokenizer('post_processor.single', 'the sequence A once', '0 times'), { prompt: 'ab' }),
+  tokenizer('a template of 10,000 ids', template([...Array(100).fill({ SpecialToken: { id: '<s>', type_id: 0 } }), { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: Array(100).fill(3), tokens: ['<s>'] } }), badTokenizer('post_processor.special_tokens', 'at most 1000 ids around a text', '10000')),
+  tokenizer('a template with an id beyond the vocabulary', template([{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: [99], tokens: ['<s>'] } }), badTokenizer('post_processor', 'ids below 4', '99')),
+  tokenizer('a template with more ids than tokens', template([{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: [3, 3], tokens: ['<s>'] } }), works()),
+  tokenizer('ids that the tokenizer does not have', whole(), badInput('token', 'an id below 4, the size of the vocabulary', '4294967295'), { decode: [0, 4294967295] }),
+
+  // Patterns.
+  tokenizer('a pattern that is none', split('(a'), badTokenizer('pre_tokenizer.pattern', 'a regular expression of a sound size', '“(a” (Parsing error at position 2: Opening parenthesis without closing parenthesis)')),
+  tokenizer('a pattern nested 1,000 deep', split(`${'('.repeat(1000)}a${')'.repeat(1000)}`), badTokenizer('pre_tokenizer.pattern', 'a regular expression of a sound size', '“((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((...” (Parsing error at position 63: Pattern too deeply nested)')),
+  tokenizer('a pattern of 5^6 states', split('a{5}{5}{5}{5}{5}{5}'), works(), { encode: 'aab' }),
+  tokenizer('a pattern of 10^9 states', split('(?:(?:a{1000}){1000}){1000}'), badTokenizer('pre_tokenizer.pattern', 'a regular expression of a sound size', '“(?:(?:a{1000}){1000}){1000}” (Error compiling regex: Regex error: error building NFA)')),
+  tokenizer('a pattern of 10^9 states with a look-ahead', split('(?:(?:(?:a(?!c)){1000}){1000}){1000}'), works(), { encode: 'aab' }),
+  tokenizer('a pattern of 5,000 letters', split('a'.repeat(5000)), badTokenizer('pre_tokenizer.pattern', 'at most 4096 bytes', '5000')),
+  tokenizer('patterns of 9,000 letters in all', whole({ pre_tokenizer: { type: 'Sequence', pretokenizers: Array(3).fill(split('[ab]'.repeat(750)).pre_tokenizer) } }), badTokenizer('pre_tokenizer.pattern', 'at most 8192 bytes in all', '9000')),
+  tokenizer('(a+)+$, which is a plain regular expression', split('(a+)+$'), works({ tokens: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] }), { encode: `${'a'.repeat(40)}b` }),
+  tokenizer('(a+)+ with a look-ahead, which takes 2^n steps', split('(?:a+)+(?!a)(?=c)'), badTokenizer('pre_tokenizer.pattern', 'one that a text takes few steps to match', '“(?:a+)+(?!a)(?=c)”'), { encode: `${'a'.repeat(40)}b` }),
+  tokenizer('(a+)+ with a back-reference, which takes 2^n steps', split('(b?)(?:a+)+\\1c'), badTokenizer('pre_tokenizer.pattern', 'one that a text takes few steps to match', '“(b?)(?:a+)+\\1c”'), { encode: `${'a'.repeat(40)}b` }),
+  tokenizer('nested look-arounds', split('(?=(?=(?=(?:a+)+c)))a'), works({ tokens: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2] }), { encode: `${'a'.repeat(40)}b` }),
+  tokenizer('a published pattern and 3,000 spaces', whole({ added_tokens: [], pre_tokenizer: split(LLAMA3).pre_tokenizer }, { vocab: { a: 0, b: 1, ab: 2, ' ': 3 } }), works(), { encode: `a${' '.repeat(3000)}b` }),
+  tokenizer('a look-behind of any length', split('(?<=a*)b'), works(), { encode: 'aab' }),
+  tokenizer('a pattern that takes n^4 steps', split('(?:a*a*a*a*)(?!a)c'), badTokenizer('pre_tokenizer.pattern', 'one that a text takes few steps to match', '“(?:a*a*a*a*)(?!a)c”'), { encode: 'a'.repeat(1000) }),
+  hostile('tokenizer: a normalizer that takes 2^n steps', 'qwen2-bf16', file(whole({ normalizer: replacing({ Regex: '(?:a+)+(?!a)(?=c)' }) })), badTokenizer('normalizer.pattern', 'a regular expression without look-arounds and references', '"(?:a+)+(?!a)(?=c)"'), { encode: `${'a'.repeat(40)}b` }),
+  tokenizer('a decoder that takes 2^n steps', whole({ decoder: replacing({ Regex: '(?:a+)+(?!a)(?=c)' }) }, { vocab: { a: 0, b: 1, ab: 2, [`${'a'.repeat(40)}b`]: 4 } }), badTokenizer('decoder.pattern', 'a regular expression without look-arounds and references', '"(?:a+)+(?!a)(?=c)"'), { decode: [4] }),
+  tokenizer('patterns one inside the other', whole({ pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'Sequence', pretokenizers: [split('(?:a+)+(?!a)(?=c)').pre_tokenizer] }] } }), badTokenizer('pre_tokenizer.pattern', 'one that a text takes few steps to match', '“(?:a+)+(?!a)(?=c)”'), { encode: `${'a'.repeat(40)}b` }),
+];
