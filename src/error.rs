@@ -79,6 +79,19 @@ pub enum Error {
         requested_bytes: u64,
     },
 
+    /// A model that cannot be held here, known before its weights are there.
+    #[error("out of memory: this model as {dtype} needs {requested_bytes} bytes, and there are {available_bytes} for it. {remedy}")]
+    ModelTooLarge {
+        /// The storage format of its weights that was asked for or chosen.
+        dtype: String,
+        /// What loading it and a short context take. Units: bytes.
+        requested_bytes: u64,
+        /// What this environment has for it. Units: bytes.
+        available_bytes: u64,
+        /// The widest format that would fit, and for how long a context.
+        remedy: String,
+    },
+
     /// The tokens do not fit into the model's context.
     #[error(
         "{requested} tokens do not fit into this model's context of {context_window}. Shorten the prompt, reset the chat, or ask for fewer tokens."
@@ -135,7 +148,7 @@ impl Error {
             Error::UnsupportedModel { .. } => "UNSUPPORTED_MODEL",
             Error::BadTokenizer { .. } => "BAD_TOKENIZER",
             Error::BadTemplate { .. } => "BAD_TEMPLATE",
-            Error::OutOfMemory { .. } => "OUT_OF_MEMORY",
+            Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } => "OUT_OF_MEMORY",
             Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
             Error::BadOption { .. } => "BAD_OPTION",
             Error::BadInput { .. } => "BAD_INPUT",

@@ -25,7 +25,7 @@
 //!   [`model`] first.**
 //! - [`tokenizer`], [`template`]: text to tokens and back, chats to text. [`sampler`], [`stop`]: the choice of a token, the
 //!   end of a text. [`options`]: what a caller may ask.
-//! - [`load`]: files to a model. [`session`]: all of it together.
+//! - [`estimate`]: what a model will take. [`load`]: files to a model. [`session`]: all of it together.
 //! - `wasm`: the browser's view.
 //!
 //! ```no_run
@@ -47,6 +47,7 @@
 pub mod cache;
 pub mod config;
 pub mod error;
+pub mod estimate;
 mod json;
 pub mod kernels;
 pub mod load;

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::cache::KvDtype;
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
+use crate::estimate::Estimate;
 use crate::model::Model;
 use crate::options::not_an_object;
 use crate::pool::Pool;
@@ -50,14 +51,17 @@ pub struct LoadOptions {
     pub kv_dtype: KvDtype,
     /// What the choice of a format may spend on weights; `None`: half of the address space, which is 2 GiB in WebAssembly.
     pub weight_bytes_max: Option<u64>,
+    /// What there is for the model in all; `None`: the address space, which is 4 GiB in WebAssembly. One that needs more is refused before its weights are read.
+    pub memory_bytes_max: Option<u64>,
     /// The threads that compute; `None`: the calling one alone.
     pub pool: Option<Arc<Pool>>,
 }
 
 impl LoadOptions {
-    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax";
+    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax, memoryBytesMax";
 
-    /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16" | "q8" | "q4", "kvDtype": "f32" | "f16", "weightBytesMax": number}`; `null` is as good as absent.
+    /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16" | "q8" | "q4", "kvDtype": "f32" | "f16", "weightBytesMax": number,
+    /// "memoryBytesMax": number}`; `null` is as good as absent.
     ///
     /// Errors: `BAD_OPTION` for anything else.
     pub fn from_json(value: &Value) -> Result<LoadOptions> {
@@ -70,10 +74,11 @@ impl LoadOptions {
                 "dtype" if word == "auto" => options.dtype = None,
                 "dtype" => options.dtype = Some(word.parse().map_err(|_| bad("one of auto, f32, f16, bf16, q8, q4", value.to_string()))?),
                 "kvDtype" => options.kv_dtype = word.parse().map_err(|_| bad("one of f32, f16", value.to_string()))?,
-                "weightBytesMax" => match value.as_f64() {
-                    Some(bytes) if bytes >= 1.0 => options.weight_bytes_max = Some(bytes as u64),
-                    _ => return Err(bad("a number of bytes", value.to_string())),
-                },
+                "weightBytesMax" | "memoryBytesMax" => {
+                    let bytes = value.as_f64().filter(|&bytes| bytes >= 1.0).ok_or_else(|| bad("a number of bytes", value.to_string()))?;
+                    let max = if name == "weightBytesMax" { &mut options.weight_bytes_max } else { &mut options.memory_bytes_max };
+                    *max = Some(bytes as u64);
+                }
                 _ => return Err(bad(LoadOptions::NAMES, "an unknown name".into())),
             }
         }
@@ -160,6 +165,7 @@ impl Model {
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `BAD_TEMPLATE`, `OUT_OF_MEMORY`.
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         let config = ModelConfig::from_json(files.config)?;
+        Estimate::of(&config, &options).check(&config, &options)?;
         let generation = files.generation_config.map(GenerationConfig::from_json).transpose()?.unwrap_or_default();
         let tokenizer = Tokenizer::from_bytes(files.tokenizer, files.tokenizer_config)?;
         if tokenizer.vocab() > config.vocab {

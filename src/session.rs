@@ -18,7 +18,7 @@ use crate::stop::StopMatcher;
 use crate::template::{Message, Now};
 use crate::tokenizer::Decoder;
 
-/// Tokens of a prompt that one step computes at most: the longest a caller waits before it can stop a run.
+/// Tokens of a prompt that one step computes at most, where the driver of a run does not say: the longest it waits before it can stop.
 const PREFILL_STEP: usize = 64;
 
 /// A text or a chat in progress on a shared model.
@@ -148,6 +148,8 @@ pub struct Run {
     conversation: Option<Vec<Message>>,
     /// Prompt tokens in the cache, `None` before the first step.
     prefilled: Option<usize>,
+    /// Prompt tokens that a step computes at most.
+    prefill_step: usize,
     generated: Vec<u32>,
     text: String,
     /// Set as soon as it is known; the step after it ends the run.
@@ -159,6 +161,11 @@ impl Run {
     /// Tokens generated so far.
     pub fn completion_tokens(&self) -> usize {
         self.generated.len()
+    }
+
+    /// How many tokens of the prompt each further step computes at most: a driver with a clock keeps steps short by it. 0 counts as 1.
+    pub fn set_prefill_step(&mut self, tokens: usize) {
+        self.prefill_step = tokens.max(1);
     }
 }
 
@@ -176,6 +183,21 @@ impl Session {
     /// The chat so far, turns under way not counted.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// Replaces the chat; a run under way is over. What the cache holds stays, and serves as far as the new history begins with it.
+    ///
+    /// Errors: `BAD_INPUT` for a history that does not end with an answer: the next turn is the user's.
+    pub fn set_messages(&mut self, messages: Vec<Message>) -> Result<()> {
+        if let Some(last) = messages.last()
+            && last.role == "user"
+        {
+            let expected = "a history whose last message is not the user's".into();
+            return Err(Error::BadInput { what: "messages".into(), expected, got: "one that waits for an answer".into() });
+        }
+        self.runs += 1;
+        self.messages = messages;
+        Ok(())
     }
 
     /// Tokens in the KV cache.
@@ -263,6 +285,7 @@ impl Session {
             ends,
             conversation,
             prefilled: None,
+            prefill_step: PREFILL_STEP,
             generated: Vec::new(),
             text: String::new(),
             finish_reason: None,
@@ -346,7 +369,7 @@ impl Session {
     }
 
     fn prefill(&mut self, run: &mut Run, done: usize) -> Result<Step> {
-        let next = run.prompt.len().min(done + PREFILL_STEP);
+        let next = run.prompt.len().min(done.saturating_add(run.prefill_step));
         let part = &run.prompt[done..next];
         if next == run.prompt.len() {
             self.forward(part)?;

@@ -16,14 +16,18 @@ use std::sync::Arc;
 use js_sys::{Array, Date, Reflect, Uint8Array};
 use serde::Serialize;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use wasm_bindgen::prelude::*;
 
+use crate::config::ModelConfig;
 use crate::error::{Error, Result as EngineResult};
+use crate::estimate::Estimate;
 use crate::load::{LoadOptions, ModelFiles, ModelLoader};
 use crate::model::Model;
 use crate::options::{Options, Settings};
 use crate::session::{Completion, Run, Session, Step, Turn, Usage};
-use crate::template::{Now, TemplateSource};
+use crate::template::{Message, Now, TemplateSource};
+use crate::weights::Survey;
 
 type Result<T, E = JsValue> = std::result::Result<T, E>;
 
@@ -42,6 +46,98 @@ pub fn build_info() -> Result<JsValue> {
         kernels: &'static str,
     }
     to_js(&BuildInfo { version: env!("CARGO_PKG_VERSION"), kernels: crate::kernels::NAME })
+}
+
+/// The SHA-256 of bytes that come in pieces, which a browser has only for bytes that are all there.
+#[wasm_bindgen(js_name = Sha256)]
+#[derive(Default)]
+pub struct JsSha256(Sha256);
+
+#[wasm_bindgen(js_class = Sha256)]
+impl JsSha256 {
+    /// Of nothing yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> JsSha256 {
+        JsSha256::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them, as 64 hexadecimal digits. The object is used up.
+    pub fn digest(self) -> String {
+        format!("{:x}", self.0.finalize())
+    }
+}
+
+/// What a model would take, from its config and the headers of its weight files.
+#[wasm_bindgen(js_name = Survey)]
+pub struct JsSurvey {
+    config: ModelConfig,
+    options: LoadOptions,
+    survey: Survey,
+}
+
+#[wasm_bindgen(js_class = Survey)]
+impl JsSurvey {
+    /// Of `{config, index?}`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(files: JsValue, options: JsValue) -> Result<JsSurvey> {
+        let options = load_options(&options)?;
+        let files = OwnedFiles::read(&files)?;
+        let files = files.borrow()?;
+        let config = ModelConfig::from_json(files.config).map_err(to_error)?;
+        let survey = Survey::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
+        Ok(JsSurvey { config, options, survey })
+    }
+
+    /// The names of the weight files, in the order in which their headers are expected.
+    pub fn files(&self) -> Vec<String> {
+        self.survey.files().to_vec()
+    }
+
+    /// Takes the beginning of the next file and returns how many bytes of it are needed; where they are more than these, none was taken.
+    pub fn header(&mut self, head: &[u8]) -> Result<usize> {
+        self.survey.header(head).map_err(to_error)
+    }
+
+    /// What all of it comes to. The object is used up.
+    pub fn finish(self) -> Result<JsValue> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct EstimateObject {
+            dtype: String,
+            weight_bytes: u64,
+            file_bytes: u64,
+            kv_bytes_per_token: u64,
+            context: usize,
+            context_that_fits: usize,
+            load_bytes: u64,
+            memory_bytes: u64,
+            fits: bool,
+            remedy: Option<String>,
+        }
+        let JsSurvey { config, options, survey } = self;
+        let estimate = Estimate::of_survey(&config, &options, &survey);
+        let refusal = estimate.check(&config, &options).err();
+        to_js(&EstimateObject {
+            dtype: estimate.dtype.or(survey.stored).map_or("auto".into(), |dtype| dtype.to_string()),
+            weight_bytes: estimate.weight_bytes,
+            file_bytes: survey.file_bytes,
+            kv_bytes_per_token: estimate.kv_bytes_per_token,
+            context: estimate.context,
+            context_that_fits: estimate.context_that_fits(),
+            load_bytes: estimate.load_bytes,
+            memory_bytes: estimate.memory_bytes,
+            fits: refusal.is_none(),
+            remedy: refusal.and_then(|error| match error {
+                Error::ModelTooLarge { remedy, .. } => Some(remedy),
+                _ => None,
+            }),
+        })
+    }
 }
 
 /// A model whose weights are still arriving.
@@ -154,6 +250,13 @@ impl JsSession {
         to_js(&self.0.borrow().session.messages())
     }
 
+    /// Replaces the chat: what the cache holds serves as far as the new history begins with it.
+    #[wasm_bindgen(js_name = setMessages)]
+    pub fn set_messages(&self, messages: JsValue) -> Result<()> {
+        let messages: Vec<Message> = serde_wasm_bindgen::from_value(messages).map_err(|error| not_messages(&error))?;
+        self.idle()?.session.set_messages(messages).map_err(to_error)
+    }
+
     /// Forgets the chat and everything computed.
     pub fn reset(&self) -> Result<()> {
         self.idle()?.session.reset();
@@ -222,9 +325,12 @@ pub struct JsRun {
 
 #[wasm_bindgen(js_class = Run)]
 impl JsRun {
-    /// Computes a piece of the prompt, or one token.
-    pub fn step(&mut self) -> Result<JsValue> {
+    /// Computes a piece of the prompt, of at most `prefill_step` tokens where that is given, or one token.
+    pub fn step(&mut self, prefill_step: Option<usize>) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
+        if let Some(tokens) = prefill_step {
+            run.set_prefill_step(tokens);
+        }
         let step = self.shared.borrow_mut().session.step(run);
         let completion_tokens = run.completion_tokens();
         if matches!(step, Ok(Step::End(..)) | Err(_)) {
@@ -442,10 +548,12 @@ fn to_turn(turn: &JsValue) -> Result<Turn> {
     if let Some(text) = turn.as_string() {
         return Ok(Turn::User(text));
     }
-    serde_wasm_bindgen::from_value(turn.clone()).map(Turn::Conversation).map_err(|error| {
-        let expected = "a text or a list of {role, content}";
-        to_error(Error::BadInput { what: "messages".into(), expected: expected.into(), got: error.to_string() })
-    })
+    serde_wasm_bindgen::from_value(turn.clone()).map(Turn::Conversation).map_err(|error| not_messages(&error))
+}
+
+fn not_messages(error: &serde_wasm_bindgen::Error) -> JsValue {
+    let expected = "a text or a list of {role, content}";
+    to_error(Error::BadInput { what: "messages".into(), expected: expected.into(), got: error.to_string() })
 }
 
 /// A plain JavaScript value as JSON. A number that JSON has no word for becomes its text, so that it is refused by name.

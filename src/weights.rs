@@ -9,8 +9,10 @@ mod header;
 mod index;
 mod loader;
 mod plan;
+mod survey;
 
 pub use loader::Loader;
+pub use survey::Survey;
 
 use crate::quant::{Dtype, Matrix};
 

@@ -47,9 +47,8 @@ impl Loader {
     /// A loader for the model of `config`, with its `model.safetensors.index.json` if it has several weight files.
     ///
     /// `dtype` is how matrices are stored; `None`: in the file's own format. Norms and biases are f32 in any case.
-    /// Errors: `BAD_FILE` if the index is broken or lacks a tensor, `OUT_OF_MEMORY` if the weights cannot fit into the address space.
+    /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Loader> {
-        fits(config.weight_bytes(dtype.unwrap_or(Dtype::Bf16)), usize::MAX as u64)?;
         Ok(Loader {
             plan: Plan::new(config, index)?,
             file: 0,
@@ -130,15 +129,7 @@ impl Loader {
     fn open(&mut self) -> Result<()> {
         let Stage::Header(head) = std::mem::replace(&mut self.stage, Stage::Header(Vec::new())) else { return Ok(()) };
         let file = &self.plan.files[self.file];
-        if !is_plausible(&head) {
-            sniff(file, &head, Expected::Safetensors)?;
-            let length = header_length(&head);
-            if !(2..=HEADER_MAX).contains(&length) {
-                let expected = format!("a header length from 2 to {HEADER_MAX}");
-                return Err(self.bad("bytes 0 to 7", &expected, length.to_string()));
-            }
-            return Err(self.bad("byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8])));
-        }
+        plausible(file, &head)?;
         let entries = header::parse(file, &head[8..])?;
         let pos = head.len() as u64;
         self.stage = Stage::Data { todo: self.plan.tensors(self.file, entries, pos)?, row: 0, pos };
@@ -278,8 +269,21 @@ impl Stored {
     }
 }
 
+/// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE` where the first bytes of a file, at least nine, are not those of a safetensors file.
+pub(super) fn plausible(file: &str, head: &[u8]) -> Result<()> {
+    if is_plausible(head) {
+        return Ok(());
+    }
+    sniff(file, head, Expected::Safetensors)?;
+    let length = header_length(head);
+    if !(2..=HEADER_MAX).contains(&length) {
+        return Err(bad(file, "bytes 0 to 7", &format!("a header length from 2 to {HEADER_MAX}"), length.to_string()));
+    }
+    Err(bad(file, "byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8])))
+}
+
 /// How many bytes of a file, from its first, are needed before there is something to decide; at least as many as there are.
-fn header_bytes(head: &[u8]) -> usize {
+pub(super) fn header_bytes(head: &[u8]) -> usize {
     match head.len() {
         0..9 => 9,
         _ if is_plausible(head) => 8 + header_length(head) as usize,
@@ -322,13 +326,6 @@ fn decoded(matrix: &Matrix, row: usize) -> Result<Vec<f32>> {
     Ok(values)
 }
 
-fn fits(requested_bytes: u64, limit: u64) -> Result<()> {
-    if requested_bytes > limit {
-        return Err(Error::OutOfMemory { what: "holding the weights of this model".into(), requested_bytes });
-    }
-    Ok(())
-}
-
 fn reserve<T>(values: &mut Vec<T>, len: usize, what: &str) -> Result<()> {
     values.try_reserve_exact(len).map_err(|_| {
         let requested_bytes = (len as u64).saturating_mul(size_of::<T>() as u64);
@@ -345,17 +342,6 @@ mod tests {
     use super::*;
     #[cfg(target_family = "wasm")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn weights_beyond_the_address_space_are_refused_before_the_download() {
-        let message = fits(5 << 30, u64::from(u32::MAX)).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "out of memory: holding the weights of this model needs 5368709120 bytes, which this environment refused. \
-             Choose a smaller model, a smaller `dtype` or a shorter context."
-        );
-        assert_eq!(fits(1 << 30, u64::from(u32::MAX)), Ok(()));
-    }
 
     #[test]
     fn no_text_is_taken_for_a_header_length() {

@@ -14,6 +14,7 @@ const EMBED: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
 /// The tensors a model needs and the files they are to be found in.
+#[derive(Debug)]
 pub(super) struct Plan {
     pub config: ModelConfig,
     /// The weight files in the order in which they are read.

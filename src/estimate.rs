@@ -1,0 +1,142 @@
+//! What a model will take before it is there: weights, cache and the peak of loading, against what there is.
+//!
+//! The reckoning is of the config alone, or of the config and the headers of the weight files ([`Survey`]), which tell
+//! each tensor's own type. It is a promise only as far as memory is the engine's: a machine may have less than an address space.
+
+use crate::config::ModelConfig;
+use crate::error::{Error, Result};
+use crate::load::LoadOptions;
+use crate::quant::Dtype;
+use crate::weights::Survey;
+
+/// Units: bytes. What the engine takes beside weights and cache: its stack, the scratch of a step, and a chunk of a file.
+const ENGINE_BYTES: u64 = 16 << 20;
+
+/// Units: bytes. What the tokenizer and the logits take for each entry of the vocabulary: 32,000 to 128,000 entries with their merges took 380 to 520.
+const VOCAB_ENTRY_BYTES: u64 = 512;
+
+/// Units: tokens. A model that has no room for so short a text is of no use.
+const CONTEXT_MIN: usize = 256;
+
+/// What a model needs and what there is for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Estimate {
+    /// How its weights are stored; `None`: each matrix in its file's own format.
+    pub dtype: Option<Dtype>,
+    /// Bytes of the weights.
+    pub weight_bytes: u64,
+    /// Bytes by which the KV cache grows with each token.
+    pub kv_bytes_per_token: u64,
+    /// Tokens of context that the model was made for.
+    pub context: usize,
+    /// Bytes at the peak of loading: the weights and all that is not the cache.
+    pub load_bytes: u64,
+    /// Bytes that this environment has.
+    pub memory_bytes: u64,
+}
+
+impl Estimate {
+    /// Of a config, before any weight file is known.
+    pub fn of(config: &ModelConfig, options: &LoadOptions) -> Estimate {
+        let dtype = options.storage(config);
+        Estimate::with(config, options, dtype, config.weight_bytes(dtype.or(config.dtype).unwrap_or(Dtype::F32)))
+    }
+
+    /// Of a config and the headers of all its weight files.
+    pub fn of_survey(config: &ModelConfig, options: &LoadOptions, survey: &Survey) -> Estimate {
+        Estimate::with(config, options, options.storage(config), survey.weight_bytes)
+    }
+
+    fn with(config: &ModelConfig, options: &LoadOptions, dtype: Option<Dtype>, weight_bytes: u64) -> Estimate {
+        Estimate {
+            dtype,
+            weight_bytes,
+            kv_bytes_per_token: config.kv_bytes_per_token(options.kv_dtype),
+            context: config.context,
+            load_bytes: weight_bytes + ENGINE_BYTES + VOCAB_ENTRY_BYTES * config.vocab as u64,
+            memory_bytes: options.memory_bytes_max.unwrap_or(u64::MAX).min(usize::MAX as u64),
+        }
+    }
+
+    /// Tokens of context for which there is room beside the weights, at most those the model was made for.
+    pub fn context_that_fits(&self) -> usize {
+        let room = self.memory_bytes.saturating_sub(self.load_bytes);
+        (room / self.kv_bytes_per_token.max(1)).min(self.context as u64) as usize
+    }
+
+    /// Whether the model fits, and a text of some length with it.
+    pub fn fits(&self) -> bool {
+        self.load_bytes <= self.memory_bytes && self.context_that_fits() >= self.context.min(CONTEXT_MIN)
+    }
+
+    /// Errors: `OUT_OF_MEMORY` for a model that does not fit, with the widest format that would.
+    pub fn check(&self, config: &ModelConfig, options: &LoadOptions) -> Result<()> {
+        if self.fits() {
+            return Ok(());
+        }
+        let narrower = [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().map(|dtype| {
+            let options = LoadOptions { dtype: Some(dtype), ..options.clone() };
+            (dtype, Estimate::of(config, &options))
+        });
+        let remedy = match narrower.into_iter().find(|(_, other)| other.weight_bytes < self.weight_bytes && other.fits()) {
+            Some((dtype, other)) => {
+                let (bytes, tokens) = (other.load_bytes, other.context_that_fits());
+                format!("Load it with `dtype: \"{dtype}\"`, which needs {bytes} bytes and leaves room for {tokens} tokens of context.")
+            }
+            None => "No `dtype` makes it fit: choose a smaller model.".into(),
+        };
+        Err(Error::ModelTooLarge {
+            dtype: self.dtype.or(config.dtype).unwrap_or(Dtype::F32).to_string(),
+            requested_bytes: self.load_bytes + self.kv_bytes_per_token * self.context.min(CONTEXT_MIN) as u64,
+            available_bytes: self.memory_bytes,
+            remedy,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    /// The shape of Llama 3.2 1B: 1,235,746,816 weights in matrices, 33 norms of 2,048, 16 layers, 8 KV heads of 64.
+    const LLAMA_1B: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
+        "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
+        "max_position_embeddings": 131072, "tie_word_embeddings": true, "torch_dtype": "bfloat16"}"#;
+
+    fn estimate(dtype: Option<Dtype>, memory_bytes_max: u64) -> (Estimate, Result<()>) {
+        let config = ModelConfig::from_json(LLAMA_1B.as_bytes()).unwrap();
+        let options = LoadOptions { dtype, memory_bytes_max: Some(memory_bytes_max), ..LoadOptions::default() };
+        let estimate = Estimate::of(&config, &options);
+        let checked = estimate.check(&config, &options);
+        (estimate, checked)
+    }
+
+    #[test]
+    fn weights_cache_and_context_are_reckoned_from_the_config() {
+        let (estimate, checked) = estimate(None, 4 << 30);
+        assert_eq!(estimate.weight_bytes, 2 * 1_235_746_816 + 4 * 33 * 2048);
+        assert_eq!(estimate.kv_bytes_per_token, 2 * 4 * 16 * 8 * 64);
+        assert_eq!(checked, Ok(()));
+        assert!((20_000..30_000).contains(&estimate.context_that_fits()), "{}", estimate.context_that_fits());
+    }
+
+    #[test]
+    fn a_model_that_cannot_fit_is_refused_with_the_format_that_would() {
+        let message = |dtype, memory| estimate(dtype, memory).1.unwrap_err().to_string();
+        assert!(message(Some(Dtype::F32), 4 << 30).contains("Load it with `dtype: \"f16\"`"), "{}", message(Some(Dtype::F32), 4 << 30));
+        assert!(message(None, 1536 << 20).contains("Load it with `dtype: \"q8\"`"));
+        assert!(message(None, 1 << 30).contains("Load it with `dtype: \"q4\"`"));
+        assert!(message(None, 256 << 20).ends_with("No `dtype` makes it fit: choose a smaller model."));
+        assert!(message(None, 1536 << 20).starts_with("out of memory: this model as bf16 needs "));
+    }
+
+    #[test]
+    fn room_for_the_weights_alone_is_not_enough() {
+        let (whole, _) = estimate(None, 4 << 30);
+        let least = whole.load_bytes + 256 * whole.kv_bytes_per_token;
+        assert_eq!(estimate(None, least).1, Ok(()));
+        assert_eq!(estimate(None, least - 1).1.unwrap_err().code(), "OUT_OF_MEMORY");
+    }
+}
