@@ -1,6 +1,8 @@
 // A stand-in for the wasm module, and for the browser around it: the same surface, a word for a token, no arithmetic.
 // A prompt is read word by word, and answered with WORDS; the prompt `trap` ends as a wasm trap does.
 
+import { createHash } from 'node:crypto';
+
 import { serve } from '../../www/lib/engine.js';
 
 /** @typedef {import('../../www/lib/types.d.ts').Choice} Choice */
@@ -100,6 +102,11 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
     messages() {
       return this.history;
     }
+    /** @param {Message[]} messages */
+    setMessages(messages) {
+      this.history = messages;
+      log.push(`restore ${messages.length}`);
+    }
     reset() {
       this.history = [];
       this.used = 0;
@@ -156,6 +163,7 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
     /** @param {Uint8Array} chunk */
     push(chunk) {
       wait();
+      if (life.over) throw new Error('the worker was ended');
       this.bytes += chunk.length;
       log.push(`push ${chunk.length}`);
     }
@@ -170,12 +178,24 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
     }
   }
 
+  class Sha256 {
+    hash = createHash('sha256');
+    /** @param {Uint8Array} bytes */
+    update(bytes) {
+      this.hash.update(bytes);
+    }
+    digest() {
+      return this.hash.digest('hex');
+    }
+  }
+
   return /** @type {import('../../www/lib/types.d.ts').RawModule} */ (
     /** @type {unknown} */ ({
       default: async () => {},
       initSync() {},
       buildInfo: () => ({ kernels: 'fake', version: '0' }),
       Loader,
+      Sha256,
       Model,
       Session,
       Run,

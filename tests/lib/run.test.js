@@ -9,8 +9,8 @@ const files = { config: new TextEncoder().encode('{}'), tokenizer: new TextEncod
 
 async function open(settings) {
   const platform = fakePlatform(settings);
-  const { client, info } = await load(files, {}, platform);
-  const model = new Model(client, info);
+  const again = () => load(files, {}, platform);
+  const model = new Model(await again(), again);
   return { platform, model, session: model.session(), [Symbol.dispose]: () => model.dispose() };
 }
 

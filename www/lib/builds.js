@@ -61,15 +61,15 @@ export function choose({ threads: wanted, deterministic }) {
   if (threads === 1) return alone(auto ? 'one-core' : undefined);
   if (!WebAssembly.validate(THREADS)) return alone('unsupported');
   if (!globalThis.crossOriginIsolated || typeof SharedArrayBuffer !== 'function') return alone('not-isolated');
-  const memory = sharedMemory();
-  return memory ? { build: `${kernels}-threads`, threads, auto, memory } : alone('no-memory');
+  const shared = sharedMemory();
+  return shared ? { build: `${kernels}-threads`, threads, auto, ...shared } : alone('no-memory');
 }
 
-/** @returns {WebAssembly.Memory | undefined} */
+/** @returns {{ memory: WebAssembly.Memory, memoryBytesMax: number } | undefined} */
 function sharedMemory() {
   for (const maximum of MEMORY_MAXIMA) {
     try {
-      return new WebAssembly.Memory({ initial: MEMORY_INITIAL, maximum, shared: true });
+      return { memory: new WebAssembly.Memory({ initial: MEMORY_INITIAL, maximum, shared: true }), memoryBytesMax: maximum * 65_536 };
     } catch {
       // the next smaller one
     }
@@ -120,12 +120,12 @@ async function compileFrom(url) {
  * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the engine's memory.
  * @param {Build} build
  * @param {{ module: WebAssembly.Module, memory?: WebAssembly.Memory, stackBytes?: number }} code
- * @returns {Promise<RawModule>}
+ * @returns {Promise<{ wasm: RawModule, memory: WebAssembly.Memory }>}
  */
 export async function instantiate(build, { module, memory, stackBytes }) {
   const wasm = await BUILDS[build].glue();
-  await wasm.default({ module_or_path: module, memory, thread_stack_size: stackBytes });
-  return wasm;
+  const exports = await wasm.default({ module_or_path: module, memory, thread_stack_size: stackBytes });
+  return { wasm, memory: memory ?? exports.memory };
 }
 
 /** @param {string} lacks @param {string} remedy @param {unknown} [cause] */

@@ -3,14 +3,23 @@
 //     for each run, when its turn in its session's queue has come:
 //       step the engine for 16 ms; post the text of those steps as one piece; let messages in; aborted? end : go on
 
-import { crashed, FiresideError, isFireside, toWire } from './errors.js';
+import { crashed, FiresideError, isFireside, outOfMemory, toWire } from './errors.js';
+import { Files } from './files.js';
 
-/** @import { Engine, PortLike, RawLoader, RawModel, RawRun, RawSession, StartEngine } from './types.d.ts' */
+/** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
+/** @import { FileWanted } from './files.js' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
 
 /** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
 const SLICE_MS = 16;
+
+/** Units: pages of 64 KiB. A memory that cannot grow by these 16 MB is full. */
+const OOM_PAGES = 256;
+
+/** How long a step of prefill should take, since an abort waits for it; and of how many tokens it may be: fewer waste the weights that are read for them. */
+const PREFILL_MS = 50;
+const [PREFILL_MIN, PREFILL_MAX] = [4, 256];
 
 /**
  * @param {PortLike} port
@@ -25,6 +34,15 @@ export function serve(port, start) {
   let loader;
   /** @type {RawModel | undefined} */
   let model;
+  /** @type {RawSurvey | undefined} */
+  let survey;
+  /** @type {Files | undefined} */
+  let files;
+  /** The engine's code, once it is there. @type {(wasm: RawModule) => void} */
+  let arrived;
+  const wasm = new Promise((/** @type {(wasm: RawModule) => void} */ resolve) => (arrived = resolve));
+  /** Tokens of a prompt that a step computes, as the last steps took their time. */
+  let prefillTokens = 64;
   /** @type {Map<number, Slot>} */
   const sessions = new Map();
   /** Requests without their end yet; true once aborted. @type {Map<number, boolean>} */
@@ -41,7 +59,7 @@ export function serve(port, start) {
       port.postMessage({ id, result: await handlers[op](args, id) });
     } catch (error) {
       // A trap leaves the engine in an unknown state: nothing more is asked of it.
-      port.postMessage(isFireside(error) || error instanceof Aborted ? { id, error: toWire(error) } : { fatal: toWire(error) });
+      port.postMessage(isFireside(error) || error instanceof Aborted ? { id, error: toWire(error) } : { fatal: toWire(fatal(error)) });
     } finally {
       live.delete(id);
     }
@@ -51,27 +69,78 @@ export function serve(port, start) {
 
   /** What each request does; its arguments are those that session.js and load.js send. @type {Record<string, (args: any, id: number) => unknown>} */
   const handlers = {
+    async files({ alive, ...options }) {
+      files = new Files(wasm, options);
+      // Held for as long as this worker lives: the page waits for it, to learn of its end.
+      const locks = globalThis.navigator?.locks;
+      if (locks) await new Promise((held) => locks.request(alive, () => new Promise(() => held(undefined))).catch(held));
+    },
+    /** @param {{ wanted: FileWanted }} args @param {number} id */
+    read: ({ wanted }, id) => must(files).read(wanted, report(id)),
+    async weights({ wanted }, id) {
+      const opened = await must(files).open(wanted, report(id));
+      if (!opened) return false;
+      try {
+        for await (const chunk of opened.chunks) must(loader).push(chunk);
+        must(loader).endFile();
+      } catch (error) {
+        // What the engine refuses is of no use in the cache.
+        if (isFireside(error) && error.code !== 'NETWORK' && error.code !== 'OUT_OF_MEMORY') await must(files).forget(wanted);
+        throw error;
+      }
+      return true;
+    },
+    async prefetch({ wanted }, id) {
+      if (!(await must(files).keeps())) return;
+      const opened = await must(files).open(wanted, report(id));
+      for await (const _ of opened?.chunks ?? []);
+    },
+    async survey({ files, options }) {
+      survey?.free();
+      survey = undefined;
+      survey = new (await wasm).Survey(files, options);
+      return survey.files();
+    },
+    async surveyHead({ wanted, bytes, head }) {
+      const beginning = wanted ? await must(files).head(wanted, bytes) : head;
+      return beginning && { need: must(survey).header(beginning) };
+    },
+    surveyEnd() {
+      const whole = must(survey);
+      survey = undefined; // finish() consumes it
+      return whole.finish();
+    },
     async init(args) {
       engine = await start(args);
+      arrived(engine.wasm);
       choice = { build: args.build, threadsReason: args.reason };
     },
-    load({ files, options }) {
+    async load({ files: small, options }) {
       loader?.free();
       loader = undefined;
-      loader = new (must(engine).wasm.Loader)(files, options);
-      return loader.files();
+      try {
+        loader = new (must(engine).wasm.Loader)(small, options);
+        return loader.files();
+      } catch (error) {
+        // A model too large for this device is none the worse for it.
+        if (isFireside(error) && error.code !== 'OUT_OF_MEMORY') await must(files).forgetSmall();
+        throw error;
+      }
     },
     push: ({ chunk }) => must(loader).push(chunk),
     endFile: () => must(loader).endFile(),
-    async finish({ threads: started }) {
+    async finish({ threads: started, local }) {
       const whole = must(loader);
       loader = undefined; // finish() consumes it, whether it succeeds or not
       model = whole.finish();
       const { threads, reason } = await must(engine).settle(model, started);
-      return { ...model.info(), ...choice, threads, ...(reason && { threadsReason: reason }) };
+      const { cache, reason: cacheReason } = local ? { cache: 'none', reason: 'local' } : must(files);
+      return { ...model.info(), ...choice, threads, ...(reason && { threadsReason: reason }), cache, ...(cacheReason && { cacheReason }) };
     },
-    open({ session }) {
-      sessions.set(session, { raw: must(model).session(), tail: Promise.resolve(), closed: false });
+    open({ session, messages }) {
+      const raw = must(model).session();
+      if (messages?.length) raw.setMessages(messages);
+      sessions.set(session, { raw, tail: Promise.resolve(), closed: false });
     },
     async close({ session }) {
       const slot = must(sessions.get(session));
@@ -84,7 +153,8 @@ export function serve(port, start) {
     chat: ({ session, input, options }, id) =>
       queue(session, id, async (slot) => {
         const end = await stream(slot, id, () => slot.raw.chat(input, options));
-        return { ...end, result: { ...end.result, message: slot.raw.messages().at(-1) } };
+        const messages = slot.raw.messages();
+        return { ...end, messages, result: { ...end.result, message: messages.at(-1) } };
       }),
     messages: ({ session }, id) => queue(session, id, ({ raw }) => raw.messages()),
     reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), raw.stats())),
@@ -112,12 +182,29 @@ export function serve(port, start) {
     return turn;
   }
 
+  /** Says how much of a file is here. @param {number} id */
+  function report(id) {
+    return (/** @type {'download' | 'cache'} */ phase, /** @type {number} */ bytes, /** @type {number | undefined} */ total) =>
+      port.postMessage({ id, piece: { phase, bytes, total } });
+  }
+
+  /** What ends the worker: a trap of the engine's, for want of memory if no more is to be had. @param {unknown} error */
+  function fatal(error) {
+    const memory = engine?.memory;
+    try {
+      memory?.grow(OOM_PAGES);
+    } catch {
+      return outOfMemory();
+    }
+    return error instanceof RangeError && /memory/i.test(error.message) ? outOfMemory() : error;
+  }
+
   /** @param {Slot} slot @param {number} id @param {() => RawRun} start */
   async function stream(slot, id, start) {
     const begin = performance.now();
     const run = start();
     const turns = eventLoop();
-    let [prefillEnd, firstToken, tokens] = [begin, 0, 0];
+    let [prefillEnd, prefilled, firstToken, tokens] = [begin, 0, 0, 0];
     let [text, unsent] = ['', ''];
     let trapped = false;
     const send = () => {
@@ -131,9 +218,13 @@ export function serve(port, start) {
       for (;;) {
         const sliceEnd = performance.now() + SLICE_MS;
         do {
-          const step = run.step();
+          const stepBegin = performance.now();
+          const step = run.step(prefillTokens);
           if (step.kind === 'prefill') {
             prefillEnd = performance.now();
+            // A step that was shorter than it might have been, the last one, says less.
+            if (step.done - prefilled === prefillTokens) prefillTokens = paced(prefillTokens, prefillEnd - stepBegin);
+            prefilled = step.done;
             continue;
           }
           firstToken ||= performance.now();
@@ -177,6 +268,12 @@ class Aborted extends FiresideError {
   constructor() {
     super('BAD_INPUT', 'the request was aborted');
   }
+}
+
+/** As many tokens as the time for a step would have been enough for, changed by half or double at most. @param {number} tokens @param {number} ms */
+function paced(tokens, ms) {
+  const wanted = Math.round((tokens * PREFILL_MS) / Math.max(ms, 0.1));
+  return Math.min(Math.max(wanted, Math.ceil(tokens / 2), PREFILL_MIN), 2 * tokens, PREFILL_MAX);
 }
 
 /** Lets other events in, without the 4 ms to which browsers clamp nested timers. */

@@ -32,6 +32,20 @@ export function badOption(option, expected, got) {
   });
 }
 
+/** A page in place of a file: single-page hosts answer every unknown path with their start page. @param {string} file @param {string} url */
+export function htmlInstead(file, url) {
+  return new FiresideError(
+    'NOT_A_MODEL_FILE',
+    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files.`,
+    { file, url },
+  );
+}
+
+/** @param {Uint8Array} bytes */
+export function looksLikeHtml(bytes) {
+  return /^\s*<(!doctype html|html|head|body)/i.test(new TextDecoder().decode(bytes.subarray(0, 256)));
+}
+
 /** @param {string} what "this session", "this model" */
 export function disposed(what) {
   return new FiresideError('DISPOSED', `${what} has been disposed of. Load the model again to go on.`);
@@ -42,6 +56,14 @@ export function crashed(detail) {
   return new FiresideError('CRASHED', `the engine stopped: ${detail}. Load the model again; if it happens again, please report it.`, {
     detail,
   });
+}
+
+/** Memory ran out where the engine could not go on. */
+export function outOfMemory() {
+  return new FiresideError(
+    'OUT_OF_MEMORY',
+    'out of memory: the browser has no more for the engine, which stopped. Load the model again, with a smaller `dtype` or shorter chats.',
+  );
 }
 
 /**

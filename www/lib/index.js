@@ -1,5 +1,6 @@
 // fireside-lm: language models that run inside a browser tab. The engine is a worker; these are its proxies.
 
+export { cache } from './cache.js';
 export { FiresideError } from './errors.js';
 export { Model, Session } from './session.js';
 
@@ -7,6 +8,8 @@ export { Model, Session } from './session.js';
 /** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */
 /** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
 /** @typedef {import('./types.d.ts').Message} Message */
+/** @typedef {import('./types.d.ts').Estimate} Estimate */
+/** @typedef {import('./types.d.ts').CachedModel} CachedModel */
 /** @typedef {import('./types.d.ts').ModelInfo} ModelInfo */
 /** @typedef {import('./types.d.ts').Piece} Piece */
 /** @typedef {import('./types.d.ts').Progress} Progress */

@@ -1,17 +1,27 @@
 // Loading, start to end: the engine compiles and its worker starts while the small files arrive; these are checked before any weight is fetched;
-// weights then stream chunk by chunk into the engine, at most a few megabytes ahead of it.
+// weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
-import { abortError, badOption, FiresideError } from './errors.js';
-import { htmlInstead, locate, readAll } from './source.js';
+import { joined } from './bytes.js';
+import { abortError, badInput, badOption, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
-/** @import { Located, NAMES, Opened } from './source.js' */
-/** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
+/** @import { Located, NAMES, Opened, Pins, Place } from './source.js' */
+/** @import { Estimate, LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
 
 /**
  * Bytes that may be on their way to the worker: chunks of a fast connection have 64 KB, and waiting for each to be taken would cost more than taking it.
  */
 const UNDER_WAY_MAX = 2 << 20;
+
+/** Shards that are downloaded ahead of the one that is being read. */
+const AHEAD = 2;
+
+/** A load whose files change while they are being read begins anew so often in all. */
+const ATTEMPTS = 2;
+
+/** The first bytes of a weight file: most headers are whole in them. */
+const HEAD_BYTES = 1 << 16;
 
 /**
  * @param {Source} source
@@ -20,42 +30,121 @@ const UNDER_WAY_MAX = 2 << 20;
  * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
  */
 export async function load(source, options, platform) {
-  const { storage, threads, deterministic, hub, onProgress, signal: outer } = check(options);
+  const settings = check(options);
+  const meter = new Meter(settings.onProgress);
+  return inWorker(source, settings, platform, async (client, started, located, signal) => {
+    const pins = await located.pins(signal);
+    if (located.remote && settings.cache) keep();
+    const files = { located, pins, client, meter, signal };
+    const [small, threads] = await Promise.all([smallFiles(files), started]);
+    await weights(files, small, settings.storage);
+    const info = await client.request('finish', { threads: 1 + (await countIn(threads)), local: !located.remote });
+    return { client, info };
+  });
+}
+
+/**
+ * What a model would take, from its config and the headers of its weight files.
+ * @param {Source} source
+ * @param {LoadOptions | undefined} options
+ * @param {Platform} platform
+ * @returns {Promise<Estimate>}
+ */
+export async function estimate(source, options, platform) {
+  const settings = check(options);
+  return inWorker(source, settings, platform, async (client, started, located, signal) => {
+    if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
+    const [pins] = await Promise.all([located.pins(signal), started]);
+    const files = { located, pins, client, meter: new Meter(undefined), signal };
+    const config = await small(files, 'config');
+    const survey = async (/** @type {Uint8Array | undefined} */ index) => client.request('survey', { files: { config, index }, options: settings.storage });
+    /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there is such a file */
+    const header = async (name, position) => {
+      const place = located.weights(name, position, pins);
+      for (let need = HEAD_BYTES, have = 0; need > have; ) {
+        have = need;
+        if (!place) return false;
+        const head = 'url' in place ? undefined : await readHead(openInput(place, signal), need);
+        const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
+        if (!answer) return false;
+        need = answer.need;
+      }
+      return true;
+    };
+    const index = located.indexed ? await small(files, 'index') : undefined;
+    let names = await survey(index);
+    if (!(await header(names[0], 0))) {
+      const found = index ?? (await small(files, 'index'));
+      if (index || !found) throw missing(names[0], located);
+      names = await survey(found);
+      if (!(await header(names[0], 0))) throw missing(names[0], located);
+    }
+    for (const [position, name] of names.entries()) {
+      if (position > 0 && !(await header(name, position))) throw missing(name, located);
+    }
+    const result = await client.request('surveyEnd');
+    client.close(new Error('done'));
+    return { ...result, kvBytesPer1000Tokens: 1000 * result.kvBytesPerToken };
+  });
+}
+
+/**
+ * Starts the engine and does something with it. Whatever fails first ends the rest: fetches of the page by the signal, the worker by being ended. Files
+ * that change while they are being read are read anew, with a new engine.
+ * @template T
+ * @param {Source} source
+ * @param {ReturnType<typeof check>} settings
+ * @param {Platform} platform
+ * @param {(client: WorkerClient, started: Promise<Promise<boolean>[]>, located: Located, signal: AbortSignal) => Promise<T>} job
+ * @returns {Promise<T>}
+ */
+async function inWorker(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
-  const located = locate(source, hub);
+  const located = await locate(source, hub);
   platform.check();
   const choice = platform.choose({ threads, deterministic });
-
-  // Whatever fails first ends the rest: fetches by this signal, the worker by being terminated.
-  const stop = new AbortController();
-  const client = new WorkerClient(platform.spawn());
-  const onAbort = () => {
-    stop.abort(abortError(outer));
-    client.close(abortError(outer));
-  };
-  outer?.addEventListener('abort', onAbort, { once: true });
-  try {
-    const meter = new Meter(onProgress);
-    const started = platform.compile(choice.build).then(async (module) => {
-      await client.request('init', { ...choice, module });
-      const code = { build: choice.build, module, memory: choice.memory };
-      return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(), code));
-    });
-    const [files, threads] = await Promise.all([smallFiles(located, meter, stop.signal), started]);
-    await weights(located, files, storage, client, meter, stop.signal);
-    const info = await client.request('finish', { threads: 1 + (await countIn(threads)) });
-    return { client, info };
-  } catch (error) {
-    const reason = outer?.aborted ? abortError(outer) : error;
-    stop.abort(reason);
-    client.close(reason);
-    throw reason;
-  } finally {
-    outer?.removeEventListener('abort', onAbort);
+  storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
+  for (let attempt = 1; ; attempt++) {
+    const stop = new AbortController();
+    const client = new WorkerClient(platform.spawn());
+    const onAbort = () => {
+      stop.abort(abortError(outer));
+      client.close(abortError(outer));
+    };
+    outer?.addEventListener('abort', onAbort, { once: true });
+    try {
+      const alive = client.request('files', { cache, stallMs, alive: client.name });
+      const started = platform.compile(choice.build).then(async (module) => {
+        await client.request('init', { ...choice, module });
+        client.watch();
+        const code = { build: choice.build, module, memory: choice.memory };
+        return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(), code));
+      });
+      started.catch(() => {}); // awaited by the job; until then not "unhandled"
+      await alive;
+      return await job(client, started, located, stop.signal);
+    } catch (error) {
+      const reason = outer?.aborted ? abortError(outer) : error;
+      stop.abort(reason);
+      client.close(reason);
+      const changed = reason instanceof FiresideError && reason.code === 'INTEGRITY' && reason.details.again;
+      if (!changed || attempt === ATTEMPTS) throw reason;
+    } finally {
+      outer?.removeEventListener('abort', onAbort);
+    }
   }
 }
 
-const OPTIONS = 'dtype, kvDtype, weightBytesMax, threads, deterministic, onProgress, signal, hub';
+/** Asks the browser not to clear what is kept when space is short. Some ask their user in turn: nothing waits for the answer. */
+function keep() {
+  const { storage } = globalThis.navigator ?? {};
+  storage
+    ?.persisted?.()
+    .then((persisted) => persisted || storage.persist())
+    .catch(() => {});
+}
+
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, threads, deterministic, cache, stallMs, onProgress, signal, hub';
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
@@ -63,95 +152,117 @@ const THREADS_MAX = 32;
 /** How long a model that is loaded waits for threads that have neither started nor failed. */
 const START_MS = 5_000;
 
+/** A connection from which nothing came for so long is taken to be dead. */
+const STALL_MS = 20_000;
+
 /** Options are checked before anything is fetched. @param {LoadOptions} [options] */
 function check(options = {}) {
-  const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
-  const { onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
+  const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
+  const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
-  if (weightBytesMax !== undefined && !(typeof weightBytesMax === 'number' && weightBytesMax >= 1)) {
-    throw badOption('weightBytesMax', 'a number of bytes', weightBytesMax);
+  for (const [option, bytes] of Object.entries({ weightBytesMax, memoryBytesMax })) {
+    if (bytes !== undefined && !(typeof bytes === 'number' && bytes >= 1)) throw badOption(option, 'a number of bytes', bytes);
   }
   if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
     throw badOption('threads', `"auto" or a whole number from 1 to ${THREADS_MAX}`, threads);
   }
-  if (typeof deterministic !== 'boolean') throw badOption('deterministic', 'true or false', deterministic);
+  for (const [option, value] of Object.entries({ deterministic, cache })) {
+    if (typeof value !== 'boolean') throw badOption(option, 'true or false', value);
+  }
+  if (!(Number.isInteger(stallMs) && stallMs >= 1 && stallMs < 2 ** 31)) throw badOption('stallMs', 'a whole number of milliseconds', stallMs);
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
-  return { storage: { dtype, kvDtype, weightBytesMax: weightBytesMax ?? roomForWeights() }, threads, deterministic, onProgress, signal, hub };
-}
-
-/** What `dtype: 'auto'` may spend on weights: half of the device's memory, as far as the browser tells it, and no more than half of what WebAssembly can address. */
-function roomForWeights() {
-  const gigabytes = Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8;
-  return Math.min(2 ** 31, gigabytes * 2 ** 29);
-}
-
-/** @param {Located} located @param {Meter} meter @param {AbortSignal} signal @returns {Promise<RawFiles>} */
-async function smallFiles(located, meter, signal) {
-  /** @param {keyof typeof NAMES} key */
-  const read = async (key) => {
-    const opened = await located.open(key, signal);
-    if (!opened) return undefined;
-    const bytes = await readAll(opened, (count) => meter.add(opened.file, count));
-    if (!looksLikeHtml(bytes)) return bytes;
-    if (key === 'config' || key === 'tokenizer') throw htmlInstead(opened.file, opened.from ?? located.label);
-    return undefined;
+  const device = deviceBytes();
+  const storage = {
+    dtype,
+    kvDtype,
+    weightBytesMax: weightBytesMax ?? Math.min(2 ** 31, device / 2),
+    memoryBytesMax: memoryBytesMax ?? (device < DEVICE_BYTES_KNOWN_MAX ? device : 2 ** 32),
   };
+  return { storage, threads, deterministic, cache, stallMs, onProgress, signal, hub };
+}
+
+/** Browsers tell no more than this, so that devices look alike. */
+const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
+
+/** The device's memory, as far as the browser tells it. */
+function deviceBytes() {
+  return (Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8) * 2 ** 30;
+}
+
+/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal }} Reading */
+
+/** A small file. @param {Reading} reading @param {keyof typeof NAMES} key @returns {Promise<Uint8Array | undefined>} */
+async function small({ located, pins, client, meter, signal }, key) {
+  const place = located.place(key, pins);
+  if (!place) return undefined;
+  if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place) });
+  const opened = openInput(place, signal);
+  const bytes = await readHead(opened, Infinity);
+  meter.of(place)({ phase: 'download', bytes: bytes.length });
+  if (!looksLikeHtml(bytes)) return bytes;
+  if (key === 'config' || key === 'tokenizer') throw htmlInstead(place.file, located.label);
+  return undefined;
+}
+
+/** @param {Reading} reading @returns {Promise<RawFiles>} */
+async function smallFiles(reading) {
   const [config, tokenizer, tokenizerConfig, generationConfig] = await Promise.all([
-    read('config'),
-    read('tokenizer'),
-    read('tokenizerConfig'),
-    read('generationConfig'),
+    small(reading, 'config'),
+    small(reading, 'tokenizer'),
+    small(reading, 'tokenizerConfig'),
+    small(reading, 'generationConfig'),
   ]);
   // tokenizer_config.json usually carries the template; the file of its own is the newer habit.
-  const chatTemplate =
-    tokenizerConfig && new TextDecoder().decode(tokenizerConfig).includes('"chat_template"') ? undefined : await read('chatTemplate');
-  if (!config || !tokenizer) throw new FiresideError('BAD_INPUT', `${located.label}: config.json and tokenizer.json are needed.`);
+  const inConfig = tokenizerConfig && new TextDecoder().decode(tokenizerConfig).includes('"chat_template"');
+  const chatTemplate = inConfig ? undefined : await small(reading, 'chatTemplate');
+  if (!config || !tokenizer) throw new FiresideError('BAD_INPUT', `${reading.located.label}: config.json and tokenizer.json are needed.`);
   return { config, tokenizer, tokenizerConfig, generationConfig, chatTemplate };
 }
 
-/**
- * @param {Located} located
- * @param {RawFiles} files
- * @param {object} storage the options of the engine's loader
- * @param {WorkerClient} client
- * @param {Meter} meter
- * @param {AbortSignal} signal
- */
-async function weights(located, files, storage, client, meter, signal) {
+/** @param {Reading} reading @param {RawFiles} files @param {object} storage the options of the engine's loader */
+async function weights(reading, files, storage) {
+  const { located, pins, client, meter, signal } = reading;
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
   const begin = (index) => client.request('load', { files: { ...files, index }, options: storage });
-  const readIndex = async () => {
-    const opened = await located.open('index', signal);
-    return opened && readAll(opened, (count) => meter.add(opened.file, count));
+  /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there was such a file */
+  const pour = async (name, position) => {
+    const place = located.weights(name, position, pins);
+    if (!place) return false;
+    if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place) });
+    const opened = openInput(place, signal);
+    meter.size(place, opened.size);
+    await push(opened, client, meter.of(place));
+    return true;
   };
 
-  let index = located.indexed ? await readIndex() : undefined;
+  let index = located.indexed ? await small(reading, 'index') : undefined;
   let names = await begin(index);
-  let first = await located.weights(names[0], 0, signal);
-  if (!first && !index) {
-    // One file is the common case and is asked for first; a sharded model shows by lacking it.
-    index = await readIndex();
+  for (let position = 0; position < names.length; position++) {
+    const name = names[position];
     if (index) {
-      names = await begin(index);
-      first = await located.weights(names[0], 0, signal);
+      meter.sharded(totalSize(index));
+      // What is ahead goes into the cache only; a cache that cannot keep it costs nothing but having tried.
+      const next = names.slice(position + 1, position + 1 + AHEAD).map((name, ahead) => located.weights(name, position + 1 + ahead, pins));
+      for (const place of next) if (place && 'url' in place) client.request('prefetch', { wanted: place }).catch(() => {});
     }
-  }
-
-  meter.expect(index ? totalSize(index) : first?.size);
-  for (const [position, name] of names.entries()) {
-    const opened = position === 0 ? first : await located.weights(name, position, signal);
-    if (!opened)
-      throw new FiresideError('NETWORK', `${name} is missing from ${located.label}. Check that the folder is complete.`, {
-        file: name,
-        status: 404,
-      });
-    await pour(opened, client, meter);
+    if (await pour(name, position)) continue;
+    // One file is the common case and is asked for first; a sharded model shows by lacking it.
+    if (!index) index = await small(reading, 'index');
+    if (!index || names.length > 1 || position > 0) throw missing(name, located);
+    const listed = await begin(index);
+    if (listed[0] === name) throw missing(name, located);
+    [names, position] = [listed, -1];
   }
   meter.finish();
+}
+
+/** @param {string} file @param {Located} located */
+function missing(file, located) {
+  return new FiresideError('NETWORK', `${file} is missing from ${located.label}. Check that the folder is complete.`, { file, status: 404 });
 }
 
 /** How many threads are there, as soon as each has started or failed; one that does neither is not waited for. @param {Promise<boolean>[]} threads */
@@ -164,27 +275,46 @@ async function countIn(threads) {
   return there.filter(Boolean).length;
 }
 
-/** Streams one file into the engine, with some chunks on their way while others arrive. @param {Opened} opened @param {WorkerClient} client @param {Meter} meter */
-async function pour(opened, client, meter) {
+/**
+ * Streams a file in the page's hands into the engine, with some chunks on their way while others arrive.
+ * @param {Opened} opened
+ * @param {WorkerClient} client
+ * @param {ReturnType<Meter['of']>} report
+ */
+async function push(opened, client, report) {
   /** @type {Promise<void>[]} */
   const taken = [];
   let bytesUnderWay = 0;
-  for await (const bytes of opened.chunks) {
+  let bytes = 0;
+  for await (const piece of opened.chunks) {
     while (bytesUnderWay > UNDER_WAY_MAX) await taken.shift();
     // A chunk of ours that fills its buffer is handed over; the caller's bytes, and views into a larger buffer, are copied.
-    const own = opened.transferable && bytes.byteLength === bytes.buffer.byteLength;
-    const chunk = own ? bytes : bytes.slice();
+    const own = opened.transferable && piece.byteLength === piece.buffer.byteLength;
+    const chunk = own ? piece : piece.slice();
     const { length } = chunk;
     bytesUnderWay += length;
     const push = client.request('push', { chunk }, { transfer: [chunk.buffer] }).then(() => {
       bytesUnderWay -= length;
-      meter.add(opened.file, length);
+      bytes += length;
+      report({ phase: 'download', bytes });
     });
     push.catch(() => {}); // awaited above and below; until then not "unhandled"
     taken.push(push);
   }
   await Promise.all(taken);
   await client.request('endFile');
+}
+
+/** The beginning of a file, of at least so many bytes where it has as many. @param {Opened} opened @param {number} bytes */
+async function readHead({ chunks }, bytes) {
+  const parts = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    parts.push(chunk);
+    length += chunk.length;
+    if (length >= bytes) break;
+  }
+  return joined(parts);
 }
 
 /** The size that a sharded model's index states. @param {Uint8Array} index @returns {number | undefined} */
@@ -197,17 +327,15 @@ function totalSize(index) {
   }
 }
 
-/** @param {Uint8Array} bytes */
-function looksLikeHtml(bytes) {
-  return /^\s*<(!doctype html|html|head|body)/i.test(new TextDecoder().decode(bytes.subarray(0, 256)));
-}
-
-/** Counts bytes for onProgress. The total appears once it is known and then stays; a wrong one is never overrun. */
+/** Counts bytes for onProgress: of each file the most that was here. The total appears once it is known; a wrong one is never overrun. */
 class Meter {
+  /** @type {Map<string, number>} */
+  #bytes = new Map();
   #loaded = 0;
   /** @type {number | undefined} */
   #total;
   #file = '';
+  #isSharded = false;
   #report;
 
   /** @param {LoadOptions['onProgress']} report */
@@ -215,20 +343,31 @@ class Meter {
     this.#report = report;
   }
 
-  /** @param {number | undefined} bytes of all weight files */
-  expect(bytes) {
-    this.#total = bytes === undefined ? undefined : this.#loaded + bytes;
+  /** The weights are in several files. @param {number | undefined} bytes of all of them, where the index states it */
+  sharded(bytes) {
+    if (!this.#isSharded && bytes !== undefined) this.#total = this.#loaded + bytes;
+    this.#isSharded = true;
   }
 
-  /** @param {string} file @param {number} bytes */
-  add(file, bytes) {
-    this.#file = file;
-    this.#loaded = Math.min(this.#loaded + bytes, this.#total ?? Infinity);
-    this.#report?.({ phase: 'download', file, loaded: this.#loaded, total: this.#total });
+  /** The size of a file, which tells the total where it has all the weights. @param {Place} place @param {number} [bytes] */
+  size(place, bytes) {
+    if (bytes !== undefined && !this.#isSharded && place.file.endsWith('.safetensors')) this.#total ??= this.#loaded + bytes;
+  }
+
+  /** Takes what is said of one file. @param {Place} place @returns {(news: { phase: 'download' | 'cache', bytes: number, total?: number }) => void} */
+  of(place) {
+    return ({ phase, bytes, total }) => {
+      this.size(place, total);
+      const before = this.#bytes.get(place.file) ?? 0;
+      this.#bytes.set(place.file, Math.max(before, bytes));
+      this.#file = place.file;
+      this.#loaded = Math.min(this.#loaded + Math.max(0, bytes - before), this.#total ?? Infinity);
+      this.#report?.({ phase, file: this.#file, loaded: this.#loaded, total: this.#total });
+    };
   }
 
   finish() {
-    const loaded = this.#total ?? this.#loaded;
+    const loaded = Math.max(this.#loaded, this.#total ?? 0);
     this.#report?.({ phase: 'build', file: this.#file, loaded, total: loaded });
   }
 }

@@ -1,12 +1,12 @@
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. Session: a text or a conversation, with the cache of what
 // was computed for it. Both are thin proxies: all state lives in the worker.
 
-import { badInput, badOption, disposed } from './errors.js';
-import { load } from './load.js';
+import { badInput, badOption, crashed, disposed } from './errors.js';
+import { estimate, load } from './load.js';
 import { browser } from './platform.js';
 import { Run } from './run.js';
 
-/** @import { GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
+/** @import { Estimate, GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
 /** @import { WorkerClient } from './worker-client.js' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
@@ -17,17 +17,23 @@ let nextSession = 1;
 export class Model {
   #client;
   #info;
+  #again;
   #disposed = false;
+  /** Sessions on this model, which come back with it. @type {Set<Session>} */
+  #sessions = new Set();
+  /** A reload under way. @type {Promise<void> | undefined} */
+  #reloading;
 
   /**
    * Use `Model.load`.
    * @internal
-   * @param {WorkerClient} client
-   * @param {ModelInfo} info
+   * @param {{ client: WorkerClient, info: ModelInfo }} loaded
+   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} again loads the same once more
    */
-  constructor(client, info) {
+  constructor({ client, info }, again) {
     this.#client = client;
     this.#info = Object.freeze(info);
+    this.#again = again;
   }
 
   /**
@@ -36,14 +42,58 @@ export class Model {
    * @param {LoadOptions} [options]
    */
   static async load(source, options) {
-    const { client, info } = await load(source, options, browser);
-    return new Model(client, info);
+    // A signal and a progress bar belong to the first load.
+    const { signal: _, onProgress: __, ...lasting } = options ?? {};
+    return new Model(await load(source, options, browser), () => load(source, lasting, browser));
+  }
+
+  /**
+   * What a model would take, learnt from its config and the headers of its weight files alone: nothing else is fetched. Rejects as `load` does.
+   * @param {Source} source
+   * @param {LoadOptions} [options]
+   * @returns {Promise<Estimate>}
+   */
+  static estimate(source, options) {
+    return estimate(source, options, browser);
   }
 
   /** Opens a session; sessions share the weights, not their history. */
   session() {
     if (this.#disposed) throw disposed('this model');
-    return new Session(this, this.#client, false);
+    return new Session(this, false);
+  }
+
+  /**
+   * Loads the model once more, from the cache where it is there, into a new worker: after `CRASHED` or `OUT_OF_MEMORY` everything works again. Its sessions come back
+   * with their conversations; calls under way reject with CRASHED. A source that could be read only once, a stream, rejects with BAD_INPUT.
+   */
+  reload() {
+    if (this.#disposed) return Promise.reject(disposed('this model'));
+    this.#reloading ??= this.#reload().finally(() => (this.#reloading = undefined));
+    return this.#reloading;
+  }
+
+  async #reload() {
+    this.#client.close(crashed('the model is being loaded again'));
+    const { client, info } = await this.#again();
+    if (this.#disposed) {
+      client.close(disposed('this model'));
+      throw disposed('this model');
+    }
+    this.#client = client;
+    this.#info = Object.freeze(info);
+    for (const session of this.#sessions) session.open();
+  }
+
+  /** Of its sessions alone. @internal @param {Session} session @param {boolean} isOpen */
+  hold(session, isOpen) {
+    if (isOpen) this.#sessions.add(session);
+    else this.#sessions.delete(session);
+  }
+
+  /** The worker's other end, for sessions alone. @internal */
+  get client() {
+    return this.#client;
   }
 
   /** What the model is, how much memory it takes, and the defaults it was published with. */
@@ -83,25 +133,36 @@ export class Model {
 
 export class Session {
   #model;
-  #client;
   #id = nextSession++;
   #owns;
   #disposed = false;
   #contextUsage = 0;
+  /** The conversation as of the last turn that ended: what a worker that has crashed takes along. @type {Message[]} */
+  #messages = [];
 
   /**
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {WorkerClient} client
    * @param {boolean} owns whether the model goes with the session
    */
-  constructor(model, client, owns) {
+  constructor(model, owns) {
     this.#model = model;
-    this.#client = client;
     this.#owns = owns;
+    model.hold(this, true);
+    this.open();
+  }
+
+  /** Makes the worker's side of it. @internal */
+  open() {
+    this.#contextUsage = 0;
     // Later requests are answered after this one; should it fail, they fail by themselves.
-    client.request('open', { session: this.#id }).catch(() => {});
+    this.#model.client.request('open', { session: this.#id, messages: this.#messages }).catch(() => {});
+  }
+
+  /** The model it is on. */
+  get model() {
+    return this.#model;
   }
 
   /**
@@ -110,8 +171,7 @@ export class Session {
    * @param {LoadOptions} [options]
    */
   static async load(source, options) {
-    const { client, info } = await load(source, options, browser);
-    return new Session(new Model(client, info), client, true);
+    return new Session(await Model.load(source, options), true);
   }
 
   /**
@@ -143,6 +203,7 @@ export class Session {
   /** Forgets the conversation and its cache. */
   async reset() {
     this.#seen(await this.#request('reset'));
+    this.#messages = [];
   }
 
   /** @returns {Promise<SessionStats>} */
@@ -185,9 +246,11 @@ export class Session {
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
-    this.#client.closeSession(this.#id, disposed('this session'));
+    const { client } = this.#model;
+    client.closeSession(this.#id, disposed('this session'));
+    this.#model.hold(this, false);
     if (this.#owns) this.#model.dispose();
-    else this.#client.request('close', { session: this.#id }).catch(() => {});
+    else client.request('close', { session: this.#id }).catch(() => {});
   }
 
   [dispose]() {
@@ -204,8 +267,9 @@ export class Session {
     const { signal, rest, error } = attempt(() => (check(), splitOptions(options)));
     return new Run(async (onPiece, stop) => {
       if (error) throw error;
-      const { result, stats } = await this.#request(op, { input, options: rest }, { onPiece, signal: stop });
+      const { result, stats, messages } = await this.#request(op, { input, options: rest }, { onPiece, signal: stop });
       this.#seen(stats);
+      if (messages) this.#messages = messages;
       return result;
     }, signal);
   }
@@ -218,7 +282,7 @@ export class Session {
    */
   #request(op, args, how) {
     if (this.#disposed) return Promise.reject(disposed('this session'));
-    return this.#client.request(op, { session: this.#id, ...args }, how);
+    return this.#model.client.request(op, { session: this.#id, ...args }, how);
   }
 
   /** @param {SessionStats} stats */

@@ -1,22 +1,28 @@
-// Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, or the files one by one.
-// Everything becomes the same two things: small files as bytes, weight files as streams of chunks. Nothing is cached here.
+// Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, a folder on disk, or the files one by one.
+// What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands is read here.
 
 import { abortError, badInput, FiresideError } from './errors.js';
 
 /** @import { Input, ModelFiles, Source } from './types.d.ts' */
+/** @import { Pin } from './download.js' */
+/** @import { FileWanted } from './files.js' */
 
 /**
- * A file about to be read. `from`: its address, where it has one. `transferable`: its chunks are ours to give away to the worker.
- * @typedef {{ file: string, from?: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
+ * A file in the page's hands, about to be read. `transferable`: its chunks are ours to give away to the worker.
+ * @typedef {{ file: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
  */
-/** @typedef {{ optional?: boolean, weights?: boolean, signal?: AbortSignal }} How optional: may be absent */
+/** @typedef {FileWanted | { file: string, input: Input }} Place where a file is: `url`, or the thing itself */
 /**
  * @typedef {object} Located
  * @property {string} label how messages name the source
+ * @property {boolean} remote whether its files have addresses
  * @property {boolean} indexed whether an index is known to be there
- * @property {(key: keyof typeof NAMES, signal?: AbortSignal) => Promise<Opened | undefined>} open a small file; undefined where it is absent
- * @property {(name: string, position: number, signal?: AbortSignal) => Promise<Opened | undefined>} weights a weight file by name and place
+ * @property {boolean} again whether it can be read more than once
+ * @property {(signal: AbortSignal) => Promise<Pins | undefined>} pins what the publisher says that the files are
+ * @property {(key: keyof typeof NAMES, pins?: Pins) => Place | undefined} place of a small file; undefined where it is known to be absent
+ * @property {(name: string, position: number, pins?: Pins) => Place | undefined} weights of a weight file, by name and place
  */
+/** `base`: where exactly these files are. @typedef {{ base?: URL, files: Map<string, Pin> }} Pins */
 
 export const NAMES = Object.freeze({
   config: 'config.json',
@@ -26,6 +32,7 @@ export const NAMES = Object.freeze({
   chatTemplate: 'chat_template.jinja',
   index: 'model.safetensors.index.json',
 });
+const LOCK = 'fireside.lock.json';
 const SLICE_BYTES = 1 << 20;
 const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
 
@@ -33,16 +40,16 @@ const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
  * Says where the files are, without fetching anything.
  * @param {Source} source
  * @param {string | URL} hub where `hf:` sources live
- * @returns {Located}
+ * @returns {Promise<Located>}
  */
-export function locate(source, hub) {
-  if (typeof source === 'string' || source instanceof URL) return folder(folderUrl(source, hub));
+export async function locate(source, hub) {
+  if (typeof source === 'string' || source instanceof URL) return folder(folderUrl(source, hub), hub);
   if (typeof source === 'object' && source !== null) {
     if ('config' in source) return separate(/** @type {ModelFiles} */ (source));
-    const files = Array.from(/** @type {ArrayLike<File>} */ (source));
+    const files = 'kind' in source ? await filesIn(source) : Array.from(/** @type {ArrayLike<File>} */ (source));
     if (files.length && files.every((file) => file instanceof Blob && typeof file.name === 'string')) return separate(filesByName(files));
   }
-  throw badInput('source', 'a folder URL, `hf:owner/name@revision`, a list of Files, or {config, tokenizer, weights, ...}', source);
+  throw badInput('source', 'a folder URL, `hf:owner/name@revision`, a list of Files, a directory handle, or {config, tokenizer, weights, ...}', source);
 }
 
 /**
@@ -72,20 +79,73 @@ export function folderUrl(source, hub) {
   return url;
 }
 
-/** @param {URL} base @returns {Located} */
-function folder(base) {
-  /** @param {string} name */
-  const at = (name) => {
-    const url = new URL(name, base);
+/** @param {URL} base @param {string | URL} hub @returns {Located} */
+function folder(base, hub) {
+  /** @param {string} file @param {boolean} optional @param {boolean} weights @param {Pins} [pins] @returns {Place | undefined} */
+  const at = (file, optional, weights, pins) => {
+    const pin = pins?.files.get(file);
+    if (pins && !pin && optional) return undefined;
+    const url = new URL(file, pins?.base ?? base);
     url.search = base.search;
-    return url;
+    return { source: base.href, url: url.href, file, optional, weights, pin };
   };
   return {
     label: base.href,
+    remote: true,
     indexed: false,
-    open: (key, signal) => openUrl(at(NAMES[key]), NAMES[key], { optional: key !== 'config' && key !== 'tokenizer', signal }),
-    weights: (name, _position, signal) => openUrl(at(checkedName(name)), name, { optional: true, weights: true, signal }),
+    again: true,
+    pins: (signal) => pinsOf(base, hub, signal),
+    place: (key, pins) => at(NAMES[key], key !== 'config' && key !== 'tokenizer', false, pins),
+    weights: (name, _position, pins) => at(checkedName(name), true, true, pins),
   };
+}
+
+/**
+ * What a folder's publisher says that its files are: the hub's own list of a revision, which also tells the commit that it stands for at present, or a
+ * lock file beside them. Neither is needed; where there is none, files are told apart by what their server calls their versions.
+ * @param {URL} base
+ * @param {string | URL} hub
+ * @param {AbortSignal} signal
+ * @returns {Promise<Pins | undefined>}
+ */
+async function pinsOf(base, hub, signal) {
+  const prefix = `${String(hub).replace(/\/$/, '')}/`;
+  const [, name, revision] = /^([^/]+\/[^/]+)\/resolve\/([^/]+)\/$/.exec(base.href.startsWith(prefix) ? base.href.slice(prefix.length) : '') ?? [];
+  const list = name ? `${prefix}api/models/${name}/revision/${revision}?blobs=true` : Object.assign(new URL(LOCK, base), { search: base.search }).href;
+  const answer = await fetch(list, { signal, cache: 'no-cache' }).then(
+    (response) => (response.ok && !response.headers.get('content-type')?.startsWith('text/html') ? response.json() : undefined),
+    () => undefined,
+  );
+  if (signal.aborted) throw abortError(signal);
+  /** @type {Map<string, Pin>} */
+  const files = new Map();
+  if (name) {
+    if (!/^[0-9a-f]{40}$/.test(answer?.sha) || !Array.isArray(answer.siblings)) return undefined;
+    for (const { rfilename, size, blobId, lfs } of answer.siblings) {
+      const sha256 = hexOf(lfs?.sha256);
+      files.set(String(rfilename), { id: sha256 ?? `${blobId ?? answer.sha}`, sha256, size: sizeOf(lfs?.size ?? size) });
+    }
+    return { base: new URL(`${prefix}${name}/resolve/${answer.sha}/`), files };
+  }
+  if (answer === undefined) return undefined;
+  for (const [file, stated] of Object.entries(answer?.files ?? {})) {
+    const sha256 = hexOf(stated?.sha256);
+    if (!sha256) throw badLock(base, `a SHA-256 of 64 hexadecimal digits for ${file}`);
+    files.set(file, { id: sha256, sha256, size: sizeOf(stated.size) });
+  }
+  if (!files.size) throw badLock(base, '{"files": {"config.json": {"size", "sha256"}, ...}}');
+  return { files };
+}
+
+/** @param {unknown} value */
+const hexOf = (value) => (typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : undefined);
+
+/** @param {any} value @returns {number | undefined} */
+const sizeOf = (value) => (Number.isSafeInteger(value) && value >= 0 ? value : undefined);
+
+/** @param {URL} base @param {string} expected */
+function badLock(base, expected) {
+  return new FiresideError('BAD_FILE', `${LOCK} of ${base.href}: expected ${expected}. Make it anew with \`fireside lock\`, or remove it.`, { file: LOCK });
 }
 
 /** @param {ModelFiles} files @returns {Located} */
@@ -100,22 +160,35 @@ function separate(files) {
   if (!all.length) throw badInput('source', 'at least one weight file', 'none');
   if (all.length > 1 && !files.index)
     throw badInput('source', '`index` (model.safetensors.index.json) beside several weight files', undefined);
+  /** @param {Input} input @param {string} file @param {boolean} weights @returns {Place} */
+  const at = (input, file, weights) => (input instanceof URL ? { source: input.href, url: input.href, file, weights } : { file, input });
+  const inputs = [...Object.values({ config, tokenizer, ...others }), ...all];
   return {
     label: 'the files given',
+    remote: inputs.some((input) => input instanceof URL),
     indexed: files.index !== undefined,
-    async open(key, signal) {
+    again: !inputs.some((input) => input instanceof Response || input instanceof ReadableStream),
+    pins: async () => undefined,
+    place(key) {
       const input = files[key];
       if (input === undefined) return undefined;
       const text = typeof input === 'string' && key === 'chatTemplate' && new TextEncoder().encode(input);
-      return openInput(text || /** @type {Input} */ (input), NAMES[key], signal);
+      return at(text || /** @type {Input} */ (input), NAMES[key], false);
     },
-    async weights(name, position, signal) {
+    weights(name, position) {
       checkedName(name);
       const named = all.find((input) => input instanceof Blob && 'name' in input && input.name === name);
       const input = named ?? all[position];
-      return input === undefined ? undefined : openInput(input, name, signal, true);
+      return input === undefined ? undefined : at(input, name, true);
     },
   };
+}
+
+/** The files of a folder on disk. @param {any} handle a FileSystemDirectoryHandle @returns {Promise<File[]>} */
+async function filesIn(handle) {
+  const files = [];
+  for await (const entry of handle.values?.() ?? []) if (entry.kind === 'file') files.push(await entry.getFile());
+  return files;
 }
 
 /**
@@ -151,15 +224,16 @@ function checkedName(name) {
 }
 
 /**
- * @param {Input} input
- * @param {string} file
+ * Opens what is in the page's hands.
+ * @param {{ file: string, input: Input }} place
  * @param {AbortSignal} [signal]
- * @param {boolean} [weights]
- * @returns {Promise<Opened | undefined>}
+ * @returns {Opened}
  */
-async function openInput(input, file, signal, weights = false) {
-  if (input instanceof URL) return openUrl(input, file, { signal, weights });
-  if (input instanceof Response) return openResponse(input, file, input.url || file, { signal, weights });
+export function openInput({ input, file }, signal) {
+  if (input instanceof Response) {
+    if (input.ok && input.body) return { file, transferable: true, chunks: readStream(input.body, file, signal) };
+    throw new FiresideError('NETWORK', `${file} could not be read: its Response has status ${input.status}.`, { file, status: input.status });
+  }
   if (input instanceof Blob) return { file, size: input.size, transferable: true, chunks: readStream(input.stream(), file, signal) };
   if (input instanceof ReadableStream) return { file, transferable: false, chunks: readStream(input, file, signal) };
   if (input instanceof ArrayBuffer || ArrayBuffer.isView(input)) {
@@ -169,61 +243,12 @@ async function openInput(input, file, signal, weights = false) {
   throw badInput(`source: ${file}`, 'a Uint8Array, ArrayBuffer, Blob, File, Response, ReadableStream or URL', input);
 }
 
-/** @param {URL} url @param {string} file @param {How} how */
-async function openUrl(url, file, how) {
-  const { signal } = how;
-  const response = await fetch(url, { signal }).catch((cause) => {
-    if (signal?.aborted) throw abortError(signal);
-    const cross = globalThis.location && url.origin !== globalThis.location.origin;
-    const remedy = `Check the address and the connection${cross ? ', and that the server allows other sites to read it (CORS)' : ''}.`;
-    throw new FiresideError('NETWORK', `${file} could not be fetched from ${url}. ${remedy}`, { url: url.href, file }, { cause });
-  });
-  return openResponse(response, file, url.href, how);
-}
-
-/** @param {Response} response @param {string} file @param {string} url @param {How} how @returns {Promise<Opened | undefined>} */
-async function openResponse({ status, headers, body }, file, url, { optional, weights, signal }) {
-  const html = headers.get('content-type')?.startsWith('text/html');
-  if (status !== 200 || !body || (html && (optional || weights))) {
-    await body?.cancel();
-    // Absent; single-page hosts answer every unknown path with their start page.
-    if (optional && (status === 404 || (html && !weights))) return undefined;
-    if (status === 200 && html) throw htmlInstead(file, url);
-    throw new FiresideError('NETWORK', `${file} could not be fetched: ${url} answered HTTP ${status}. ${remedyFor(status)}`, {
-      url,
-      status,
-      file,
-    });
-  }
-  // With a content encoding, Content-Length counts the compressed bytes.
-  const length = headers.get('content-encoding') ? NaN : Number(headers.get('content-length') ?? NaN);
-  const size = Number.isSafeInteger(length) ? length : undefined;
-  return { file, from: url, size, transferable: true, chunks: readStream(body, file, signal, url) };
-}
-
-/** @param {number} status */
-function remedyFor(status) {
-  if (status === 404) return 'Check the address: it must be a folder that holds config.json, tokenizer.json and model.safetensors.';
-  if (status === 401 || status === 403) return 'The model may need an account: download its files and open them from disk.';
-  return 'Try again later.';
-}
-
-/** @param {string} file @param {string} url */
-export function htmlInstead(file, url) {
-  return new FiresideError(
-    'NOT_A_MODEL_FILE',
-    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files.`,
-    { file, url },
-  );
-}
-
 /**
  * @param {ReadableStream<Uint8Array>} stream
  * @param {string} file
  * @param {AbortSignal} [signal]
- * @param {string} [url]
  */
-async function* readStream(stream, file, signal, url) {
+async function* readStream(stream, file, signal) {
   const reader = stream.getReader();
   const cancel = () => void reader.cancel().catch(() => {});
   signal?.addEventListener('abort', cancel, { once: true });
@@ -239,13 +264,8 @@ async function* readStream(stream, file, signal, url) {
       yield value;
     }
   } catch (cause) {
-    if (cause instanceof FiresideError || cause instanceof DOMException) throw cause;
-    throw new FiresideError(
-      'NETWORK',
-      `${file} broke off after ${bytes} bytes. Check the connection and load again.`,
-      { url, file, bytes },
-      { cause },
-    );
+    if (cause instanceof FiresideError || signal?.aborted) throw cause;
+    throw new FiresideError('NETWORK', `${file} broke off after ${bytes} bytes. Check the connection and load again.`, { file, bytes }, { cause });
   } finally {
     signal?.removeEventListener('abort', cancel);
     cancel();
@@ -255,22 +275,4 @@ async function* readStream(stream, file, signal, url) {
 /** @param {Uint8Array} bytes */
 async function* slices(bytes) {
   for (let start = 0; start < bytes.length; start += SLICE_BYTES) yield bytes.subarray(start, start + SLICE_BYTES);
-}
-
-/** All of a small file. @param {Opened} opened @param {(bytes: number) => void} [onBytes] */
-export async function readAll({ chunks }, onBytes) {
-  const parts = [];
-  let length = 0;
-  for await (const chunk of chunks) {
-    parts.push(chunk);
-    length += chunk.length;
-    onBytes?.(chunk.length);
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const part of parts) {
-    bytes.set(part, at);
-    at += part.length;
-  }
-  return bytes;
 }

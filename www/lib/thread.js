@@ -6,7 +6,7 @@ import { instantiate } from './builds.js';
 const STACK_BYTES = 1 << 20;
 
 self.onmessage = async ({ data: { build, module, memory } }) => {
-  const wasm = await instantiate(build, { module, memory, stackBytes: STACK_BYTES });
+  const { wasm } = await instantiate(build, { module, memory, stackBytes: STACK_BYTES });
   self.postMessage('here');
   try {
     wasm.joinPool?.();

@@ -20,11 +20,12 @@ const WORTH = 0.97;
  * @returns {Promise<Engine>}
  */
 export async function start({ build, module, memory, threads, auto }) {
-  const wasm = await instantiate(build, { module, memory });
-  if (!memory) return { wasm, settle: async () => ({ threads: 1 }) };
+  const { wasm, memory: own } = await instantiate(build, { module, memory });
+  if (!memory) return { wasm, memory: own, settle: async () => ({ threads: 1 }) };
   wasm.startPool?.(threads);
   return {
     wasm,
+    memory,
     async settle(model, started) {
       // A thread says that it is there just before it joins.
       const late = performance.now() + JOIN_MS;

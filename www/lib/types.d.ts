@@ -36,12 +36,12 @@ export interface ModelFiles {
   index?: Input;
 }
 
-/** A folder URL in Hugging Face layout, `hf:owner/name@revision`, a list of `File`s, or the files one by one. */
-export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File>;
+/** A folder URL in Hugging Face layout, `hf:owner/name@revision`, a list of `File`s, a folder on disk, or the files one by one. */
+export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
 
 export interface Progress {
-  /** `download` while files stream in, `build` once, when everything has arrived. */
-  phase: 'download' | 'build';
+  /** `download` while files stream in, `cache` while they are read from the browser's own files, `build` once, when everything has arrived. */
+  phase: 'download' | 'cache' | 'build';
   /** The file at hand. */
   file: string;
   /** Bytes of all files so far; never runs backwards. */
@@ -61,6 +61,12 @@ export interface LoadOptions {
   threads?: 'auto' | number;
   /** Only builds that compute the same bits on every machine: without relaxed SIMD, which is faster. */
   deterministic?: boolean;
+  /** What the model may take in all: the device's memory as far as it is known, at most 4 GiB, unless said otherwise. One that needs more is refused with OUT_OF_MEMORY. */
+  memoryBytesMax?: number;
+  /** Whether files are kept in the browser for the next time, and taken from there: true unless said otherwise. */
+  cache?: boolean;
+  /** A download from which nothing came for so many milliseconds is begun again where it stopped; 20,000 unless said otherwise. */
+  stallMs?: number;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
   /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
@@ -141,11 +147,50 @@ export type Build = 'simd128' | 'relaxed' | 'simd128-threads' | 'relaxed-threads
  */
 export type ThreadsReason = 'not-isolated' | 'unsupported' | 'no-memory' | 'one-core' | 'not-started' | 'not-faster';
 
+/**
+ * Why files were not kept: `cache: false`; the browser keeps none here (a private window, a page from plain http); there is no room for them; what was kept got
+ * lost under way; they were in the page's hands anyway.
+ */
+export type CacheReason = 'off' | 'unavailable' | 'quota' | 'lost' | 'local';
+
+/** What a model would take. Units: bytes and tokens. */
+export interface Estimate {
+  /** How its weights would be stored. */
+  dtype: string;
+  weightBytes: number;
+  /** Of its weight files: the download. */
+  fileBytes: number;
+  kvBytesPerToken: number;
+  kvBytesPer1000Tokens: number;
+  /** Tokens of context that it was made for, and for which there is room. */
+  context: number;
+  contextThatFits: number;
+  /** At the peak of loading: the weights and all that is not the KV cache. */
+  loadBytes: number;
+  /** What there is. */
+  memoryBytes: number;
+  fits: boolean;
+  /** Where it does not fit: what would. */
+  remedy?: string;
+}
+
+/** What is kept of a model. */
+export interface CachedModel {
+  /** The address that it was loaded from. */
+  source: string;
+  bytes: number;
+  complete: boolean;
+  files: { file: string; bytes: number; complete: boolean }[];
+}
+
 export interface ModelInfo {
   build: Build;
   /** The threads in use. */
   threads: number;
   threadsReason?: ThreadsReason;
+  /** Where its files were or went: kept for the next time, all of them taken from there, or not kept. */
+  cache: 'stored' | 'reused' | 'none';
+  cacheReason?: CacheReason;
   family: string;
   parameters: number;
   vocab: number;
@@ -178,7 +223,7 @@ export interface RawFiles {
   chatTemplate?: Uint8Array;
 }
 
-export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax'>;
+export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax'>;
 
 export type RawStep =
   | { kind: 'prefill'; done: number; total: number }
@@ -186,7 +231,8 @@ export type RawStep =
   | { kind: 'end'; text: string; finishReason: RunResult['finishReason']; usage: Usage };
 
 export interface RawRun {
-  step(): RawStep;
+  /** `prefillTokens`: of the prompt, that this step and those after it compute at most. */
+  step(prefillTokens?: number): RawStep;
   abort(): unknown;
   free(): void;
 }
@@ -195,6 +241,7 @@ export interface RawSession {
   generate(prompt: string, options?: object): RawRun;
   chat(input: string | Message[], options?: object): RawRun;
   messages(): Message[];
+  setMessages(messages: Message[]): void;
   reset(): void;
   stats(): SessionStats;
   measureContextUsage(input: string | Message[]): number;
@@ -204,7 +251,7 @@ export interface RawSession {
 
 export interface RawModel {
   /** Of the model alone: the choice of the build is not the engine's. */
-  info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason'>;
+  info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason' | 'cache' | 'cacheReason'>;
   session(): RawSession;
   tokenize(text: string, options?: { special?: boolean }): Uint32Array;
   detokenize(ids: Uint32Array, options?: { skipSpecial?: boolean }): string;
@@ -219,9 +266,16 @@ export interface RawLoader {
   free(): void;
 }
 
+export interface RawSurvey {
+  files(): string[];
+  header(head: Uint8Array): number;
+  finish(): Omit<Estimate, 'kvBytesPer1000Tokens'>;
+  free(): void;
+}
+
 /** A wasm-bindgen module `pkg/<build>.js`. What is optional is only there in builds with threads. */
 export interface RawModule {
-  default(input?: { module_or_path: unknown; memory?: WebAssembly.Memory; thread_stack_size?: number }): Promise<unknown>;
+  default(input?: { module_or_path: unknown; memory?: WebAssembly.Memory; thread_stack_size?: number }): Promise<{ memory: WebAssembly.Memory }>;
   initSync(input: { module: unknown; memory?: WebAssembly.Memory }): unknown;
   startPool?(threads: number): void;
   joinPool?(): void;
@@ -231,6 +285,8 @@ export interface RawModule {
   Rehearsal?: new (model: RawModel) => { step(): void; free(): void };
   buildInfo(): { kernels: string; version: string };
   Loader: new (files: RawFiles, options?: RawLoadOptions) => RawLoader;
+  Survey: new (files: Pick<RawFiles, 'config' | 'index'>, options?: RawLoadOptions) => RawSurvey;
+  Sha256: new () => { update(bytes: Uint8Array): void; digest(): string; free(): void };
   Model: { prototype: RawModel };
   Session: {
     prototype: RawSession;
@@ -247,9 +303,9 @@ export interface RawModule {
 /** Page to worker: one request has exactly one reply; `abort` is a notice about an earlier request and has none. */
 export type Request = { id: number; op: string; args: any } | { abort: number };
 
-/** Worker to page: pieces while a request lasts, then its one end; `fatal` ends them all. */
+/** Worker to page: pieces (of text, or news of a file) while a request lasts, then its one end; `fatal` ends them all. */
 export type Reply =
-  { id: number; piece: Piece } | { id: number; result: unknown } | { id: number; error: WireError } | { fatal: WireError };
+  { id: number; piece: any } | { id: number; result: unknown } | { id: number; error: WireError } | { fatal: WireError };
 
 /** An error as plain data, since a class does not survive `postMessage`. */
 export interface WireError {
@@ -281,12 +337,15 @@ export interface Choice {
   /** Whether the number may be lowered to what is fastest. */
   auto: boolean;
   memory?: WebAssembly.Memory;
+  /** As far as that can grow. */
+  memoryBytesMax?: number;
   reason?: ThreadsReason;
 }
 
 /** The engine in its worker. */
 export interface Engine {
   wasm: RawModule;
+  memory?: WebAssembly.Memory;
   /** Decides how many threads compute this model, of those that have started, the engine's own among them. */
   settle(model: RawModel, started: number): Promise<{ threads: number; reason?: ThreadsReason }>;
 }

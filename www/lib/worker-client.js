@@ -1,13 +1,13 @@
 // The page's end of the worker. One request has exactly one end: its reply, its abort, or the end of the worker, whichever comes first.
 
-import { abortError, badInput, crashed, fromWire } from './errors.js';
+import { abortError, badInput, crashed, FiresideError, fromWire } from './errors.js';
 
-/** @import { Piece, Reply, WorkerLike } from './types.d.ts' */
+/** @import { Reply, WorkerLike } from './types.d.ts' */
 /**
  * @typedef {object} Pending
  * @property {(result: any) => void} resolve
  * @property {(error: unknown) => void} reject
- * @property {((piece: Piece) => void) | undefined} onPiece
+ * @property {((piece: any) => void) | undefined} onPiece
  * @property {number | undefined} session
  */
 
@@ -20,6 +20,11 @@ export class WorkerClient {
   #threads = [];
   /** Why the worker is gone, once it is. @type {unknown} */
   #gone;
+
+  /** Whether it is watched for its end. */
+  #watch = new AbortController();
+  /** What the worker's own lock is called. */
+  name = `fireside-lm worker ${Math.random().toString(36).slice(2)}`;
 
   /** @param {WorkerLike} worker */
   constructor(worker) {
@@ -35,7 +40,7 @@ export class WorkerClient {
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args] `args.session`, where present, ties the request to that session
-   * @param {{ transfer?: Transferable[], onPiece?: (piece: Piece) => void, signal?: AbortSignal }} [how]
+   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal }} [how]
    * @returns {Promise<any>}
    */
   request(op, args = {}, { transfer = [], onPiece, signal } = {}) {
@@ -65,6 +70,19 @@ export class WorkerClient {
         session: /** @type {number | undefined} */ (args.session),
       });
     });
+  }
+
+  /** Why the worker is gone, if it is. */
+  get gone() {
+    return this.#gone;
+  }
+
+  /**
+   * No event tells the page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows.
+   */
+  watch() {
+    const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
+    globalThis.navigator?.locks?.request(this.name, { signal: this.#watch.signal }, ended).catch(() => {});
   }
 
   /** Ends every request of one session. @param {number} session @param {unknown} error */
@@ -105,8 +123,13 @@ export class WorkerClient {
 
   /** Ends the worker, which frees all that it held, and every request. Further requests fail with the same error. @param {unknown} error */
   close(error) {
-    if (this.#gone) return;
+    if (this.#gone) {
+      // What was disposed of after a crash has been disposed of.
+      if (error instanceof FiresideError && error.code === 'DISPOSED') this.#gone = error;
+      return;
+    }
     this.#gone = error;
+    this.#watch.abort();
     for (const worker of [this.#worker, ...this.#threads]) worker.terminate();
     for (const id of [...this.#pending.keys()]) this.#settle(id, (pending) => pending.reject(error));
   }

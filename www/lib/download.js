@@ -1,0 +1,297 @@
+// One file from the network, through cuts, stalls and busy servers: what it yields is the file, chunk by chunk, or an error that says why not.
+//
+//     ask for what is missing, from the beginning of a chunk on
+//     206: it goes on from there       200: it begins anew, and chunks that were there already must be the same
+//     cut, stalled, 408, 429, 5xx: ask again, after a while that doubles; five times without a further chunk are enough
+
+import { FiresideError, htmlInstead } from './errors.js';
+import { CHUNK_BYTES } from './store.js';
+
+/**
+ * A file to be fetched. `optional`: may be absent; `weights`: so is a page of HTML in its place; `pin`: what its publisher says that it is.
+ * @typedef {{ url: string, file: string, optional?: boolean, weights?: boolean, pin?: Pin }} Wanted
+ */
+/** `id`: differs for every content; `sha256` where the publisher tells it. @typedef {{ id: string, size?: number, sha256?: string }} Pin */
+/** How the environment is asked. A download that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void }} Net */
+
+/** Attempts in a row without a further chunk, fewer for a server that has never answered, and the wait before the first of them. */
+const RETRIES = 5;
+const FIRST_RETRIES = 2;
+const BACKOFF_MS = 500;
+/** A server that asks for a longer wait is told of instead. */
+const RETRY_AFTER_MAX_MS = 60_000;
+/** Progress is told no more often: nobody reads faster. */
+const PROGRESS_MS = 50;
+
+/** The file is no longer the one whose beginning is here. */
+export class Changed extends Error {
+  /** @param {string} what */
+  constructor(what) {
+    super(what);
+    this.name = 'Changed';
+  }
+}
+
+/** An attempt failed in a way that another may not. */
+class Again extends Error {
+  /** @param {FiresideError} error what is said if it was the last @param {{ afterMs?: number, retries?: number }} [how] `afterMs`: what the server asked for */
+  constructor(error, { afterMs, retries = RETRIES } = {}) {
+    super(error.message);
+    this.error = error;
+    this.afterMs = afterMs;
+    this.retries = retries;
+  }
+}
+
+export class Download {
+  #wanted;
+  #net;
+  /** Of each chunk that is here. @type {string[]} */
+  #digests;
+  /** @type {string | undefined} */
+  #etag;
+  /** @type {number | undefined} */
+  total;
+  #ranges = true;
+  /** Whether the server has answered at all. */
+  #answered = false;
+  /** Where what is wanted ends. */
+  #until;
+  /** An answer whose body has not been read yet. @type {{ start: number, response: Response, stop: AbortController } | undefined} */
+  #opened;
+
+  /**
+   * @param {Wanted} wanted
+   * @param {Net} net
+   * @param {{ digests?: string[], etag?: string, total?: number }} [there] what is here already
+   * @param {number} [until] bytes of the file that are wanted, all of it unless said; a few more may come
+   */
+  constructor(wanted, net, { digests = [], etag, total } = {}, until = Infinity) {
+    this.#wanted = wanted;
+    this.#net = net;
+    this.#digests = [...digests];
+    this.#until = until;
+    this.#etag = etag;
+    this.total = wanted.pin?.size ?? total;
+  }
+
+  /** What the server calls this version of the file. */
+  get etag() {
+    return this.#etag;
+  }
+
+  /** Asks for the file. Resolves with whether there is one. */
+  async open() {
+    for (let failures = 0; ; failures++) {
+      try {
+        this.#opened = await this.#ask();
+        return this.#opened !== undefined;
+      } catch (error) {
+        await this.#pause(error, failures);
+      }
+    }
+  }
+
+  /** The chunks that were not here. All but the last have CHUNK_BYTES. @returns {AsyncGenerator<{ bytes: Uint8Array, sha256: string }>} */
+  async *chunks() {
+    const digests = this.#digests;
+    for (let failures = 0; ; ) {
+      const before = digests.length;
+      try {
+        for await (const { index, bytes } of this.#attempt()) {
+          const sha256 = await this.#net.digest(bytes);
+          if (index < digests.length) {
+            if (digests[index] !== sha256) throw new Changed('a chunk came differently the second time');
+            continue;
+          }
+          digests.push(sha256);
+          yield { bytes, sha256 };
+        }
+        return;
+      } catch (error) {
+        if (digests.length > before) failures = 0;
+        await this.#pause(error, failures++);
+      }
+    }
+  }
+
+  /** One answer, cut into chunks. @returns {AsyncGenerator<{ index: number, bytes: Uint8Array }>} */
+  async *#attempt() {
+    const opened = this.#opened ?? (await this.#ask());
+    this.#opened = undefined;
+    if (!opened) throw new Changed('the file is gone');
+    const { response, stop } = opened;
+    let at = opened.start;
+    let buffer = new Uint8Array(CHUNK_BYTES);
+    let filled = 0;
+    let told = performance.now();
+    for await (const piece of this.#pieces(response, stop)) {
+      for (let taken = 0; taken < piece.length; ) {
+        const part = piece.subarray(taken, taken + CHUNK_BYTES - filled);
+        buffer.set(part, filled);
+        filled += part.length;
+        taken += part.length;
+        if (filled < CHUNK_BYTES) break;
+        yield { index: at / CHUNK_BYTES, bytes: buffer };
+        at += filled;
+        filled = 0;
+        if (at >= this.#until) return;
+        buffer = new Uint8Array(CHUNK_BYTES);
+      }
+      if (performance.now() - told > PROGRESS_MS) {
+        told = performance.now();
+        this.#net.progress?.(at + filled, this.total);
+      }
+      if (at + filled >= this.#until) break;
+    }
+    const end = at + filled;
+    const total = this.total ?? end;
+    if (end < Math.min(total, this.#until)) throw new Again(this.#network(`broke off after ${end} of ${total} bytes`, { bytes: end }));
+    if (end > total) throw new Changed(`it has ${end} bytes instead of ${total}`);
+    if (filled) yield { index: at / CHUNK_BYTES, bytes: buffer.slice(0, filled) };
+  }
+
+  /** The body as it comes. @param {Response} response @param {AbortController} stop @returns {AsyncGenerator<Uint8Array>} */
+  async *#pieces({ body }, stop) {
+    const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
+    let bytes = 0;
+    try {
+      for (;;) {
+        const { done, value } = await this.#within(stop, reader.read());
+        if (done) return;
+        bytes += value.length;
+        yield value;
+      }
+    } catch (cause) {
+      const what = stop.signal.aborted ? `stood still for ${this.#net.stallMs} ms after` : 'broke off after';
+      throw new Again(this.#network(`${what} ${bytes} bytes`, { bytes }, cause));
+    } finally {
+      stop.abort();
+    }
+  }
+
+  /** Asks once, for what is missing. @returns {Promise<{ start: number, response: Response, stop: AbortController } | undefined>} undefined: there is no such file */
+  async #ask() {
+    const { url, optional, weights, file } = this.#wanted;
+    const there = this.#digests.length * CHUNK_BYTES;
+    // What is asked for in part has to be the same version: without a name for it, the whole is asked for, and compared.
+    const from = this.#ranges && (this.#etag || this.#wanted.pin) ? there : 0;
+    const stop = new AbortController();
+    const part = this.#ranges && this.#until < (this.total ?? Infinity);
+    const headers = new Headers(from || part ? { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` } : {});
+    // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
+    const own = new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
+    if (from && own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
+    /** @type {Response} */
+    let response;
+    try {
+      response = await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
+    } catch (cause) {
+      const cross = own ? '' : ', and that the server allows other sites to read it (CORS)';
+      const remedy = `Check the address and the connection${cross}.`;
+      const error = new FiresideError('NETWORK', `${file} could not be fetched from ${url}. ${remedy}`, { url, file }, { cause });
+      throw new Again(error, { retries: this.#answered ? RETRIES : FIRST_RETRIES });
+    }
+    this.#answered = true;
+    const { status } = response;
+    const html = response.headers.get('content-type')?.startsWith('text/html');
+    const refuse = async (/** @type {Error | undefined} */ error) => {
+      stop.abort();
+      if (error) throw error;
+      return undefined;
+    };
+    // Absent; single-page hosts answer every unknown path with their start page.
+    if (optional && (status === 404 || (status === 200 && html && !weights))) return refuse(undefined);
+    if (status === 200 && html && (optional || weights)) return refuse(htmlInstead(file, url));
+    if (status === 416) return refuse(new Changed('it is shorter than what is here of it'));
+    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
+    if (status === 206 && headers.has('Range') && (Number(range?.[1] ?? NaN) !== from || response.headers.get('content-encoding'))) {
+      // A part, but not that which was asked for, or of something else, or it cannot be told.
+      this.#ranges = false;
+      stop.abort();
+      return this.#ask();
+    }
+    if (status !== 200 && !(status === 206 && headers.has('Range'))) return refuse(await this.#refusal(response));
+    if (!response.body) return refuse(this.#network('came without content', { status }));
+    this.#compare(response, range ? Number(range[2]) : undefined);
+    return { start: status === 206 ? from : 0, response, stop };
+  }
+
+  /** Errors: `Changed` where an answer is about another version than what is here. @param {Response} response @param {number} [rangeTotal] */
+  #compare({ status, headers }, rangeTotal) {
+    const etag = headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
+    if (this.#digests.length && this.#etag && etag && etag !== this.#etag) throw new Changed('the server has a new version');
+    this.#etag = etag;
+    // With a content encoding, Content-Length counts the compressed bytes.
+    const length = status === 200 && !headers.get('content-encoding') ? Number(headers.get('content-length') ?? NaN) : NaN;
+    const total = rangeTotal ?? (Number.isSafeInteger(length) ? length : undefined);
+    if (total === undefined) return;
+    if (this.total !== undefined && total !== this.total && (this.#digests.length || this.#wanted.pin?.size !== undefined)) {
+      throw new Changed(`it has ${total} bytes instead of ${this.total}`);
+    }
+    this.total = total;
+  }
+
+  /** @param {Response} response */
+  async #refusal({ status, headers }) {
+    const { url, file } = this.#wanted;
+    const error = new FiresideError('NETWORK', `${file} could not be fetched: ${url} answered HTTP ${status}. ${remedyFor(status)}`, { url, status, file });
+    if (status < 500 && status !== 429 && status !== 408) return error;
+    const after = headers.get('retry-after');
+    const afterMs = after === null ? undefined : Math.max(0, /^\d+$/.test(after) ? Number(after) * 1000 : Date.parse(after) - Date.now());
+    return afterMs !== undefined && !(afterMs <= RETRY_AFTER_MAX_MS) ? error : new Again(error, { afterMs });
+  }
+
+  /** Lets time pass before another attempt. Errors: those that no further attempt can help. @param {unknown} error @param {number} failures before this one */
+  async #pause(error, failures) {
+    if (!(error instanceof Again)) throw error;
+    if (failures >= error.retries) throw error.error;
+    await new Promise((resolve) => setTimeout(resolve, error.afterMs ?? BACKOFF_MS * 2 ** failures));
+  }
+
+  /** Ends the attempt of `stop` where an answer is not there in time. @template T @param {AbortController} stop @param {Promise<T>} answer @returns {Promise<T>} */
+  async #within(stop, answer) {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => (stop.abort(), reject(new Error('nothing came'))), this.#net.stallMs);
+    });
+    try {
+      return await Promise.race([answer, /** @type {Promise<never>} */ (late)]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** @param {string} what @param {object} details @param {unknown} [cause] */
+  #network(what, details, cause) {
+    const { url, file } = this.#wanted;
+    return new FiresideError('NETWORK', `${file} ${what}. Check the connection and load again.`, { url, file, ...details }, { cause });
+  }
+}
+
+/** @param {number} status */
+function remedyFor(status) {
+  if (status === 404) return 'Check the address: it must be a folder that holds config.json, tokenizer.json and model.safetensors.';
+  if (status === 401 || status === 403) return 'The model may need an account: download its files and open them from disk.';
+  if (status === 429) return 'The server asks for fewer requests: try again later.';
+  return 'Try again later.';
+}
+
+/**
+ * Whether the server still has the version that `etag` and `size` speak of. One that cannot be asked is taken to have it.
+ * @param {string} url
+ * @param {{ etag?: string, size?: number, absent?: boolean }} known
+ * @param {Net} net
+ */
+export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
+  const response = await fetch(url, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
+  if (!response || response.status >= 500 || response.status === 405 || response.status === 501) return true;
+  const html = response.headers.get('content-type')?.startsWith('text/html');
+  if (absent) return response.status === 404 || html;
+  if (!response.ok || html) return false;
+  const now = response.headers.get('etag')?.replace(/^W\//, '') ?? response.headers.get('last-modified');
+  if (now && etag) return now === etag;
+  const length = Number(response.headers.get('content-length') ?? NaN);
+  return response.headers.has('content-encoding') || Number.isNaN(length) || length === size;
+}

@@ -1,0 +1,320 @@
+// The files of a model, from the worker's side: out of the cache as far as they are there and right, else from the network, and then into the cache.
+//
+//     whole in the cache, and still what the server has?  each chunk from there; one that is lost or damaged is fetched again and put back
+//     else, once no other tab is at it:                    what is there of it, then the rest from the network, each chunk into the cache before it is used
+//     a write that fails:                                  the cache is given up, the load goes on without it
+
+import { joined } from './bytes.js';
+import { Changed, Download, isCurrent } from './download.js';
+import { FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { CHUNK_BYTES, digest, openBackend, StoredFile } from './store.js';
+
+/** @import { CacheReason, RawModule } from './types.d.ts' */
+/** @import { Pin, Wanted } from './download.js' */
+/** @import { Backend } from './store.js' */
+
+/** A file to be had. `source`: the folder it belongs to, as the cache knows it. @typedef {Wanted & { source: string }} FileWanted */
+/** How much of a file is here, for the caller's progress. @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report */
+
+/** How often a file that another tab is downloading is looked at. */
+const WATCH_MS = 300;
+
+export class Files {
+  #wasm;
+  #stallMs;
+  /** @type {Promise<Backend | undefined>} */
+  #backend;
+  /** Why nothing is kept. @type {CacheReason | undefined} */
+  reason;
+  /** Whether a file came whole out of the cache, and whether one did not. */
+  #reused = false;
+  #fetched = false;
+  /** @type {FileWanted[]} */
+  #small = [];
+
+  /** @param {Promise<RawModule>} wasm @param {{ cache: boolean, stallMs: number }} options */
+  constructor(wasm, { cache, stallMs }) {
+    this.#wasm = wasm;
+    this.#stallMs = stallMs;
+    this.#backend = cache ? openBackend() : Promise.resolve(undefined);
+    if (!cache) this.reason = 'off';
+    else this.#backend.then((backend) => backend ?? (this.reason = 'unavailable'));
+  }
+
+  /** Where the files of this load were or went. @returns {'stored' | 'reused' | 'none'} */
+  get cache() {
+    return this.reason ? 'none' : this.#reused && !this.#fetched ? 'reused' : 'stored';
+  }
+
+  /** Whether anything is kept at all. */
+  async keeps() {
+    return (await this.#backend) !== undefined && !this.reason;
+  }
+
+  /**
+   * A small file as a whole. @param {FileWanted} wanted @param {Report} report @returns {Promise<Uint8Array | undefined>} undefined: there is none
+   */
+  async read(wanted, report) {
+    const opened = await this.open(wanted, report);
+    if (!opened) return undefined;
+    const chunks = [];
+    for await (const chunk of opened.chunks) chunks.push(chunk);
+    const bytes = joined(chunks);
+    if (looksLikeHtml(bytes)) {
+      await this.forget(wanted);
+      if (wanted.optional) return undefined;
+      throw htmlInstead(wanted.file, wanted.url);
+    }
+    this.#small.push(wanted);
+    return bytes;
+  }
+
+  /** The beginning of a file, of at least so many bytes where it has as many. @param {FileWanted} wanted @param {number} bytes @returns {Promise<Uint8Array | undefined>} undefined: there is no such file */
+  async head(wanted, bytes) {
+    const download = new Download(wanted, this.#net(), {}, bytes);
+    if (!(await download.open())) return undefined;
+    const chunks = [];
+    for await (const chunk of download.chunks()) chunks.push(chunk.bytes);
+    return joined(chunks);
+  }
+
+  /** Forgets the small files that were read: what is in them is of no use. */
+  async forgetSmall() {
+    for (const wanted of this.#small) await this.forget(wanted);
+  }
+
+  /** Forgets a file. @param {FileWanted} wanted */
+  async forget({ source, file }) {
+    const stored = await this.#stored(source, file);
+    await stored?.remove().catch(() => {});
+  }
+
+  /**
+   * @param {FileWanted} wanted
+   * @param {Report} report
+   * @returns {Promise<{ total?: number, chunks: AsyncGenerator<Uint8Array> } | undefined>} undefined: there is no such file
+   */
+  async open(wanted, report) {
+    const { source, file, url, pin } = wanted;
+    let stored = await this.#stored(source, file);
+    if (stored && (stored.whole || stored.absent) && !(await this.#holds(stored, url, pin))) stored = await this.#emptied(stored);
+    if (stored?.absent && wanted.optional) return undefined;
+    /** @type {() => void} */
+    let release = () => {};
+    if (stored && !stored.whole) {
+      const turn = await this.#turn(stored, `${source}${file}`, report);
+      if (turn) release = turn;
+      else stored = undefined; // whoever is writing it stands still
+    }
+    if (stored?.whole) {
+      release();
+      this.#reused = true;
+      return { total: stored.bytes, chunks: this.#fromStore(stored, wanted, report) };
+    }
+    if (stored?.head && stored.head.pin !== pin?.id) stored = await this.#emptied(stored);
+    for (;;) {
+      try {
+        const opened = await this.#fromNetwork(stored, wanted, report, release);
+        if (!opened) release();
+        return opened;
+      } catch (error) {
+        stored?.close();
+        // The beginning that is here is of an older version, and nobody has used it yet.
+        if (error instanceof Changed && stored?.chunks.length) {
+          stored = await this.#emptied(stored);
+          continue;
+        }
+        release();
+        throw await this.#explain(error, wanted);
+      }
+    }
+  }
+
+  /** A stored file without its content, or none. @param {StoredFile} stored */
+  async #emptied(stored) {
+    await this.#try(stored, () => stored.remove());
+    return this.reason ? undefined : stored;
+  }
+
+  /** @param {string} source @param {string} file */
+  async #stored(source, file) {
+    const backend = await this.#backend;
+    if (!backend || this.reason) return undefined;
+    return StoredFile.open(backend, source, file).catch(() => this.#lose('lost'));
+  }
+
+  /** Whether a stored file is still what its publisher or its server has. @param {StoredFile} stored @param {string} url @param {Pin | undefined} pin */
+  async #holds(stored, url, pin) {
+    if (pin) return stored.head?.pin === pin.id;
+    return isCurrent(url, { etag: stored.head?.etag, size: stored.bytes, absent: stored.absent }, this.#net());
+  }
+
+  #net() {
+    return { stallMs: this.#stallMs, digest: (/** @type {Uint8Array} */ bytes) => this.#digest(bytes) };
+  }
+
+  /** @param {Uint8Array} bytes */
+  async #digest(bytes) {
+    // Pages from plain http addresses have no digests of the browser's.
+    const { subtle } = globalThis.crypto ?? {};
+    if (subtle) return digest(bytes);
+    const hash = new (await this.#wasm).Sha256();
+    hash.update(bytes);
+    return hash.digest();
+  }
+
+  /**
+   * Waits until no other tab or load is writing the file. Resolves with what ends the turn; undefined: who has it stands still.
+   * @param {StoredFile} stored
+   * @param {string} name
+   * @param {Report} report
+   */
+  async #turn(stored, name, report) {
+    const locks = globalThis.navigator?.locks;
+    if (!locks) return () => {};
+    const waiting = new AbortController();
+    /** @type {(() => void) | undefined} */
+    let release;
+    const turn = new Promise((resolve) => {
+      const hold = () => new Promise((end) => resolve((release = () => end(undefined))));
+      locks.request(`fireside-lm ${name}`, { signal: waiting.signal }, hold).catch(() => resolve(undefined));
+    });
+    let [bytes, since] = [stored.bytes, performance.now()];
+    for (;;) {
+      await Promise.race([turn, new Promise((resolve) => setTimeout(resolve, WATCH_MS))]);
+      await stored.refresh().catch(() => {});
+      if (release) return release;
+      if (stored.bytes !== bytes) {
+        [bytes, since] = [stored.bytes, performance.now()];
+        report('download', bytes, stored.head?.total);
+      } else if (performance.now() - since > this.#stallMs) {
+        waiting.abort();
+        return undefined;
+      }
+    }
+  }
+
+  /** @param {StoredFile} stored @param {FileWanted} wanted @param {Report} report @returns {AsyncGenerator<Uint8Array>} */
+  async *#fromStore(stored, wanted, report) {
+    const total = stored.bytes;
+    let bytes = 0;
+    try {
+      for (let index = 0; index < stored.chunks.length; index++) {
+        const chunk = (await stored.chunk(index)) ?? (await this.#mended(stored, index, total, wanted));
+        bytes += chunk.length;
+        report('cache', bytes, total);
+        yield chunk;
+      }
+    } catch (error) {
+      throw await this.#explain(error, wanted);
+    } finally {
+      stored.close();
+    }
+  }
+
+  /** A chunk that the cache has lost, from the network. @param {StoredFile} stored @param {number} index @param {number} total @param {FileWanted} wanted */
+  async #mended(stored, index, total, wanted) {
+    this.#fetched = true;
+    const { chunks, head } = stored;
+    const digests = chunks.slice(0, index).map(({ sha256 }) => sha256);
+    const download = new Download(wanted, this.#net(), { digests, etag: head?.etag, total }, (index + 1) * CHUNK_BYTES);
+    for await (const { bytes, sha256 } of download.chunks()) {
+      if (sha256 !== chunks[index].sha256) throw new Changed('a chunk that was lost came differently');
+      await this.#try(stored, () => stored.mend(index, bytes));
+      return bytes;
+    }
+    throw new Changed('it is shorter than it was');
+  }
+
+  /**
+   * @param {StoredFile | undefined} stored
+   * @param {FileWanted} wanted
+   * @param {Report} report
+   * @param {() => void} release
+   */
+  async #fromNetwork(stored, wanted, report, release) {
+    this.#fetched = true;
+    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], etag: stored?.head?.etag, total: stored?.head?.total };
+    const progress = (/** @type {number} */ bytes, /** @type {number | undefined} */ total) => report('download', bytes, total);
+    const download = new Download(wanted, { ...this.#net(), progress }, there);
+    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, etag: download.etag, total: download.total });
+    // All of it may be there but for the line that says so.
+    const complete = stored?.chunks.length && stored.bytes === download.total;
+    if (!complete && !(await download.open())) {
+      if (stored) await this.#try(stored, () => stored?.markAbsent(head()));
+      stored?.close();
+      return undefined;
+    }
+    const files = this;
+    /** @returns {AsyncGenerator<Uint8Array>} */
+    async function* chunks() {
+      const expected = wanted.pin?.sha256;
+      const hash = expected ? new (await files.#wasm).Sha256() : undefined;
+      let bytes = 0;
+      /** @param {'download' | 'cache'} phase @param {Uint8Array} chunk */
+      const count = (phase, chunk) => {
+        hash?.update(chunk);
+        bytes += chunk.length;
+        report(phase, bytes, download.total);
+        return chunk;
+      };
+      try {
+        for (let index = 0; stored && index < there.digests.length; index++) {
+          yield count('cache', (await stored.chunk(index)) ?? (await files.#mended(stored, index, download.total ?? stored.bytes, wanted)));
+        }
+        if (stored && !stored.head) await files.#try(stored, () => stored.begin(head()));
+        if (!complete) {
+          for await (const { bytes: chunk, sha256 } of download.chunks()) {
+            if (stored) await files.#try(stored, () => stored.append(chunk, sha256));
+            yield count('download', chunk);
+          }
+        }
+        const got = hash?.digest();
+        if (got !== expected) {
+          throw new FiresideError(
+            'INTEGRITY',
+            `${wanted.file}: expected the SHA-256 ${expected} that its publisher states, got ${got}. Load again; if it stays so, tell whoever serves it.`,
+            { file: wanted.file, url: wanted.url, expected, got, again: true },
+          );
+        }
+        if (stored) await files.#try(stored, () => stored.finish());
+      } catch (error) {
+        throw await files.#explain(error, wanted);
+      } finally {
+        stored?.close();
+        release();
+      }
+    }
+    return { total: download.total, chunks: chunks() };
+  }
+
+  /** A file that has changed is forgotten, and the load has to begin anew. @param {unknown} error @param {FileWanted} wanted */
+  async #explain(error, wanted) {
+    if (!(error instanceof Changed) && !(error instanceof FiresideError && error.code === 'INTEGRITY')) return error;
+    await this.forget(wanted);
+    if (error instanceof FiresideError) return error;
+    const { file, url } = wanted;
+    const remedy = 'Load again; if it stays so, its server is giving out different files.';
+    return new FiresideError('INTEGRITY', `${file} changed while it was being loaded from ${url}: ${error.message}. ${remedy}`, { file, url, again: true });
+  }
+
+  /** Does something to the cache. Should it fail, the load goes on without. @param {StoredFile} stored @param {() => Promise<void> | undefined} change */
+  async #try(stored, change) {
+    if (this.reason) return;
+    try {
+      await change();
+    } catch (error) {
+      const full = error instanceof DOMException && error.name === 'QuotaExceededError';
+      this.#lose(full ? 'quota' : 'lost');
+      // A part that cannot be completed only takes room.
+      if (full) await stored.remove().catch(() => {});
+      stored.close();
+    }
+  }
+
+  /** @param {CacheReason} reason @returns {undefined} */
+  #lose(reason) {
+    this.reason ??= reason;
+    return undefined;
+  }
+}
