@@ -40,7 +40,7 @@ const SHARED_MEMORY = [
  * what the smallest of the peers with threads takes.
  */
 const WASM_MAX = 1_200_000;
-const JS_MAX = 44_000;
+const JS_MAX = 56_000;
 const VISIT_MAX = 1_270_000;
 
 const TARGET = 'wasm32-unknown-unknown';
