@@ -20,15 +20,18 @@ const FIRST_RETRIES = 2;
 const BACKOFF_MS = 500;
 /** A server that asks for a longer wait is told of instead. */
 const RETRY_AFTER_MAX_MS = 60_000;
+/** Requests for a part that get no answer are followed by one for the whole. */
+const RANGE_TRIES = 3;
 /** Progress is told no more often: nobody reads faster. */
 const PROGRESS_MS = 50;
 
 /** The file is no longer the one whose beginning is here. */
 export class Changed extends Error {
-  /** @param {string} what */
-  constructor(what) {
+  /** @param {string} what @param {{ expected?: unknown, got?: unknown }} [details] */
+  constructor(what, details = {}) {
     super(what);
     this.name = 'Changed';
+    this.details = details;
   }
 }
 
@@ -53,6 +56,10 @@ export class Download {
   /** @type {number | undefined} */
   total;
   #ranges = true;
+  /** Requests for a part in a row that got no answer at all. */
+  #unanswered = 0;
+  /** Whether answers come from the page's own site, after all redirects. */
+  #own;
   /** Whether the server has answered at all. */
   #answered = false;
   /** Where what is wanted ends. */
@@ -73,6 +80,7 @@ export class Download {
     this.#until = until;
     this.#etag = etag;
     this.total = wanted.pin?.size ?? total;
+    this.#own = isOwn(wanted.url);
   }
 
   /** What the server calls this version of the file. */
@@ -147,7 +155,7 @@ export class Download {
     const end = at + filled;
     const total = this.total ?? end;
     if (end < Math.min(total, this.#until)) throw new Again(this.#network(`broke off after ${end} of ${total} bytes`, { bytes: end }));
-    if (end > total) throw new Changed(`it has ${end} bytes instead of ${total}`);
+    if (end > total) throw new Changed(`it has ${end} bytes instead of ${total}`, { expected: total, got: end });
     if (filled) yield { index: at / CHUNK_BYTES, bytes: buffer.slice(0, filled) };
   }
 
@@ -180,19 +188,22 @@ export class Download {
     const part = this.#ranges && this.#until < (this.total ?? Infinity);
     const headers = new Headers(from || part ? { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` } : {});
     // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
-    const own = new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
-    if (from && own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
+    if (from && this.#own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
     /** @type {Response} */
     let response;
     try {
       response = await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
     } catch (cause) {
-      const cross = own ? '' : ', and that the server allows other sites to read it (CORS)';
+      // Chromium refuses the answer to such a request where a server compresses it.
+      if (headers.has('Range') && ++this.#unanswered >= RANGE_TRIES) this.#ranges = false;
+      const cross = this.#own ? '' : ', and that the server allows other sites to read it (CORS)';
       const remedy = `Check the address and the connection${cross}.`;
       const error = new FiresideError('NETWORK', `${file} could not be fetched from ${url}. ${remedy}`, { url, file }, { cause });
       throw new Again(error, { retries: this.#answered ? RETRIES : FIRST_RETRIES });
     }
     this.#answered = true;
+    this.#unanswered = 0;
+    this.#own = isOwn(response.url || url);
     const { status } = response;
     const html = response.headers.get('content-type')?.startsWith('text/html');
     const refuse = async (/** @type {Error | undefined} */ error) => {
@@ -227,7 +238,7 @@ export class Download {
     const total = rangeTotal ?? (Number.isSafeInteger(length) ? length : undefined);
     if (total === undefined) return;
     if (this.total !== undefined && total !== this.total && (this.#digests.length || this.#wanted.pin?.size !== undefined)) {
-      throw new Changed(`it has ${total} bytes instead of ${this.total}`);
+      throw new Changed(`it has ${total} bytes instead of ${this.total}`, { expected: this.total, got: total });
     }
     this.total = total;
   }
@@ -268,6 +279,11 @@ export class Download {
     const { url, file } = this.#wanted;
     return new FiresideError('NETWORK', `${file} ${what}. Check the connection and load again.`, { url, file, ...details }, { cause });
   }
+}
+
+/** @param {string} url */
+function isOwn(url) {
+  return new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
 }
 
 /** @param {number} status */

@@ -7,7 +7,6 @@ import { crashed, FiresideError, isFireside, outOfMemory, toWire } from './error
 import { Files } from './files.js';
 
 /** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
-/** @import { FileWanted } from './files.js' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
 
@@ -75,7 +74,7 @@ export function serve(port, start) {
       const locks = globalThis.navigator?.locks;
       if (locks) await new Promise((held) => locks.request(alive, () => new Promise(() => held(undefined))).catch(held));
     },
-    /** @param {{ wanted: FileWanted }} args @param {number} id */
+    absent: ({ wanted }) => must(files).absent(wanted),
     read: ({ wanted }, id) => must(files).read(wanted, report(id)),
     async weights({ wanted }, id) {
       const opened = await must(files).open(wanted, report(id));

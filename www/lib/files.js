@@ -69,6 +69,14 @@ export class Files {
     return bytes;
   }
 
+  /** Remembers that there is no such file, which its publisher's list says: a later load may be without the list. @param {FileWanted} wanted */
+  async absent({ source, file }) {
+    const stored = await this.#stored(source, file);
+    if (!stored || stored.absent) return;
+    await this.#try(stored, () => stored.markAbsent({ source }));
+    await stored.close();
+  }
+
   /** The beginning of a file, of at least so many bytes where it has as many. @param {FileWanted} wanted @param {number} bytes @returns {Promise<Uint8Array | undefined>} undefined: there is no such file */
   async head(wanted, bytes) {
     const download = new Download(wanted, this.#net(), {}, bytes);
@@ -118,7 +126,7 @@ export class Files {
         if (!opened) release();
         return opened;
       } catch (error) {
-        stored?.close();
+        await stored?.close();
         // The beginning that is here is of an older version, and nobody has used it yet.
         if (error instanceof Changed && stored?.chunks.length) {
           stored = await this.#emptied(stored);
@@ -206,9 +214,10 @@ export class Files {
         yield chunk;
       }
     } catch (error) {
+      await stored.close();
       throw await this.#explain(error, wanted);
     } finally {
-      stored.close();
+      await stored.close();
     }
   }
 
@@ -241,8 +250,8 @@ export class Files {
     // All of it may be there but for the line that says so.
     const complete = stored?.chunks.length && stored.bytes === download.total;
     if (!complete && !(await download.open())) {
-      if (stored) await this.#try(stored, () => stored?.markAbsent(head()));
-      stored?.close();
+      if (stored) await this.#try(stored, () => stored.markAbsent(head()));
+      await stored?.close();
       return undefined;
     }
     const files = this;
@@ -279,9 +288,10 @@ export class Files {
         }
         if (stored) await files.#try(stored, () => stored.finish());
       } catch (error) {
+        await stored?.close();
         throw await files.#explain(error, wanted);
       } finally {
-        stored?.close();
+        await stored?.close();
         release();
       }
     }
@@ -293,9 +303,11 @@ export class Files {
     if (!(error instanceof Changed) && !(error instanceof FiresideError && error.code === 'INTEGRITY')) return error;
     await this.forget(wanted);
     if (error instanceof FiresideError) return error;
-    const { file, url } = wanted;
+    const { file, url, pin } = wanted;
+    const what = pin ? 'is not what its publisher states' : 'changed while it was being loaded';
     const remedy = 'Load again; if it stays so, its server is giving out different files.';
-    return new FiresideError('INTEGRITY', `${file} changed while it was being loaded from ${url}: ${error.message}. ${remedy}`, { file, url, again: true });
+    const details = { file, url, ...error.details, again: true };
+    return new FiresideError('INTEGRITY', `${file} ${what}: ${error.message} (${url}). ${remedy}`, details);
   }
 
   /** Does something to the cache. Should it fail, the load goes on without. @param {StoredFile} stored @param {() => Promise<void> | undefined} change */
@@ -308,7 +320,7 @@ export class Files {
       this.#lose(full ? 'quota' : 'lost');
       // A part that cannot be completed only takes room.
       if (full) await stored.remove().catch(() => {});
-      stored.close();
+      await stored.close();
     }
   }
 

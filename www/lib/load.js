@@ -2,7 +2,7 @@
 // weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
 import { joined } from './bytes.js';
-import { abortError, badInput, badOption, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
 import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
@@ -27,7 +27,7 @@ const HEAD_BYTES = 1 << 16;
  * @param {Source} source
  * @param {LoadOptions | undefined} options
  * @param {Platform} platform
- * @returns {Promise<{ client: WorkerClient, info: ModelInfo }>}
+ * @returns {Promise<{ client: WorkerClient, info: ModelInfo, again: boolean }>} `again`: the source can be loaded once more
  */
 export async function load(source, options, platform) {
   const settings = check(options);
@@ -39,7 +39,7 @@ export async function load(source, options, platform) {
     const [small, threads] = await Promise.all([smallFiles(files), started]);
     await weights(files, small, settings.storage);
     const info = await client.request('finish', { threads: 1 + (await countIn(threads)), local: !located.remote });
-    return { client, info };
+    return { client, info, again: located.again };
   });
 }
 
@@ -63,7 +63,7 @@ export async function estimate(source, options, platform) {
       const place = located.weights(name, position, pins);
       for (let need = HEAD_BYTES, have = 0; need > have; ) {
         have = need;
-        if (!place) return false;
+        if (!place || ('absent' in place && place.absent)) return false;
         const head = 'url' in place ? undefined : await readHead(openInput(place, signal), need);
         const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
         if (!answer) return false;
@@ -113,15 +113,15 @@ async function inWorker(source, { cache, stallMs, threads, deterministic, hub, s
     };
     outer?.addEventListener('abort', onAbort, { once: true });
     try {
-      const alive = client.request('files', { cache, stallMs, alive: client.name });
+      const alive = client.request('files', { cache, stallMs, alive: client.name }).then(() => client.watch());
+      const late = setTimeout(() => client.close(crashed('its worker did not start')), Math.max(stallMs, START_MS));
       const started = platform.compile(choice.build).then(async (module) => {
         await client.request('init', { ...choice, module });
-        client.watch();
         const code = { build: choice.build, module, memory: choice.memory };
         return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(), code));
       });
       started.catch(() => {}); // awaited by the job; until then not "unhandled"
-      await alive;
+      await alive.finally(() => clearTimeout(late));
       return await job(client, started, located, stop.signal);
     } catch (error) {
       const reason = outer?.aborted ? abortError(outer) : error;
@@ -149,7 +149,7 @@ const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, threads, determ
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
 
-/** How long a model that is loaded waits for threads that have neither started nor failed. */
+/** How long a model that is loaded waits for threads that have neither started nor failed, and a load for its worker. */
 const START_MS = 5_000;
 
 /** A connection from which nothing came for so long is taken to be dead. */
@@ -199,6 +199,7 @@ function deviceBytes() {
 async function small({ located, pins, client, meter, signal }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;
+  if ('absent' in place && place.absent) return client.request('absent', { wanted: place });
   if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place) });
   const opened = openInput(place, signal);
   const bytes = await readHead(opened, Infinity);
@@ -231,7 +232,7 @@ async function weights(reading, files, storage) {
   /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there was such a file */
   const pour = async (name, position) => {
     const place = located.weights(name, position, pins);
-    if (!place) return false;
+    if (!place || ('absent' in place && place.absent)) return false;
     if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place) });
     const opened = openInput(place, signal);
     meter.size(place, opened.size);
@@ -247,7 +248,7 @@ async function weights(reading, files, storage) {
       meter.sharded(totalSize(index));
       // What is ahead goes into the cache only; a cache that cannot keep it costs nothing but having tried.
       const next = names.slice(position + 1, position + 1 + AHEAD).map((name, ahead) => located.weights(name, position + 1 + ahead, pins));
-      for (const place of next) if (place && 'url' in place) client.request('prefetch', { wanted: place }).catch(() => {});
+      for (const place of next) if (place && 'url' in place && !place.absent) client.request('prefetch', { wanted: place }).catch(() => {});
     }
     if (await pour(name, position)) continue;
     // One file is the common case and is asked for first; a sharded model shows by lacking it.

@@ -17,7 +17,8 @@ let nextSession = 1;
 export class Model {
   #client;
   #info;
-  #again;
+  /** Undefined where the source could be read only once. */
+  #load;
   #disposed = false;
   /** Sessions on this model, which come back with it. @type {Set<Session>} */
   #sessions = new Set();
@@ -27,13 +28,13 @@ export class Model {
   /**
    * Use `Model.load`.
    * @internal
-   * @param {{ client: WorkerClient, info: ModelInfo }} loaded
-   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} again loads the same once more
+   * @param {{ client: WorkerClient, info: ModelInfo, again: boolean }} loaded
+   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} load loads the same once more
    */
-  constructor({ client, info }, again) {
+  constructor({ client, info, again }, load) {
     this.#client = client;
     this.#info = Object.freeze(info);
-    this.#again = again;
+    this.#load = again ? load : undefined;
   }
 
   /**
@@ -69,13 +70,15 @@ export class Model {
    */
   reload() {
     if (this.#disposed) return Promise.reject(disposed('this model'));
-    this.#reloading ??= this.#reload().finally(() => (this.#reloading = undefined));
+    if (!this.#load) return Promise.reject(badInput('source', 'one that can be read again', 'a stream or a Response'));
+    this.#reloading ??= this.#reload(this.#load).finally(() => (this.#reloading = undefined));
     return this.#reloading;
   }
 
-  async #reload() {
+  /** @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} load */
+  async #reload(load) {
     this.#client.close(crashed('the model is being loaded again'));
-    const { client, info } = await this.#again();
+    const { client, info } = await load();
     if (this.#disposed) {
       client.close(disposed('this model'));
       throw disposed('this model');

@@ -11,7 +11,7 @@ import { abortError, badInput, FiresideError } from './errors.js';
  * A file in the page's hands, about to be read. `transferable`: its chunks are ours to give away to the worker.
  * @typedef {{ file: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
  */
-/** @typedef {FileWanted | { file: string, input: Input }} Place where a file is: `url`, or the thing itself */
+/** Where a file is: its address, which `absent` says that it is known not to be at, or the thing itself. @typedef {(FileWanted & { absent?: boolean }) | { file: string, input: Input }} Place */
 /**
  * @typedef {object} Located
  * @property {string} label how messages name the source
@@ -19,7 +19,7 @@ import { abortError, badInput, FiresideError } from './errors.js';
  * @property {boolean} indexed whether an index is known to be there
  * @property {boolean} again whether it can be read more than once
  * @property {(signal: AbortSignal) => Promise<Pins | undefined>} pins what the publisher says that the files are
- * @property {(key: keyof typeof NAMES, pins?: Pins) => Place | undefined} place of a small file; undefined where it is known to be absent
+ * @property {(key: keyof typeof NAMES, pins?: Pins) => Place | undefined} place of a small file; undefined where it was not given
  * @property {(name: string, position: number, pins?: Pins) => Place | undefined} weights of a weight file, by name and place
  */
 /** `base`: where exactly these files are. @typedef {{ base?: URL, files: Map<string, Pin> }} Pins */
@@ -84,10 +84,9 @@ function folder(base, hub) {
   /** @param {string} file @param {boolean} optional @param {boolean} weights @param {Pins} [pins] @returns {Place | undefined} */
   const at = (file, optional, weights, pins) => {
     const pin = pins?.files.get(file);
-    if (pins && !pin && optional) return undefined;
     const url = new URL(file, pins?.base ?? base);
     url.search = base.search;
-    return { source: base.href, url: url.href, file, optional, weights, pin };
+    return { source: base.href, url: url.href, file, optional, weights, pin, absent: pins !== undefined && !pin && optional };
   };
   return {
     label: base.href,
@@ -112,10 +111,12 @@ async function pinsOf(base, hub, signal) {
   const prefix = `${String(hub).replace(/\/$/, '')}/`;
   const [, name, revision] = /^([^/]+\/[^/]+)\/resolve\/([^/]+)\/$/.exec(base.href.startsWith(prefix) ? base.href.slice(prefix.length) : '') ?? [];
   const list = name ? `${prefix}api/models/${name}/revision/${revision}?blobs=true` : Object.assign(new URL(LOCK, base), { search: base.search }).href;
-  const answer = await fetch(list, { signal, cache: 'no-cache' }).then(
-    (response) => (response.ok && !response.headers.get('content-type')?.startsWith('text/html') ? response.json() : undefined),
-    () => undefined,
-  );
+  const answer = await fetch(list, { signal, cache: 'no-cache' })
+    .then(async (response) => {
+      if (!response.ok || response.headers.get('content-type')?.startsWith('text/html')) return undefined;
+      return parsed(await response.text());
+    })
+    .catch(() => undefined);
   if (signal.aborted) throw abortError(signal);
   /** @type {Map<string, Pin>} */
   const files = new Map();
@@ -135,6 +136,15 @@ async function pinsOf(base, hub, signal) {
   }
   if (!files.size) throw badLock(base, '{"files": {"config.json": {"size", "sha256"}, ...}}');
   return { files };
+}
+
+/** JSON, or null for what is none. @param {string} text */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }
 
 /** @param {unknown} value */

@@ -8,17 +8,22 @@ export const CHUNK_BYTES = 1 << 20;
 
 const NAME = 'fireside-lm';
 
+/** A file that another tab writes to while it is read has to be opened again; so often at most. */
+const READ_TRIES = 5;
+
 /**
  * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`: what the server called this version of it; `total`: its size.
  * @typedef {{ source: string, pin?: string, etag?: string, total?: number }} Head
  */
-/** @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array | undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(text: string): Promise<void>, remove(): Promise<void>, close(): void }} Place */
+/** @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array | undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(at: number, text: string): Promise<void>, remove(): Promise<void>, close(): Promise<void> }} Place */
 
 /** @typedef {{ file(folder: string, name: string): Promise<Place>, folders(): Promise<{ folder: string, files: string[] }[]>, remove(folder: string): Promise<void> }} Backend */
 
 /** One file of a model, as far as it is stored. */
 export class StoredFile {
   #place;
+  /** Bytes of the journal that can be relied on. */
+  #logged = 0;
   /** @type {Head | undefined} */
   head;
   /** SHA-256 and length of each chunk that is there, in order. @type {{ sha256: string, bytes: number }[]} */
@@ -96,35 +101,38 @@ export class StoredFile {
 
   /** Lets go of the file, which others may then write. */
   close() {
-    this.#place.close();
+    return this.#place.close();
   }
 
   /** @param {object} line */
   async #log(line) {
-    await this.#place.log(`${JSON.stringify(line)}\n`);
-    this.#take(line);
+    const text = `${JSON.stringify(line)}\n`;
+    await this.#place.log(this.#logged, text);
+    this.#take(text);
   }
 
   /** @param {string} journal */
   #read(journal) {
-    [this.head, this.chunks, this.whole, this.absent] = [undefined, [], false, false];
-    const lines = journal.split('\n');
-    lines.pop(); // what follows the last line feed is half a line, or nothing
-    try {
-      for (const line of lines) this.#take(JSON.parse(line));
-    } catch {
-      // A line that is not one ends what can be relied on.
-      if (!this.head) this.chunks = [];
-    }
+    [this.head, this.chunks, this.whole, this.absent, this.#logged] = [undefined, [], false, false, 0];
+    // A line that is not one, or not whole, ends what can be relied on; the next is written in its place.
+    for (const line of journal.match(/.*\n/g) ?? []) if (!this.#take(line)) return;
   }
 
-  /** @param {any} line */
-  #take(line) {
-    if ('source' in line) this.head = line;
-    else if ('whole' in line) this.whole = true;
-    else if ('absent' in line) this.absent = true;
-    else if (typeof line.sha256 === 'string' && line.bytes > 0 && line.bytes <= CHUNK_BYTES) this.chunks.push(line);
-    else throw new TypeError('not a line of a journal');
+  /** Takes a line. @param {string} text @returns {boolean} whether it is one */
+  #take(text) {
+    try {
+      const line = JSON.parse(text);
+      if ('source' in line) this.head = line;
+      else if (!this.head) return false;
+      else if ('whole' in line) this.whole = true;
+      else if ('absent' in line) this.absent = true;
+      else if (typeof line.sha256 === 'string' && line.bytes > 0 && line.bytes <= CHUNK_BYTES) this.chunks.push(line);
+      else return false;
+    } catch {
+      return false;
+    }
+    this.#logged += new TextEncoder().encode(text).length;
+    return true;
   }
 }
 
@@ -175,34 +183,38 @@ function privateFiles(root) {
         }
         return /** @type {Promise<any>} */ (writing.get(name));
       };
-      const close = () => {
-        for (const handle of writing.values()) handle.then((open) => open.close()).catch(() => {});
+      const close = async () => {
+        const handles = [...writing.values()];
         writing.clear();
+        for (const handle of handles) await handle.then((open) => open.close()).catch(() => {});
       };
-      /** @param {string} name @returns {Promise<Blob | undefined>} */
-      const reader = (name) =>
-        directory.getFileHandle(name).then(
-          (handle) => handle.getFile(),
-          () => undefined,
-        );
+      /** Bytes of a file as it is now; none where there is no file. @param {string} name @param {number} [from] @param {number} [to] */
+      const read = async (name, from, to) => {
+        for (let tries = 1; ; tries++) {
+          try {
+            const blob = await (await directory.getFileHandle(name)).getFile();
+            return new Uint8Array(await blob.slice(from, to).arrayBuffer());
+          } catch (error) {
+            absent(error, tries < READ_TRIES ? 'NotReadableError' : undefined);
+            if (Reflect.get(error ?? {}, 'name') === 'NotFoundError') return new Uint8Array();
+          }
+        }
+      };
       return {
-        read: async () => (await reader(`${name}.journal`))?.text() ?? '',
-        async chunk(index, length) {
-          const at = index * CHUNK_BYTES;
-          const blob = (await reader(name))?.slice(at, at + length);
-          return blob && new Uint8Array(await blob.arrayBuffer());
-        },
+        read: async () => new TextDecoder().decode(await read(`${name}.journal`)),
+        chunk: (index, length) => read(name, index * CHUNK_BYTES, index * CHUNK_BYTES + length),
         async put(index, bytes) {
           write(await writer(name), bytes, index * CHUNK_BYTES);
         },
-        async log(text) {
+        async log(at, text) {
           const journal = await writer(`${name}.journal`);
-          write(journal, new TextEncoder().encode(text), journal.getSize());
+          journal.truncate(at);
+          write(journal, new TextEncoder().encode(text), at);
           if (text.includes('"whole"')) for (const handle of writing.values()) (await handle).flush();
         },
         async remove() {
-          close();
-          for (const entry of [`${name}.journal`, name]) await directory.removeEntry(entry).catch(absent);
+          await close();
+          for (const entry of [`${name}.journal`, name]) await directory.removeEntry(entry).catch((error) => absent(error));
         },
         close,
       };
@@ -217,7 +229,7 @@ function privateFiles(root) {
       }
       return folders;
     },
-    remove: (folder) => root.removeEntry(folder, { recursive: true }).catch(absent),
+    remove: (folder) => root.removeEntry(folder, { recursive: true }).catch((error) => absent(error)),
   };
 }
 
@@ -232,9 +244,9 @@ function entries(directory) {
   return Reflect.get(directory, 'entries').call(directory);
 }
 
-/** @param {unknown} error */
-function absent(error) {
-  if (!(error instanceof DOMException && error.name === 'NotFoundError')) throw error;
+/** Errors: all but what says that there is no such file, and one other. @param {unknown} error @param {string} [other] */
+function absent(error, other = 'NotFoundError') {
+  if (!(error instanceof DOMException && ['NotFoundError', other].includes(error.name))) throw error;
 }
 
 /**
@@ -259,12 +271,15 @@ function responses(cache) {
           return response && new Uint8Array(await response.arrayBuffer());
         },
         put: (index, bytes) => cache.put(chunk(index), new Response(/** @type {any} */ (bytes))),
-        log: async (text) => cache.put(journal, new Response((await read()) + text)),
+        async log(at, text) {
+          const kept = new TextEncoder().encode(await read()).subarray(0, at);
+          await cache.put(journal, new Response(new Blob([kept, text])));
+        },
         async remove() {
           await cache.delete(journal);
           await remove(`${folder}/${name}.chunks/`);
         },
-        close() {},
+        close: async () => {},
       };
     },
     async folders() {

@@ -321,6 +321,7 @@ export interface WorkerLike {
   onmessage: ((event: MessageEvent<Reply>) => void) | null;
   onerror?: ((event: any) => void) | null;
   onmessageerror?: ((event: any) => void) | null;
+  addEventListener?(type: string, listener: () => void): void;
 }
 
 /** The worker's side, as `engine.js` needs it. */

@@ -34,7 +34,8 @@ export class WorkerClient {
       event.preventDefault?.();
       this.close(crashed(event.message || 'its worker script could not be loaded or threw'));
     };
-    worker.onmessageerror = () => this.close(crashed('a message from the worker could not be read'));
+    // As a listener: Chromium knows no `onmessageerror` of workers.
+    worker.addEventListener?.('messageerror', () => this.close(crashed('a message from the worker could not be read')));
   }
 
   /**
