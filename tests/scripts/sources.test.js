@@ -1,0 +1,65 @@
+// What the repository promises of its own files: where `unsafe` may stand, that every dependency is one exact version, and that lock files are
+// committed and name no registry but the public ones.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join, posix } from 'node:path';
+import { test } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+
+const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' }).trim().split('\n');
+const read = (file) => readFileSync(join(ROOT, file), 'utf8');
+const named = (name) => FILES.filter((file) => posix.basename(file) === name);
+
+/** SIMD and threads; and a test's allocator, which counts. */
+const UNSAFE = ['src/kernels/simd128.rs', 'src/kernels/sse2.rs', 'src/pool.rs', 'tests/memory.rs'];
+
+test('unsafe stands in the permitted files and nowhere else', () => {
+  const code = (file) => read(file).replace(/\/\/.*$/gm, '');
+  const found = FILES.filter((file) => file.endsWith('.rs') && /\bunsafe\b/.test(code(file)));
+  assert.deepEqual(found, UNSAFE);
+  assert.match(read('Cargo.toml'), /^unsafe_code = "deny"$/m);
+  const allowing = FILES.filter((file) => file.startsWith('src/') && /allow\(.*unsafe_code/.test(code(file)));
+  assert.deepEqual(allowing, UNSAFE.filter((file) => file.startsWith('src/')));
+});
+
+test('every Rust dependency is one exact version', () => {
+  for (const file of named('Cargo.toml')) {
+    const tables = read(file).split(/^\[/m).filter((table) => /^(target\..*)?(dev-|build-)?dependencies\]/.test(table));
+    assert(tables.length > 0, file);
+    for (const line of tables.flatMap((table) => table.split('\n').slice(1)).filter((line) => /^[\w-]+ *=/.test(line))) {
+      assert(/"=\d+\.\d+\.\d+[^"]*"/.test(line) || /^fireside = \{ path = "\.\.", /.test(line), `${file}: ${line}`);
+    }
+  }
+});
+
+test('every npm dependency is one exact version', () => {
+  for (const file of named('package.json')) {
+    const { dependencies = {}, devDependencies = {} } = JSON.parse(read(file));
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+      assert.match(version, /^\d+\.\d+\.\d+$/, `${file}: ${name}`);
+    }
+  }
+});
+
+test('every manifest has its lock file beside it', () => {
+  const beside = (file, name) => posix.join(posix.dirname(file), name);
+  for (const file of named('Cargo.toml')) assert(FILES.includes(beside(file, 'Cargo.lock')), file);
+  for (const file of named('package.json')) {
+    const { dependencies, devDependencies } = JSON.parse(read(file));
+    if (dependencies || devDependencies) assert(FILES.includes(beside(file, 'package-lock.json')), file);
+  }
+});
+
+test('lock files name no registry but the public ones', () => {
+  for (const file of named('Cargo.lock')) {
+    const sources = new Set([...read(file).matchAll(/^source = "([^"]*)"$/gm)].map(([, source]) => source));
+    assert.deepEqual([...sources], ['registry+https://github.com/rust-lang/crates.io-index'], file);
+  }
+  for (const file of named('package-lock.json')) {
+    const entries = Object.entries(JSON.parse(read(file)).packages);
+    assert(entries.length > 1, file);
+    for (const [name, { resolved = 'https://registry.npmjs.org/' }] of entries) assert(resolved.startsWith('https://registry.npmjs.org/'), `${file}: ${name}`);
+  }
+});
