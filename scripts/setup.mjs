@@ -1,6 +1,7 @@
 // Finds, or installs by the machine's ordinary package managers, what building and testing need beyond git, rustup's Rust and Node.
 // Two levels: `build` (the wasm target, wasm-bindgen, npm's packages) for `npm start`, and `test` (wasm-pack, the browsers and their
-// drivers as well) for `npm test`. When all is there it only looks, in a fraction of a second. What it cannot get, it names in one line each.
+// drivers, cargo-fuzz and cargo-deny as well) for `npm test`. When all is there it only looks, in a fraction of a second. What it cannot
+// get, it names in one line each.
 //
 //     node scripts/setup.mjs [build | test]
 
@@ -17,6 +18,8 @@ const TOOLS = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fir
 /** Versions that were seen to work; any other version found on the machine is taken too. wasm-bindgen's must be Cargo.lock's. */
 const WASM_PACK = '0.15.1';
 const GECKODRIVER = '0.37.1';
+const CARGO_FUZZ = '0.13.2';
+const CARGO_DENY = '0.20.2';
 
 const WINDOWS = [process.env.PROGRAMFILES, process.env['PROGRAMFILES(X86)'], process.env.LOCALAPPDATA].filter(Boolean);
 const CHROMES = [
@@ -76,8 +79,11 @@ async function rust() {
   await must('adding Rust components', 'rustup', ['component', 'add', 'rust-src', 'rustfmt', 'clippy'], { show: true });
 }
 
-/** A program from crates.io: one that is installed and `fits`, or else `version` of `crate`, built once into the tools folder. */
-async function fromCrates(crate, program, version, fits = async () => true) {
+/**
+ * A program from crates.io: one that is installed and `fits`, or else `version` of `crate`, built once into the tools folder; `debug` builds it
+ * unoptimised.
+ */
+async function fromCrates(crate, program, version, { fits = async () => true, debug = false } = {}) {
   const folder = join(TOOLS, `${crate}-${version}`);
   const bin = join(folder, 'bin');
   for (const path of findAll([program], [CARGO_BIN, bin])) {
@@ -86,8 +92,8 @@ async function fromCrates(crate, program, version, fits = async () => true) {
   console.log(`building ${crate} ${version} (once, some minutes)`);
   // Not --locked: wasm-bindgen-cli's own lock file names versions that have been withdrawn.
   const target = join(folder, 'target');
-  const args = ['install', crate, '--version', version, '--root', folder, '--target-dir', target, '--force'];
-  await must(`installing ${crate}`, 'cargo', args, { show: true });
+  const args = ['install', crate, '--version', version, '--root', folder, '--target-dir', target, '--force', ...(debug ? ['--debug'] : [])];
+  await must(`installing ${crate}`, 'cargo', args, { show: true, env: { CARGO_PROFILE_DEV_DEBUG: '0' } });
   rmSync(target, { recursive: true });
   return find([program], [bin]);
 }
@@ -95,10 +101,8 @@ async function fromCrates(crate, program, version, fits = async () => true) {
 /** wasm-bindgen of exactly the version that the crate is compiled against: the two share a private format. */
 async function wasmBindgen() {
   const version = locked('wasm-bindgen');
-  return fromCrates('wasm-bindgen-cli', 'wasm-bindgen', version, async (path) => {
-    const { output } = await run(path, ['--version']);
-    return output.trim() === `wasm-bindgen ${version}`;
-  });
+  const fits = async (path) => (await run(path, ['--version'])).output.trim() === `wasm-bindgen ${version}`;
+  return fromCrates('wasm-bindgen-cli', 'wasm-bindgen', version, { fits });
 }
 
 /** Debian's packages for whatever of `wanted` (package name -> is it missing?) is missing, when this machine and user can install them. */
@@ -119,14 +123,34 @@ export async function setupBuild() {
   return { wasmBindgen: await wasmBindgen() };
 }
 
+/** The machine that rustc compiles for when nothing is said: `x86_64-unknown-linux-gnu`. */
+export async function rustHost() {
+  return (await must('asking rustc', 'rustc', ['-vV'])).match(/^host: (\S+)$/m)?.[1];
+}
+
+/** What fuzzing needs: cargo-fuzz and the host to build for; `undefined` where libFuzzer is not to be had. */
+export async function setupFuzz() {
+  if (process.platform !== 'linux' && process.platform !== 'darwin') return undefined;
+  await rust();
+  // libFuzzer is C++, the regex engine of the reference tokenizer C.
+  await debianPackages({ 'g++': !find(['c++', 'g++', 'clang++']) });
+  return { cargoFuzz: await fromCrates('cargo-fuzz', 'cargo-fuzz', CARGO_FUZZ), host: await rustHost() };
+}
+
+/** cargo-deny. Optimised it takes many minutes to build; as it is it takes two, and is done with us in seconds. */
+export async function setupAudit() {
+  await rust();
+  return { cargoDeny: await fromCrates('cargo-deny', 'cargo-deny', CARGO_DENY, { debug: true }) };
+}
+
 /** The browsers and chromedriver, as far as they are here. */
 export function findBrowsers() {
   return { chrome: find(CHROMES), chromedriver: find([process.env.CHROMEDRIVER, 'chromedriver']), firefox: find(FIREFOXES) };
 }
 
 /**
- * What testing needs: the paths of both browsers, their drivers and wasm-pack. A browser or driver that is missing and cannot be installed here is
- * `undefined`, and `lacks` says so in a line; its tests then fail, the others run.
+ * What testing needs: the paths of both browsers, their drivers, wasm-pack, cargo-fuzz and cargo-deny. A browser or driver that is missing and
+ * cannot be installed here is `undefined`, and `lacks` says so in a line; its tests then fail, the others run.
  */
 export async function setupTest() {
   const build = await setupBuild();
@@ -136,7 +160,8 @@ export async function setupTest() {
   const lacks = Object.keys(browsers).filter((name) => !browsers[name]).map((name) => REMEDIES[name]);
   const wasmPack = await fromCrates('wasm-pack', 'wasm-pack', WASM_PACK);
   const geckodriver = find([process.env.GECKODRIVER]) ?? (await fromCrates('geckodriver', 'geckodriver', GECKODRIVER));
-  return { ...build, ...browsers, wasmPack, geckodriver, lacks };
+  const { cargoFuzz } = (await setupFuzz()) ?? {};
+  return { ...build, ...browsers, wasmPack, geckodriver, cargoFuzz, ...(await setupAudit()), lacks };
 }
 
 await command(import.meta.url, async ([level = 'test']) => {

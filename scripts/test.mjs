@@ -6,7 +6,7 @@
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { setupBuild, setupTest } from './setup.mjs';
-import { command, ROOT, run, Trouble } from './tools.mjs';
+import { command, must, ROOT, run, Trouble } from './tools.mjs';
 
 /** A count of tests: `{ passed, failed, skipped }`. */
 const sum = (counts) => counts.reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }));
@@ -32,6 +32,14 @@ function nodeTest(folder, options = []) {
   const files = readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.test.js')).sort().map((name) => join(folder, name));
   return { program: process.execPath, args: ['--test', '--test-reporter=spec', ...options, ...files], counts: nodeCounts };
 }
+
+/** Our own scripts close with the line that this one closes with. */
+function ownCounts(output) {
+  const [, passed, failed, skipped] = output.match(/^(\d+) passed, (\d+) failed, (\d+) skipped\n*$/m) ?? [];
+  return passed === undefined ? NONE : { passed: +passed, failed: +failed, skipped: +skipped };
+}
+
+const script = (name) => ({ program: process.execPath, args: [`scripts/${name}.mjs`], counts: ownCounts });
 
 /** What makes cargo compile for relaxed SIMD, in place of the flags of .cargo/config.toml. */
 const RELAXED = { CARGO_ENCODED_RUSTFLAGS: ['-Ctarget-feature=+simd128,+relaxed-simd', '--cfg=getrandom_backend="wasm_js"'].join('\x1f') };
@@ -61,9 +69,30 @@ function wasmPackTest(tools, browser, driver, { more = ['--test', 'web*'], env =
 const cargo = (args, counts = oneCheck) => ({ program: 'cargo', args, counts });
 const WASM = ['--target', 'wasm32-unknown-unknown', '--no-default-features', '--lib', '--test', 'web*'];
 
+/** `cargo test` of the library under a sanitizer of LLVM, which the pinned stable Rust has as well; `tests` are beginnings of names. */
+function sanitized(sanitizer, folder, std, tests) {
+  const args = ['test', '--locked', '--lib', '--no-default-features', ...std, '--target', SANITIZED, '--target-dir', join(folder, sanitizer)];
+  const env = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: undefined, CARGO_ENCODED_RUSTFLAGS: `-Zsanitizer=${sanitizer}` };
+  return { ...cargo([...args, '--', ...tests], cargoCounts), env };
+}
+
+const SANITIZED = 'x86_64-unknown-linux-gnu';
+
+/** The sanitizers over the files that hold `unsafe` and what calls into them. Each has its own folder: flags are part of what cargo compares. */
+async function sanitizeSteps() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return [{ skip: `the sanitizers are skipped here: they run on ${SANITIZED}` }];
+  const { target_directory } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']));
+  const sanitizers = join(target_directory, 'sanitizers');
+  return [
+    sanitized('address', sanitizers, [], ['kernels::', 'ops::', 'pool::', 'model::', 'cache::', 'quant::']),
+    // ThreadSanitizer has to see the locks of std as well, or it takes what they order for races.
+    sanitized('thread', sanitizers, ['-Zbuild-std'], ['pool::', 'kernels::tests::one_position']),
+  ];
+}
+
 /** Every suite, in order: its steps are programs whose output is counted. Suites marked `browsers` need more of the machine. */
 const SUITES = [
-  { name: 'format', steps: () => [cargo(['fmt', '--check'])] },
+  { name: 'format', steps: () => [cargo(['fmt', '--check']), cargo(['fmt', '--check', '--manifest-path', 'fuzz/Cargo.toml'])] },
   {
     name: 'lint',
     steps: () => [
@@ -71,7 +100,10 @@ const SUITES = [
       cargo(['clippy', '--locked', ...WASM, '--', '-D', 'warnings']),
     ],
   },
+  { name: 'audit', steps: () => [script('audit')] },
   { name: 'rust', steps: () => [cargo(['test', '--locked', '--no-fail-fast'], cargoCounts)] },
+  { name: 'sanitize', steps: sanitizeSteps },
+  { name: 'fuzz', steps: () => [script('fuzz')] },
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
   { name: 'types', steps: () => [{ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', '.'], counts: oneCheck }] },
   { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/scripts')] },
@@ -98,7 +130,11 @@ const SUITES = [
 ];
 
 /** Runs one step. Resolves with its counts; a failure that its output does not count is counted as one. */
-async function runStep({ program, args, env, counts, missing }) {
+async function runStep({ program, args, env, counts, missing, skip }) {
+  if (skip) {
+    console.log(`\n${skip}`);
+    return { ...NONE, skipped: 1 };
+  }
   console.log(`\n$ ${[program, ...args].map((word) => word.replace(`${ROOT}/`, '')).join(' ')}`);
   const { status, output } = missing ? { status: 1, output: '' } : await run(program, args, { env, show: true });
   const result = counts(output, status);
@@ -109,9 +145,9 @@ async function runStep({ program, args, env, counts, missing }) {
 async function runSuite({ name, steps }, tools) {
   const start = performance.now();
   const all = [];
-  for (const step of steps(tools)) all.push(await runStep(step));
+  for (const step of await steps(tools)) all.push(await runStep(step));
   const counts = sum(all);
-  const ranNothing = counts.passed + counts.failed === 0;
+  const ranNothing = counts.passed + counts.failed + counts.skipped === 0;
   if (ranNothing) counts.failed = 1;
   return { name, seconds: (performance.now() - start) / 1000, ...counts, note: ranNothing ? 'ran no test' : '' };
 }

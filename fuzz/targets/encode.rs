@@ -1,0 +1,42 @@
+//! Any text: the ids of the reference implementation (tokenizers 0.22 with the regex engine of the Python wheels), and the text back.
+#![no_main]
+
+use std::sync::LazyLock;
+
+use fireside::tokenizer::Tokenizer;
+use fireside_fuzz::{TOKENIZERS, text};
+use libfuzzer_sys::fuzz_target;
+
+static PAIRS: LazyLock<Vec<(Tokenizer, reference::Tokenizer, reference::Tokenizer)>> = LazyLock::new(|| {
+    let pair = |json: &&[u8]| {
+        let ours = Tokenizer::from_bytes(json, None).expect("a sound tokenizer");
+        let theirs: reference::Tokenizer = reference::Tokenizer::from_bytes(json).expect("a sound tokenizer");
+        let mut literal = theirs.clone();
+        literal.set_encode_special_tokens(true);
+        (ours, theirs, literal)
+    };
+    TOKENIZERS.iter().map(pair).collect()
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&which, rest)) = data.split_first() else { return };
+    let (ours, theirs, literal) = &PAIRS[usize::from(which) % PAIRS.len()];
+    let text = text(rest);
+
+    let prompt = ours.encode_prompt(&text).expect("a text");
+    let expected = theirs.encode_fast(text.as_str(), true).expect("a text");
+    assert_eq!(prompt, expected.get_ids(), "{text:?} as a prompt, tokenizer {which}");
+
+    let ids = ours.encode_text(&text).expect("a text");
+    let expected = literal.encode_fast(text.as_str(), false).expect("a text");
+    // A vocabulary of pieces may hold the text of a special token as a piece: the reference then makes structure of typed text. Both write
+    // <unk>, which is special, for what the vocabulary cannot spell.
+    let specials = |ids: &[u32]| ids.iter().filter(|&&id| ours.is_special(id)).count();
+    if specials(expected.get_ids()) == specials(&ids) {
+        assert_eq!(ids, expected.get_ids(), "{text:?} as text, tokenizer {which}");
+    } else {
+        assert!(specials(&ids) < specials(expected.get_ids()), "{text:?} became structure: {ids:?}, tokenizer {which}");
+    }
+    let unknown = ours.id("<unk>");
+    assert!(ids.iter().all(|&id| !ours.is_special(id) || Some(id) == unknown), "{text:?} became structure: {ids:?}, tokenizer {which}");
+});

@@ -1,0 +1,211 @@
+//! Any sequence of calls on a session: each answer is that of a fresh session with the same history, and what failed or was given up has never been.
+#![no_main]
+
+use std::sync::{Arc, LazyLock};
+
+use fireside::session::{Run, Step};
+use fireside::{Completion, Error, FinishReason, Message, Model, Options, Session, Turn};
+use fireside_fuzz::fixture;
+use libfuzzer_sys::arbitrary::{Result, Unstructured};
+use libfuzzer_sys::fuzz_target;
+
+const CHATML: &str = include_str!("../../tests/fixtures/smollm3-bf16/chat_template.jinja");
+
+/// A plain Llama with untidy sizes, and a Qwen2 whose window is shorter than its context. Contexts are short, so that they overflow.
+static MODELS: LazyLock<[Arc<Model>; 2]> = LazyLock::new(|| {
+    [
+        fixture(
+            include_bytes!("../../tests/fixtures/llama-odd-f32/config.json"),
+            include_bytes!("../../tests/fixtures/llama-odd-f32/tokenizer.json"),
+            include_bytes!("../../tests/fixtures/llama-odd-f32/model.safetensors"),
+            Some(CHATML),
+            160,
+        ),
+        fixture(
+            include_bytes!("../../tests/fixtures/qwen2-window-f16/config.json"),
+            include_bytes!("../../tests/fixtures/qwen2-window-f16/tokenizer.json"),
+            include_bytes!("../../tests/fixtures/qwen2-window-f16/model.safetensors"),
+            Some(CHATML),
+            100,
+        ),
+    ]
+});
+
+const WORDS: [&str; 10] =
+    ["", "a", "Once upon a time", " the", "<|im_end|>", "雪 é", "\n", "hello", "{{ x }}", " 2 + 3 = 5, and so on and on and on"];
+
+fn words(input: &mut Unstructured) -> Result<String> {
+    (0..input.int_in_range(1..=3)?).map(|_| input.choose(&WORDS).copied()).collect()
+}
+
+fn options(input: &mut Unstructured) -> Result<Options> {
+    Ok(Options {
+        max_tokens: Some(input.int_in_range(0..=6)?), // 0 is out of range
+        temperature: Some(if input.ratio(1, 4)? { 0.9 } else { 0.0 }),
+        repetition_penalty: input.ratio(1, 4)?.then_some(1.3),
+        stop: if input.ratio(1, 4)? { vec![words(input)?] } else { Vec::new() },
+        seed: Some(3),
+        ..Options::default()
+    })
+}
+
+/// A conversation: the history up to some turn with another message at its end, or messages of any roles.
+fn conversation(input: &mut Unstructured, history: &[Message]) -> Result<Vec<Message>> {
+    let mut messages = history[..input.int_in_range(0..=history.len())?].to_vec();
+    for _ in 0..input.int_in_range(0..=2)? {
+        let role = *input.choose(&["user", "user", "system", "assistant"])?;
+        messages.push(Message { role: role.into(), content: words(input)? });
+    }
+    Ok(messages)
+}
+
+/// What is asked of a session.
+#[derive(Clone, Debug)]
+enum Ask {
+    Prompt(String),
+    Chat(Turn),
+}
+
+fn begin(session: &mut Session, ask: &Ask, options: &Options) -> fireside::Result<Run> {
+    match ask {
+        Ask::Prompt(prompt) => session.begin_generate(prompt, options),
+        Ask::Chat(turn) => session.begin_chat(turn.clone(), options),
+    }
+}
+
+/// Drives a run to its end and checks its pieces against the whole.
+fn finish(session: &mut Session, mut run: Run) -> fireside::Result<Completion> {
+    let mut shown = String::new();
+    loop {
+        match session.step(&mut run)? {
+            Step::Prefill { done, total } => assert!(done <= total),
+            Step::Token(piece) => shown += &piece.text,
+            Step::End(piece, completion) => {
+                assert_eq!(shown + &piece.text, completion.text);
+                return Ok(completion);
+            }
+        }
+    }
+}
+
+/// The same without what depends on the cache.
+fn outcome(result: fireside::Result<Completion>) -> fireside::Result<Completion> {
+    result.map(|mut completion| {
+        completion.usage.cached_tokens = 0;
+        completion
+    })
+}
+
+/// The model of a session: its history, and where a run stands that may yet be driven on.
+struct Twin {
+    session: Session,
+    history: Vec<Message>,
+}
+
+impl Twin {
+    /// Asks the session and a fresh one, and takes the answer into the history.
+    fn ask(&mut self, ask: &Ask, options: &Options) {
+        let usage = self.session.context_usage();
+        let got = begin(&mut self.session, ask, options);
+        if got.is_err() {
+            assert_eq!(self.session.context_usage(), usage, "a call that is refused changes nothing");
+        }
+        let got = got.and_then(|run| finish(&mut self.session, run));
+        let mut fresh = Session::new(self.session.model().clone());
+        let whole = match ask {
+            Ask::Chat(Turn::User(text)) if !text.is_empty() => {
+                let user = Message { role: "user".into(), content: text.clone() };
+                Ask::Chat(Turn::Conversation([self.history.clone(), vec![user]].concat()))
+            }
+            other => other.clone(),
+        };
+        let expected = begin(&mut fresh, &whole, options).and_then(|run| finish(&mut fresh, run));
+        if let (Ok(completion), Ask::Chat(Turn::Conversation(messages))) = (&got, &whole) {
+            let answer = Message { role: "assistant".into(), content: completion.text.clone() };
+            self.history = [messages.clone(), vec![answer]].concat();
+        }
+        if let Ok(completion) = &got {
+            let (usage, read) = (completion.usage, self.session.context_usage());
+            assert!(usage.cached_tokens < usage.prompt_tokens, "{usage:?}");
+            assert_eq!(usage.completion_tokens, completion.tokens.len());
+            // The last token of a text has been read only where something came after it.
+            assert!(read == usage.prompt_tokens + usage.completion_tokens || read + 1 == usage.prompt_tokens + usage.completion_tokens);
+            assert!(completion.finish_reason != FinishReason::Abort);
+        }
+        assert_eq!(outcome(got), outcome(expected), "{ask:?} with {options:?} after {:?}", self.history);
+        assert_eq!(self.session.messages(), fresh_messages(&fresh, &self.history));
+    }
+
+    /// Begins a run and leaves it after some steps.
+    fn give_up(&mut self, ask: &Ask, options: &Options, steps: usize, abort: bool) {
+        let Ok(mut run) = begin(&mut self.session, ask, options) else { return };
+        let mut pieces = String::new();
+        for _ in 0..steps {
+            match self.session.step(&mut run).expect("a fixture computes finite numbers") {
+                Step::Prefill { .. } => {}
+                Step::Token(piece) => pieces += &piece.text,
+                Step::End(..) => {
+                    self.history = self.session.messages().to_vec();
+                    return;
+                }
+            }
+        }
+        if abort {
+            let completion = self.session.abort(&mut run);
+            assert_eq!(completion.finish_reason, FinishReason::Abort);
+            assert!(completion.text.starts_with(&pieces), "{pieces:?} was shown of {:?}", completion.text);
+        } else {
+            // Whoever begins another run has given this one up.
+            let other = begin(&mut self.session, &Ask::Prompt("a".into()), &Options::default()).expect("a prompt");
+            assert!(matches!(self.session.step(&mut run), Err(Error::BadInput { .. })));
+            drop(other);
+        }
+    }
+}
+
+/// After a conversation the fresh session has the whole history; after a prompt it has none, and ours has what it had.
+fn fresh_messages<'a>(fresh: &'a Session, history: &'a [Message]) -> &'a [Message] {
+    if fresh.messages().is_empty() { history } else { fresh.messages() }
+}
+
+fn run(input: &mut Unstructured) -> Result<()> {
+    let model = input.choose(&*MODELS)?.clone();
+    let context = model.config().context;
+    let mut twin = Twin { session: Session::new(model), history: Vec::new() };
+    for _ in 0..8 {
+        if input.is_empty() {
+            break;
+        }
+        let ask = match input.int_in_range(0..=3)? {
+            0 => Ask::Prompt(words(input)?),
+            1 => Ask::Chat(Turn::Conversation(conversation(input, &twin.history)?)),
+            _ => Ask::Chat(Turn::User(words(input)?)),
+        };
+        let options = options(input)?;
+        match input.int_in_range(0..=7)? {
+            0 => {
+                twin.session.reset();
+                twin.history.clear();
+                assert_eq!(twin.session.context_usage(), 0);
+            }
+            1 => twin.give_up(&ask, &options, input.int_in_range(0..=5)?, true),
+            2 => twin.give_up(&ask, &options, input.int_in_range(0..=5)?, false),
+            3 => {
+                if let Ask::Chat(turn) = &ask {
+                    let usage = twin.session.context_usage();
+                    let _ = twin.session.measure_context_usage(turn.clone(), None);
+                    assert_eq!(twin.session.context_usage(), usage);
+                }
+            }
+            _ => twin.ask(&ask, &options),
+        }
+        assert_eq!(twin.session.messages(), twin.history);
+        assert!(twin.session.context_usage() <= context);
+    }
+    twin.ask(&Ask::Chat("hello".into()), &Options { max_tokens: Some(4), temperature: Some(0.0), ..Options::default() });
+    Ok(())
+}
+
+fuzz_target!(|data: &[u8]| {
+    let _ = run(&mut Unstructured::new(data));
+});

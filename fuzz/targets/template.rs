@@ -1,0 +1,35 @@
+//! Any template and any messages: text of bounded length, or BAD_TEMPLATE; always an end.
+#![no_main]
+
+use fireside::Message;
+use fireside::template::{ChatTemplate, Now};
+use fireside_fuzz::text;
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    // Template and messages are apart by a line of three dashes.
+    let source = text(data);
+    let mut parts = source.split("\n---\n");
+    let template = parts.next().unwrap_or_default();
+    let roles = ["system", "user", "assistant"].into_iter().cycle();
+    let messages: Vec<Message> = parts.zip(roles).map(|(content, role)| Message { role: role.into(), content: content.into() }).collect();
+
+    let compiled = match ChatTemplate::from_files(None, Some(template)) {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            assert!(matches!(error.code(), "BAD_TEMPLATE" | "NOT_A_MODEL_FILE"), "{error}");
+            return;
+        }
+    };
+    let special = [("<|im_end|>".to_string(), 2)];
+    let now = Now { unix_seconds: 1_800_000_000, utc_offset_minutes: 60 };
+    let render = || compiled.render(&messages, true, &special, Some(now));
+    match render() {
+        Ok(rendered) => {
+            // 1 MiB and four times the messages, in which a mark of three bytes may stand for ten.
+            assert!(rendered.text.len() <= 4 * ((1 << 20) + 4 * source.len() + 64), "{} bytes", rendered.text.len());
+            assert_eq!(render().map(|again| again.text), Ok(rendered.text));
+        }
+        Err(error) => assert_eq!(error.code(), "BAD_TEMPLATE", "{error}"),
+    }
+});
