@@ -352,3 +352,47 @@ fn rows_of_the_embedding_without_a_token_are_never_drawn() {
         assert!(completion.tokens.iter().all(|&token| (token as usize) < model.tokenizer().vocab()));
     }
 }
+
+#[test]
+fn a_history_put_back_is_answered_as_the_one_it_was_taken_from() {
+    let model = model("chat");
+    let mut first = Session::new(model.clone());
+    first.chat("My name is Ada.", &greedy(20)).unwrap().finish().unwrap();
+    let history = first.messages().to_vec();
+    let answer = first.chat("What is my name?", &greedy(20)).unwrap().finish().unwrap();
+
+    let mut second = Session::new(model);
+    second.chat("Something else entirely.", &greedy(5)).unwrap().finish().unwrap();
+    second.set_messages(history.clone()).unwrap();
+    assert_eq!(second.messages(), history);
+    assert_eq!(second.chat("What is my name?", &greedy(20)).unwrap().finish().unwrap().text, answer.text);
+
+    let waiting = vec![user("Who answers?")];
+    assert_eq!(second.set_messages(waiting).unwrap_err().code(), "BAD_INPUT");
+    second.set_messages(Vec::new()).unwrap();
+    assert!(second.messages().is_empty());
+}
+
+#[test]
+fn a_prompt_is_computed_in_steps_as_short_as_the_driver_wants() {
+    let model = model("llama-tied-bf16");
+    let prompt = "Once upon a time there was a fox. ".repeat(8);
+    let whole = generate(&model, &prompt, &greedy(12));
+    for step in [1, 3, 64, 1000] {
+        let mut session = Session::new(model.clone());
+        let mut run = session.begin_generate(&prompt, &greedy(12)).unwrap();
+        let mut before = 0;
+        let completion = loop {
+            run.set_prefill_step(step);
+            match session.step(&mut run).unwrap() {
+                fireside::session::Step::Prefill { done, total } => {
+                    assert!(done - before <= step && (done - before == step || done == total), "{before} to {done} of {total}");
+                    before = done;
+                }
+                fireside::session::Step::Token(_) => {}
+                fireside::session::Step::End(_, completion) => break completion,
+            }
+        };
+        assert_eq!(completion.tokens, whole.tokens, "{step}");
+    }
+}

@@ -273,3 +273,62 @@ fn a_session_comes_from_bytes_in_one_call() {
         assert!(!joined(&finish(&run)).is_empty());
     }
 }
+
+/// `new Class(...arguments)` of a class that an instance belongs to.
+fn construct(instance: JsValue, arguments: &[JsValue]) -> Outcome {
+    let class: Function = get(&instance, "constructor").unchecked_into();
+    Reflect::construct(&class, &arguments.iter().collect())
+}
+
+#[test]
+fn a_digest_is_that_of_all_the_pieces() {
+    let hash = construct(JsValue::from(fireside::wasm::JsSha256::new()), &[]).unwrap();
+    for piece in [&b"ab"[..], b"", b"c"] {
+        call(&hash, "update", &[bytes(piece)]).unwrap();
+    }
+    // Source: FIPS 180-4, the example of one block.
+    let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(call(&hash, "digest", &[]).unwrap().as_string().unwrap(), expected);
+}
+
+#[test]
+fn a_survey_of_the_header_tells_what_the_model_takes() {
+    let survey = |options| construct(fireside::wasm::JsSurvey::new(files(&[]), JsValue::UNDEFINED)?.into(), &[files(&[]), options]);
+    let estimate = |options: &str| {
+        let survey = survey(json(options)).unwrap();
+        assert_eq!(number(&call(&survey, "files", &[]).unwrap(), "length"), 1.0);
+        let need = call(&survey, "header", &[bytes(&WEIGHTS[..9])]).unwrap().as_f64().unwrap() as usize;
+        assert!(need > 9 && need < 100_000);
+        assert_eq!(call(&survey, "header", &[bytes(&WEIGHTS[..need])]).unwrap().as_f64(), Some(need as f64));
+        call(&survey, "finish", &[]).unwrap()
+    };
+    let whole = estimate("{}");
+    assert_eq!(number(&whole, "fileBytes"), WEIGHTS.len() as f64);
+    assert_eq!(number(&whole, "weightBytes"), number(&call(&model(), "info", &[]).unwrap(), "weightBytes"));
+    assert_eq!(get(&whole, "fits").as_bool(), Some(true));
+    assert!(number(&estimate(r#"{"dtype": "q8"}"#), "weightBytes") < 0.7 * number(&whole, "weightBytes"));
+    let small = estimate(r#"{"memoryBytesMax": 1000000}"#);
+    assert_eq!(get(&small, "fits").as_bool(), Some(false));
+    refused(loader(&files(&[]), &json(r#"{"memoryBytesMax": 1000000}"#)), "OUT_OF_MEMORY");
+}
+
+#[test]
+fn a_history_can_be_put_back() {
+    let session = session();
+    let history = json(r#"[{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Nice to meet you, Ada!"}]"#);
+    call(&session, "setMessages", &[history.clone()]).unwrap();
+    assert_eq!(show(&call(&session, "messages", &[]).unwrap()), show(&history));
+    refused(call(&session, "setMessages", &[json("[1]")]), "BAD_INPUT");
+    refused(call(&session, "setMessages", &[json(r#"[{"role": "user", "content": "?"}]"#)]), "BAD_INPUT");
+}
+
+#[test]
+fn a_step_of_prefill_is_as_long_as_its_caller_says() {
+    let session = session();
+    let run =
+        call(&session, "generate", &["one two three four five six seven eight nine ten".into(), json(r#"{"maxTokens": 1}"#)]).unwrap();
+    let first = call(&run, "step", &[3.into()]).unwrap();
+    assert_eq!((text(&first, "kind").as_str(), number(&first, "done")), ("prefill", 3.0));
+    let second = call(&run, "step", &[]).unwrap();
+    assert_eq!(number(&second, "done"), 6.0);
+}

@@ -30,10 +30,10 @@ function failure(code, message, details = {}) {
   return Object.assign(new Error(message), { name: 'FiresideError', code, details });
 }
 
-/** @param {{ stepMs?: number, log?: string[], life?: { over: boolean } }} [settings] `life.over`: the worker was terminated */
-export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) {
-  const wait = () => {
-    const end = performance.now() + stepMs;
+/** @param {{ stepMs?: number, tokenMs?: number, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `tokenMs`: of prefill, whose steps are then as long as they may be; `life.over`: the worker was terminated */
+export function fakeWasm({ stepMs = 0, tokenMs = 0, log = [], life = { over: false }, onPush = () => {} } = {}) {
+  const wait = (ms = stepMs) => {
+    const end = performance.now() + ms;
     while (performance.now() < end);
   };
 
@@ -53,13 +53,16 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
       Object.assign(this, { session, prompt, turn, max: options?.maxTokens ?? 20, at: -1, said: '' });
       log.push(`start ${prompt}`);
     }
-    step() {
+    step(prefillTokens = 1) {
       const self = /** @type {any} */ (this);
       wait();
       if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
       if (self.at < 0) {
         const total = self.prompt.split(' ').length;
-        self.read = (self.read ?? 0) + 1;
+        const read = tokenMs ? Math.min(prefillTokens, total - (self.read ?? 0)) : 1;
+        wait(tokenMs * read);
+        log.push(`prefill ${read}`);
+        self.read = (self.read ?? 0) + read;
         if (self.read === total) self.at = 0;
         return { kind: 'prefill', done: self.read, total };
       }
@@ -166,6 +169,7 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
       if (life.over) throw new Error('the worker was ended');
       this.bytes += chunk.length;
       log.push(`push ${chunk.length}`);
+      onPush(chunk);
     }
     endFile() {
       log.push('end file');
@@ -205,7 +209,7 @@ export function fakeWasm({ stepMs = 0, log = [], life = { over: false } } = {}) 
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, log?: string[], choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
+ * @param {{ stepMs?: number, tokenMs?: number, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
  *   `settled`: what became of its threads
  */
 export function fakePlatform(settings = {}) {

@@ -151,6 +151,39 @@ test('a trap ends every request once with CRASHED, and later ones too', () =>
     assert.equal(platform.workers.size, 0);
   }));
 
+test('a model that crashed comes back by reload, its sessions with their conversations', () =>
+  using({ stepMs: 1 }, async ({ session, model, platform }) => {
+    const other = model.session();
+    await session.chat('My name is Ada.', { maxTokens: 2 });
+    const history = await session.messages();
+    await assert.rejects(session.generate('trap').then(), { code: 'CRASHED' });
+    await Promise.all([model.reload(), model.reload()]);
+    assert.equal(platform.workers.size, 1, 'two reloads at once are one');
+    assert.deepEqual(await session.messages(), history);
+    assert.deepEqual(await other.messages(), []);
+    assert.equal((await session.chat('And?', { maxTokens: 1 })).text, ' Once');
+    assert.equal((await session.messages()).length, 4);
+    // A reload takes what is under way with it, and a model that was disposed of does not come back.
+    const run = session.generate('x', { maxTokens: 1e6 });
+    const late = model.reload();
+    await assert.rejects(run.then(), { code: 'CRASHED' });
+    await late;
+    model.dispose();
+    await assert.rejects(model.reload(), { code: 'DISPOSED' });
+    await assert.rejects(session.messages(), { code: 'DISPOSED' });
+    assert.equal(platform.workers.size, 0);
+  }));
+
+test('steps of prefill are made as long as the time that an abort may wait', () =>
+  using({ tokenMs: 2 }, async ({ session, platform }) => {
+    await session.generate('word '.repeat(400).trim(), { maxTokens: 1 });
+    const steps = platform.log.filter((line) => line.startsWith('prefill')).map((line) => Number(line.slice(8)));
+    assert.equal(steps[0], 64);
+    // 50 ms at 2 ms a token are 25; half of that and twice are what a busy machine makes of it.
+    const last = steps.at(-2) ?? 0;
+    assert.ok(last >= 4 && last <= 32, `steps of ${steps}`);
+  }));
+
 test('a worker that dies rejects what is pending', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     const run = session.generate('x', { maxTokens: 1e6 });

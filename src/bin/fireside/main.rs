@@ -5,6 +5,7 @@
 mod bench;
 mod folder;
 mod inspect;
+mod lock;
 mod trace;
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -57,6 +58,11 @@ enum Command {
     Inspect {
         #[command(flatten)]
         model: ModelArgs,
+    },
+    /// Write the size and SHA-256 of every file of a model into its fireside.lock.json, which browsers check what they get against
+    Lock {
+        /// The folder of the model
+        folder: PathBuf,
     },
     /// Measure speeds at published shapes, or of a model, beside the limits of the machine
     Bench(bench::BenchArgs),
@@ -175,6 +181,7 @@ fn main() -> ExitCode {
         Command::Generate { prompt, model, sampling } => generate(&prompt, &model, &sampling),
         Command::Chat { model, sampling, system } => chat(&model, &sampling, system),
         Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.options()),
+        Command::Lock { folder } => lock::lock(&folder),
         Command::Bench(args) => bench::bench(&args),
         Command::Trace { model, prompt, out } => trace::trace(&model.folder("story"), model.options(), &prompt, &out),
     };

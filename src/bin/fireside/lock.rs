@@ -1,0 +1,61 @@
+//! `fireside lock`: writes down what the files of a model folder are, for browsers to check what they get.
+
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::Path;
+
+use serde_json::{Map, json};
+use sha2::{Digest, Sha256};
+
+use crate::Result;
+
+/// The name of the list, which lies beside the files.
+const LOCK: &str = "fireside.lock.json";
+
+/// The files of a model besides its weights.
+const SMALL_FILES: [&str; 6] = [
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "model.safetensors.index.json",
+];
+
+/// Writes the size and the SHA-256 of every file of the model into its folder.
+pub fn lock(folder: &Path) -> Result<()> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if SMALL_FILES.contains(&name.as_str()) || name.ends_with(".safetensors") {
+            names.push(name);
+        }
+    }
+    for needed in ["config.json", "tokenizer.json"] {
+        if !names.iter().any(|name| name == needed) {
+            return Err(format!("{} has no {needed}: it is no model folder", folder.display()).into());
+        }
+    }
+    names.sort();
+    let mut files = Map::new();
+    for name in names {
+        let (size, sha256) = digest(&folder.join(&name))?;
+        eprintln!("{size:>12}  {name}");
+        files.insert(name, json!({ "size": size, "sha256": sha256 }));
+    }
+    fs::write(folder.join(LOCK), format!("{:#}\n", json!({ "files": files })))?;
+    Ok(())
+}
+
+fn digest(path: &Path) -> Result<(usize, String)> {
+    let (mut file, mut hash, mut size) = (File::open(path)?, Sha256::new(), 0);
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut chunk)?;
+        if read == 0 {
+            return Ok((size, format!("{:x}", hash.finalize())));
+        }
+        hash.update(&chunk[..read]);
+        size += read;
+    }
+}

@@ -1,0 +1,205 @@
+// The cache and the downloads into it, on a disk in memory and a server of its own: what browsers do to both is asked in tests/faults.
+
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { after, before, beforeEach, test } from 'node:test';
+
+import { cache } from '../../www/lib/cache.js';
+import { load } from '../../www/lib/load.js';
+import { CHUNK_BYTES } from '../../www/lib/store.js';
+import { Disk } from './disk.js';
+import { fakePlatform } from './fake.js';
+
+const WEIGHTS = randomBytes(5 * CHUNK_BYTES + 1234);
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+const pin = (bytes) => ({ size: bytes.length, sha256: sha256(bytes) });
+
+/** The folder that the server has, and what it answers besides. */
+let site = {};
+/** `METHOD file [range]` of every request that was answered with content. */
+let requests = [];
+/** Changes an answer: `({ status, headers, body, file, from }) => ...`; what it returns is sent. */
+let meddle = (answer) => answer;
+let disk = new Disk();
+let base = '';
+
+const server = createServer((request, response) => {
+  const file = new URL(request.url, 'http://x').pathname.split('/').at(-1);
+  const range = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+  requests.push(`${request.method} ${file}${range ? ` ${range[1]}` : ''}`);
+  const whole = site[file];
+  if (whole === undefined) return response.writeHead(404).end();
+  const from = range ? Number(range[1]) : 0;
+  const to = range?.[2] ? Math.min(Number(range[2]), whole.length - 1) : whole.length - 1;
+  const headers = { etag: `"${sha256(whole).slice(0, 8)}"` };
+  if (range) headers['content-range'] = `bytes ${from}-${to}/${whole.length}`;
+  const answer = meddle({ status: range ? 206 : 200, headers, body: Buffer.from(whole).subarray(from, to + 1), file, from, range });
+  response.writeHead(answer.status, { 'content-length': answer.body.length, ...answer.headers });
+  if (request.method === 'HEAD') return response.end();
+  if (answer.cut === undefined) return response.end(answer.body);
+  response.write(answer.body.subarray(0, answer.cut), () => setTimeout(() => response.destroy(), 5));
+});
+
+before(async () => {
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  base = `http://127.0.0.1:${server.address().port}/model/`;
+});
+after(() => (server.closeAllConnections(), server.close()));
+beforeEach(() => {
+  site = { 'config.json': Buffer.from('{}'), 'tokenizer.json': Buffer.from('{}'), 'model.safetensors': WEIGHTS };
+  meddle = (answer) => answer;
+  disk = new Disk();
+});
+
+/** Loads; resolves with what the engine got, where it came from, and what was asked of the server. */
+async function loading(options = {}) {
+  requests = [];
+  Object.defineProperty(globalThis, 'navigator', { value: disk.navigator(), configurable: true });
+  const pushed = [];
+  const platform = fakePlatform({ onPush: (chunk) => pushed.push(Buffer.from(chunk)) });
+  const { client, info } = await load(base, { stallMs: 500, ...options }, platform);
+  client.close(new Error('done'));
+  return { info, weights: Buffer.concat(pushed), asked: requests.filter((line) => line.includes('model.safetensors')) };
+}
+
+test('a second load takes everything from the disk, and asks only whether it has changed', async () => {
+  const first = await loading();
+  assert.ok(first.weights.equals(WEIGHTS));
+  assert.equal(first.info.cache, 'stored');
+  const second = await loading();
+  assert.ok(second.weights.equals(WEIGHTS));
+  assert.equal(second.info.cache, 'reused');
+  assert.deepEqual(requests.filter((line) => !line.startsWith('HEAD')), ['GET fireside.lock.json']);
+});
+
+test('with a lock file nothing is asked for twice, and what it does not list is never asked for', async () => {
+  site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries(site).map(([name, bytes]) => [name, pin(bytes)])) });
+  await loading();
+  assert.deepEqual(requests.sort(), ['GET config.json', 'GET fireside.lock.json', 'GET model.safetensors', 'GET tokenizer.json']);
+  assert.equal((await loading()).info.cache, 'reused');
+  assert.deepEqual(requests, ['GET fireside.lock.json']);
+});
+
+test('whatever write the world ends at, the next load gives every byte and fetches at most one chunk more than was missing', async () => {
+  await loading();
+  const total = 5 * 2 + 20; // more writes than the load has
+  for (let writes = 1; writes <= total; writes++) {
+    disk = new Disk();
+    disk.writes = writes;
+    const first = await loading();
+    assert.ok(first.weights.equals(WEIGHTS), `${writes}: a load goes on without its cache`);
+    disk.revive();
+    const journal = [...disk.files].find(([path]) => path.endsWith('model.safetensors.journal'))?.[1] ?? new Uint8Array();
+    const chunks = new TextDecoder().decode(journal).split('\n').slice(0, -1).filter((line) => line.includes('"bytes"')).length;
+    const second = await loading();
+    assert.ok(second.weights.equals(WEIGHTS), `${writes}`);
+    const from = Number(second.asked.find((line) => line.startsWith('GET'))?.split(' ')[2] ?? (second.info.cache === 'reused' || chunks === 6 ? WEIGHTS.length : 0));
+    assert.ok(from >= Math.min(chunks * CHUNK_BYTES, WEIGHTS.length), `${writes}: ${chunks} chunks were there, fetched from ${from}`);
+    assert.equal((await loading()).info.cache, 'reused', `${writes}: and the one after that is whole`);
+  }
+});
+
+test('a damaged chunk is fetched again, alone, and put back', async () => {
+  await loading();
+  const path = [...disk.files.keys()].find((path) => path.endsWith('/model.safetensors'));
+  disk.files.get(path)[2 * CHUNK_BYTES + 77] ^= 1;
+  assert.deepEqual((await cache.verify(base)).filter(({ ok }) => !ok), [{ file: 'model.safetensors', ok: false }]);
+  const mended = await loading();
+  assert.ok(mended.weights.equals(WEIGHTS));
+  assert.deepEqual(mended.asked.filter((line) => line.startsWith('GET')), [`GET model.safetensors ${2 * CHUNK_BYTES}`]);
+  assert.ok((await cache.verify(base)).every(({ ok }) => ok));
+});
+
+test('a changed file upstream is noticed, before the load and in its middle', async () => {
+  await loading();
+  const other = randomBytes(2 * CHUNK_BYTES);
+  site['model.safetensors'] = other;
+  assert.ok((await loading()).weights.equals(other));
+
+  disk = new Disk();
+  let changed = false;
+  meddle = (answer) => {
+    if (changed || answer.file !== 'model.safetensors') return answer;
+    changed = true;
+    site['model.safetensors'] = WEIGHTS;
+    return { ...answer, cut: CHUNK_BYTES + 5 };
+  };
+  assert.ok((await loading()).weights.subarray(-WEIGHTS.length).equals(WEIGHTS), 'the engine began anew');
+});
+
+test('a server without ranges starts over, and what was there is compared', async () => {
+  let cut = 3 * CHUNK_BYTES + 10;
+  const noRanges = (answer) => {
+    const whole = { ...answer, status: 200, headers: { etag: answer.headers.etag }, body: Buffer.from(site[answer.file]) };
+    if (answer.file !== 'model.safetensors' || cut === undefined) return whole;
+    const broken = { ...whole, cut };
+    cut = undefined;
+    return broken;
+  };
+  meddle = noRanges;
+  assert.ok((await loading()).weights.equals(WEIGHTS));
+  // The same, but what comes the second time is another file of the same name and size that calls itself the same.
+  disk = new Disk();
+  cut = 3 * CHUNK_BYTES + 10;
+  const forged = Buffer.from(WEIGHTS);
+  forged[5] ^= 1;
+  meddle = (answer) => {
+    const result = noRanges(answer);
+    if (answer.file === 'model.safetensors') site['model.safetensors'] = forged;
+    return { ...result, headers: { etag: '"same"' } };
+  };
+  assert.ok((await loading()).weights.subarray(-forged.length).equals(forged), 'never a mixture of two');
+});
+
+test('an answer to another range than was asked for is not taken for it', async () => {
+  let cut = 2 * CHUNK_BYTES;
+  meddle = (answer) => {
+    if (answer.file !== 'model.safetensors') return answer;
+    if (cut) return { ...answer, cut: [cut, (cut = 0)][0] };
+    return answer.range ? { ...answer, body: answer.body.subarray(0, 1), headers: { etag: answer.headers.etag, 'content-range': `bytes 0-0/${WEIGHTS.length}` } } : answer;
+  };
+  assert.ok((await loading()).weights.equals(WEIGHTS));
+});
+
+test('bytes that are not what the lock file states are fetched once more, and then refused', async () => {
+  site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries(site).map(([name, bytes]) => [name, pin(bytes)])) });
+  const damaged = Buffer.from(WEIGHTS);
+  damaged[CHUNK_BYTES] ^= 1;
+  let times = 1;
+  meddle = (answer) => (answer.file === 'model.safetensors' && times-- > 0 ? { ...answer, body: damaged } : answer);
+  assert.ok((await loading()).weights.subarray(-WEIGHTS.length).equals(WEIGHTS));
+  disk = new Disk();
+  times = 2;
+  await assert.rejects(loading(), { code: 'INTEGRITY', details: { file: 'model.safetensors', expected: sha256(WEIGHTS), got: sha256(damaged), again: true, url: `${base}model.safetensors` } });
+  assert.deepEqual([...disk.files.keys()].filter((path) => path.includes('model.safetensors')), [], 'nothing of it is kept');
+});
+
+test('a full disk costs the cache, not the load', async () => {
+  disk.quota = 2 * CHUNK_BYTES;
+  const { info, weights } = await loading();
+  assert.ok(weights.equals(WEIGHTS));
+  assert.deepEqual([info.cache, info.cacheReason], ['none', 'quota']);
+  assert.ok([...disk.files.values()].reduce((sum, { length }) => sum + length, 0) < CHUNK_BYTES, 'the part that could not be completed is gone');
+});
+
+test('without a network what is stored serves, as does what is known to be absent', async () => {
+  await loading();
+  meddle = (answer) => ({ ...answer, status: 503, body: Buffer.alloc(0) });
+  site = new Proxy({}, { get: () => Buffer.alloc(0) });
+  const { info, weights } = await loading();
+  assert.ok(weights.equals(WEIGHTS));
+  assert.equal(info.cache, 'reused');
+});
+
+test('the cache lists, measures and clears what it has', async () => {
+  await loading();
+  const [model] = await cache.list();
+  assert.equal(model.source, base);
+  assert.deepEqual(model.files.map(({ file, complete }) => [file, complete]), [['config.json', true], ['model.safetensors', true], ['tokenizer.json', true]]);
+  assert.equal(await cache.size(), WEIGHTS.length + 4);
+  assert.equal(await cache.delete(base), WEIGHTS.length + 4);
+  assert.deepEqual(await cache.list(), []);
+  assert.deepEqual((await loading({ cache: false })).info.cacheReason, 'off');
+  assert.deepEqual(await cache.list(), []);
+});
