@@ -72,8 +72,11 @@ export function inEachBrowser(title, define) {
   }
 }
 
-/** A page that keeps a record of console errors, exceptions, violations of the Content-Security-Policy and requests to other hosts. */
-async function open(browser, url, { expected = /^$/ } = {}) {
+/**
+ * A page that keeps a record of console errors, exceptions, violations of the Content-Security-Policy and requests to other hosts. `setup` is run in it before
+ * anything of its own.
+ */
+async function open(browser, url, { expected = /^$/, setup = () => {} } = {}) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);
@@ -90,6 +93,7 @@ async function open(browser, url, { expected = /^$/ } = {}) {
     window.violations = [];
     addEventListener('securitypolicyviolation', (event) => window.violations.push(`policy: ${event.violatedDirective} ${event.blockedURI}`));
   });
+  await page.evaluateOnNewDocument(setup);
   await page.goto(url, { waitUntil: 'load' });
   return {
     page,

@@ -110,6 +110,41 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
+  test('an engine that stopped comes back by itself, and the chat remembers', async () => {
+    const setup = () => {
+      window.workers = [];
+      const { Worker } = window;
+      window.Worker = function (...args) {
+        const worker = new Worker(...args);
+        window.workers.push(worker);
+        return worker;
+      };
+    };
+    const it = await visit('#chat', { setup });
+    await it.set('chat', GREEDY);
+    await it.say('My name is Ada.');
+    await it.page.evaluate(() => window.workers.splice(0).forEach((worker) => worker.terminate()));
+    await it.type('message', 'Are you there?');
+    await it.click('send');
+    await it.shown('banner');
+    assert.match(await it.banner(), /^CRASHED: /);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('what is kept in the browser is listed with its size, and can be removed', async () => {
+    const it = await visit();
+    await it.loaded();
+    await it.click('pick');
+    await it.shown('kept');
+    assert.match(await it.text('kept-list'), /[1-9][\d.]* MB/);
+    await it.page.click('#kept-list button');
+    await it.until(() => document.getElementById('kept').hidden);
+    await it.click('picker-close');
+    assert.equal(await it.tell(STORY.prompt).then((text) => text.startsWith(STORY.prompt)), true, 'a model that is loaded goes on');
+    await it.close();
+  });
+
   test('a folder that is not there is said in the banner, and the page works on', async () => {
     const it = await visit('', { expected: /404/ });
     await it.loaded();

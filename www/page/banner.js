@@ -49,14 +49,14 @@ function withCode(text) {
 }
 
 /**
- * Shows what went wrong in a view: the control at fault is marked, a session that crashed is let go of. A stop is no failure.
+ * Shows what went wrong in a view: the control at fault is marked, a session that crashed is brought back. A stop is no failure.
  * @param {any} error
  * @param {import('./seat.js').Seat} seat
  * @param {import('./controls.js').Controls} controls
  */
 export function showFailure(error, seat, controls) {
   if (wasStopped(error)) return;
-  if (error?.code === 'CRASHED') seat.drop();
+  if (error?.code === 'CRASHED' || error?.code === 'OUT_OF_MEMORY') seat.recover();
   controls.blame(error);
   showError(error);
 }

@@ -2,25 +2,19 @@
 
 import { byId, make } from './dom.js';
 import { t, translated } from './i18n.js';
+import { listKept } from './kept.js';
 
 /** @typedef {import('./seat.js').Choice} Choice */
 
 /** @type {(Choice & { about: () => string })[]} */
 export const BUNDLED = [
-  { key: 'story', name: () => t('model.story'), about: () => t('model.storyAbout'), source: bundled('models/story/'), bundled: true },
-  { key: 'chat', name: () => t('model.chat'), about: () => t('model.chatAbout'), source: bundled('models/chat/'), bundled: true },
+  { key: 'story', name: () => t('model.story'), about: () => t('model.storyAbout'), source: at('models/story/'), bundled: true },
+  { key: 'chat', name: () => t('model.chat'), about: () => t('model.chatAbout'), source: at('models/chat/'), bundled: true },
 ];
 
-/** The files of a folder of our own: it is known which there are, so that none is asked for in vain. @param {string} folder */
-function bundled(folder) {
-  const at = (/** @type {string} */ name) => new URL(folder + name, document.baseURI);
-  return {
-    config: at('config.json'),
-    tokenizer: at('tokenizer.json'),
-    tokenizerConfig: at('tokenizer_config.json'),
-    generationConfig: at('generation_config.json'),
-    weights: at('model.safetensors'),
-  };
+/** @param {string} folder beside the page */
+function at(folder) {
+  return new URL(folder, document.baseURI).href;
 }
 
 export class Picker {
@@ -52,6 +46,7 @@ export class Picker {
 
   open() {
     this.#listBundled();
+    listKept((address) => BUNDLED.find(({ source }) => source === address)?.name() ?? shortName(address));
     this.#dialog.showModal();
   }
 

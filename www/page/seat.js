@@ -43,7 +43,7 @@ export class Seat extends EventTarget {
 
   /** The session, loading its model first where need be. The signal ends the wait, not the loading. @param {AbortSignal} [signal] @returns {Promise<Session>} */
   ready(signal) {
-    if (this.#session) return Promise.resolve(this.#session);
+    if (this.#session && !this.#loading) return Promise.resolve(this.#session);
     const loading = (this.#loading ??= this.#load(this.choice));
     return new Promise((resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -64,11 +64,29 @@ export class Seat extends EventTarget {
     this.#loading = undefined;
   }
 
-  /** Lets go of a session that no longer works; ready() then loads the model anew. */
-  drop() {
-    shelf.delete(this.#key);
-    this.#leave();
-    this.#tell();
+  /** Brings back the session, if its engine has stopped, with its conversation; where that fails, the model is loaded anew. */
+  recover() {
+    const session = this.#session;
+    session?.stats().catch(() => session === this.#session && this.#revive(session));
+  }
+
+  /** @param {Session} session */
+  #revive(session) {
+    const revived = session.model.reload().then(
+      () => session,
+      () => {
+        shelf.delete(this.#key);
+        this.#leave();
+        return this.#load(this.choice);
+      },
+    );
+    revived.catch(() => {}); // whoever asks next is told
+    const loading = revived.finally(() => {
+      if (this.#loading === loading) this.#loading = undefined;
+      this.#tell();
+    });
+    loading.catch(() => {});
+    this.#loading = loading;
   }
 
   /** @param {Choice} choice @returns {Promise<Session>} */

@@ -122,6 +122,13 @@ export default {
   'picker.dtype': 'Numbers stored as',
   'picker.auto': 'as published',
   'picker.fromDisk': 'From this computer',
+  'picker.kept': 'Kept in this browser',
+  'picker.keptHint': 'Loads without a network. Removing one frees its room; it is downloaded again when it is chosen next.',
+  'picker.keptSize': '{size}',
+  'picker.keptPart': '{size} so far',
+  'picker.remove': 'Remove',
+  'picker.removeNamed': 'Remove {name} from this browser',
+  'picker.removed': '{name} removed: {size} freed',
 
   // In English the engine's own sentence is shown, which already says what to do; these stand in where there is none.
   'error.unknown': 'Something went wrong: {message}',

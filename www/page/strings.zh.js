@@ -122,6 +122,13 @@ export default {
   'picker.dtype': '数值存储格式',
   'picker.auto': '与发布时相同',
   'picker.fromDisk': '来自本机',
+  'picker.kept': '已存在此浏览器',
+  'picker.keptHint': '无需联网即可载入。移除可释放空间，下次选用时会重新下载。',
+  'picker.keptSize': '{size}',
+  'picker.keptPart': '已有 {size}',
+  'picker.remove': '移除',
+  'picker.removeNamed': '从此浏览器移除 {name}',
+  'picker.removed': '已移除 {name}，释放 {size}',
 
   // 引擎的原文（英文）附在下面作为细节。
   'error.unknown': '出了点问题：{message}',
@@ -139,6 +146,6 @@ export default {
   'error.INTEGRITY': '文件内容与应有的校验值不符。请重新下载。',
   'error.NETWORK': '文件下载失败。请检查地址和网络，然后重试。',
   'error.DISPOSED': '模型已被释放。请重新载入。',
-  'error.CRASHED': '引擎意外停止，下次使用时会自动重新载入。',
+  'error.CRASHED': '引擎意外停止，正在自动恢复，对话不会丢失。',
   'error.UNSUPPORTED_ENVIRONMENT': '当前浏览器无法运行引擎。请使用新版的 Chrome、Edge、Firefox 或 Safari。',
 };
