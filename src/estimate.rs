@@ -107,7 +107,8 @@ mod tests {
 
     fn estimate(dtype: Option<Dtype>, memory_bytes_max: u64) -> (Estimate, Result<()>) {
         let config = ModelConfig::from_json(LLAMA_1B.as_bytes()).unwrap();
-        let options = LoadOptions { dtype, memory_bytes_max: Some(memory_bytes_max), ..LoadOptions::default() };
+        let options =
+            LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), memory_bytes_max: Some(memory_bytes_max), ..LoadOptions::default() };
         let estimate = Estimate::of(&config, &options);
         let checked = estimate.check(&config, &options);
         (estimate, checked)
