@@ -35,7 +35,7 @@ export async function load(source, options, platform) {
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
     const pins = await located.pins(signal);
     if (located.remote && settings.cache) keep();
-    const files = { located, pins, client, meter, signal };
+    const files = { located, pins, client, meter, signal, silenceMs: settings.stallMs + SILENCE_MS };
     const [small, threads] = await Promise.all([smallFiles(files), started]);
     await weights(files, small, settings.storage);
     const info = await client.request('finish', { threads: 1 + (await countIn(threads)), local: !located.remote });
@@ -55,7 +55,7 @@ export async function estimate(source, options, platform) {
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
     if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
     const [pins] = await Promise.all([located.pins(signal), started]);
-    const files = { located, pins, client, meter: new Meter(undefined), signal };
+    const files = { located, pins, client, meter: new Meter(undefined), signal, silenceMs: settings.stallMs + SILENCE_MS };
     const config = await small(files, 'config');
     const survey = async (/** @type {Uint8Array | undefined} */ index) => client.request('survey', { files: { config, index }, options: settings.storage });
     /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there is such a file */
@@ -155,6 +155,9 @@ const START_MS = 5_000;
 /** A connection from which nothing came for so long is taken to be dead. */
 const STALL_MS = 20_000;
 
+/** Beyond that a worker that fetches may be silent: for as long as a server may ask it to wait, and the longest pause between two attempts. */
+const SILENCE_MS = 80_000;
+
 /** Options are checked before anything is fetched. @param {LoadOptions} [options] */
 function check(options = {}) {
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
@@ -193,14 +196,14 @@ function deviceBytes() {
   return (Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8) * 2 ** 30;
 }
 
-/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal }} Reading */
+/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal, silenceMs: number }} Reading */
 
 /** A small file. @param {Reading} reading @param {keyof typeof NAMES} key @returns {Promise<Uint8Array | undefined>} */
-async function small({ located, pins, client, meter, signal }, key) {
+async function small({ located, pins, client, meter, signal, silenceMs }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;
   if ('absent' in place && place.absent) return client.request('absent', { wanted: place });
-  if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place) });
+  if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place), silenceMs });
   const opened = openInput(place, signal);
   const bytes = await readHead(opened, Infinity);
   meter.of(place)({ phase: 'download', bytes: bytes.length });
@@ -226,14 +229,14 @@ async function smallFiles(reading) {
 
 /** @param {Reading} reading @param {RawFiles} files @param {object} storage the options of the engine's loader */
 async function weights(reading, files, storage) {
-  const { located, pins, client, meter, signal } = reading;
+  const { located, pins, client, meter, signal, silenceMs } = reading;
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
   const begin = (index) => client.request('load', { files: { ...files, index }, options: storage });
   /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there was such a file */
   const pour = async (name, position) => {
     const place = located.weights(name, position, pins);
     if (!place || ('absent' in place && place.absent)) return false;
-    if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place) });
+    if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place), silenceMs });
     const opened = openInput(place, signal);
     meter.size(place, opened.size);
     await push(opened, client, meter.of(place));

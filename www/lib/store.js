@@ -184,9 +184,13 @@ function privateFiles(root) {
         return /** @type {Promise<any>} */ (writing.get(name));
       };
       const close = async () => {
-        const handles = [...writing.values()];
+        const handles = [...writing];
         writing.clear();
-        for (const handle of handles) await handle.then((open) => open.close()).catch(() => {});
+        for (const [name, handle] of handles) {
+          // In Chromium 156 closing a file that was cleared away meanwhile never returns.
+          const isThere = await directory.getFileHandle(name).then(() => true, () => false);
+          if (isThere) await handle.then((open) => open.close()).catch(() => {});
+        }
       };
       /** Bytes of a file as it is now; none where there is no file. @param {string} name @param {number} [from] @param {number} [to] */
       const read = async (name, from, to) => {

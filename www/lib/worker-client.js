@@ -9,6 +9,7 @@ import { abortError, badInput, crashed, FiresideError, fromWire } from './errors
  * @property {(error: unknown) => void} reject
  * @property {((piece: any) => void) | undefined} onPiece
  * @property {number | undefined} session
+ * @property {() => void} heard
  */
 
 export class WorkerClient {
@@ -41,10 +42,11 @@ export class WorkerClient {
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args] `args.session`, where present, ties the request to that session
-   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal }} [how]
+   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal, silenceMs?: number }} [how] `silenceMs`: with neither a piece nor an end for so
+   *   long, the worker is taken to be stuck
    * @returns {Promise<any>}
    */
-  request(op, args = {}, { transfer = [], onPiece, signal } = {}) {
+  request(op, args = {}, { transfer = [], onPiece, signal, silenceMs } = {}) {
     if (this.#gone) return Promise.reject(this.#gone);
     if (signal?.aborted) return Promise.reject(abortError(signal));
     const id = this.#nextId++;
@@ -63,11 +65,22 @@ export class WorkerClient {
         if (op !== 'chat') this.#settle(id, (pending) => pending.reject(abortError(signal)));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
-      const unlisten = () => signal?.removeEventListener('abort', onAbort);
+      /** @type {ReturnType<typeof setTimeout> | undefined} */
+      let silence;
+      const heard = () => {
+        clearTimeout(silence);
+        if (silenceMs) silence = setTimeout(() => this.close(crashed(`its worker was silent for ${silenceMs / 1000} seconds`)), silenceMs);
+      };
+      heard();
+      const unlisten = () => {
+        clearTimeout(silence);
+        signal?.removeEventListener('abort', onAbort);
+      };
       this.#pending.set(id, {
         resolve: (result) => (unlisten(), resolve(result)),
         reject: (error) => (unlisten(), reject(signal?.aborted && !this.#gone ? abortError(signal) : error)),
         onPiece,
+        heard,
         session: /** @type {number | undefined} */ (args.session),
       });
     });
@@ -138,7 +151,11 @@ export class WorkerClient {
   /** @param {Reply} reply */
   #receive(reply) {
     if ('fatal' in reply) this.close(fromWire(reply.fatal));
-    else if ('piece' in reply) this.#pending.get(reply.id)?.onPiece?.(reply.piece);
+    else if ('piece' in reply) {
+      const pending = this.#pending.get(reply.id);
+      pending?.heard();
+      pending?.onPiece?.(reply.piece);
+    }
     else if ('error' in reply) this.#settle(reply.id, (pending) => pending.reject(fromWire(reply.error)));
     else this.#settle(reply.id, (pending) => pending.resolve(reply.result));
   }
