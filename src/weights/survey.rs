@@ -52,7 +52,8 @@ impl Survey {
         plausible(file, head)?;
         let entries = header::parse(file, &head[8..need])?;
         let tensors = self.plan.tensors(self.file, entries, need as u64)?;
-        self.file_bytes += tensors.back().map_or(need as u64, |last| last.end);
+        // Only of tensors that nothing reads may a header say any size.
+        self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
                 Target::Matrix { slot, source, rows, cols } => {
@@ -68,5 +69,38 @@ impl Survey {
         }
         self.file += 1;
         Ok(need)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn files_that_claim_more_bytes_than_there_are_numbers_for_are_counted_all_the_same() {
+        let config = br#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":2,"hidden_size":2,"intermediate_size":2,
+            "num_hidden_layers":1,"num_attention_heads":1,"tie_word_embeddings":true}"#;
+        let config = ModelConfig::from_json(config).unwrap();
+        // Two files, each with a tensor that no model reads, of a dtype without a known size and of 2^63 bytes.
+        let skipped = |layer: usize| format!("model.layers.{layer}.self_attn.rotary_emb.inv_freq");
+        let mut map: Vec<String> = config.tensors().map(|spec| format!("\"{}\":\"m-1.safetensors\"", spec.name)).collect();
+        map.extend([1, 2].map(|file| format!("\"{}\":\"m-{file}.safetensors\"", skipped(file))));
+        let mut survey = Survey::new(&config, Some(format!("{{\"weight_map\":{{{}}}}}", map.join(",")).as_bytes()), None).unwrap();
+        for file in [1, 2] {
+            let (mut header, mut end) = (Vec::new(), 0);
+            for spec in config.tensors().filter(|_| file == 1) {
+                let start = end;
+                end += 4 * spec.len();
+                header.push(format!("\"{}\":{{\"dtype\":\"F32\",\"shape\":{:?},\"data_offsets\":[{start},{end}]}}", spec.name, spec.shape));
+            }
+            let data = format!("{{\"dtype\":\"F7\",\"shape\":[1],\"data_offsets\":[{end},{}]}}", 1u64 << 63);
+            header.push(format!("\"{}\":{data}", skipped(file)));
+            let header = format!("{{{}}}", header.join(","));
+            let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+            assert_eq!(survey.header(&bytes), Ok(bytes.len()));
+        }
+        assert_eq!(survey.file_bytes, u64::MAX);
     }
 }
