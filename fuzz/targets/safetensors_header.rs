@@ -1,10 +1,10 @@
 //! A weight file of any bytes, in any chunks: the same weights or the same error as in one chunk, and nothing is accepted that the
-//! reference reader does not read alike.
+//! reference reader does not read alike. The survey of its header alone says what it will take.
 #![no_main]
 
 use fireside::config::ModelConfig;
 use fireside::quant::Dtype;
-use fireside::weights::{Loader, Weights};
+use fireside::weights::{Loader, Survey, Weights};
 use fireside_fuzz::{TINY, bits};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
@@ -25,6 +25,19 @@ fn load(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8], mut chunks: imp
     let finished = loader.finish();
     assert_eq!(ended.clone().err(), finished.as_ref().err().cloned());
     finished
+}
+
+/// The survey of the file, given as many bytes as it asks for.
+fn survey(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8]) -> fireside::Result<Survey> {
+    let mut survey = Survey::new(config, None, dtype)?;
+    let mut given = 0;
+    loop {
+        let needed = survey.header(&file[..given])?;
+        if needed <= given || given == file.len() {
+            return Ok(survey);
+        }
+        given = needed.min(file.len());
+    }
 }
 
 fuzz_target!(|data: &[u8]| {
@@ -49,7 +62,10 @@ fuzz_target!(|data: &[u8]| {
         (Ok(whole), Ok(pieces)) => assert_eq!(bits(whole), bits(pieces)),
         (whole, pieces) => assert_eq!(whole.as_ref().err(), pieces.as_ref().err()),
     }
+    let survey = survey(&config, dtype, &file);
     let Ok(whole) = whole else { return };
+    let survey = survey.expect("a file that loads has a header");
+    assert_eq!((survey.file_bytes, survey.weight_bytes), (file.len() as u64, whole.bytes()));
     let reference = SafeTensors::deserialize(&file).expect("the reference reads what we accept");
     if dtype == Some(Dtype::F32) && reference.tensors().iter().all(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F32) {
         let norm = reference.tensor("model.norm.weight").or_else(|_| reference.tensor("norm.weight")).expect("the last norm");
