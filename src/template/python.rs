@@ -6,6 +6,9 @@ use minijinja::{Error, ErrorKind, Value};
 /// Deeper than any tool description, and no danger to the stack.
 const JSON_DEPTH: usize = 64;
 
+/// The widest indentation of a level.
+const INDENT_MAX: usize = 64;
+
 /// A moment, passed in because the engine has no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
@@ -119,8 +122,15 @@ pub(super) fn tojson(value: &Value, indent: Option<Value>, args: Kwargs) -> Resu
         None => args.get::<Option<Value>>("indent")?,
     };
     let indent = match indent.filter(|indent| !indent.is_none()) {
-        Some(indent) if indent.as_str().is_some() => indent.as_str().map(str::to_owned),
-        Some(indent) => Some(" ".repeat(usize::try_from(indent)?.min(64))),
+        Some(indent) => {
+            let indent = indent
+                .as_str()
+                .map_or_else(|| Ok(" ".repeat(usize::try_from(indent.clone())?.min(INDENT_MAX + 1))), |text| Ok::<_, Error>(text.into()))?;
+            if indent.len() > INDENT_MAX {
+                return Err(Error::new(ErrorKind::InvalidOperation, format!("JSON is indented by at most {INDENT_MAX} characters")));
+            }
+            Some(indent)
+        }
         None => None,
     };
     let separators = args.get::<Option<Vec<String>>>("separators")?.unwrap_or_default();
