@@ -11,7 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{files, greedy};
-use fireside::{LoadOptions, Model, ModelFiles, Result, Session};
+use fireside::template::Now;
+use fireside::{LoadOptions, Model, ModelFiles, Options, Result, Session};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -135,7 +136,8 @@ fn run(case: &Case, chunk: usize) -> Result<Option<Vec<u32>>> {
         model.tokenizer().decode(ids, false)?;
     }
     if let Some(text) = &case.chat {
-        Session::new(model.clone()).chat(text.as_str(), &greedy(1))?.finish()?;
+        let now = Some(Now { unix_seconds: 0, utc_offset_minutes: 0 });
+        Session::new(model.clone()).chat(text.as_str(), &Options { now, ..greedy(1) })?.finish()?;
     }
     Ok(tokens)
 }
@@ -201,4 +203,9 @@ fn configs_are_refused_by_the_field_that_is_wrong() {
 #[test]
 fn tokenizers_are_refused_before_the_library_sees_what_breaks_it() {
     every_case_of(&["tokenizer:", "tokenizer config:"], ONE);
+}
+
+#[test]
+fn templates_come_to_an_end() {
+    every_case_of(&["template:"], ONE);
 }
