@@ -3,6 +3,7 @@
 //! This is the page to read first. Shapes are written where values are born, in the names of `config.rs`:
 //! `seq` new positions come after `past` cached ones.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::cache::{Cache, KvDtype};
@@ -17,7 +18,7 @@ use crate::weights::Weights;
 
 /// Positions that one pass through the layers takes at most. Enough that a matrix, once loaded, serves many positions;
 /// few enough that their activations stay in the processor's cache.
-const CHUNK: usize = 64;
+pub const CHUNK: usize = 64;
 
 /// A loaded model: immutable, shared by all its sessions.
 #[derive(Debug)]
@@ -201,6 +202,22 @@ impl Model {
         self.append(tokens, cache, scratch, Reads::Nothing, &mut { unobserved })
     }
 
+    /// Takes `tokens`, at most [`CHUNK`] of them, through some of the layers: a pass in parts, for who cannot wait for a whole one. The parts of a pass follow each
+    /// other from layer 0 on, with the same tokens and an untouched scratch; only the last of them makes the tokens count. `is_last`: as [`Model::forward`], else as
+    /// [`Model::prefill`].
+    ///
+    /// Any split into parts gives the same values, bit for bit. Errors: as there; after one the pass is over.
+    pub fn part(&self, tokens: &[u32], is_last: bool, layers: Range<usize>, cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
+        debug_assert!(tokens.len() <= CHUNK);
+        if layers.start == 0 {
+            self.check(tokens, cache)?;
+            self.embed(tokens, cache, scratch, &mut { unobserved });
+        }
+        let ends = layers.end == self.config.layers;
+        self.layers(layers, tokens.len(), usize::from(is_last), cache, scratch, &mut { unobserved });
+        if ends && is_last { self.head(cache.len() - tokens.len(), cache, scratch, &mut { unobserved }) } else { Ok(()) }
+    }
+
     /// As [`Model::forward`], showing `observe` every intermediate value as soon as it is there.
     ///
     /// Shapes: (seq, width), where seq is the positions of one pass of at most 64; `Site::Model("logits")` (vocab).
@@ -218,7 +235,13 @@ impl Model {
     ) -> Result<()> {
         let past = cache.len();
         self.append(tokens, cache, scratch, reads, observe)?;
+        self.head(past, cache, scratch, observe)
+    }
 
+    /// The logits of the last position.
+    ///
+    /// Errors: `NON_FINITE`; the cache is then cut back to `past`.
+    fn head(&self, past: usize, cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) -> Result<()> {
         let s = scratch;
         let last = s.residual.len() - self.config.hidden;
         let x = &mut s.x[..self.config.hidden]; // (1, hidden)
@@ -246,6 +269,22 @@ impl Model {
         reads: Reads,
         observe: &mut impl FnMut(Site, &[f32]),
     ) -> Result<()> {
+        self.check(tokens, cache)?;
+        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
+            let is_last = (index + 1) * CHUNK >= tokens.len();
+            let read = match reads {
+                Reads::Everything => chunk.len(),
+                Reads::Last if is_last => 1,
+                Reads::Last | Reads::Nothing => 0,
+            };
+            self.embed(chunk, cache, scratch, observe);
+            self.layers(0..self.config.layers, chunk.len(), read, cache, scratch, observe);
+        }
+        Ok(())
+    }
+
+    /// Checks that tokens can be read, and makes room for them.
+    fn check(&self, tokens: &[u32], cache: &mut Cache) -> Result<()> {
         let requested = cache.len() + tokens.len();
         if requested > self.config.context {
             return Err(Error::ContextOverflow { requested, context_window: self.config.context });
@@ -257,33 +296,36 @@ impl Model {
             let expected = format!("a token below the vocabulary size of {}", self.config.vocab);
             return Err(Error::BadInput { what: "tokens".into(), expected, got: token.to_string() });
         }
-        cache.reserve(tokens.len())?;
-        for (index, chunk) in tokens.chunks(CHUNK).enumerate() {
-            let is_last = (index + 1) * CHUNK >= tokens.len();
-            let read = match reads {
-                Reads::Everything => chunk.len(),
-                Reads::Last if is_last => 1,
-                Reads::Last | Reads::Nothing => 0,
-            };
-            self.layers(chunk, read, cache, scratch, observe);
-        }
-        Ok(())
+        cache.reserve(tokens.len())
     }
 
-    /// One pass: `seq` tokens through every layer. The residual stream is left in `scratch`.
-    ///
-    /// Of the last `read` positions alone, that is: of the others the last layer computes keys and values and no more.
-    fn layers(&self, tokens: &[u32], read: usize, cache: &mut Cache, scratch: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) {
-        let (config, s) = (&self.config, scratch);
-        let (seq, past, eps) = (tokens.len(), cache.len(), config.rms_eps);
-        s.resize(config, seq);
-        s.rope.prepare(past, seq);
-        for (&token, row) in tokens.iter().zip(s.residual.chunks_exact_mut(config.hidden)) {
+    /// Begins a pass: the residual stream is the tokens' embeddings.
+    fn embed(&self, tokens: &[u32], cache: &Cache, s: &mut Scratch, observe: &mut impl FnMut(Site, &[f32])) {
+        s.resize(&self.config, tokens.len());
+        s.rope.prepare(cache.len(), tokens.len());
+        for (&token, row) in tokens.iter().zip(s.residual.chunks_exact_mut(self.config.hidden)) {
             self.weights.embed.row(token as usize, row); // residual: (seq, hidden)
         }
         observe(Site::Model("embed"), &s.residual);
+    }
 
-        for (index, layer) in self.weights.layers.iter().enumerate() {
+    /// Takes the residual stream of `seq` tokens through some layers; the last layer makes the tokens count.
+    ///
+    /// Of the last `read` positions alone, that is: of the others the last layer computes keys and values and no more.
+    fn layers(
+        &self,
+        layers: Range<usize>,
+        seq: usize,
+        read: usize,
+        cache: &mut Cache,
+        scratch: &mut Scratch,
+        observe: &mut impl FnMut(Site, &[f32]),
+    ) {
+        let (config, s) = (&self.config, scratch);
+        let (past, eps) = (cache.len(), config.rms_eps);
+        let ends = layers.end == config.layers;
+        for index in layers {
+            let layer = &self.weights.layers[index];
             let attention = config.attention[index];
             let site = |name| Site::Layer(index, name);
 
@@ -330,6 +372,8 @@ impl Model {
             kernels::add(&mut s.residual, &s.x);
             observe(site("out"), &s.residual);
         }
-        cache.advance(seq);
+        if ends {
+            cache.advance(seq);
+        }
     }
 }

@@ -11,15 +11,15 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::model::{Model, Scratch};
+use crate::model::{CHUNK, Model, Scratch};
 use crate::options::Options;
 use crate::sampler::Sampler;
 use crate::stop::StopMatcher;
 use crate::template::{Message, Now};
 use crate::tokenizer::Decoder;
 
-/// Tokens of a prompt that one step computes at most, where the driver of a run does not say: the longest it waits before it can stop.
-const PREFILL_STEP: usize = 64;
+/// Fewer tokens are not taken through a layer at once, however short a step should be: reading its weights would cost more than computing with them.
+const PASS_MIN: usize = 8;
 
 /// A text or a chat in progress on a shared model.
 #[derive(Debug)]
@@ -125,6 +125,8 @@ pub enum Step {
         done: usize,
         /// Tokens of the prompt.
         total: usize,
+        /// What this step computed. Units: tokens times layers.
+        work: usize,
     },
     /// A token was generated.
     Token(Piece),
@@ -148,8 +150,10 @@ pub struct Run {
     conversation: Option<Vec<Message>>,
     /// Prompt tokens in the cache, `None` before the first step.
     prefilled: Option<usize>,
-    /// Prompt tokens that a step computes at most.
-    prefill_step: usize,
+    /// Where the pass of prompt tokens that is under way ends, and the next of its layers.
+    pass: Option<(usize, usize)>,
+    /// Tokens times layers that a step computes about.
+    prefill_work: usize,
     generated: Vec<u32>,
     text: String,
     /// Set as soon as it is known; the step after it ends the run.
@@ -163,9 +167,10 @@ impl Run {
         self.generated.len()
     }
 
-    /// How many tokens of the prompt each further step computes at most: a driver with a clock keeps steps short by it. 0 counts as 1.
-    pub fn set_prefill_step(&mut self, tokens: usize) {
-        self.prefill_step = tokens.max(1);
+    /// How much of the prompt each further step computes about, in tokens times layers, at least one layer of [`PASS_MIN`] tokens: a driver with a clock keeps steps
+    /// short by it. Unless it is said, a step is a pass of 64 tokens through all layers. The result is the same.
+    pub fn set_prefill_work(&mut self, token_layers: usize) {
+        self.prefill_work = token_layers;
     }
 }
 
@@ -285,7 +290,8 @@ impl Session {
             ends,
             conversation,
             prefilled: None,
-            prefill_step: PREFILL_STEP,
+            pass: None,
+            prefill_work: usize::MAX,
             generated: Vec::new(),
             text: String::new(),
             finish_reason: None,
@@ -369,16 +375,20 @@ impl Session {
     }
 
     fn prefill(&mut self, run: &mut Run, done: usize) -> Result<Step> {
-        let next = run.prompt.len().min(done.saturating_add(run.prefill_step));
-        let part = &run.prompt[done..next];
-        if next == run.prompt.len() {
-            self.forward(part)?;
-        } else {
-            self.model.prefill(part, &mut self.cache, &mut self.scratch)?;
-            self.tokens.extend_from_slice(part);
+        let (total, layers) = (run.prompt.len(), self.model.config.layers);
+        // A pass is as wide as it can be, since the weights of a layer are read once for all of its tokens; a step is as many layers of it as there is time for.
+        let (end, layer) = run.pass.take().unwrap_or_else(|| (total.min(done + run.prefill_work.clamp(PASS_MIN, CHUNK)), 0));
+        let tokens = &run.prompt[done..end];
+        let next = layers.min(layer + (run.prefill_work / tokens.len()).max(1));
+        self.model.part(tokens, end == total, layer..next, &mut self.cache, &mut self.scratch)?;
+        let work = tokens.len() * (next - layer);
+        if next < layers {
+            run.pass = Some((end, next));
+            return Ok(Step::Prefill { done, total, work });
         }
-        run.prefilled = Some(next);
-        Ok(Step::Prefill { done: next, total: run.prompt.len() })
+        self.tokens.extend_from_slice(tokens);
+        run.prefilled = Some(end);
+        Ok(Step::Prefill { done: end, total, work })
     }
 
     fn forward(&mut self, tokens: &[u32]) -> Result<()> {

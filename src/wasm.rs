@@ -325,11 +325,11 @@ pub struct JsRun {
 
 #[wasm_bindgen(js_class = Run)]
 impl JsRun {
-    /// Computes a piece of the prompt, of at most `prefill_step` tokens where that is given, or one token.
-    pub fn step(&mut self, prefill_step: Option<usize>) -> Result<JsValue> {
+    /// Computes a piece of the prompt, of about `prefill_work` tokens times layers where that is given, or one token.
+    pub fn step(&mut self, prefill_work: Option<usize>) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
-        if let Some(tokens) = prefill_step {
-            run.set_prefill_step(tokens);
+        if let Some(token_layers) = prefill_work {
+            run.set_prefill_work(token_layers);
         }
         let step = self.shared.borrow_mut().session.step(run);
         let completion_tokens = run.completion_tokens();
@@ -367,7 +367,7 @@ fn over() -> JsValue {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum StepObject {
-    Prefill { done: usize, total: usize },
+    Prefill { done: usize, total: usize, work: usize },
     Token { text: String, completion_tokens: usize },
     End { text: String, finish_reason: &'static str, usage: UsageObject },
 }
@@ -383,7 +383,7 @@ struct UsageObject {
 impl StepObject {
     fn of(step: Step, completion_tokens: usize) -> StepObject {
         match step {
-            Step::Prefill { done, total } => StepObject::Prefill { done, total },
+            Step::Prefill { done, total, work } => StepObject::Prefill { done, total, work },
             Step::Token(piece) => StepObject::Token { text: piece.text, completion_tokens },
             Step::End(piece, completion) => StepObject::end(piece.text, completion),
         }

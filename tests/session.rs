@@ -375,24 +375,35 @@ fn a_history_put_back_is_answered_as_the_one_it_was_taken_from() {
 
 #[test]
 fn a_prompt_is_computed_in_steps_as_short_as_the_driver_wants() {
+    use fireside::session::Step;
     let model = model("llama-tied-bf16");
+    let layers = model.config().layers;
     let prompt = "Once upon a time there was a fox. ".repeat(8);
     let whole = generate(&model, &prompt, &greedy(12));
-    for step in [1, 3, 64, 1000] {
+    for work in [0, 1, 9, 64, 65, 100, 1000, usize::MAX] {
         let mut session = Session::new(model.clone());
+        // A run that is given up in the middle of a pass leaves nothing behind.
+        let mut given_up = session.begin_generate(&prompt, &greedy(12)).unwrap();
+        given_up.set_prefill_work(1);
+        session.step(&mut given_up).unwrap();
+        session.abort(&mut given_up);
+        assert_eq!(session.context_usage(), 0);
+
         let mut run = session.begin_generate(&prompt, &greedy(12)).unwrap();
-        let mut before = 0;
+        let (mut computed, mut tokens) = (0, 0);
         let completion = loop {
-            run.set_prefill_step(step);
+            run.set_prefill_work(work);
             match session.step(&mut run).unwrap() {
-                fireside::session::Step::Prefill { done, total } => {
-                    assert!(done - before <= step && (done - before == step || done == total), "{before} to {done} of {total}");
-                    before = done;
+                Step::Prefill { total, work: step, .. } => {
+                    // At least one layer of eight tokens (or of the few that are left), at most a whole pass.
+                    assert!(step <= work.max(8).max(64) && step <= 64 * layers, "{step} of {work}");
+                    (computed, tokens) = (computed + step, total);
                 }
-                fireside::session::Step::Token(_) => {}
-                fireside::session::Step::End(_, completion) => break completion,
+                Step::Token(_) => {}
+                Step::End(_, completion) => break completion,
             }
         };
-        assert_eq!(completion.tokens, whole.tokens, "{step}");
+        assert_eq!(completion.tokens, whole.tokens, "{work}");
+        assert_eq!(computed, tokens * layers, "{work}: every token went through every layer once");
     }
 }

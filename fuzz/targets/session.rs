@@ -78,7 +78,7 @@ fn finish(session: &mut Session, mut run: Run) -> fireside::Result<Completion> {
     let mut shown = String::new();
     loop {
         match session.step(&mut run)? {
-            Step::Prefill { done, total } => assert!(done <= total),
+            Step::Prefill { done, total, .. } => assert!(done <= total),
             Step::Token(piece) => shown += &piece.text,
             Step::End(piece, completion) => {
                 assert_eq!(shown + &piece.text, completion.text);

@@ -30,8 +30,8 @@ function failure(code, message, details = {}) {
   return Object.assign(new Error(message), { name: 'FiresideError', code, details });
 }
 
-/** @param {{ stepMs?: number, tokenMs?: number, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `tokenMs`: of prefill, whose steps are then as long as they may be; `life.over`: the worker was terminated */
-export function fakeWasm({ stepMs = 0, tokenMs = 0, log = [], life = { over: false }, onPush = () => {} } = {}) {
+/** @param {{ stepMs?: number, workMs?: number, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `workMs`: of prefill, whose steps are then as long as they may be; `life.over`: the worker was terminated */
+export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: false }, onPush = () => {} } = {}) {
   const wait = (ms = stepMs) => {
     const end = performance.now() + ms;
     while (performance.now() < end);
@@ -53,18 +53,18 @@ export function fakeWasm({ stepMs = 0, tokenMs = 0, log = [], life = { over: fal
       Object.assign(this, { session, prompt, turn, max: options?.maxTokens ?? 20, at: -1, said: '' });
       log.push(`start ${prompt}`);
     }
-    step(prefillTokens = 1) {
+    step(prefillWork = 1) {
       const self = /** @type {any} */ (this);
       wait();
       if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
       if (self.at < 0) {
         const total = self.prompt.split(' ').length;
-        const read = tokenMs ? Math.min(prefillTokens, total - (self.read ?? 0)) : 1;
-        wait(tokenMs * read);
+        const read = workMs ? Math.min(prefillWork, total - (self.read ?? 0)) : 1;
+        wait(workMs * read);
         log.push(`prefill ${read}`);
         self.read = (self.read ?? 0) + read;
         if (self.read === total) self.at = 0;
-        return { kind: 'prefill', done: self.read, total };
+        return { kind: 'prefill', done: self.read, total, work: read };
       }
       if (self.at < self.max) {
         const text = ` ${WORDS[self.at % WORDS.length]}`;
@@ -209,7 +209,7 @@ export function fakeWasm({ stepMs = 0, tokenMs = 0, log = [], life = { over: fal
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, tokenMs?: number, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
+ * @param {{ stepMs?: number, workMs?: number, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
  *   `settled`: what became of its threads
  */
 export function fakePlatform(settings = {}) {

@@ -16,9 +16,9 @@ const SLICE_MS = 16;
 /** Units: pages of 64 KiB. A memory that cannot grow by these 16 MB is full. */
 const OOM_PAGES = 256;
 
-/** How long a step of prefill should take, since an abort waits for it; and of how many tokens it may be: fewer waste the weights that are read for them. */
+/** How long a step of prefill should take, since an abort waits for it; and what it may compute, in tokens times layers, at first and at most. */
 const PREFILL_MS = 50;
-const [PREFILL_MIN, PREFILL_MAX] = [4, 256];
+const [PREFILL_FIRST, PREFILL_MAX] = [256, 2 ** 30];
 
 /**
  * @param {PortLike} port
@@ -40,8 +40,8 @@ export function serve(port, start) {
   /** The engine's code, once it is there. @type {(wasm: RawModule) => void} */
   let arrived;
   const wasm = new Promise((/** @type {(wasm: RawModule) => void} */ resolve) => (arrived = resolve));
-  /** Tokens of a prompt that a step computes, as the last steps took their time. */
-  let prefillTokens = 64;
+  /** What of a prompt a step computes, as the last steps took their time. */
+  let prefillWork = PREFILL_FIRST;
   /** @type {Map<number, Slot>} */
   const sessions = new Map();
   /** Requests without their end yet; true once aborted. @type {Map<number, boolean>} */
@@ -203,7 +203,7 @@ export function serve(port, start) {
     const begin = performance.now();
     const run = start();
     const turns = eventLoop();
-    let [prefillEnd, prefilled, firstToken, tokens] = [begin, 0, 0, 0];
+    let [prefillEnd, firstToken, tokens] = [begin, 0, 0];
     let [text, unsent] = ['', ''];
     let trapped = false;
     const send = () => {
@@ -218,12 +218,10 @@ export function serve(port, start) {
         const sliceEnd = performance.now() + SLICE_MS;
         do {
           const stepBegin = performance.now();
-          const step = run.step(prefillTokens);
+          const step = run.step(prefillWork);
           if (step.kind === 'prefill') {
             prefillEnd = performance.now();
-            // A step that was shorter than it might have been, the last one, says less.
-            if (step.done - prefilled === prefillTokens) prefillTokens = paced(prefillTokens, prefillEnd - stepBegin);
-            prefilled = step.done;
+            prefillWork = paced(prefillWork, step.work, prefillEnd - stepBegin);
             continue;
           }
           firstToken ||= performance.now();
@@ -269,10 +267,10 @@ class Aborted extends FiresideError {
   }
 }
 
-/** As many tokens as the time for a step would have been enough for, changed by half or double at most. @param {number} tokens @param {number} ms */
-function paced(tokens, ms) {
-  const wanted = Math.round((tokens * PREFILL_MS) / Math.max(ms, 0.1));
-  return Math.min(Math.max(wanted, Math.ceil(tokens / 2), PREFILL_MIN), 2 * tokens, PREFILL_MAX);
+/** What the time for a step would have been enough for, changed by half or double at most. @param {number} present @param {number} work of a step @param {number} ms it took */
+function paced(present, work, ms) {
+  const wanted = Math.round((work * PREFILL_MS) / Math.max(ms, 0.1));
+  return Math.min(Math.max(wanted, present >> 1, 1), 2 * present, PREFILL_MAX);
 }
 
 /** Lets other events in, without the 4 ms to which browsers clamp nested timers. */

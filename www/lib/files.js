@@ -207,8 +207,12 @@ export class Files {
     const total = stored.bytes;
     let bytes = 0;
     try {
+      let ahead = stored.chunk(0);
       for (let index = 0; index < stored.chunks.length; index++) {
-        const chunk = (await stored.chunk(index)) ?? (await this.#mended(stored, index, total, wanted));
+        const read = await ahead;
+        // The next is read and checked while the engine works on this one.
+        if (index + 1 < stored.chunks.length) ahead = stored.chunk(index + 1);
+        const chunk = read ?? (await this.#mended(stored, index, total, wanted));
         bytes += chunk.length;
         report('cache', bytes, total);
         yield chunk;

@@ -226,13 +226,13 @@ export interface RawFiles {
 export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax'>;
 
 export type RawStep =
-  | { kind: 'prefill'; done: number; total: number }
+  | { kind: 'prefill'; done: number; total: number; work: number }
   | { kind: 'token'; text: string; completionTokens: number }
   | { kind: 'end'; text: string; finishReason: RunResult['finishReason']; usage: Usage };
 
 export interface RawRun {
-  /** `prefillTokens`: of the prompt, that this step and those after it compute at most. */
-  step(prefillTokens?: number): RawStep;
+  /** `prefillWork`: what of the prompt this step and those after it compute about, in tokens times layers. */
+  step(prefillWork?: number): RawStep;
   abort(): unknown;
   free(): void;
 }
