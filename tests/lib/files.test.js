@@ -50,7 +50,12 @@ beforeEach(() => {
   site = { 'config.json': Buffer.from('{}'), 'tokenizer.json': Buffer.from('{}'), 'model.safetensors': WEIGHTS };
   meddle = (answer) => answer;
   disk = new Disk();
+  atHome(true);
 });
+
+/** What only a page's own site is believed. */
+const atHome = (isOwn) => Object.defineProperty(globalThis, 'location', { value: isOwn ? new URL(base) : undefined, configurable: true });
+after(() => atHome(false));
 
 /** Loads; resolves with what the engine got, where it came from, and what was asked of the server. */
 async function loading(options = {}) {
@@ -84,9 +89,10 @@ test('with a lock file nothing is asked for twice, and what it does not list is 
 test('whatever write the world ends at, the next load gives every byte and fetches at most one chunk more than was missing', async () => {
   await loading();
   const total = 5 * 2 + 20; // more writes than the load has
-  for (let writes = 1; writes <= total; writes++) {
+  for (let writes = 1; writes <= 2 * total; writes++) {
+    if (writes > total) atHome(false); // another site's Content-Length may be that of something compressed
     disk = new Disk();
-    disk.writes = writes;
+    disk.writes = ((writes - 1) % total) + 1;
     const first = await loading();
     assert.ok(first.weights.equals(WEIGHTS), `${writes}: a load goes on without its cache`);
     disk.revive();

@@ -54,7 +54,9 @@ export class Download {
   /** @type {string | undefined} */
   #etag;
   /** @type {number | undefined} */
-  total;
+  size;
+  /** What the server calls the length of its answer: another, where that is compressed. @type {number | undefined} */
+  #stated;
   #ranges = true;
   /** Requests for a part in a row that got no answer at all. */
   #unanswered = 0;
@@ -70,17 +72,22 @@ export class Download {
   /**
    * @param {Wanted} wanted
    * @param {Net} net
-   * @param {{ digests?: string[], etag?: string, total?: number }} [there] what is here already
+   * @param {{ digests?: string[], etag?: string, size?: number }} [there] what is here already
    * @param {number} [until] bytes of the file that are wanted, all of it unless said; a few more may come
    */
-  constructor(wanted, net, { digests = [], etag, total } = {}, until = Infinity) {
+  constructor(wanted, net, { digests = [], etag, size } = {}, until = Infinity) {
     this.#wanted = wanted;
     this.#net = net;
     this.#digests = [...digests];
     this.#until = until;
     this.#etag = etag;
-    this.total = wanted.pin?.size ?? total;
+    this.size = wanted.pin?.size ?? size;
     this.#own = isOwn(wanted.url);
+  }
+
+  /** Bytes of the file for a progress bar: its size, or what the server says. */
+  get total() {
+    return this.size ?? this.#stated;
   }
 
   /** What the server calls this version of the file. */
@@ -153,7 +160,7 @@ export class Download {
       if (at + filled >= this.#until) break;
     }
     const end = at + filled;
-    const total = this.total ?? end;
+    const total = this.size ?? end;
     if (end < Math.min(total, this.#until)) throw new Again(this.#network(`broke off after ${end} of ${total} bytes`, { bytes: end }));
     if (end > total) throw new Changed(`it has ${end} bytes instead of ${total}`, { expected: total, got: end });
     if (filled) yield { index: at / CHUNK_BYTES, bytes: buffer.slice(0, filled) };
@@ -185,7 +192,7 @@ export class Download {
     // What is asked for in part has to be the same version: without a name for it, the whole is asked for, and compared.
     const from = this.#ranges && (this.#etag || this.#wanted.pin) ? there : 0;
     const stop = new AbortController();
-    const part = this.#ranges && this.#until < (this.total ?? Infinity);
+    const part = this.#ranges && this.#until < (this.size ?? Infinity);
     const headers = new Headers(from || part ? { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` } : {});
     // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
     if (from && this.#own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
@@ -233,14 +240,15 @@ export class Download {
     const etag = headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
     if (this.#digests.length && this.#etag && etag && etag !== this.#etag) throw new Changed('the server has a new version');
     this.#etag = etag;
-    // With a content encoding, Content-Length counts the compressed bytes.
-    const length = status === 200 && !headers.get('content-encoding') ? Number(headers.get('content-length') ?? NaN) : NaN;
-    const total = rangeTotal ?? (Number.isSafeInteger(length) ? length : undefined);
-    if (total === undefined) return;
-    if (this.total !== undefined && total !== this.total && (this.#digests.length || this.#wanted.pin?.size !== undefined)) {
-      throw new Changed(`it has ${total} bytes instead of ${this.total}`, { expected: this.total, got: total });
+    const length = status === 200 ? Number(headers.get('content-length') ?? NaN) : NaN;
+    this.#stated = Number.isSafeInteger(length) ? length : undefined;
+    // With a content encoding, Content-Length counts the compressed bytes; of another site's answer one cannot see whether it has one.
+    const size = rangeTotal ?? (this.#own && !headers.get('content-encoding') ? this.#stated : undefined);
+    if (size === undefined) return;
+    if (this.size !== undefined && size !== this.size && (this.#digests.length || this.#wanted.pin?.size !== undefined)) {
+      throw new Changed(`it has ${size} bytes instead of ${this.size}`, { expected: this.size, got: size });
     }
-    this.total = total;
+    this.size = size;
   }
 
   /** @param {Response} response */
@@ -309,5 +317,5 @@ export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
   const now = response.headers.get('etag')?.replace(/^W\//, '') ?? response.headers.get('last-modified');
   if (now && etag) return now === etag;
   const length = Number(response.headers.get('content-length') ?? NaN);
-  return response.headers.has('content-encoding') || Number.isNaN(length) || length === size;
+  return !isOwn(response.url || url) || response.headers.has('content-encoding') || Number.isNaN(length) || length === size;
 }

@@ -194,7 +194,7 @@ export class Files {
       if (release) return release;
       if (stored.bytes !== bytes) {
         [bytes, since] = [stored.bytes, performance.now()];
-        report('download', bytes, stored.head?.total);
+        report('download', bytes, stored.head?.size);
       } else if (performance.now() - since > this.#stallMs) {
         waiting.abort();
         return undefined;
@@ -225,12 +225,12 @@ export class Files {
     }
   }
 
-  /** A chunk that the cache has lost, from the network. @param {StoredFile} stored @param {number} index @param {number} total @param {FileWanted} wanted */
-  async #mended(stored, index, total, wanted) {
+  /** A chunk that the cache has lost, from the network. @param {StoredFile} stored @param {number} index @param {number | undefined} size @param {FileWanted} wanted */
+  async #mended(stored, index, size, wanted) {
     this.#fetched = true;
     const { chunks, head } = stored;
     const digests = chunks.slice(0, index).map(({ sha256 }) => sha256);
-    const download = new Download(wanted, this.#net(), { digests, etag: head?.etag, total }, (index + 1) * CHUNK_BYTES);
+    const download = new Download(wanted, this.#net(), { digests, etag: head?.etag, size }, (index + 1) * CHUNK_BYTES);
     for await (const { bytes, sha256 } of download.chunks()) {
       if (sha256 !== chunks[index].sha256) throw new Changed('a chunk that was lost came differently');
       await this.#try(stored, () => stored.mend(index, bytes));
@@ -247,12 +247,13 @@ export class Files {
    */
   async #fromNetwork(stored, wanted, report, release) {
     this.#fetched = true;
-    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], etag: stored?.head?.etag, total: stored?.head?.total };
+    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], etag: stored?.head?.etag, size: stored?.head?.size };
     const progress = (/** @type {number} */ bytes, /** @type {number | undefined} */ total) => report('download', bytes, total);
     const download = new Download(wanted, { ...this.#net(), progress }, there);
-    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, etag: download.etag, total: download.total });
-    // All of it may be there but for the line that says so.
-    const complete = stored?.chunks.length && stored.bytes === download.total;
+    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, etag: download.etag, size: download.size });
+    // All of it may be there but for the line that says so: only a file's last chunk is a short one.
+    const last = stored?.chunks.at(-1);
+    const complete = stored && last && (stored.bytes === download.size || (download.size === undefined && last.bytes < CHUNK_BYTES));
     if (!complete && !(await download.open())) {
       if (stored) await this.#try(stored, () => stored.markAbsent(head()));
       await stored?.close();
@@ -273,7 +274,7 @@ export class Files {
       };
       try {
         for (let index = 0; stored && index < there.digests.length; index++) {
-          yield count('cache', (await stored.chunk(index)) ?? (await files.#mended(stored, index, download.total ?? stored.bytes, wanted)));
+          yield count('cache', (await stored.chunk(index)) ?? (await files.#mended(stored, index, download.size, wanted)));
         }
         if (stored && !stored.head) await files.#try(stored, () => stored.begin(head()));
         if (!complete) {

@@ -12,8 +12,8 @@ const NAME = 'fireside-lm';
 const READ_TRIES = 5;
 
 /**
- * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`: what the server called this version of it; `total`: its size.
- * @typedef {{ source: string, pin?: string, etag?: string, total?: number }} Head
+ * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`: what the server called this version of it; `size`: its bytes.
+ * @typedef {{ source: string, pin?: string, etag?: string, size?: number }} Head
  */
 /** @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array | undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(at: number, text: string): Promise<void>, remove(): Promise<void>, close(): Promise<void> }} Place */
 
