@@ -14,6 +14,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// The longest header that is read. Those of published shards have some hundred KB; the reference stops at 100 MB.
 pub(super) const HEADER_MAX: u64 = 16 << 20;
@@ -23,10 +24,10 @@ pub(super) const HEADER_MAX: u64 = 16 << 20;
 pub(super) struct Entry {
     pub name: String,
     /// The dtype as the file spells it.
-    pub dtype_name: String,
+    pub dtype_name: Arc<str>,
     /// The dtype, where the format knows it.
     pub dtype: Option<Dtype>,
-    pub shape: Vec<u64>,
+    pub shape: Box<[u64]>,
     /// Where its data begins and ends, counted from the end of the header.
     pub start: u64,
     pub end: u64,
@@ -103,7 +104,7 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             shape: Vec<u64>,
             data_offsets: (u64, u64),
         }
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         while let Some(name) = map.next_key::<String>()? {
             if name == "__metadata__" {
                 map.next_value::<Option<HashMap<String, String>>>()?;
@@ -113,7 +114,10 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             let word: StrDeserializer<ValueError> = info.dtype.as_str().into_deserializer();
             let dtype = Dtype::deserialize(word).ok();
             let (start, end) = info.data_offsets;
-            entries.push(Entry { name, dtype_name: info.dtype, dtype, shape: info.shape, start, end });
+            // A header of many small tensors takes several times its length as it is: the dtype they have in common is kept once.
+            let before = entries.last().map(|entry| &entry.dtype_name).filter(|before| ***before == info.dtype);
+            let dtype_name = before.cloned().unwrap_or_else(|| info.dtype.into());
+            entries.push(Entry { name, dtype_name, dtype, shape: info.shape.into(), start, end });
         }
         Ok(entries)
     }

@@ -113,6 +113,9 @@ impl Loader {
                 Stage::Header(head) => {
                     let wanted = header_bytes(head) - head.len();
                     let (now, rest) = chunk.split_at(chunk.len().min(wanted));
+                    if head.capacity() - head.len() < now.len() {
+                        reserve(head, wanted, "a header of weights")?;
+                    }
                     head.extend_from_slice(now);
                     if head.len() == header_bytes(head) {
                         self.open()?;

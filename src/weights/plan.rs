@@ -110,7 +110,7 @@ impl Plan {
             Some(safetensors::Dtype::BF16) => Dtype::Bf16,
             _ => {
                 let field = format!("the dtype of tensor {}", entry.name);
-                let (file, got) = (self.files[file].clone(), entry.dtype_name.clone());
+                let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
                 return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16".into(), got });
             }
         };
