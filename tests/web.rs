@@ -316,7 +316,7 @@ fn a_survey_of_the_header_tells_what_the_model_takes() {
 fn a_history_can_be_put_back() {
     let session = session();
     let history = json(r#"[{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Nice to meet you, Ada!"}]"#);
-    call(&session, "setMessages", &[history.clone()]).unwrap();
+    call(&session, "setMessages", std::slice::from_ref(&history)).unwrap();
     assert_eq!(show(&call(&session, "messages", &[]).unwrap()), show(&history));
     refused(call(&session, "setMessages", &[json("[1]")]), "BAD_INPUT");
     refused(call(&session, "setMessages", &[json(r#"[{"role": "user", "content": "?"}]"#)]), "BAD_INPUT");
