@@ -199,7 +199,7 @@ function privateFiles(root) {
             const blob = await (await directory.getFileHandle(name)).getFile();
             return new Uint8Array(await blob.slice(from, to).arrayBuffer());
           } catch (error) {
-            absent(error, tries < READ_TRIES ? 'NotReadableError' : undefined);
+            absent(error, ...(tries < READ_TRIES ? ['NotReadableError', 'AbortError'] : []));
             if (Reflect.get(error ?? {}, 'name') === 'NotFoundError') return new Uint8Array();
           }
         }
@@ -224,17 +224,28 @@ function privateFiles(root) {
       };
     },
     async folders() {
-      const folders = [];
-      for await (const [folder, handle] of entries(root)) {
-        if (handle.kind !== 'directory') continue;
-        const files = [];
-        for await (const [name] of entries(handle)) if (name.endsWith('.journal')) files.push(name.slice(0, -'.journal'.length));
-        folders.push({ folder, files });
+      for (let tries = 1; ; tries++) {
+        try {
+          return await list(root);
+        } catch (error) {
+          if (tries === READ_TRIES) throw error; // until then: another tab was just removing a folder
+        }
       }
-      return folders;
     },
     remove: (folder) => root.removeEntry(folder, { recursive: true }).catch((error) => absent(error)),
   };
+}
+
+/** The folders of models and the files that they have a journal of. @param {FileSystemDirectoryHandle} root */
+async function list(root) {
+  const folders = [];
+  for await (const [folder, handle] of entries(root)) {
+    if (handle.kind !== 'directory') continue;
+    const files = [];
+    for await (const [name] of entries(handle)) if (name.endsWith('.journal')) files.push(name.slice(0, -'.journal'.length));
+    folders.push({ folder, files });
+  }
+  return folders;
 }
 
 /** @param {any} handle a FileSystemSyncAccessHandle @param {Uint8Array} bytes @param {number} at */
@@ -248,9 +259,9 @@ function entries(directory) {
   return Reflect.get(directory, 'entries').call(directory);
 }
 
-/** Errors: all but what says that there is no such file, and one other. @param {unknown} error @param {string} [other] */
-function absent(error, other = 'NotFoundError') {
-  if (!(error instanceof DOMException && ['NotFoundError', other].includes(error.name))) throw error;
+/** Errors: all but what says that there is no such file, and some others. @param {unknown} error @param {string[]} others */
+function absent(error, ...others) {
+  if (!(error instanceof DOMException && ['NotFoundError', ...others].includes(error.name))) throw error;
 }
 
 /**

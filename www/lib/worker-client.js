@@ -92,11 +92,16 @@ export class WorkerClient {
   }
 
   /**
-   * No event tells the page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows.
+   * No event tells the page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows. Unless nobody
+   * holds it to begin with: in a page whose site's data has been cleared, Chromium's locks are no longer those of the workers that it makes.
    */
   watch() {
+    const locks = globalThis.navigator?.locks;
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
-    globalThis.navigator?.locks?.request(this.name, { signal: this.#watch.signal }, ended).catch(() => {});
+    locks
+      ?.request(this.name, { ifAvailable: true }, (lock) => lock === null)
+      .then((isHeld) => (isHeld ? locks.request(this.name, { signal: this.#watch.signal }, ended) : undefined))
+      .catch(() => {});
   }
 
   /** Ends every request of one session. @param {number} session @param {unknown} error */
