@@ -30,15 +30,16 @@ function listen(server, port, tries = 20) {
 }
 
 /**
- * Serves folders. `mounts` maps address prefixes to folders, the first that fits wins. Resolves with the base address, a list that
- * grows by the path of each request, and `close`.
+ * Serves folders. `mounts` maps address prefixes to folders, the first that fits wins; `first` is offered each request before them and says whether it
+ * took it. Resolves with the base address, a list that grows by the path of each request, and `close`.
  */
-export async function serve({ mounts, port = 0, isolation = true }) {
+export async function serve({ mounts, port = 0, isolation = true, first = (_request, _response) => false }) {
   const { default: sirv } = await import('sirv');
   const handlers = Object.entries(mounts).map(([prefix, folder]) => ({ prefix, handler: sirv(folder, { dev: true, etag: true }) }));
   const requests = [];
   const server = createServer((request, response) => {
     requests.push(request.url);
+    if (first(request, response)) return undefined;
     if (isolation) for (const [name, value] of Object.entries(ISOLATION)) response.setHeader(name, value);
     response.setHeader('X-Content-Type-Options', 'nosniff');
     const notFound = () => response.writeHead(404, { 'Content-Type': 'text/plain;charset=utf-8' }).end(`${request.url} is not here\n`);
@@ -46,7 +47,7 @@ export async function serve({ mounts, port = 0, isolation = true }) {
     const mount = handlers.find(({ prefix }) => request.url.startsWith(prefix));
     if (!mount) return notFound();
     request.url = request.url.slice(mount.prefix.length - 1);
-    mount.handler(request, response, notFound);
+    return mount.handler(request, response, notFound);
   });
   const chosen = await listen(server, port);
   const close = () => new Promise((resolve) => {

@@ -38,8 +38,11 @@ export function golden() {
   return values.filter(({ url, chats }) => url && chats);
 }
 
-/** The page's own server, with the fixtures and this folder beside it. @param {{ mounts?: object, isolation?: boolean }} [settings] `mounts`: further ones */
-export function serveTests({ mounts: more = {}, isolation = true } = {}) {
+/**
+ * The page's own server, with the fixtures and this folder beside it.
+ * @param {{ mounts?: object, isolation?: boolean, first?: (request: any, response: any) => boolean }} [settings] `mounts`: further ones; `first`: as for `serve`
+ */
+export function serveTests({ mounts: more = {}, isolation = true, first } = {}) {
   const mounts = {
     ...more,
     '/models/': join(ROOT, 'models'),
@@ -48,7 +51,7 @@ export function serveTests({ mounts: more = {}, isolation = true } = {}) {
     '/tests/': import.meta.dirname ?? dirname(new URL(import.meta.url).pathname),
     '/': join(ROOT, 'www'),
   };
-  return serve({ mounts, isolation });
+  return serve({ mounts, isolation, first });
 }
 
 /** dist/site in a sub-folder of a host that sends no special headers. */
@@ -56,15 +59,21 @@ export function serveSite(folder = join(ROOT, 'dist', 'site')) {
   return serve({ mounts: { '/some/where/': folder }, isolation: false });
 }
 
-/** Defines the same tests for each browser. `define` gets an object whose `open` makes a page, in a profile of its own. */
-export function inEachBrowser(title, define) {
+/** Starts a browser in a new profile. @param {'chrome' | 'firefox'} name @param {{ prefs?: object, [setting: string]: unknown }} [settings] `prefs`: further ones of Firefox's; others: puppeteer's */
+export function launch(name, { prefs = {}, ...more } = {}) {
+  const executablePath = findBrowsers()[name];
+  assert(executablePath, `${name} is not installed`);
+  const { extraPrefsFirefox, ...settings } = LAUNCH[name];
+  return puppeteer.launch({ browser: name, executablePath, headless: true, protocolTimeout: PATIENCE_MS, ...settings, extraPrefsFirefox: { ...extraPrefsFirefox, ...prefs }, ...more });
+}
+
+/** Defines the same tests for each browser. `define` gets an object whose `open` makes a page, in a profile of its own; `settings` are for `launch`. */
+export function inEachBrowser(title, define, settings = {}) {
   for (const name of /** @type {const} */ (['chrome', 'firefox'])) {
     describe(`${title}, ${name}`, () => {
       const context = { name, browser: undefined, open: (url, options) => open(context.browser, url, options) };
       before(async () => {
-        const executablePath = findBrowsers()[name];
-        assert(executablePath, `${name} is not installed`);
-        context.browser = await puppeteer.launch({ browser: name, executablePath, headless: true, protocolTimeout: PATIENCE_MS, ...LAUNCH[name] });
+        context.browser = await launch(name, settings);
       });
       after(() => context.browser?.close());
       define(context);

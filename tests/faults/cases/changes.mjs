@@ -1,0 +1,318 @@
+// Files that change at the server, between loads and under way; and what is published about them: fireside.lock.json, and the hub's listing.
+
+import assert from 'node:assert/strict';
+import { COMMIT } from '../hub.mjs';
+import { readModel, WEIGHTS } from '../models.mjs';
+import { ALL, NOTHING, REST } from '../runner.mjs';
+
+const MID = 2_500_000;
+const weightsOf = (model) => readModel(model).get(WEIGHTS);
+const askedFor = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
+/** A place in the middle of the third chunk. */
+const BYTE = 2_600_000;
+
+/** @type {import('../runner.mjs').Case[]} */
+export const changes = [
+  ...[
+    { fault: 'the weights at the server have changed since they were stored', model: 'padded', validators: 'all' },
+    { fault: 'the weights have changed and are as long as before', model: 'relaid', validators: 'all' },
+    { fault: 'the weights have changed, and the server names no versions', model: 'padded', validators: 'none' },
+  ].map(({ fault, model, validators }) => ({
+    fault,
+    sees: 'the new model',
+    again: ALL,
+    set: (folder) => (folder.validators = validators),
+    ends: 'text',
+    // The second load of every case finds the file as it was; a third finds it changed.
+    check: async ({ folder, page, driver }) => {
+      folder.files.set(WEIGHTS, weightsOf(model));
+      const third = await driver.load(page, folder);
+      assert.equal(third.code, undefined, third.message);
+      assert.equal(third.text, 'I like green too!');
+      assert.equal(askedFor(third.log), 1);
+      assert.equal(askedFor(third.log, 'tokenizer.json'), 0);
+      assert.equal(folder.sent(/safetensors/), weightsOf('chat').length + weightsOf(model).length);
+    },
+  })),
+  ...['padded', 'relaid'].map((model) => ({
+    fault: `the weights change while they are being fetched${model === 'padded' ? '' : ', and are as long as before'}`,
+    sees: 'the load starts over with the new file',
+    again: ALL,
+    set: (folder) =>
+      folder.on(
+        WEIGHTS,
+        () => {
+          queueMicrotask(() => folder.files.set(WEIGHTS, weightsOf(model)));
+          return { cut: MID, bytes: weightsOf('chat'), etag: folder.etag(WEIGHTS) };
+        },
+        1,
+      ),
+    ends: 'text',
+  })),
+  {
+    fault: 'the weights change while they are being fetched, and the server names no versions',
+    sees: 'the load starts over with the new file',
+    again: ALL,
+    set: (folder) => {
+      folder.validators = 'none';
+      folder.on(WEIGHTS, { cut: MID, bytes: weightsOf('chat') }, 1);
+      folder.files.set(WEIGHTS, weightsOf('relaid'));
+    },
+    ends: 'text',
+  },
+  {
+    fault: 'the weights change between two loads, the first of which did not get them all',
+    sees: '`NETWORK`, then the new model',
+    again: ALL,
+    set: (folder) => folder.breakAt(4_000_000, { status: 403 }),
+    repair: (folder) => folder.mend().files.set(WEIGHTS, weightsOf('relaid')),
+    ends: 'NETWORK',
+  },
+  {
+    fault: 'the weights are another version at every request',
+    sees: '`INTEGRITY` after starting over',
+    again: ALL,
+    set: (folder) => {
+      let version = 0;
+      folder.on(WEIGHTS, () => ({ cut: MID, bytes: weightsOf(version % 2 ? 'chat' : 'relaid'), etag: `"${version++}"` }));
+    },
+    ends: 'INTEGRITY',
+  },
+  {
+    fault: 'fireside.lock.json is there and right',
+    sees: 'the text; only what it lists is asked for',
+    again: NOTHING,
+    set: (folder) => folder.lock(),
+    ends: 'text',
+    check: ({ first, second, folder }) => {
+      assert.deepEqual([...first.log, ...second.log].filter(({ file }) => !folder.files.has(file)), []);
+      assert.equal(askedFor(second.log), 0);
+    },
+  },
+  ...[
+    { what: 'another sha256', edit: (entry) => (entry.sha256 = 'a'.repeat(64)) },
+    { what: 'another size', edit: (entry) => (entry.size += 1) },
+  ].map(({ what, edit }) => ({
+    fault: `fireside.lock.json tells ${what} of the weights than they have`,
+    sees: '`INTEGRITY` with what was expected and what came; it is not kept',
+    again: ALL,
+    set: (folder) => {
+      const files = folder.lock();
+      edit(files[WEIGHTS]);
+      folder.right = folder.files.get('fireside.lock.json');
+      folder.files.set('fireside.lock.json', Buffer.from(JSON.stringify({ files })));
+    },
+    repair: (folder) => folder.files.set('fireside.lock.json', folder.right),
+    ends: 'INTEGRITY',
+    check: ({ first, folder }) => {
+      assert.equal(first.details.file, WEIGHTS);
+      assert.deepEqual(Object.keys(first.details).filter((key) => ['expected', 'got'].includes(key)).sort(), ['expected', 'got']);
+      assert.notEqual(first.details.expected, first.details.got);
+      assert(folder.log.length < 40, `${folder.log.length} requests`);
+    },
+  })),
+  {
+    fault: 'a byte of the weights is wrong on its way, once (with a lock)',
+    sees: 'it is fetched once more',
+    again: ALL,
+    set: (folder) => {
+      folder.lock();
+      folder.on(WEIGHTS, { corrupt: BYTE }, 1);
+    },
+    ends: 'text',
+    check: ({ first }) => assert(askedFor(first.log) >= 2),
+  },
+  {
+    fault: 'a byte of tokenizer.json is wrong on its way, once (with a lock)',
+    sees: 'it is fetched once more',
+    again: ALL,
+    set: (folder) => {
+      folder.lock();
+      folder.on('tokenizer.json', { corrupt: 1000 }, 1);
+    },
+    ends: 'text',
+    check: ({ first }) => assert.equal(askedFor(first.log, 'tokenizer.json'), 2),
+  },
+  {
+    fault: 'a byte of the weights is always wrong (with a lock)',
+    sees: '`INTEGRITY`; it is not kept',
+    again: ALL,
+    set: (folder) => {
+      folder.lock();
+      folder.on(WEIGHTS, { corrupt: BYTE });
+    },
+    ends: 'INTEGRITY',
+    check: ({ first }) => assert.equal(first.details.file, WEIGHTS),
+  },
+  {
+    fault: 'the weights end early and nothing says so, once (with a lock)',
+    sees: 'the load goes on: the lock tells how long they are',
+    again: REST,
+    set: (folder) => {
+      folder.lock();
+      folder.on(WEIGHTS, { end: MID }, 1);
+    },
+    ends: 'text',
+  },
+  {
+    fault: 'the weights and their lock have changed since they were stored',
+    sees: 'the new model',
+    again: ALL,
+    set: (folder) => folder.lock(),
+    ends: 'text',
+    check: async ({ folder, page, driver }) => {
+      folder.files.set(WEIGHTS, weightsOf('relaid'));
+      folder.lock();
+      const third = await driver.load(page, folder);
+      assert.equal(third.text, 'I like green too!', third.message);
+      assert.equal(askedFor(third.log), 1);
+      assert.equal(askedFor(third.log, 'tokenizer.json'), 0);
+    },
+  },
+  {
+    fault: 'fireside.lock.json is not one',
+    sees: '`BAD_FILE`, which names it',
+    again: ALL,
+    set: (folder) => folder.files.set('fireside.lock.json', Buffer.from('{"files": [1]}')),
+    repair: (folder) => folder.files.delete('fireside.lock.json'),
+    ends: 'BAD_FILE',
+    check: ({ first }) => assert.match(first.message, /fireside\.lock\.json/),
+  },
+];
+
+/** Loads from a hub whose repository is the folder. @param {any} folder @param {any} server @param {object} [settings] @param {string} [source] */
+function fromHub(folder, server, settings, source = 'hf:owner/name') {
+  folder.hub = server.hub(folder, settings);
+  return { source, options: { hub: folder.hub.url } };
+}
+
+/** @type {import('../runner.mjs').Case[]} */
+export const hub = [
+  {
+    fault: 'hub: all is well',
+    sees: 'the text; every file is of the one commit',
+    again: NOTHING,
+    set: (folder, server) => fromHub(folder, server),
+    ends: 'text',
+    check: ({ folder, second }) => {
+      assert.deepEqual([...new Set(folder.hub.api)], ['main?blobs=true']);
+      assert.deepEqual(folder.hub.revisions, [COMMIT]);
+      assert.equal(askedFor(second.log), 0);
+    },
+  },
+  {
+    fault: 'hub: a revision is asked for',
+    sees: 'the text; every file is of that revision\'s commit',
+    again: NOTHING,
+    set: (folder, server) => fromHub(folder, server, {}, 'hf:owner/name@v1.0'),
+    ends: 'text',
+    check: ({ folder }) => {
+      assert.deepEqual([...new Set(folder.hub.api)], ['v1.0?blobs=true']);
+      assert.deepEqual(folder.hub.revisions, [COMMIT]);
+    },
+  },
+  ...[
+    { what: 'answers 404', listingFault: { status: 404, body: '{"error":"Not found"}' } },
+    { what: 'answers 500', listingFault: { status: 500, body: 'no' } },
+    { what: 'is not JSON', listingFault: { body: '<html>' } },
+    { what: 'tells of no commit', listingFault: { body: '{"siblings": "none"}' } },
+  ].map(({ what, listingFault }) => ({
+    fault: `hub: the listing ${what}`,
+    sees: 'the text; the revision is taken as it is',
+    again: NOTHING,
+    model: 'story',
+    set: (folder, server) => fromHub(folder, server, { listingFault }),
+    ends: 'text',
+    check: ({ folder }) => assert.deepEqual(folder.hub.revisions, ['main']),
+  })),
+  {
+    fault: 'hub: the weights are at another host (302), and the connection breaks',
+    sees: 'a pause; the load goes on from where it was',
+    again: REST,
+    set: (folder, server) => {
+      const elsewhere = server.folder('chat').on(WEIGHTS, { cut: MID }, 1);
+      folder.elsewhere = elsewhere;
+      return fromHub(folder, server, { weightsAt: elsewhere.other });
+    },
+    ends: 'text',
+    check: ({ folder }) => assert(folder.elsewhere.sent() <= 6_056_712 + (2 << 20)),
+  },
+  {
+    fault: 'hub: the connection breaks in the middle of the weights',
+    sees: 'a pause; the load goes on from where it was',
+    again: REST,
+    set: (folder, server) => {
+      folder.on(WEIGHTS, { cut: MID }, 1);
+      return fromHub(folder, server);
+    },
+    ends: 'text',
+  },
+  {
+    fault: 'hub: a byte of the weights is wrong on its way, once',
+    sees: 'it is fetched once more: the hub tells its sha256',
+    again: ALL,
+    set: (folder, server) => {
+      folder.on(WEIGHTS, { corrupt: BYTE }, 1);
+      return fromHub(folder, server);
+    },
+    ends: 'text',
+  },
+  {
+    fault: 'hub: the weights are not those that the listing tells of',
+    sees: '`INTEGRITY`; they are not kept',
+    again: ALL,
+    set: (folder, server) => {
+      folder.on(WEIGHTS, { bytes: weightsOf('relaid') });
+      return fromHub(folder, server);
+    },
+    ends: 'INTEGRITY',
+  },
+  ...[401, 403].map((status) => ({
+    fault: `hub: the repository is closed (${status})`,
+    sees: '`NETWORK` with the status and what to do',
+    again: ALL,
+    set: (folder, server) => {
+      folder.on('*', { status });
+      return fromHub(folder, server, { listingFault: { status, body: '{"error":"Access is restricted"}' } });
+    },
+    repair: (folder) => {
+      folder.mend();
+      delete folder.hub.listingFault;
+    },
+    ends: 'NETWORK',
+    check: ({ first }) => {
+      assert.equal(first.details.status, status);
+      assert.match(first.message, /account/);
+    },
+  })),
+  {
+    fault: 'hub: there is no such repository (404)',
+    sees: '`NETWORK` with the status and what to do',
+    again: ALL,
+    set: (folder, server) => {
+      folder.on('*', { status: 404 });
+      return fromHub(folder, server, { listingFault: { status: 404, body: '{"error":"Repository not found"}' } });
+    },
+    repair: (folder) => {
+      folder.mend();
+      delete folder.hub.listingFault;
+    },
+    ends: 'NETWORK',
+    check: ({ first }) => assert.equal(first.details.status, 404),
+  },
+  {
+    fault: 'hub: it cannot be reached after a first load',
+    sees: 'the text, from the cache',
+    again: NOTHING,
+    model: 'story',
+    set: (folder, server) => fromHub(folder, server),
+    ends: 'text',
+    check: async ({ folder, page, driver }) => {
+      folder.hub.listingFault = { status: 503, body: '' };
+      folder.on('*', { refuse: true });
+      const third = await driver.load(page, folder, { model: 'story', source: 'hf:owner/name', options: { hub: folder.hub.url } });
+      assert.equal(third.code, undefined, third.message);
+      assert.equal(third.bytes, 0);
+    },
+  },
+];

@@ -1,0 +1,229 @@
+// Connections that break or stand still, servers that are busy, and answers that say how long they are and lie.
+
+import assert from 'node:assert/strict';
+import { CHUNK } from '../driver.mjs';
+import { WEIGHTS } from '../models.mjs';
+import { ALL, REST } from '../runner.mjs';
+
+const MID = 2_500_000;
+const QUICK = { stallMs: 400 };
+
+/** How often a file was asked for. */
+const asked = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
+
+/** @type {import('../runner.mjs').Case[]} */
+export const network = [
+  {
+    fault: 'the connection breaks in the middle of the weights',
+    sees: 'a pause; the load goes on from where it was',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { cut: MID }, 1),
+    ends: 'text',
+    check: ({ first, folder }) => {
+      const [resumed] = first.log.filter(({ range }) => range);
+      assert.match(resumed.range, /^bytes=[1-9]\d*-$/);
+      assert.equal(resumed.ifRange, folder.etag(WEIGHTS));
+    },
+  },
+  {
+    fault: 'the connection breaks, and the server had not said how long the file is',
+    sees: 'a pause; the load goes on from where it was',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { cut: MID, length: false }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks again and again, each time a little further on',
+    sees: 'pauses; each time the load goes on from where it was',
+    again: REST,
+    cuts: 4,
+    set: (folder) => folder.on(WEIGHTS, { cut: 1_800_000 }, 4),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks in the middle of the second of three weight files',
+    model: 'shards',
+    sees: 'a pause; the load goes on from where it was',
+    again: REST,
+    set: (folder) => folder.on('model-00002-of-00003.safetensors', { cut: 1_500_000 }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks in the middle of config.json',
+    sees: 'a pause; the load goes on',
+    again: REST,
+    set: (folder) => folder.on('config.json', { cut: 300 }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks in the middle of tokenizer.json',
+    sees: 'a pause; the load goes on',
+    again: REST,
+    set: (folder) => folder.on('tokenizer.json', { cut: 100_000 }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks before the first answer',
+    sees: 'a pause; the load goes on',
+    again: REST,
+    set: (folder) => folder.on('config.json', { refuse: true }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the connection breaks, and the server cannot send parts of files',
+    sees: 'a pause; the file comes from its beginning again, what was there is compared',
+    again: ALL,
+    set: (folder) => folder.on(WEIGHTS, { cut: MID, ranges: false }, 1).on(WEIGHTS, { ranges: false }),
+    ends: 'text',
+    check: ({ first }) => assert.equal(asked(first.log), 2),
+  },
+  {
+    fault: 'the download stands still in the middle of the weights',
+    sees: 'after `stallMs` the load goes on from where it was',
+    again: REST,
+    options: QUICK,
+    set: (folder) => folder.on(WEIGHTS, { stall: MID }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the server takes a request and never answers',
+    sees: 'after `stallMs` it is asked again',
+    again: REST,
+    options: QUICK,
+    set: (folder) => folder.on('tokenizer.json', { wait: new Promise(() => {}) }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the download stands still, each time it is taken up again',
+    sees: '`NETWORK` with the address, the file and how far it came',
+    again: REST,
+    options: QUICK,
+    set: (folder) => folder.on(WEIGHTS, (request) => ({ stall: request.range ? 0 : MID })),
+    ends: 'NETWORK',
+    check: ({ first, folder }) => {
+      assert.equal(first.details.url, `${folder.url}${WEIGHTS}`);
+      assert.equal(first.details.file, WEIGHTS);
+    },
+  },
+  {
+    fault: 'the server goes away in the middle of the weights and does not come back',
+    sees: '`NETWORK` after five further attempts; what was stored stays',
+    again: REST,
+    set: (folder) => folder.breakAt(4_000_000),
+    ends: 'NETWORK',
+    check: ({ first, stored }) => {
+      assert(asked(first.log) >= 6, `asked ${asked(first.log)} times`);
+      assert(stored > CHUNK, `${stored} bytes are stored of 4,000,000 sent`);
+    },
+  },
+  {
+    fault: 'the server cannot be reached at all',
+    sees: '`NETWORK`',
+    again: ALL,
+    set: (folder) => folder.on('*', { refuse: true }),
+    ends: 'NETWORK',
+  },
+  {
+    fault: 'the server answers 503 twice',
+    sees: 'pauses; the load goes on',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { status: 503 }, 2),
+    ends: 'text',
+    check: ({ first }) => assert.equal(asked(first.log), 3),
+  },
+  {
+    fault: 'the server answers 500 once, 408 once',
+    sees: 'pauses; the load goes on',
+    again: REST,
+    set: (folder) => folder.on('tokenizer.json', { status: 500 }, 1).on(WEIGHTS, { status: 408 }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the server answers 500 and keeps doing so',
+    sees: '`NETWORK` with the status, after further attempts',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { status: 500 }),
+    ends: 'NETWORK',
+    check: ({ first }) => {
+      assert.equal(first.details.status, 500);
+      assert(asked(first.log) >= 3, `asked ${asked(first.log)} times`);
+    },
+  },
+  {
+    fault: 'the server asks for fewer requests (429, Retry-After: 1)',
+    sees: 'a pause as long as it says; the load goes on',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { status: 429, headers: { 'Retry-After': '1' } }, 2),
+    ends: 'text',
+    check: ({ first }) => assert.equal(asked(first.log), 3),
+  },
+  {
+    fault: 'the server asks to wait for an hour (429, Retry-After: 3600)',
+    sees: '`NETWORK` at once',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { status: 429, headers: { 'Retry-After': '3600' } }),
+    ends: 'NETWORK',
+    check: ({ first }) => {
+      assert.equal(first.details.status, 429);
+      assert.equal(asked(first.log), 1);
+    },
+  },
+  ...[401, 403, 404, 410].map((status) => ({
+    fault: `the server answers ${status} for the weights`,
+    sees: '`NETWORK` with the status and what to do; it is not asked again',
+    again: REST,
+    set: (folder) => folder.on(WEIGHTS, { status }).on('model.safetensors.index.json', { status }),
+    ends: 'NETWORK',
+    check: ({ first }) => {
+      assert.equal(first.details.status, status);
+      assert.match(first.message, /\. [A-Z].*\.$/);
+      assert.equal(asked(first.log), 1);
+    },
+  })),
+  {
+    fault: 'the server answers 404 for config.json',
+    sees: '`NETWORK` with the status; no weights are asked for',
+    again: ALL,
+    set: (folder) => folder.on('config.json', { status: 404 }),
+    ends: 'NETWORK',
+    check: ({ first }) => {
+      assert.equal(first.details.status, 404);
+      assert.equal(asked(first.log, 'config.json'), 1);
+      assert.equal(asked(first.log), 0);
+    },
+  },
+  {
+    fault: 'the server answers 403 in the middle, when the rest is asked for',
+    sees: '`NETWORK` with the status; what was stored stays',
+    again: REST,
+    set: (folder) => folder.breakAt(4_000_000, { status: 403 }),
+    ends: 'NETWORK',
+    check: ({ first, stored }) => {
+      assert.equal(first.details.status, 403);
+      assert(stored > CHUNK, `${stored} bytes are stored of 4,000,000 sent`);
+    },
+  },
+  {
+    fault: 'the server says that the file is longer than it is',
+    sees: 'after `stallMs` the rest is asked for; the true length is taken',
+    again: ALL,
+    options: QUICK,
+    set: (folder) => folder.on(WEIGHTS, { length: folder.files.get(WEIGHTS).length + 1000 }, 1),
+    ends: 'text',
+  },
+  {
+    fault: 'the weights end early, and nothing says so',
+    sees: '`BAD_FILE`; what came is not kept',
+    again: ALL,
+    set: (folder) => folder.on(WEIGHTS, { end: MID }),
+    ends: 'BAD_FILE',
+  },
+  {
+    fault: 'tokenizer.json ends early, and nothing says so',
+    sees: '`BAD_TOKENIZER`; what came is not kept; no weights are asked for',
+    again: ALL,
+    set: (folder) => folder.on('tokenizer.json', { end: 100_000 }),
+    ends: 'BAD_TOKENIZER',
+    check: ({ first }) => assert.equal(asked(first.log), 0),
+  },
+];

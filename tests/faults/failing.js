@@ -1,0 +1,50 @@
+// The library's worker with the real engine, which can be made to fail in the middle of a run by what the prompt begins with: `trap:` ends as a wasm trap
+// does, `full:` does so with all memory taken, and `slow:` makes each step of prefill take 50 ms more and tell of itself.
+
+import { serve } from '/lib/engine.js';
+import { start } from '/lib/threads.js';
+
+/** A module whose start is the instruction `unreachable`. */
+const TRAP = new WebAssembly.Module(
+  Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 8, 1, 0, 10, 5, 1, 3, 0, 0, 11),
+);
+
+const steps = new BroadcastChannel('prefill');
+
+const FAILURES = {
+  trap: () => new WebAssembly.Instance(TRAP),
+  full({ memory }) {
+    for (let pages = 1 << 15; pages >= 1; ) {
+      try {
+        memory.grow(pages);
+      } catch {
+        pages >>= 1;
+      }
+    }
+    new WebAssembly.Instance(TRAP);
+  },
+  slow(_engine, step) {
+    if (step.kind !== 'prefill') return;
+    const end = performance.now() + 50;
+    while (performance.now() < end);
+    steps.postMessage(step.done);
+  },
+};
+
+serve(self, async (choice) => {
+  const engine = await start(choice);
+  const { Session, Run } = engine.wasm;
+  const { generate } = Session.prototype;
+  const { step } = Run.prototype;
+  let failure;
+  Session.prototype.generate = function (prompt, options) {
+    failure = FAILURES[prompt.split(':')[0]];
+    return generate.call(this, prompt, options);
+  };
+  Run.prototype.step = function (...args) {
+    const result = step.apply(this, args);
+    failure?.(engine, result);
+    return result;
+  };
+  return engine;
+});

@@ -1,0 +1,50 @@
+// How a case of the matrix runs: a load with something wrong, its end, and loading again with nothing cleared, which must give the golden text.
+
+import assert from 'node:assert/strict';
+import { assertGolden, CHUNK } from './driver.mjs';
+
+/** What is fetched again, as the table says it and as `run` holds the case to it. */
+export const NOTHING = 'nothing';
+export const REST = 'what is missing, at most one chunk twice';
+export const ALL = 'the file';
+
+/**
+ * One row of the table. Most are a folder with something wrong in it (`set`), how the load from it `ends` ('text' or a code, for each browser where they differ), and `check`; `set` may
+ * return `{ source, options }` in place of the folder's own address. What is otherwise has a `run`, which resolves with how it ended.
+ * `cuts`: after how many breaks a chunk may come twice within the load. `repair`: makes all well again, where that is not `folder.mend()`.
+ * `patienceMs`: how long it may take. `alone`: it ends processes or fills disks, and other cases are not to run beside it. `only`: the browser that can be made to do this.
+ * @typedef {{ fault: string, sees: string, again: string, section?: string, model?: string, options?: object, cuts?: number, patienceMs?: number, alone?: boolean, only?: string,
+ *   set?: (folder: any, server: any) => any, ends?: string | Record<string, string>, repair?: (folder: any) => void, check?: (after: any) => unknown,
+ *   run?: (world: { driver: any, server: any, name: string }) => Promise<string> }} Case
+ */
+
+/** Runs a case in a browser. Resolves with how it ended: 'text', or the code that came first. @param {Case} one @param {any} driver @returns {Promise<string>} */
+export async function runCase(one, driver) {
+  const { server, name } = driver;
+  if (one.run) return one.run({ driver, server, name });
+  const { model = 'chat', cuts = 1 } = one;
+  const ends = typeof one.ends === 'object' ? one.ends[name] : one.ends;
+  return driver.withPage(async (page) => {
+    const folder = server.folder(model);
+    const { source, options = {} } = (await one.set?.(folder, server)) ?? {};
+    const settings = { model, ...(typeof source === 'string' && { source }), options: { ...one.options, ...options } };
+    const first = await driver.load(page, folder, settings);
+    if (ends === 'text') assertGolden(first, model);
+    else assert.equal(first.code, ends, first.message ?? `text: ${first.text}`);
+    const stored = await driver.stored(page, folder);
+    (one.repair ?? ((folder) => folder.mend()))(folder);
+    const second = await driver.load(page, folder, settings);
+    assertGolden(second, model);
+    // Bytes that were on their way when the connection broke were never there: beside a chunk that was begun, they may come twice.
+    if (first.code === undefined) {
+      if (one.again === REST) assert(first.bytes <= folder.bytes + 2 * cuts * CHUNK, `${first.bytes} bytes were sent of ${folder.bytes}`);
+      if (one.again === NOTHING) assert(first.bytes <= folder.bytes, `${first.bytes} bytes were sent of ${folder.bytes}`);
+      if (second.info.cache !== 'none') assert.equal(second.bytes, 0, 'bytes were fetched again by a load from the cache');
+    } else if (one.again === REST) {
+      assert(second.bytes <= folder.bytes - stored + CHUNK, `${second.bytes} bytes were fetched, with ${stored} of ${folder.bytes} stored`);
+    } else if (one.again === NOTHING) assert.equal(second.bytes, 0);
+    await one.check?.({ first, second, folder, stored, page, driver });
+    await driver.run(page, ({ cache }, { source, hub }) => cache.delete(source, { hub }), { source: settings.source ?? folder.url, hub: options.hub });
+    return ends;
+  });
+}
