@@ -8,6 +8,7 @@
 //! before a product                 its length, before it is made
 //! before texts are searched        their lengths, as if they were made
 //! before ns.x = value              no namespace: values hold no cycles
+//! before a slice                   it is taken here, where it goes backwards
 //! text of the template             goes the same way as values that are written, whose bytes are counted
 //! ```
 //!
@@ -22,6 +23,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use minijinja::machinery::{Instruction, Instructions};
 use minijinja::value::{Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, Value, escape_formatter, filters};
+
+use super::python;
 
 /// Begins what these limits say of a template.
 pub(super) const LIMIT: &str = "\u{1}";
@@ -38,6 +41,7 @@ const WEIGH: &str = "\u{1}weigh";
 const FACTORS: &str = "\u{1}factors";
 const READ: &str = "\u{1}read";
 const STORABLE: &str = "\u{1}storable";
+const SLICED: &str = "\u{1}sliced";
 
 /// A filter without the cache of its place.
 const UNCACHED: u8 = !0;
@@ -92,12 +96,14 @@ fn expanded<'source>(step: &Instruction<'source>) -> Vec<Instruction<'source>> {
         Instruction::In | Instruction::CompareAndPreserve(_) | Instruction::PerformTest(_, Some(2), _) => {
             vec![Instruction::ApplyFilter(READ, Some(2), UNCACHED), Instruction::UnpackList(2), step.clone()]
         }
+        Instruction::Slice => {
+            vec![Instruction::ApplyFilter(SLICED, Some(4), UNCACHED), Instruction::UnpackList(4), Instruction::Slice, weigh()]
+        }
         Instruction::SetAttr(_) => {
             vec![Instruction::Swap, Instruction::ApplyFilter(STORABLE, Some(1), UNCACHED), Instruction::Swap, step.clone()]
         }
         Instruction::Add
         | Instruction::StringConcat
-        | Instruction::Slice
         | Instruction::BuildMap(_)
         | Instruction::BuildList(_)
         | Instruction::BuildTuple(_)
@@ -155,6 +161,13 @@ impl Meter {
         engine.add_filter(READ, move |a: Value, b: Value| {
             meter.read(&[&a, &b])?;
             Ok::<_, Error>(Value::from(vec![b, a]))
+        });
+        engine.add_filter(SLICED, |value: Value, start: Value, stop: Value, step: Value| {
+            let none = || Value::from(());
+            match python::sliced_backwards(&value, &start, &stop, &step) {
+                Some(sliced) => Value::from(vec![none(), none(), none(), sliced]),
+                None => Value::from(vec![step, stop, start, value]),
+            }
         });
         engine.add_filter(STORABLE, |value: Value| if is_namespace(&value) { Err(beyond(IN_NAMESPACE)) } else { Ok(value) });
         let meter = self.clone();

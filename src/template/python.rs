@@ -1,6 +1,7 @@
-//! What a chat template expects of Python and minijinja does otherwise: `tojson`, `strftime`, and the `generation` tag of transformers.
+//! What a chat template expects of Python and minijinja does otherwise: `tojson`, `strftime`, slices that go backwards, and the `generation` tag of
+//! transformers.
 
-use minijinja::value::{Kwargs, ValueKind};
+use minijinja::value::{Kwargs, Tuple, ValueKind};
 use minijinja::{Error, ErrorKind, Value};
 
 /// Deeper than any tool description, and no danger to the stack.
@@ -8,6 +9,31 @@ const JSON_DEPTH: usize = 64;
 
 /// The widest indentation of a level.
 const INDENT_MAX: usize = 64;
+
+/// A slice whose step is below zero; `None` for any other, which minijinja takes as Python does.
+///
+/// Its own of these (3.0.5) looks for what is not there where nothing is left, and takes a stop at 0 for none.
+pub(super) fn sliced_backwards(value: &Value, start: &Value, stop: &Value, step: &Value) -> Option<Value> {
+    let step = step.as_i64().filter(|&step| step < 0)?;
+    let bound = |at: &Value| if at.is_none() { Some(None) } else { at.as_i64().map(Some) };
+    let (start, stop) = (bound(start)?, bound(stop)?);
+    let picked = |len: usize| {
+        let len = len as i64;
+        let place = |at: i64| if at < 0 { at.saturating_add(len) } else { at }.clamp(-1, len - 1);
+        let (first, end) = (start.map_or(len - 1, place), stop.map_or(-1, place));
+        std::iter::successors(Some(first), move |at| at.checked_add(step)).take_while(move |&at| at > end).map(|at| at as usize)
+    };
+    if let Some(text) = value.as_str() {
+        let characters: Vec<char> = text.chars().collect();
+        return Some(Value::from(picked(characters.len()).map(|at| characters[at]).collect::<String>()));
+    }
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Iterable) {
+        return None;
+    }
+    let items: Vec<Value> = value.try_iter().ok()?.collect();
+    let picked: Vec<Value> = picked(items.len()).map(|at| items[at].clone()).collect();
+    Some(if value.is_tuple() { Value::from(Tuple::from(picked)) } else { Value::from(picked) })
+}
 
 /// A moment, passed in because the engine has no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -266,6 +292,7 @@ impl Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::ChatTemplate;
     #[cfg(target_family = "wasm")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -333,6 +360,34 @@ mod tests {
         assert_eq!(without_generation_tags("{%generation%}b{%+ endgeneration +%}"), "{%if true%}b{%+ endif +%}");
         for unchanged in ["{% if generation %}", "{% generations %}", "generation {% set generation = 1 %}", "{%", "{% generation"] {
             assert_eq!(without_generation_tags(unchanged), unchanged);
+        }
+    }
+
+    #[test]
+    fn slices_are_those_of_python() {
+        // Found by fuzzing: minijinja panicked at `[][::-1]`. The values are Python 3.11's, for "abcde".
+        let cases = [
+            ("::-1", "edcba"),
+            ("3::-2", "db"),
+            ("3:1:-1", "dc"),
+            ("3:0:-1", "dcb"),
+            (":-5:-1", "edcb"),
+            (":-6:-1", "edcba"),
+            ("-9::-1", ""),
+            ("9:-3:-1", "ed"),
+            ("1:3:-1", ""),
+            ("0::-1", "a"),
+            ("1:3:9223372036854775807", "b"),
+            ("::-9223372036854775807", "e"),
+            ("1:-1", "bcd"),
+            ("::2", "ace"),
+        ];
+        for (slice, want) in cases {
+            let source = format!(
+                "{{{{ 'abcde'[{slice}] }}}},{{{{ ('abcde'|list)[{slice}]|join }}}},{{{{ ''[{slice}] }}}}{{{{ [][{slice}] }}}}{{{{ ()[{slice}] }}}}"
+            );
+            let template = ChatTemplate::from_files(None, Some(&source)).expect(slice);
+            assert_eq!(template.render(&[], false, &[], None).expect(slice).text, format!("{want},{want},[]()"), "{slice}");
         }
     }
 }
