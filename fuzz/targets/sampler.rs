@@ -72,8 +72,9 @@ fn of_logits(input: &mut Unstructured) -> Result<()> {
         assert!(top_k == 0 || likelier().count() < top_k, "top-k {top_k}: {token} of {logits:?}");
         // 1e-44: the sampler's own weights are f32, and round there.
         assert!(weight(logit) + 1e-44 >= f64::from(min_p) * 0.999, "min-p {min_p}: {token} of {logits:?}");
-        // After top-k the shares are of less than this total, so this is the weaker claim and holds with and without.
-        let before: f64 = likelier().map(|&other| weight(other)).sum();
+        // After top-k the shares are of less than this total, so this is the weaker claim and holds with and without. Weights of f32 that are equal go
+        // by their tokens, whatever their logits.
+        let before: f64 = logits.iter().map(|&other| weight(other)).filter(|&other| other > weight(logit) * 1.000_001).sum();
         assert!(before <= f64::from(top_p) * total * 1.001, "top-p {top_p}: {token} of {logits:?}");
     }
     Ok(())
