@@ -1,7 +1,7 @@
 // Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
 // The exit status is 0 only when nothing failed; a suite that ran no test has failed.
 //
-//     node scripts/test.mjs [format | lint | rust | build | types | lib | hostile | wasm | browser]...
+//     node scripts/test.mjs [format | lint | rust | build | types | lib | hostile | wasm | browser | faults]...
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -126,6 +126,11 @@ const SUITES = [
     browsers: true,
     // One file at a time: two browsers on two cores make each other's waits longer.
     steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE }, nodeTest('tests/browser', ['--test-concurrency=1'])],
+  },
+  {
+    name: 'faults',
+    browsers: true,
+    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE }, nodeTest('tests/faults', ['--test-concurrency=1'])],
   },
 ];
 

@@ -134,12 +134,15 @@ export class Driver {
 
   /** A page in a private window. Chromium's other contexts are such; Firefox's are not, and it is started once more for it. */
   async privatePage() {
-    if (this.name === 'chrome') {
-      const context = await this.browser.browser.createBrowserContext();
-      return { page: await this.newPage({ context }), end: () => context.close() };
-    }
+    if (this.name === 'chrome') return this.apartPage();
     const browser = await launch(this.name, { prefs: { 'browser.privatebrowsing.autostart': true } });
     return { page: await this.newPage({ context: browser }), end: () => browser.close() };
+  }
+
+  /** A page whose storage is its own. */
+  async apartPage() {
+    const context = await this.browser.browser.createBrowserContext();
+    return { page: await this.newPage({ context }), end: () => context.close() };
   }
 
   /** A page of a site that may store so many bytes. */
@@ -160,10 +163,5 @@ export class Driver {
         await page.close();
       },
     };
-  }
-
-  /** Has the browser forget all that the site has stored. @param {any} page */
-  clearStorage(page) {
-    return page.evaluate(() => fetch('/clear-storage', { cache: 'no-store' }).then(({ ok }) => ok));
   }
 }

@@ -56,7 +56,7 @@ inEachBrowser('faults', (browser) => {
     test(`${one.fault}: ${one.sees}`, { timeout: one.patienceMs ?? 120_000 }, async () => {
       ended.set(`${browser.name} ${one.fault}`, await runCase(one, driver));
     });
-  const here = CASES.filter(({ section, fault, only = browser.name }) => only === browser.name && CHOSEN.test(`${browser.name} ${section}: ${fault}`));
+  const here = CASES.filter(({ section, fault }) => CHOSEN.test(`${browser.name} ${section}: ${fault}`));
   describe('side by side', { concurrency: ABREAST }, () => here.filter(({ alone }) => !alone).forEach(define));
   describe('one after the other', () => here.filter(({ alone }) => alone).forEach(define));
 }, UNWATCHED);

@@ -12,8 +12,8 @@ export const ALL = 'the file';
  * One row of the table. Most are a folder with something wrong in it (`set`), how the load from it `ends` ('text' or a code, for each browser where they differ), and `check`; `set` may
  * return `{ source, options }` in place of the folder's own address. What is otherwise has a `run`, which resolves with how it ended.
  * `cuts`: after how many breaks a chunk may come twice within the load. `repair`: makes all well again, where that is not `folder.mend()`.
- * `patienceMs`: how long it may take. `alone`: it ends processes or fills disks, and other cases are not to run beside it. `only`: the browser that can be made to do this.
- * @typedef {{ fault: string, sees: string, again: string, section?: string, model?: string, options?: object, cuts?: number, patienceMs?: number, alone?: boolean, only?: string,
+ * `patienceMs`: how long it may take. `alone`: it ends processes or fills disks, and other cases are not to run beside it.
+ * @typedef {{ fault: string, sees: string, again: string, section?: string, model?: string, options?: object, cuts?: number, patienceMs?: number, alone?: boolean,
  *   set?: (folder: any, server: any) => any, ends?: string | Record<string, string>, repair?: (folder: any) => void, check?: (after: any) => unknown,
  *   run?: (world: { driver: any, server: any, name: string }) => Promise<string> }} Case
  */

@@ -16,13 +16,13 @@ The columns: what goes wrong; what a user, or a program, sees; what is fetched a
 `;
 
 /**
- * @param {{ section: string, fault: string, sees: string, again: string, only?: string }[]} cases
+ * @param {{ section: string, fault: string, sees: string, again: string }[]} cases
  * @param {Map<string, string>} ended by `browser fault`
  */
 export function renderTable(cases, ended) {
   const sections = new Map();
   for (const one of cases) sections.set(one.section, [...(sections.get(one.section) ?? []), one]);
-  const cell = (name, { fault, only = name }) => (only !== name ? '–' : (ended.get(`${name} ${fault}`) ?? 'did not end as it should'));
+  const cell = (name, { fault }) => ended.get(`${name} ${fault}`) ?? 'did not end as it should';
   const word = (end) => (/^[A-Z]/.test(end) ? `\`${end}\`` : end);
   const row = (one) => `| ${[one.fault, one.sees, one.again, word(cell('chrome', one)), word(cell('firefox', one))].join(' | ')} |`;
   const parts = Array.from(sections, ([section, rows]) =>

@@ -306,39 +306,12 @@ export const cache = [
     },
   },
   {
-    // Chromium 156 blocks a worker for good that has a file of such a site open.
-    fault: 'what is stored is deleted by the browser while it is being written',
-    sees: 'the text; `info().cacheReason` is `lost`',
-    again: ALL,
-    alone: true,
-    only: 'firefox',
-    run: async ({ driver, server }) => {
-      const page = await driver.newPage();
-      const folder = server.folder('chat');
-      const held = folder.holdAt(4_000_000);
-      const loading = driver.load(page, folder);
-      await held;
-      await driver.clearStorage(page);
-      folder.mend();
-      const first = await loading;
-      assertGolden(first, 'chat');
-      assert.deepEqual([first.info.cache, first.info.cacheReason], ['none', 'lost']);
-      for (const cache of ['stored', 'reused']) {
-        const outcome = await driver.load(page, folder);
-        assertGolden(outcome, 'chat');
-        assert.equal(outcome.info.cache, cache);
-      }
-      await page.close();
-      return 'text';
-    },
-  },
-  {
     fault: 'what is stored is deleted by the browser while it is being read',
     sees: 'the text; what is missing is fetched again',
     again: ALL,
     alone: true,
     run: async ({ driver, server }) => {
-      const page = await driver.newPage();
+      const { page, end } = await driver.apartPage();
       const folder = server.folder('chat');
       assertGolden(await driver.load(page, folder), 'chat');
       const found = await driver.run(
@@ -360,7 +333,7 @@ export const cache = [
       for (let load = 1; load <= 2; load++) assertGolden(await driver.load(page, folder), 'chat');
       const last = await driver.load(page, folder);
       assert.deepEqual([last.info.cache, last.bytes], ['reused', 0]);
-      await page.close();
+      await end();
       return 'text';
     },
   },
