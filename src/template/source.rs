@@ -28,8 +28,10 @@ pub(super) fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
     let (mut branches, mut tag) = (0, Tag::default());
     // What the reader of tokens does not understand, the compiler complains of.
     for (token, span) in tokenize(source, false, syntax.clone()).map_while(Result::ok) {
+        tag.import(&token);
         match token {
             Token::VariableStart | Token::BlockStart => tag = Tag::default(),
+            Token::BlockEnd if !tag.imports_as_a_name() => return Err(format!("it imports as what is no name (line {})", span.start_line)),
             Token::Ident("elif") => branches += 1,
             Token::Str(text) => tag.literal(text.len()),
             Token::String(text) => tag.literal(text.len()),
@@ -62,17 +64,39 @@ struct Tag {
     literals: usize,
     /// Of all its numbers.
     product: usize,
+    /// In a tag that imports, the words after its first `as`; no word is an empty one.
+    imports: bool,
+    imports_as: Option<Vec<String>>,
 }
 
 impl Default for Tag {
     fn default() -> Self {
-        Tag { tokens: 0, multiplies: false, literals: 0, product: 1 }
+        Tag { tokens: 0, multiplies: false, literals: 0, product: 1, imports: false, imports_as: None }
     }
 }
 
 impl Tag {
     fn literal(&mut self, bytes: usize) {
         self.literals += bytes;
+    }
+
+    fn import(&mut self, token: &Token) {
+        let word = if let Token::Ident(word) = token { word } else { "" };
+        match &mut self.imports_as {
+            Some(words) if !matches!(token, Token::BlockEnd) => words.push(word.to_owned()),
+            None if self.imports && word == "as" => self.imports_as = Some(Vec::new()),
+            None if self.tokens == 1 && word == "import" => self.imports = true,
+            _ => {}
+        }
+    }
+
+    /// minijinja (3.0.5) reads any expression as the name of what is imported, and panics at one that is none.
+    fn imports_as_a_name(&self) -> bool {
+        let Some(words) = &self.imports_as else { return true };
+        match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            [name] | [name, "with" | "without", "context"] => !name.is_empty(),
+            _ => false,
+        }
     }
 }
 
@@ -90,5 +114,21 @@ mod tests {
         assert!(check(&sums(300), &syntax).unwrap_err().contains("(line 1)"));
         assert_eq!(check("{{ 'a' * 60000 }}{{ 'a' * 60000 }}{{ 3600 * 24 * 365 }}", &syntax), Ok(()));
         assert!(check("\n{{ ('a' * 1000) * 1000 }}", &syntax).unwrap_err().contains("too large (line 2)"));
+    }
+
+    #[test]
+    fn what_is_imported_has_a_name() {
+        // Found by fuzzing: minijinja panicked where it compiled these.
+        let syntax = SyntaxConfig::default();
+        for sound in ["'a' as b", "'a' as b with context", "'a' as b without context", "'a'", "x.y"] {
+            assert_eq!(check(&format!("{{%- import {sound} -%}}"), &syntax), Ok(()), "{sound}");
+        }
+        for broken in ["'a' as b + c", "'a' as 'b'", "'a' as", "'a' as b is as c", "'a' as [b]", "'a' as b()"] {
+            let source = format!("\n{{% import {broken} %}}");
+            assert_eq!(check(&source, &syntax), Err("it imports as what is no name (line 2)".into()), "{broken}");
+            let error = crate::template::ChatTemplate::from_files(None, Some(&source)).unwrap_err();
+            assert_eq!(error.code(), "BAD_TEMPLATE");
+        }
+        assert_eq!(check("{{ import }}{% set x = import %}{% if x %}{% endif %}", &syntax), Ok(()));
     }
 }
