@@ -181,6 +181,18 @@ test('bytes that are not what the lock file states are fetched once more, and th
   assert.deepEqual([...disk.files.keys()].filter((path) => path.includes('model.safetensors')), [], 'nothing of it is kept');
 });
 
+test('an empty file is kept and read like any other', async () => {
+  site['generation_config.json'] = Buffer.alloc(0);
+  const unhandled = [];
+  const note = (error) => unhandled.push(error);
+  process.on('unhandledRejection', note);
+  await loading();
+  assert.equal((await loading()).info.cache, 'reused');
+  await new Promise((resolve) => setImmediate(resolve));
+  process.off('unhandledRejection', note);
+  assert.deepEqual(unhandled, []);
+});
+
 test('a full disk costs the cache, not the load', async () => {
   disk.quota = 2 * CHUNK_BYTES;
   const { info, weights } = await loading();

@@ -4,7 +4,7 @@
 //     206: it goes on from there       200: it begins anew, and chunks that were there already must be the same
 //     cut, stalled, 408, 429, 5xx: ask again, after a while that doubles; five times without a further chunk are enough
 
-import { FiresideError, htmlInstead } from './errors.js';
+import { FiresideError, htmlInstead, isHtml } from './errors.js';
 import { CHUNK_BYTES } from './store.js';
 
 /**
@@ -212,7 +212,7 @@ export class Download {
     this.#unanswered = 0;
     this.#own = isOwn(response.url || url);
     const { status } = response;
-    const html = response.headers.get('content-type')?.startsWith('text/html');
+    const html = isHtml(response);
     const refuse = async (/** @type {Error | undefined} */ error) => {
       stop.abort();
       if (error) throw error;
@@ -237,7 +237,7 @@ export class Download {
 
   /** Errors: `Changed` where an answer is about another version than what is here. @param {Response} response @param {number} [rangeTotal] */
   #compare({ status, headers }, rangeTotal) {
-    const etag = headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
+    const etag = versionOf(headers);
     if (this.#digests.length && this.#etag && etag && etag !== this.#etag) throw new Changed('the server has a new version');
     this.#etag = etag;
     const length = status === 200 ? Number(headers.get('content-length') ?? NaN) : NaN;
@@ -289,6 +289,11 @@ export class Download {
   }
 }
 
+/** What a server calls the version of what it sends. @param {Headers} headers */
+function versionOf(headers) {
+  return headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
+}
+
 /** @param {string} url */
 function isOwn(url) {
   return new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
@@ -311,10 +316,10 @@ function remedyFor(status) {
 export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
   const response = await fetch(url, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
   if (!response || response.status >= 500 || response.status === 405 || response.status === 501) return true;
-  const html = response.headers.get('content-type')?.startsWith('text/html');
+  const html = isHtml(response);
   if (absent) return response.status === 404 || html;
   if (!response.ok || html) return false;
-  const now = response.headers.get('etag')?.replace(/^W\//, '') ?? response.headers.get('last-modified');
+  const now = versionOf(response.headers);
   if (now && etag) return now === etag;
   const length = Number(response.headers.get('content-length') ?? NaN);
   return !isOwn(response.url || url) || response.headers.has('content-encoding') || Number.isNaN(length) || length === size;

@@ -41,6 +41,11 @@ export function htmlInstead(file, url) {
   );
 }
 
+/** Whether an answer says that it is a page. @param {Response} response */
+export function isHtml({ headers }) {
+  return headers.get('content-type')?.startsWith('text/html') ?? false;
+}
+
 /** @param {Uint8Array} bytes */
 export function looksLikeHtml(bytes) {
   return /^\s*<(!doctype html|html|head|body)/i.test(new TextDecoder().decode(bytes.subarray(0, 256)));

@@ -207,12 +207,7 @@ export class Files {
     const total = stored.bytes;
     let bytes = 0;
     try {
-      let ahead = stored.chunk(0);
-      for (let index = 0; index < stored.chunks.length; index++) {
-        const read = await ahead;
-        // The next is read and checked while the engine works on this one.
-        if (index + 1 < stored.chunks.length) ahead = stored.chunk(index + 1);
-        const chunk = read ?? (await this.#mended(stored, index, total, wanted));
+      for await (const chunk of this.#kept(stored, total, wanted)) {
         bytes += chunk.length;
         report('cache', bytes, total);
         yield chunk;
@@ -222,6 +217,18 @@ export class Files {
       throw await this.#explain(error, wanted);
     } finally {
       await stored.close();
+    }
+  }
+
+  /** The chunks that are there, each as it should be. @param {StoredFile} stored @param {number | undefined} size @param {FileWanted} wanted @returns {AsyncGenerator<Uint8Array>} */
+  async *#kept(stored, size, wanted) {
+    const { length } = stored.chunks;
+    let ahead = length ? stored.chunk(0) : undefined;
+    for (let index = 0; index < length; index++) {
+      const chunk = await ahead;
+      // The next is read and checked while the engine works on this one.
+      if (index + 1 < length) ahead = stored.chunk(index + 1);
+      yield chunk ?? (await this.#mended(stored, index, size, wanted));
     }
   }
 
@@ -273,9 +280,7 @@ export class Files {
         return chunk;
       };
       try {
-        for (let index = 0; stored && index < there.digests.length; index++) {
-          yield count('cache', (await stored.chunk(index)) ?? (await files.#mended(stored, index, download.size, wanted)));
-        }
+        if (stored) for await (const chunk of files.#kept(stored, download.size, wanted)) yield count('cache', chunk);
         if (stored && !stored.head) await files.#try(stored, () => stored.begin(head()));
         if (!complete) {
           for await (const { bytes: chunk, sha256 } of download.chunks()) {

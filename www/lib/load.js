@@ -63,7 +63,7 @@ export async function estimate(source, options, platform) {
       const place = located.weights(name, position, pins);
       for (let need = HEAD_BYTES, have = 0; need > have; ) {
         have = need;
-        if (!place || ('absent' in place && place.absent)) return false;
+        if (!place || place.absent) return false;
         const head = 'url' in place ? undefined : await readHead(openInput(place, signal), need);
         const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
         if (!answer) return false;
@@ -202,7 +202,7 @@ function deviceBytes() {
 async function small({ located, pins, client, meter, signal, silenceMs }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;
-  if ('absent' in place && place.absent) return client.request('absent', { wanted: place });
+  if (place.absent) return client.request('absent', { wanted: place });
   if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place), silenceMs });
   const opened = openInput(place, signal);
   const bytes = await readHead(opened, Infinity);
@@ -235,7 +235,7 @@ async function weights(reading, files, storage) {
   /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there was such a file */
   const pour = async (name, position) => {
     const place = located.weights(name, position, pins);
-    if (!place || ('absent' in place && place.absent)) return false;
+    if (!place || place.absent) return false;
     if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place), silenceMs });
     const opened = openInput(place, signal);
     meter.size(place, opened.size);

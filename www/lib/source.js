@@ -1,7 +1,7 @@
 // Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, a folder on disk, or the files one by one.
 // What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands is read here.
 
-import { abortError, badInput, FiresideError } from './errors.js';
+import { abortError, badInput, FiresideError, isHtml } from './errors.js';
 
 /** @import { Input, ModelFiles, Source } from './types.d.ts' */
 /** @import { Pin } from './download.js' */
@@ -11,7 +11,7 @@ import { abortError, badInput, FiresideError } from './errors.js';
  * A file in the page's hands, about to be read. `transferable`: its chunks are ours to give away to the worker.
  * @typedef {{ file: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
  */
-/** Where a file is: its address, which `absent` says that it is known not to be at, or the thing itself. @typedef {(FileWanted & { absent?: boolean }) | { file: string, input: Input }} Place */
+/** Where a file is: its address, which `absent` says that it is known not to be at, or the thing itself. @typedef {(FileWanted & { absent?: boolean }) | { file: string, input: Input, absent?: undefined }} Place */
 /**
  * @typedef {object} Located
  * @property {string} label how messages name the source
@@ -113,7 +113,7 @@ async function pinsOf(base, hub, signal) {
   const list = name ? `${prefix}api/models/${name}/revision/${revision}?blobs=true` : Object.assign(new URL(LOCK, base), { search: base.search }).href;
   const answer = await fetch(list, { signal, cache: 'no-cache' })
     .then(async (response) => {
-      if (!response.ok || response.headers.get('content-type')?.startsWith('text/html')) return undefined;
+      if (!response.ok || isHtml(response)) return undefined;
       return parsed(await response.text());
     })
     .catch(() => undefined);
