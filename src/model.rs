@@ -65,8 +65,6 @@ enum Reads {
     Everything,
     /// The last position, by the head.
     Last,
-    /// Nothing: only keys and values are wanted.
-    Nothing,
 }
 
 /// The observer of an ordinary pass: nobody looks, and the compiler removes the calls.
@@ -195,16 +193,9 @@ impl Model {
         self.read(tokens, cache, scratch, Reads::Last, &mut { unobserved })
     }
 
-    /// As [`Model::forward`], without the logits: for all of a prompt but its last piece.
-    ///
-    /// Errors: as [`Model::forward`], but never `NON_FINITE`.
-    pub fn prefill(&self, tokens: &[u32], cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
-        self.append(tokens, cache, scratch, Reads::Nothing, &mut { unobserved })
-    }
-
     /// Takes `tokens`, at most [`CHUNK`] of them, through some of the layers: a pass in parts, for who cannot wait for a whole one. The parts of a pass follow each
-    /// other from layer 0 on, with the same tokens and an untouched scratch; only the last of them makes the tokens count. `is_last`: as [`Model::forward`], else as
-    /// [`Model::prefill`].
+    /// other from layer 0 on, with the same tokens and an untouched scratch; only the last of them makes the tokens count. `is_last`: it leaves the logits, as
+    /// [`Model::forward`]; the others leave keys and values alone.
     ///
     /// Any split into parts gives the same values, bit for bit. Errors: as there; after one the pass is over.
     pub fn part(&self, tokens: &[u32], is_last: bool, layers: Range<usize>, cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
@@ -275,7 +266,7 @@ impl Model {
             let read = match reads {
                 Reads::Everything => chunk.len(),
                 Reads::Last if is_last => 1,
-                Reads::Last | Reads::Nothing => 0,
+                Reads::Last => 0,
             };
             self.embed(chunk, cache, scratch, observe);
             self.layers(0..self.config.layers, chunk.len(), read, cache, scratch, observe);
