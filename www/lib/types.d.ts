@@ -61,6 +61,8 @@ export interface LoadOptions {
   threads?: 'auto' | number;
   /** Only builds that compute the same bits on every machine: without relaxed SIMD, which is faster. */
   deterministic?: boolean;
+  /** What the KV caches of all sessions may take together; what is left of `memoryBytesMax` beside the weights, unless said otherwise. A token more is refused with OUT_OF_MEMORY. */
+  kvBytesMax?: number;
   /** What the model may take in all: the device's memory as far as it is known, at most 4 GiB, unless said otherwise. One that needs more is refused with OUT_OF_MEMORY. */
   memoryBytesMax?: number;
   /** Whether files are kept in the browser for the next time, and taken from there: true unless said otherwise. */
@@ -76,15 +78,62 @@ export interface LoadOptions {
 /** Sampling and length. The engine checks these, with their aliases, and refuses what it does not know. */
 export interface GenerateOptions {
   maxTokens?: number;
+  /** The text does not end before so many tokens. */
+  minTokens?: number;
   temperature?: number;
   topK?: number;
   topP?: number;
   minP?: number;
+  typicalP?: number;
   repetitionPenalty?: number;
-  stop?: string | string[];
+  frequencyPenalty?: number;
+  presencePenalty?: number;
+  /** Added to the logits of these token ids: -100 to 100. */
+  logitBias?: Record<number, number>;
+  /** Texts, and ids of tokens, that end the text and are not part of it. */
+  stop?: string | number | (string | number)[];
   seed?: number;
+  /** Tell the probability of each token, and of so many of the likeliest in its place: 0 to 20; `true` is 0. */
+  logprobs?: boolean | number;
+  /** So many continuations of one prompt, one after the other: 1 to 16. The first one is a chat's answer. */
+  n?: number;
+  /**
+   * What to do where the context is too small: `error`, unless said otherwise, refuses the prompt and changes nothing; `drop-oldest` drops whole turns of the chat, the
+   * oldest first and never the system's; `shift` lets a text run on, forgetting its middle: the first few tokens and the latest stay.
+   */
+  overflow?: 'error' | 'drop-oldest' | 'shift';
   signal?: AbortSignal;
   [alias: string]: unknown;
+}
+
+/** What was forgotten for want of room: the detail of the event `contextoverflow`. */
+export interface ContextOverflow {
+  droppedMessages: number;
+  /** Of the prompt, or of the text so far. */
+  droppedTokens: number;
+}
+
+/** What a token had for it. Units: natural logarithms of probabilities, as the model gave them, before penalties and filters. */
+export interface Likelihood {
+  id: number;
+  /** What it spells by itself, special tokens shown; half a character is U+FFFD here and whole in the bytes of its tokens together. */
+  text: string;
+  bytes: number[];
+  logprob: number;
+}
+
+/** A token that was drawn. */
+export interface TokenLogprob extends Likelihood {
+  /** As many as were asked for, the likeliest first. */
+  top: Likelihood[];
+}
+
+/** A token of a text, and what of the text it stands for, in UTF-16 units. */
+export interface TokenPiece {
+  id: number;
+  text: string;
+  start: number;
+  end: number;
 }
 
 export interface Message {
@@ -117,11 +166,22 @@ export interface Piece {
   completionTokens: number;
   /** Decode speed so far. */
   tokensPerSecond: number;
+  /** Which of `n` continuations it belongs to, from 0. */
+  choice: number;
+  /** Of its tokens, where they were asked for. */
+  logprobs?: TokenLogprob[];
 }
 
-export interface RunResult {
+/** One of `n` continuations. */
+export interface Continuation {
   text: string;
   finishReason: 'stop' | 'length' | 'abort';
+  logprobs?: TokenLogprob[];
+}
+
+/** A run that has ended; its text is that of its first choice. */
+export interface RunResult extends Continuation {
+  choices: Continuation[];
   usage: Usage;
   timings: Timings;
   /** The turn that a chat added to the history. */
@@ -135,6 +195,15 @@ export interface SamplingDefaults {
   topP: number;
   minP: number;
   repetitionPenalty: number;
+}
+
+/** What a model's sessions hold together. Units: bytes. */
+export interface ModelStats {
+  sessions: number;
+  /** Of their KV caches; what several share is counted once. */
+  kvBytes: number;
+  kvBytesMax?: number;
+  wasmBytes: number;
 }
 
 /** A build of the engine, as its files are named. */
@@ -210,6 +279,8 @@ export interface SessionStats {
   contextUsage: number;
   contextWindow: number;
   kvBytes: number;
+  /** What of them it shares with other sessions, since it was cloned. */
+  sharedBytes: number;
   wasmBytes: number;
 }
 
