@@ -1,8 +1,19 @@
 //! Logits to the next token: greedy, or a seeded draw from what the filters leave.
 //!
-//! The order is that of transformers: repetition penalty, temperature, top-k, top-p, min-p, then the draw. Without a
-//! temperature the likeliest token is taken, the lowest id on ties. Nothing here sorts the vocabulary: filters first
-//! narrow the candidates by a bound, and only what is left is put in order.
+//! The order is that of transformers (`_get_logits_processor` of 5.23, what it lacks put in where it would stand):
+//!
+//! 1. log-probabilities to report are taken from the model's own logits, before all else;
+//! 2. logit bias;
+//! 3. repetition penalty, over prompt and generated tokens;
+//! 4. frequency and presence penalty, over generated tokens (OpenAI's);
+//! 5. until `min_tokens`, the tokens that end the text are masked;
+//! 6. without a temperature the likeliest is taken, the lowest id on ties, and that is all; otherwise
+//! 7. temperature, 8. top-k, 9. top-p, 10. min-p, 11. typical, each over what the one before left, 12. the draw.
+//!
+//! No filter leaves nothing: the likeliest token passes all but the last, and that keeps the one nearest to what is typical.
+//! Nothing here sorts the vocabulary: a filter finds its bound by halving, and the candidates stay in the order of their tokens.
+
+use std::cmp::Ordering;
 
 use crate::options::Settings;
 
@@ -11,87 +22,166 @@ use crate::options::Settings;
 pub struct Sampler {
     settings: Settings,
     random: SplitMix64,
+    /// Tokens that end the text, not to be drawn among the first `min_tokens`.
+    ends: Vec<u32>,
+    /// The model's own logits, where log-probabilities are wanted.
+    raw: Vec<f32>,
+    /// In order of token.
     candidates: Vec<Candidate>,
-    penalised: Vec<bool>, // (vocab): whether the repetition penalty was already applied this time
+    scratch: Vec<Candidate>,
+    counts: Vec<u32>, // (vocab): all 0 between two uses
+}
+
+/// A token that was drawn.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Drawn {
+    /// The token.
+    pub token: u32,
+    /// How likely it was and what else was, where the settings ask for it.
+    pub logprobs: Option<TokenLogprobs>,
+}
+
+/// What the model itself thought of a token: natural logarithms of its softmax, before penalties, filters and temperature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprobs {
+    /// The token that was drawn.
+    pub token: u32,
+    /// Its log-probability.
+    pub logprob: f32,
+    /// The likeliest tokens and their log-probabilities, likeliest first, the lower id on ties.
+    pub top: Vec<(u32, f32)>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Candidate {
     token: u32,
-    /// The logit, then exp(logit - largest logit): a weight that is not normalised.
+    /// The logit, then (logit - largest logit) / temperature.
+    score: f32,
+    /// exp(score): a probability that is not normalised, 1 for the likeliest.
     weight: f32,
 }
 
 impl Sampler {
-    /// A sampler with these settings and this seed.
-    pub fn new(settings: Settings, seed: u64) -> Sampler {
-        Sampler { settings, random: SplitMix64(seed), candidates: Vec::new(), penalised: Vec::new() }
+    /// A sampler with these settings and this seed; `ends` are the tokens that end the text.
+    pub fn new(settings: Settings, seed: u64, ends: Vec<u32>) -> Sampler {
+        let (raw, candidates, scratch, counts) = Default::default();
+        Sampler { settings, random: SplitMix64(seed), ends, raw, candidates, scratch, counts }
     }
 
-    /// The next token. Shapes: `logits` (vocab), all finite (`Model::forward` sees to it); penalised in place.
-    /// `text` holds the tokens of prompt and generation so far.
+    /// The next token. Shapes: `logits` (vocab), all finite (`Model::forward` sees to it); changed in place. `prompt` and
+    /// `generated` hold the tokens of the text so far.
     ///
     /// Panics: if there is no logit.
-    pub fn sample(&mut self, logits: &mut [f32], text: &[u32]) -> u32 {
-        self.penalise(logits, text);
-        if self.settings.temperature == 0.0 {
-            return argmax(logits);
+    pub fn sample(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) -> Drawn {
+        if self.settings.logprobs.is_some() {
+            self.raw.clear();
+            self.raw.extend_from_slice(logits);
         }
-        let candidates = &mut self.candidates;
-        candidates.clear();
-        candidates.extend(logits.iter().enumerate().map(|(token, &weight)| Candidate { token: token as u32, weight }));
-
-        let k = self.settings.top_k;
-        if k > 0 && k < candidates.len() {
-            candidates.select_nth_unstable_by(k - 1, by_weight);
-            candidates.truncate(k);
+        for &(token, bias) in &self.settings.logit_bias {
+            if let Some(logit) = logits.get_mut(token as usize) {
+                *logit += bias;
+            }
         }
-
-        let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.weight));
-        for candidate in candidates.iter_mut() {
-            candidate.weight = libm::expf((candidate.weight - largest) / self.settings.temperature);
+        self.penalise_repetition(logits, prompt, generated);
+        self.penalise_generated(logits, generated);
+        if generated.len() < self.settings.min_tokens {
+            self.mask_ends(logits);
         }
-        if self.settings.top_p < 1.0 {
-            keep_nucleus(candidates, self.settings.top_p);
-        }
-        // The likeliest weighs exp(0) = 1, so a weight is already relative to it.
-        candidates.retain(|c| c.weight >= self.settings.min_p);
-        self.draw()
+        let token = if self.settings.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
+        Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k)) }
     }
 
     /// Makes every token that is in the text less likely, once however often it is there.
     ///
     /// Source: Keskar et al. 2019 (CTRL), section 4.1, in the form of transformers' RepetitionPenaltyLogitsProcessor.
-    fn penalise(&mut self, logits: &mut [f32], text: &[u32]) {
+    fn penalise_repetition(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
         let penalty = self.settings.repetition_penalty;
         if penalty == 1.0 {
             return;
         }
-        self.penalised.clear();
-        self.penalised.resize(logits.len(), false);
-        for &token in text {
-            if !std::mem::replace(&mut self.penalised[token as usize], true) {
-                let logit = &mut logits[token as usize];
-                let penalised = if *logit < 0.0 { *logit * penalty } else { *logit / penalty };
-                // A penalty may be far from 1: what it takes beyond f32 stays the largest or smallest number, and can be compared.
-                *logit = penalised.clamp(f32::MIN, f32::MAX);
+        each_distinct(&mut self.counts, logits.len(), prompt.iter().chain(generated), |token, _| {
+            let logit = logits[token];
+            logits[token] = bounded(logit, if logit < 0.0 { logit * penalty } else { logit / penalty });
+        });
+    }
+
+    /// Makes every token that was generated less likely, and the more so the more often it was.
+    ///
+    /// Source: OpenAI's API reference, "frequency and presence penalties": `logit -= count * frequency + (count > 0) * presence`.
+    fn penalise_generated(&mut self, logits: &mut [f32], generated: &[u32]) {
+        let Settings { frequency_penalty, presence_penalty, .. } = self.settings;
+        if frequency_penalty == 0.0 && presence_penalty == 0.0 {
+            return;
+        }
+        each_distinct(&mut self.counts, logits.len(), generated.iter(), |token, count| {
+            let logit = logits[token];
+            logits[token] = bounded(logit, logit - count as f32 * frequency_penalty - presence_penalty);
+        });
+    }
+
+    /// Keeps the text from ending, unless nothing else is left to draw.
+    fn mask_ends(&self, logits: &mut [f32]) {
+        let is_end = |token: usize| self.ends.iter().any(|&end| end as usize == token);
+        if logits.iter().enumerate().any(|(token, &logit)| logit > f32::NEG_INFINITY && !is_end(token)) {
+            for &end in &self.ends {
+                if let Some(logit) = logits.get_mut(end as usize) {
+                    *logit = f32::NEG_INFINITY;
+                }
             }
         }
     }
 
-    /// One of the candidates, each as often as its weight says.
-    fn draw(&mut self) -> u32 {
-        // In order of token, so that the draw does not depend on how the filters left the list.
-        self.candidates.sort_unstable_by_key(|c| c.token);
-        let total: f64 = self.candidates.iter().map(|c| f64::from(c.weight)).sum();
-        let mut rest = self.random.unit() * total;
-        for candidate in &self.candidates {
+    /// One of the tokens that the filters leave, each as often as its probability says.
+    fn draw(&mut self, logits: &[f32]) -> u32 {
+        let Settings { temperature, top_k, top_p, min_p, typical_p, .. } = self.settings;
+        let (candidates, scratch) = (&mut self.candidates, &mut self.scratch);
+        candidates.clear();
+        candidates.extend(logits.iter().enumerate().map(|(token, &score)| Candidate { token: token as u32, score, weight: 0.0 }));
+        if top_k > 0 && top_k < candidates.len() {
+            keep_likeliest(candidates, scratch, top_k);
+        }
+        let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
+        for candidate in candidates.iter_mut() {
+            candidate.score = (candidate.score - largest) / temperature;
+            candidate.weight = libm::expf(candidate.score);
+        }
+        candidates.retain(|c| c.weight > 0.0);
+        if top_p < 1.0 {
+            keep_nucleus(candidates, scratch, top_p);
+        }
+        // The likeliest weighs exp(0) = 1, so a weight is already relative to it.
+        candidates.retain(|c| c.weight >= min_p);
+        if typical_p < 1.0 {
+            keep_typical(candidates, scratch, typical_p);
+        }
+
+        let mut rest = self.random.unit() * weight_of(candidates);
+        for candidate in candidates.iter() {
             rest -= f64::from(candidate.weight);
             if rest < 0.0 {
                 return candidate.token;
             }
         }
-        self.candidates.last().expect("the likeliest token passes every filter").token
+        candidates.last().expect("every filter leaves a token").token
+    }
+}
+
+impl TokenLogprobs {
+    /// What these logits say of a token and of the k likeliest.
+    fn of(token: u32, logits: &[f32], k: usize) -> TokenLogprobs {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let total: f64 = logits.iter().map(|logit| f64::from(libm::expf(logit - largest))).sum();
+        let logprob = |logit: f32| (f64::from(logit) - f64::from(largest) - libm::log(total)) as f32;
+        let mut top: Vec<(u32, f32)> = Vec::with_capacity(k + 1);
+        for (token, &logit) in logits.iter().enumerate() {
+            if top.len() < k || top.last().is_some_and(|(_, least)| logit > *least) {
+                let place = top.partition_point(|(_, likelier)| *likelier >= logit);
+                top.insert(place, (token as u32, logit));
+                top.truncate(k);
+            }
+        }
+        top.iter_mut().for_each(|(_, value)| *value = logprob(*value));
+        TokenLogprobs { token, logprob: logprob(logits[token as usize]), top }
     }
 }
 
@@ -106,26 +196,79 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// Larger weights first; of equal ones, the lower token.
-fn by_weight(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
-    b.weight.total_cmp(&a.weight).then(a.token.cmp(&b.token))
+/// Calls `each` once for every token below `vocab`, with how often it is among the tokens.
+fn each_distinct<'t>(counts: &mut Vec<u32>, vocab: usize, tokens: impl Iterator<Item = &'t u32> + Clone, mut each: impl FnMut(usize, u32)) {
+    counts.resize(vocab, 0);
+    let known = tokens.map(|&token| token as usize).filter(|&token| token < vocab);
+    known.clone().for_each(|token| counts[token] += 1);
+    for token in known {
+        match std::mem::take(&mut counts[token]) {
+            0 => {}
+            count => each(token, count),
+        }
+    }
 }
 
-/// Keeps the smallest set of likeliest candidates whose share of the weight reaches `top_p`.
+/// A penalty may be far from 1: what it takes beyond f32 stays the largest or smallest number, and can be compared.
+fn bounded(before: f32, after: f32) -> f32 {
+    if before.is_finite() { after.clamp(f32::MIN, f32::MAX) } else { before }
+}
+
+fn weight_of(candidates: &[Candidate]) -> f64 {
+    candidates.iter().map(|c| f64::from(c.weight)).sum()
+}
+
+/// Keeps the k of the largest scores, and those equal to the last of them.
+fn keep_likeliest(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, k: usize) {
+    scratch.clone_from(candidates);
+    let least = scratch.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score)).1.score;
+    candidates.retain(|c| c.score >= least);
+}
+
+/// Keeps the smallest set of likeliest candidates whose share of the weight reaches `top_p`, of equal ones the lower
+/// token first (transformers leaves that to chance: torch's sort is not stable).
 ///
 /// Source: Holtzman et al. 2020, section 3.1. A candidate with less than `(1 - top_p) / n` of the weight cannot be in
-/// the set, because all such together have less than `1 - top_p`: so most of a vocabulary falls without being sorted.
-fn keep_nucleus(candidates: &mut Vec<Candidate>, top_p: f32) {
-    let total: f64 = candidates.iter().map(|c| f64::from(c.weight)).sum();
+/// the set, because all such together have less than `1 - top_p`: so most of a vocabulary falls at first sight.
+fn keep_nucleus(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, top_p: f32) {
+    let total = weight_of(candidates);
     let least = (1.0 - f64::from(top_p)) * total / candidates.len() as f64;
     candidates.retain(|c| f64::from(c.weight) >= least);
-    candidates.sort_unstable_by(by_weight);
-    let mut held = 0.0;
-    let needed = candidates.iter().position(|c| {
-        held += f64::from(c.weight);
-        held >= f64::from(top_p) * total
-    });
-    candidates.truncate(needed.map_or(candidates.len(), |last| last + 1));
+    let likelier = |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score).then(a.token.cmp(&b.token));
+    scratch.clone_from(candidates);
+    let last = reach(scratch, f64::from(top_p) * total, likelier);
+    candidates.retain(|c| likelier(c, &last) != Ordering::Greater);
+}
+
+/// Keeps the smallest set of candidates whose surprise is nearest to the expected one and whose share of the weight
+/// reaches `typical_p`, and those as near as the last of them.
+///
+/// Source: Meister et al. 2022, section 4. The surprise of a candidate is `ln(total) - score` and the entropy its mean, so that
+/// they differ by as much as the score does from the mean score.
+fn keep_typical(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, typical_p: f32) {
+    let total = weight_of(candidates);
+    let mean = candidates.iter().map(|c| f64::from(c.weight) * f64::from(c.score)).sum::<f64>() / total;
+    let distance = |c: &Candidate| (f64::from(c.score) - mean).abs();
+    scratch.clone_from(candidates);
+    let last = reach(scratch, f64::from(typical_p) * total, |a, b| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token)));
+    candidates.retain(|c| distance(c) <= distance(&last));
+}
+
+/// The candidate with which, in this order, the weight so far reaches `needed`: each round halves what is left and goes on in
+/// the half that holds it, so that the whole costs a few looks at each candidate. The list is left in some other order.
+fn reach(candidates: &mut [Candidate], needed: f64, order: impl Fn(&Candidate, &Candidate) -> Ordering) -> Candidate {
+    let (mut low, mut high, mut held) = (0, candidates.len(), 0.0); // the weight of `low` candidates falls short, of `high` reaches it
+    while high - low > 1 {
+        let middle = low + (high - low) / 2;
+        candidates[low..high].select_nth_unstable_by(middle - low, &order);
+        let with = held + weight_of(&candidates[low..middle]);
+        if with >= needed {
+            high = middle;
+        } else {
+            (low, held) = (middle, with);
+        }
+    }
+    candidates[low]
 }
 
 /// Source: Steele, Lea & Flood 2014, "Fast Splittable Pseudorandom Number Generators", figure 16.
@@ -151,14 +294,17 @@ impl SplitMix64 {
 mod tests {
     use super::*;
 
-    const OFF: Settings = Settings { max_tokens: 1, temperature: 1.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0 };
+    /// Nothing filters, nothing is penalised.
+    fn off() -> Settings {
+        Settings { temperature: 1.0, top_p: 1.0, ..Settings::of(&Default::default()) }
+    }
 
     /// How often each token is drawn in 20,000 draws, as shares.
     fn shares(settings: Settings, logits: &[f32]) -> Vec<f64> {
-        let mut sampler = Sampler::new(settings, 1);
+        let mut sampler = Sampler::new(settings, 1, Vec::new());
         let mut counts = vec![0.0; logits.len()];
         for _ in 0..20_000 {
-            counts[sampler.sample(&mut logits.to_vec(), &[]) as usize] += 1.0 / 20_000.0;
+            counts[sampler.sample(&mut logits.to_vec(), &[], &[]).token as usize] += 1.0 / 20_000.0;
         }
         counts
     }
@@ -177,35 +323,45 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_lowest_id_on_ties() {
-        let mut sampler = Sampler::new(Settings { temperature: 0.0, ..OFF }, 7);
-        assert_eq!(sampler.sample(&mut [0.0, 3.0, 3.0, -1.0], &[]), 1);
-        assert_eq!(sampler.sample(&mut [0.0, 0.0], &[]), 0);
-        assert_eq!(sampler.sample(&mut [-5.0], &[]), 0);
+        let mut sampler = Sampler::new(Settings { temperature: 0.0, ..off() }, 7, Vec::new());
+        assert_eq!(sampler.sample(&mut [0.0, 3.0, 3.0, -1.0], &[], &[]).token, 1);
+        assert_eq!(sampler.sample(&mut [0.0, 0.0], &[], &[]).token, 0);
+        assert_eq!(sampler.sample(&mut [-5.0], &[], &[]).token, 0);
     }
 
     #[test]
     fn tokens_are_drawn_as_often_as_their_probability() {
-        assert_close(&shares(OFF, &logits()), &[0.5, 0.3, 0.15, 0.05]);
+        assert_close(&shares(off(), &logits()), &[0.5, 0.3, 0.15, 0.05]);
         // Temperature 0.5 squares the probabilities: 0.25, 0.09, 0.0225, 0.0025 of 0.365.
-        assert_close(&shares(Settings { temperature: 0.5, ..OFF }, &logits()), &[0.685, 0.247, 0.0616, 0.0068]);
+        assert_close(&shares(Settings { temperature: 0.5, ..off() }, &logits()), &[0.685, 0.247, 0.0616, 0.0068]);
     }
 
     #[test]
     fn each_filter_keeps_what_its_definition_says() {
-        assert_close(&shares(Settings { top_k: 2, ..OFF }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.75, ..OFF }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.85, ..OFF }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.01, ..OFF }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { min_p: 0.25, ..OFF }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
-        assert_close(&shares(Settings { min_p: 1.0, ..OFF }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_k: 1, ..OFF }, &[1.0, 1.0]), &[1.0, 0.0]);
+        assert_close(&shares(Settings { top_k: 2, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
+        assert_close(&shares(Settings { top_p: 0.75, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
+        assert_close(&shares(Settings { top_p: 0.85, ..off() }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
+        assert_close(&shares(Settings { top_p: 0.01, ..off() }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
+        assert_close(&shares(Settings { min_p: 0.25, ..off() }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
+        assert_close(&shares(Settings { min_p: 1.0, ..off() }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
+        // Surprises are ln 2, 1.204, 1.897, 2.996 and the entropy 1.142: the second is nearest, then the first.
+        assert_close(&shares(Settings { typical_p: 0.2, ..off() }, &logits()), &[0.0, 1.0, 0.0, 0.0]);
+        assert_close(&shares(Settings { typical_p: 0.6, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn equal_tokens_are_kept_as_transformers_keeps_them() {
+        // Top-k and typical keep what equals their last; top-p as many as it needs, and which is ours to say.
+        assert_close(&shares(Settings { top_k: 1, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
+        assert_close(&shares(Settings { typical_p: 0.01, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
+        assert_close(&shares(Settings { top_p: 0.45, ..off() }, &[1.0; 5]), &[0.333, 0.333, 0.333, 0.0, 0.0]);
     }
 
     #[test]
     fn the_repetition_penalty_counts_a_token_once() {
-        let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 2.0, ..OFF }, 0);
+        let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 2.0, ..off() }, 0, Vec::new());
         let mut logits = [4.0, 3.0, -1.0];
-        assert_eq!(sampler.sample(&mut logits, &[0, 0, 2]), 1);
+        assert_eq!(sampler.sample(&mut logits, &[0, 0], &[2]).token, 1);
         assert_eq!(logits, [2.0, 3.0, -2.0]);
     }
 
@@ -213,16 +369,16 @@ mod tests {
     fn a_penalty_beyond_all_bounds_leaves_numbers() {
         // Found by fuzzing: a logit divided by 1e-45 was infinite, infinity less infinity is NaN, and no token passed the filters.
         for (penalty, expected) in [(1e-45, 0), (1e30, 2)] {
-            let settings = Settings { top_k: 1, repetition_penalty: penalty, ..OFF };
-            assert_eq!(Sampler::new(settings, 0).sample(&mut [4.0, -4e30, 3.0], &[0, 1]), expected);
+            let settings = Settings { top_k: 1, repetition_penalty: penalty, ..off() };
+            assert_eq!(Sampler::new(settings, 0, Vec::new()).sample(&mut [4.0, -4e30, 3.0], &[0, 1], &[]).token, expected);
         }
     }
 
     #[test]
     fn a_seed_repeats_its_tokens_and_another_does_not() {
         let draw = |seed| {
-            let mut sampler = Sampler::new(OFF, seed);
-            (0..40).map(|_| sampler.sample(&mut logits(), &[])).collect::<Vec<_>>()
+            let mut sampler = Sampler::new(off(), seed, Vec::new());
+            (0..40).map(|_| sampler.sample(&mut logits(), &[], &[]).token).collect::<Vec<_>>()
         };
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
@@ -230,8 +386,8 @@ mod tests {
 
     #[test]
     fn extreme_logits_are_drawn_from_without_nan() {
-        assert_close(&shares(Settings { temperature: 1e-30, ..OFF }, &[f32::MAX, f32::MIN, 0.0]), &[1.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.5, temperature: f32::MAX, ..OFF }, &[0.0, 0.0]), &[1.0, 0.0]);
+        assert_close(&shares(Settings { temperature: 1e-30, ..off() }, &[f32::MAX, f32::MIN, 0.0]), &[1.0, 0.0, 0.0]);
+        assert_close(&shares(Settings { top_p: 0.5, temperature: f32::MAX, ..off() }, &[0.0, 0.0]), &[1.0, 0.0]);
     }
 
     #[test]

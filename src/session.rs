@@ -270,6 +270,7 @@ impl Session {
 
     fn begin(&mut self, prompt: Vec<u32>, conversation: Option<Vec<Message>>, ends: Vec<u32>, options: &Options) -> Result<Run> {
         options.check()?;
+        options.check_tokens(self.model.tokenizer.vocab())?;
         let context = self.model.config.context;
         // Room for one token of an answer, or there is nothing to ask for.
         if prompt.len() >= context {
@@ -279,12 +280,13 @@ impl Session {
             return Err(empty("prompt"));
         }
         let settings = options.settle(&self.model.generation);
+        let ends: Vec<u32> = ends.into_iter().chain(options.stop_tokens.iter().copied()).collect();
         let decoder = self.model.tokenizer.decoder(&prompt)?;
         self.runs += 1;
         Ok(Run {
             number: self.runs,
             max_tokens: settings.max_tokens,
-            sampler: Sampler::new(settings, options.seed.unwrap_or(0)),
+            sampler: Sampler::new(settings, options.seed.unwrap_or(0), ends.clone()),
             decoder,
             stop: StopMatcher::new(options.stop.clone()),
             ends,
@@ -397,11 +399,11 @@ impl Session {
         Ok(())
     }
 
-    /// Samples from the logits that are there; `self.tokens` is then prompt and generation so far.
+    /// Samples from the logits that are there.
     fn next_token(&mut self, run: &mut Run) -> Result<Step> {
         // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for nothing that could be written.
         let known = self.model.tokenizer.vocab();
-        let token = run.sampler.sample(&mut self.scratch.logits_mut()[..known], &self.tokens);
+        let token = run.sampler.sample(&mut self.scratch.logits_mut()[..known], &run.prompt, &run.generated).token;
         if run.ends.contains(&token) {
             return Ok(self.end(run, FinishReason::Stop));
         }

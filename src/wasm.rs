@@ -428,7 +428,7 @@ struct Defaults {
 impl ModelInfo<'_> {
     fn of(model: &Model) -> ModelInfo<'_> {
         let config = model.config();
-        let Settings { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty } = Settings::of(model.generation());
+        let Settings { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, .. } = Settings::of(model.generation());
         ModelInfo {
             family: config.family.name(),
             parameters: config.parameters(),

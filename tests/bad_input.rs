@@ -124,8 +124,14 @@ fn an_option_out_of_range_is_named_with_its_range() {
         "hello",
         &Options { stop: vec![String::new()], ..options.clone() },
         "BAD_OPTION",
-        "option `stop`: expected a text or a list of at most 16 texts, none of them empty, got an empty text.",
+        "option `stop`: expected a text or a token id or a list of them, at most 16 texts, none of them empty, and 64 ids, got an empty text.",
     );
+    let vocab = survivor.session.model().tokenizer().vocab();
+    let beyond = format!("token ids below {vocab}, the size of the model's vocabulary, got {vocab}.");
+    let biased = Options { logit_bias: vec![(0, 1.0), (vocab as u32, 1.0)], ..options.clone() };
+    survivor.generate_refused("hello", &biased, "BAD_OPTION", &format!("option `logitBias`: expected {beyond}"));
+    let stopped = Options { stop_tokens: vec![vocab as u32], ..options.clone() };
+    survivor.generate_refused("hello", &stopped, "BAD_OPTION", &format!("option `stop`: expected {beyond}"));
 }
 
 #[test]
@@ -133,7 +139,8 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
     refused(
         Options::from_json(&json!({"temprature": 0.5})).map(drop),
         "BAD_OPTION",
-        "option `temprature`: expected one of maxTokens, temperature, topK, topP, minP, repetitionPenalty, stop, seed, got an unknown name.",
+        "option `temprature`: expected one of maxTokens, minTokens, temperature, topK, topP, minP, typicalP, repetitionPenalty, \
+         frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, got an unknown name.",
     );
     refused(
         Options::from_json(&json!({"maxTokens": 5, "max_tokens": 6})).map(drop),

@@ -49,10 +49,10 @@ fn draws_follow_the_probabilities_of_transformers() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/sampling.json");
     let golden: Golden = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
     for case in &golden.cases {
-        let mut sampler = Sampler::new(settings(&case.settings), 1);
+        let mut sampler = Sampler::new(settings(&case.settings), 1, Vec::new());
         let mut counts = vec![0usize; golden.logits.len()];
         for _ in 0..DRAWS {
-            counts[sampler.sample(&mut golden.logits.clone(), &golden.text) as usize] += 1;
+            counts[sampler.sample(&mut golden.logits.clone(), &golden.text, &[]).token as usize] += 1;
         }
         for (token, (&count, &expected)) in counts.iter().zip(&case.probabilities).enumerate() {
             let share = count as f64 / DRAWS as f64;
@@ -66,19 +66,19 @@ fn draws_follow_the_probabilities_of_transformers() {
 
 #[test]
 fn without_a_temperature_the_penalised_likeliest_is_taken() {
-    let mut sampler = Sampler::new(Settings { temperature: 0.0, ..settings(&Value::Null) }, 1);
-    assert_eq!(sampler.sample(&mut [0.5, 2.0, 2.0, -1.0], &[]), 1, "the first of equals");
-    let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 1.5, ..settings(&Value::Null) }, 1);
-    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.4, -1.0], &[1, 1]), 2, "a seen token counts for less");
-    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.2, -1.0], &[1, 1]), 1, "once, however often it was seen");
-    assert_eq!(sampler.sample(&mut [-0.5, -0.4], &[1]), 0, "below zero too");
+    let mut sampler = Sampler::new(Settings { temperature: 0.0, ..settings(&Value::Null) }, 1, Vec::new());
+    assert_eq!(sampler.sample(&mut [0.5, 2.0, 2.0, -1.0], &[], &[]).token, 1, "the first of equals");
+    let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 1.5, ..settings(&Value::Null) }, 1, Vec::new());
+    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.4, -1.0], &[1, 1], &[]).token, 2, "a seen token counts for less");
+    assert_eq!(sampler.sample(&mut [0.5, 2.0, 1.2, -1.0], &[1, 1], &[]).token, 1, "once, however often it was seen");
+    assert_eq!(sampler.sample(&mut [-0.5, -0.4], &[1], &[]).token, 0, "below zero too");
 }
 
 #[test]
 fn one_candidate_is_drawn_whatever_the_filters() {
     for filters in [r#"{"top_k": 1}"#, r#"{"top_p": 0.0001}"#, r#"{"min_p": 1.0}"#, "{}"] {
-        let mut sampler = Sampler::new(settings(&serde_json::from_str(filters).unwrap()), 3);
-        assert_eq!(sampler.sample(&mut [7.5], &[0]), 0, "{filters}");
-        assert_eq!(sampler.sample(&mut [0.0, -1e30], &[]), 0, "{filters}");
+        let mut sampler = Sampler::new(settings(&serde_json::from_str(filters).unwrap()), 3, Vec::new());
+        assert_eq!(sampler.sample(&mut [7.5], &[0], &[]).token, 0, "{filters}");
+        assert_eq!(sampler.sample(&mut [0.0, -1e30], &[], &[]).token, 0, "{filters}");
     }
 }

@@ -23,8 +23,8 @@ fuzz_target!(|data: &[u8]| {
     assert!(settings.temperature >= 0.0 && settings.temperature.is_finite());
     assert!((0.0..=1.0).contains(&settings.top_p) && (0.0..=1.0).contains(&settings.min_p));
     assert!(settings.repetition_penalty > 0.0 && settings.repetition_penalty.is_finite());
-    let mut sampler = Sampler::new(settings, 1);
+    let mut sampler = Sampler::new(settings, 1, Vec::new());
     for _ in 0..3 {
-        assert!(sampler.sample(&mut [0.5, -1.0, 3.0, 3.0], &[0, 2]) < 4);
+        assert!(sampler.sample(&mut [0.5, -1.0, 3.0, 3.0], &[0, 2], &[]).token < 4);
     }
 });

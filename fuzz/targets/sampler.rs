@@ -53,8 +53,8 @@ fn of_logits(input: &mut Unstructured) -> Result<()> {
     let text = (0..input.int_in_range(0..=5)?).map(|_| input.int_in_range(0..=count as u32 - 1)).collect::<Result<Vec<_>>>()?;
 
     let draw = || {
-        let mut sampler = Sampler::new(options.settle(&Default::default()), options.seed.unwrap_or(0));
-        [(); 4].map(|()| sampler.sample(&mut logits.clone(), &text) as usize)
+        let mut sampler = Sampler::new(options.settle(&Default::default()), options.seed.unwrap_or(0), Vec::new());
+        [(); 4].map(|()| sampler.sample(&mut logits.clone(), &text, &[]).token as usize)
     };
     let tokens = draw();
     assert_eq!(tokens, draw());

@@ -161,6 +161,7 @@ impl SamplingArgs {
             stop: self.stop.clone(),
             seed: Some(self.seed.unwrap_or(since_epoch.as_nanos() as u64)),
             now: Some(Now { unix_seconds: since_epoch.as_secs() as i64, utc_offset_minutes: 0 }),
+            ..Options::default()
         }
     }
 }
