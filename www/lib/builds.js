@@ -1,8 +1,9 @@
-// The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them this browser and page can run. A visitor fetches one.
+// The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them can run here. A visitor fetches one.
 
 import { FiresideError } from './errors.js';
 
 /** @import { Build, Choice, RawModule } from './types.d.ts' */
+/** What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads. @typedef {{ cores: number, isolated: boolean }} Machine */
 
 // Addresses and imports are spelt out, since that is how bundlers find the files. The build makes the modules; their shape is RawModule.
 /** @type {Record<Build, { url: () => URL, glue: () => Promise<any> }>} */
@@ -44,23 +45,30 @@ const AUTO_MAX = 8;
 const MEMORY_INITIAL = 40;
 const MEMORY_MAXIMA = [65_536, 49_152, 32_768, 16_384, 8_192];
 
+/** The visitor's. @returns {Machine} */
+const visitors = () => ({
+  cores: globalThis.navigator?.hardwareConcurrency || 1,
+  isolated: Boolean(globalThis.crossOriginIsolated) && typeof SharedArrayBuffer === 'function',
+});
+
 /** Whether there is the SIMD that every build needs. */
 export const hasSimd = () => WebAssembly.validate(SIMD);
 
 /**
  * The fastest build that is allowed, and how many threads to start; the reason where it is one though more were possible or asked for.
  * @param {{ threads: 'auto' | number, deterministic: boolean }} wanted
+ * @param {Machine} [machine]
  * @returns {Choice}
  */
-export function choose({ threads: wanted, deterministic }) {
+export function choose({ threads: wanted, deterministic }, { cores, isolated } = visitors()) {
   const kernels = !deterministic && WebAssembly.validate(RELAXED) ? 'relaxed' : 'simd128';
   const auto = wanted === 'auto';
-  const threads = auto ? Math.min(navigator.hardwareConcurrency || 1, AUTO_MAX) : wanted;
+  const threads = auto ? Math.min(cores, AUTO_MAX) : wanted;
   /** @param {Choice['reason']} [reason] @returns {Choice} */
   const alone = (reason) => ({ build: kernels, threads: 1, auto, reason });
   if (threads === 1) return alone(auto ? 'one-core' : undefined);
   if (!WebAssembly.validate(THREADS)) return alone('unsupported');
-  if (!globalThis.crossOriginIsolated || typeof SharedArrayBuffer !== 'function') return alone('not-isolated');
+  if (!isolated) return alone('not-isolated');
   const shared = sharedMemory();
   return shared ? { build: `${kernels}-threads`, threads, auto, ...shared } : alone('no-memory');
 }
@@ -80,20 +88,24 @@ function sharedMemory() {
 /** @type {Map<Build, Promise<WebAssembly.Module>>} */
 const compiled = new Map();
 
-/** The code of a build, compiled once for all models of a page, on the page's side, so that it goes on while the worker is still starting. @param {Build} build */
-export function compile(build) {
+/**
+ * The code of a build, compiled once for all models of a page, on the page's side, so that it goes on while the worker is still starting.
+ * @param {Build} build
+ * @param {(url: URL) => Promise<Response>} [read]
+ */
+export function compile(build, read = fetch) {
   let module = compiled.get(build);
   if (!module) {
-    module = compileFrom(BUILDS[build].url());
+    module = compileFrom(BUILDS[build].url(), read);
     module.catch(() => compiled.delete(build));
     compiled.set(build, module);
   }
   return module;
 }
 
-/** @param {URL} url @returns {Promise<WebAssembly.Module>} */
-async function compileFrom(url) {
-  const response = await fetch(url).catch((cause) => {
+/** @param {URL} url @param {(url: URL) => Promise<Response>} read @returns {Promise<WebAssembly.Module>} */
+async function compileFrom(url, read) {
+  const response = await read(url).catch((cause) => {
     throw new FiresideError(
       'NETWORK',
       `the engine could not be fetched from ${url}. Check the connection and try again.`,

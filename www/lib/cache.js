@@ -1,4 +1,4 @@
-// What of models this site has kept in the browser: to be seen, checked and cleared.
+// What of models this site has kept in the browser, or Node on disk: to be seen, checked and cleared.
 //
 //     import { cache } from 'fireside-lm';
 //     for (const { source, bytes } of await cache.list()) console.log(source, bytes);
@@ -13,65 +13,71 @@ import { folderOf, openBackend, StoredFile } from './store.js';
 
 const HUB = 'https://huggingface.co';
 
-export const cache = Object.freeze({
-  /** Every model of which something is kept, the largest first. @returns {Promise<CachedModel[]>} */
-  async list() {
-    const backend = await openBackend();
-    if (!backend) return [];
-    const models = await Promise.all((await backend.folders()).map((folder) => describe(backend, folder)));
-    return models.filter((model) => model.files.length > 0).sort((a, b) => b.bytes - a.bytes);
-  },
+/** @param {() => Promise<Backend | undefined>} openBackend where models are kept */
+export function cacheIn(openBackend) {
+  const cache = Object.freeze({
+    /** Every model of which something is kept, the largest first. @returns {Promise<CachedModel[]>} */
+    async list() {
+      const backend = await openBackend();
+      if (!backend) return [];
+      const models = await Promise.all((await backend.folders()).map((folder) => describe(backend, folder)));
+      return models.filter((model) => model.files.length > 0).sort((a, b) => b.bytes - a.bytes);
+    },
 
-  /** Bytes of all that is kept. */
-  async size() {
-    return (await cache.list()).reduce((sum, { bytes }) => sum + bytes, 0);
-  },
+    /** Bytes of all that is kept. */
+    async size() {
+      return (await cache.list()).reduce((sum, { bytes }) => sum + bytes, 0);
+    },
 
-  /**
-   * Removes what is kept of a model, or of all of them. A model that is loaded goes on; one that is being downloaded cannot be removed.
-   * @param {string | URL} [source] as it was loaded, or as `list` tells
-   * @param {{ hub?: string | URL }} [options]
-   * @returns {Promise<number>} the bytes that were freed
-   */
-  async delete(source, { hub = HUB } = {}) {
-    const backend = await openBackend();
-    if (!backend) return 0;
-    const wanted = source === undefined ? undefined : await folderOf(addressOf(source, hub));
-    let freed = 0;
-    for (const folder of await backend.folders()) {
-      if (wanted !== undefined && folder.folder !== wanted) continue;
-      const { source, bytes } = await describe(backend, folder);
-      await backend.remove(folder.folder).catch((cause) => {
-        throw new FiresideError('BAD_INPUT', `${source} is being downloaded by this page or another tab. Stop that and try again.`, { source }, { cause });
-      });
-      freed += bytes;
-    }
-    return freed;
-  },
+    /**
+     * Removes what is kept of a model, or of all of them. A model that is loaded goes on; one that is being downloaded cannot be removed.
+     * @param {string | URL} [source] as it was loaded, or as `list` tells
+     * @param {{ hub?: string | URL }} [options]
+     * @returns {Promise<number>} the bytes that were freed
+     */
+    async delete(source, { hub = HUB } = {}) {
+      const backend = await openBackend();
+      if (!backend) return 0;
+      const wanted = source === undefined ? undefined : await folderOf(addressOf(source, hub));
+      let freed = 0;
+      for (const folder of await backend.folders()) {
+        if (wanted !== undefined && folder.folder !== wanted) continue;
+        const { source, bytes } = await describe(backend, folder);
+        await backend.remove(folder.folder).catch((cause) => {
+          throw new FiresideError('BAD_INPUT', `${source} is being downloaded by this page or another tab. Stop that and try again.`, { source }, { cause });
+        });
+        freed += bytes;
+      }
+      return freed;
+    },
 
-  /**
-   * Reads what is kept of a model and compares it with its checksums. A file that is not `ok` is mended when the model is loaded next.
-   * @param {string | URL} source
-   * @param {{ hub?: string | URL }} [options]
-   * @returns {Promise<{ file: string, ok: boolean }[]>}
-   */
-  async verify(source, { hub = HUB } = {}) {
-    const backend = await openBackend();
-    const address = addressOf(source, hub);
-    const wanted = backend && (await folderOf(address));
-    const folder = (await backend?.folders())?.find(({ folder }) => folder === wanted);
-    if (!backend || !folder) throw badInput('source', 'a model of which something is kept', String(source));
-    const results = [];
-    for (const file of folder.files.sort()) {
-      const stored = await StoredFile.open(backend, address, file);
-      if (stored.absent) continue;
-      let ok = stored.whole;
-      for (let index = 0; ok && index < stored.chunks.length; index++) ok = (await stored.chunk(index)) !== undefined;
-      results.push({ file, ok });
-    }
-    return results;
-  },
-});
+    /**
+     * Reads what is kept of a model and compares it with its checksums. A file that is not `ok` is mended when the model is loaded next.
+     * @param {string | URL} source
+     * @param {{ hub?: string | URL }} [options]
+     * @returns {Promise<{ file: string, ok: boolean }[]>}
+     */
+    async verify(source, { hub = HUB } = {}) {
+      const backend = await openBackend();
+      const address = addressOf(source, hub);
+      const wanted = backend && (await folderOf(address));
+      const folder = (await backend?.folders())?.find(({ folder }) => folder === wanted);
+      if (!backend || !folder) throw badInput('source', 'a model of which something is kept', String(source));
+      const results = [];
+      for (const file of folder.files.sort()) {
+        const stored = await StoredFile.open(backend, address, file);
+        if (stored.absent) continue;
+        let ok = stored.whole;
+        for (let index = 0; ok && index < stored.chunks.length; index++) ok = (await stored.chunk(index)) !== undefined;
+        results.push({ file, ok });
+      }
+      return results;
+    },
+  });
+  return cache;
+}
+
+export const cache = cacheIn(openBackend);
 
 /** The address by which the cache knows a model. @param {string | URL} source @param {string | URL} hub */
 function addressOf(source, hub) {

@@ -294,9 +294,9 @@ function versionOf(headers) {
   return headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
 }
 
-/** @param {string} url */
+/** Whether all of an answer may be seen: that of the page's own site, and any outside a page. @param {string} url */
 function isOwn(url) {
-  return new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
+  return !globalThis.location || new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
 }
 
 /** @param {number} status */

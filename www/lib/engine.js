@@ -6,6 +6,7 @@
 import { crashed, FiresideError, isFireside, outOfMemory, toWire } from './errors.js';
 import { Files } from './files.js';
 
+/** @import { Store } from './files.js' */
 /** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
@@ -23,8 +24,9 @@ const [PREFILL_FIRST, PREFILL_MAX] = [256, 2 ** 30];
 /**
  * @param {PortLike} port
  * @param {StartEngine} start
+ * @param {Store} [store] where files are kept, if not where browsers keep them
  */
-export function serve(port, start) {
+export function serve(port, start, store) {
   /** @type {Engine | undefined} */
   let engine;
   /** Of `info()`: which engine this is. @type {object} */
@@ -69,10 +71,10 @@ export function serve(port, start) {
   /** What each request does; its arguments are those that session.js and load.js send. @type {Record<string, (args: any, id: number) => unknown>} */
   const handlers = {
     async files({ alive, ...options }) {
-      files = new Files(wasm, options);
+      files = new Files(wasm, options, store);
       // Held for as long as this worker lives: the page waits for it, to learn of its end.
       const locks = globalThis.navigator?.locks;
-      if (locks) await new Promise((held) => locks.request(alive, () => new Promise(() => held(undefined))).catch(held));
+      if (alive && locks) await new Promise((held) => locks.request(alive, () => new Promise(() => held(undefined))).catch(held));
     },
     absent: ({ wanted }) => must(files).absent(wanted),
     read: ({ wanted }, id) => must(files).read(wanted, report(id)),

@@ -12,15 +12,20 @@ import { CHUNK_BYTES, digest, openBackend, StoredFile } from './store.js';
 /** @import { CacheReason, RawModule } from './types.d.ts' */
 /** @import { Pin, Wanted } from './download.js' */
 /** @import { Backend } from './store.js' */
+/** Where files are kept, and the locks by which loads that keep the same one take turns. @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> | undefined }} Store */
 
 /** A file to be had. `source`: the folder it belongs to, as the cache knows it. @typedef {Wanted & { source: string }} FileWanted */
 /** How much of a file is here, for the caller's progress. @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report */
+
+/** @type {Store} */
+const browsers = { open: openBackend, locks: () => globalThis.navigator?.locks };
 
 /** How often a file that another tab is downloading is looked at. */
 const WATCH_MS = 300;
 
 export class Files {
   #wasm;
+  #store;
   #stallMs;
   /** @type {Promise<Backend | undefined>} */
   #backend;
@@ -32,11 +37,12 @@ export class Files {
   /** @type {FileWanted[]} */
   #small = [];
 
-  /** @param {Promise<RawModule>} wasm @param {{ cache: boolean, stallMs: number }} options */
-  constructor(wasm, { cache, stallMs }) {
+  /** @param {Promise<RawModule>} wasm @param {{ cache: boolean, stallMs: number }} options @param {Store} [store] */
+  constructor(wasm, { cache, stallMs }, store = browsers) {
     this.#wasm = wasm;
+    this.#store = store;
     this.#stallMs = stallMs;
-    this.#backend = cache ? openBackend() : Promise.resolve(undefined);
+    this.#backend = cache ? store.open() : Promise.resolve(undefined);
     if (!cache) this.reason = 'off';
     else this.#backend.then((backend) => backend ?? (this.reason = 'unavailable'));
   }
@@ -178,7 +184,7 @@ export class Files {
    * @param {Report} report
    */
   async #turn(stored, name, report) {
-    const locks = globalThis.navigator?.locks;
+    const locks = this.#store.locks();
     if (!locks) return () => {};
     const waiting = new AbortController();
     /** @type {(() => void) | undefined} */

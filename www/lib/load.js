@@ -30,7 +30,7 @@ const HEAD_BYTES = 1 << 16;
  * @returns {Promise<{ client: WorkerClient, info: ModelInfo, again: boolean }>} `again`: the source can be loaded once more
  */
 export async function load(source, options, platform) {
-  const settings = check(options);
+  const settings = check(options, platform);
   const meter = new Meter(settings.onProgress);
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
     const pins = await located.pins(signal);
@@ -51,7 +51,7 @@ export async function load(source, options, platform) {
  * @returns {Promise<Estimate>}
  */
 export async function estimate(source, options, platform) {
-  const settings = check(options);
+  const settings = check(options, platform);
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
     if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
     const [pins] = await Promise.all([located.pins(signal), started]);
@@ -100,7 +100,7 @@ export async function estimate(source, options, platform) {
  */
 async function inWorker(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
-  const located = await locate(source, hub);
+  const located = await locate(source, hub, platform.disk);
   platform.check();
   const choice = platform.choose({ threads, deterministic });
   storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
@@ -158,8 +158,8 @@ const STALL_MS = 20_000;
 /** Beyond that a worker that fetches may be silent: for as long as a server may ask it to wait, and the longest pause between two attempts. */
 const SILENCE_MS = 80_000;
 
-/** Options are checked before anything is fetched. @param {LoadOptions} [options] */
-function check(options = {}) {
+/** Options are checked before anything is fetched. @param {LoadOptions | undefined} options @param {Platform} platform */
+function check(options = {}, platform) {
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
   const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
@@ -178,7 +178,7 @@ function check(options = {}) {
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
-  const device = deviceBytes();
+  const device = platform.memoryBytes?.() ?? deviceBytes();
   const storage = {
     dtype,
     kvDtype,
@@ -191,7 +191,7 @@ function check(options = {}) {
 /** Browsers tell no more than this, so that devices look alike. */
 const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
 
-/** The device's memory, as far as the browser tells it. */
+/** The device's memory, as far as a browser tells it. */
 function deviceBytes() {
   return (Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8) * 2 ** 30;
 }

@@ -1,4 +1,5 @@
-// What loading needs of the browser: that it can run the engine at all, the engine's code, and a worker to run it in.
+// What loading needs of where it runs: that it can run the engine at all, the engine's code, and a worker to run it in. Here is what browsers have;
+// Node's is node/platform.js, which nothing here leads to.
 
 import { choose, compile, hasSimd, unsupported } from './builds.js';
 
@@ -8,7 +9,7 @@ import { choose, compile, hasSimd, unsupported } from './builds.js';
 const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
 
 /** @type {Platform} */
-export const browser = {
+const browser = {
   check() {
     if (typeof WebAssembly !== 'object') throw unsupported('WebAssembly', 'Use a current browser, with WebAssembly switched on.');
     try {
@@ -44,3 +45,11 @@ export const browser = {
     }
   },
 };
+
+/** Where models are loaded: in a browser, unless the package's entry for Node, before anything else can happen, says otherwise. @type {Platform} */
+export let platform = browser;
+
+/** Of node/index.js alone. @param {Platform} other */
+export function runOn(other) {
+  platform = other;
+}

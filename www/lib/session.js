@@ -3,7 +3,7 @@
 
 import { badInput, badOption, crashed, disposed } from './errors.js';
 import { estimate, load } from './load.js';
-import { browser } from './platform.js';
+import { platform } from './platform.js';
 import { Run } from './run.js';
 
 /** @import { Estimate, GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
@@ -45,7 +45,7 @@ export class Model {
   static async load(source, options) {
     // A signal and a progress bar belong to the first load.
     const { signal: _, onProgress: __, ...lasting } = options ?? {};
-    return new Model(await load(source, options, browser), () => load(source, lasting, browser));
+    return new Model(await load(source, options, platform), () => load(source, lasting, platform));
   }
 
   /**
@@ -55,7 +55,7 @@ export class Model {
    * @returns {Promise<Estimate>}
    */
   static estimate(source, options) {
-    return estimate(source, options, browser);
+    return estimate(source, options, platform);
   }
 
   /** Opens a session; sessions share the weights, not their history. */

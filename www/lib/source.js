@@ -1,9 +1,9 @@
 // Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, a folder on disk, or the files one by one.
-// What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands is read here.
+// What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands, or on Node's disk, is read here.
 
 import { abortError, badInput, FiresideError, isHtml } from './errors.js';
 
-/** @import { Input, ModelFiles, Source } from './types.d.ts' */
+/** @import { Input, ModelFiles, Platform, Source } from './types.d.ts' */
 /** @import { Pin } from './download.js' */
 /** @import { FileWanted } from './files.js' */
 
@@ -40,12 +40,16 @@ const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
  * Says where the files are, without fetching anything.
  * @param {Source} source
  * @param {string | URL} hub where `hf:` sources live
+ * @param {Platform['disk']} [disk]
  * @returns {Promise<Located>}
  */
-export async function locate(source, hub) {
-  if (typeof source === 'string' || source instanceof URL) return folder(folderUrl(source, hub), hub);
+export async function locate(source, hub, disk) {
+  if (typeof source === 'string' || source instanceof URL) {
+    const handle = disk?.folder(source);
+    return handle ? separate(filesByName(await filesIn(handle)), String(source)) : folder(folderUrl(source, hub), hub);
+  }
   if (typeof source === 'object' && source !== null) {
-    if ('config' in source) return separate(/** @type {ModelFiles} */ (source));
+    if ('config' in source) return separate(/** @type {ModelFiles} */ (source), undefined, disk);
     const files = 'kind' in source ? await filesIn(source) : Array.from(/** @type {ArrayLike<File>} */ (source));
     if (files.length && files.every((file) => file instanceof Blob && typeof file.name === 'string')) return separate(filesByName(files));
   }
@@ -158,8 +162,12 @@ function badLock(base, expected) {
   return new FiresideError('BAD_FILE', `${LOCK} of ${base.href}: expected ${expected}. Make it anew with \`fireside lock\`, or remove it.`, { file: LOCK });
 }
 
-/** @param {ModelFiles} files @returns {Located} */
-function separate(files) {
+/** @param {ModelFiles} given @param {string} [label] @param {Platform['disk']} [disk] @returns {Located} */
+function separate(given, label = 'the files given', disk) {
+  const local = (/** @type {any} */ input) => (input instanceof URL && disk?.file(input)) || input;
+  const found = Object.entries(given).map(([key, input]) => [key, Array.isArray(input) ? input.map(local) : local(input)]);
+  /** @type {ModelFiles} */
+  const files = Object.fromEntries(found);
   const { config, tokenizer, weights, ...others } = files;
   const unknown = Object.keys(others).find((key) => !(key in NAMES));
   if (unknown) throw badInput('source', `only ${Object.keys(NAMES).join(', ')} and weights`, unknown);
@@ -174,7 +182,7 @@ function separate(files) {
   const at = (input, file, weights) => (input instanceof URL ? { source: input.href, url: input.href, file, weights } : { file, input });
   const inputs = [...Object.values({ config, tokenizer, ...others }), ...all];
   return {
-    label: 'the files given',
+    label,
     remote: inputs.some((input) => input instanceof URL),
     indexed: files.index !== undefined,
     again: !inputs.some((input) => input instanceof Response || input instanceof ReadableStream),
@@ -210,14 +218,15 @@ function filesByName(files) {
   const depth = (/** @type {File} */ file) => (file.webkitRelativePath || file.name).split('/').length;
   const sorted = [...files].sort((a, b) => depth(a) - depth(b));
   const find = (/** @type {string} */ name) => sorted.find((file) => file.name === name);
-  const top = depth(find(NAMES.config) ?? sorted[0]);
+  const first = find(NAMES.config) ?? sorted[0];
+  const top = first ? depth(first) : 0;
   const shards = sorted.filter((file) => depth(file) === top && file.name.endsWith('.safetensors'));
   /** @type {string[]} */
   const missing = [NAMES.config, NAMES.tokenizer].filter((name) => !find(name));
   if (!shards.length) missing.push('model.safetensors');
   if (missing.length) {
     const expected = `config.json, tokenizer.json and model.safetensors (missing: ${missing.join(', ')})`;
-    throw badInput('source', expected, files.map((file) => file.name).join(', '));
+    throw badInput('source', expected, files.map((file) => file.name).join(', ') || 'an empty folder');
   }
   const whole = shards.find((file) => file.name === 'model.safetensors');
   const found = Object.entries(NAMES).map(([key, name]) => [key, whole && key === 'index' ? undefined : find(name)]);

@@ -1,4 +1,4 @@
-// Files of models, kept by the browser: in the origin private file system, or in the Cache API where that is all there is.
+// Files of models, kept by the browser: in the origin private file system, or in the Cache API where that is all there is; in Node in a folder on disk.
 //
 // A file is a row of chunks of one size, and a journal: a line with where the file is from, then one for each chunk that is there, with its SHA-256, and
 // at the end one that says that it is whole. A line is written after what it speaks of, and never changed: whatever kills a tab, the journal tells the
@@ -165,11 +165,11 @@ export async function openBackend() {
 }
 
 /**
- * In the origin private file system: a folder for each source; in it the files, and beside each its journal.
+ * In the origin private file system, or what has its shape: a folder for each source; in it the files, and beside each its journal.
  * @param {FileSystemDirectoryHandle} root
  * @returns {Backend}
  */
-function privateFiles(root) {
+export function privateFiles(root) {
   return {
     async file(folder, name) {
       /** Open while it is being written: then nobody else can write it. @type {Map<string, Promise<any>>} */

@@ -1,9 +1,9 @@
-// The engine's threads, from its worker's side: the pool that they join, and how many of them compute. The page starts them (platform.js), each a worker
-// of its own that runs the same code over the same memory; one that cannot start is a thread fewer. They end with the engine's worker.
+// The engine's threads: the pool that they join, and how many of them compute. The page starts them (platform.js), each a worker of its own that runs the
+// same code over the same memory; one that cannot start is a thread fewer. They end with the engine's worker.
 
 import { instantiate } from './builds.js';
 
-/** @import { Choice, Engine, RawModel, RawModule } from './types.d.ts' */
+/** @import { Choice, Engine, PortLike, RawModel, RawModule } from './types.d.ts' */
 
 /** How long threads that have said that they are there may take to join. */
 const JOIN_MS = 1_000;
@@ -35,6 +35,23 @@ export async function start({ build, module, memory, threads, auto }) {
       wasm.limitThreads?.(best);
       return { threads: best, reason: best > 1 ? undefined : there > 1 ? 'not-faster' : 'not-started' };
     },
+  };
+}
+
+/** As much as the engine's own thread has. A thread's stack is memory like any other, which costs nothing until it is used. */
+const STACK_BYTES = 1 << 20;
+
+/** A further thread, from its own worker: joins the pool in the memory that it is sent, and computes until the engine's worker ends. @param {PortLike} port */
+export function join(port) {
+  port.onmessage = async ({ data: { build, module, memory } }) => {
+    const { wasm } = await instantiate(build, { module, memory, stackBytes: STACK_BYTES });
+    port.postMessage(/** @type {any} */ ('here'));
+    try {
+      wasm.joinPool?.();
+    } catch (error) {
+      wasm.failPool?.(); // the engine would wait for ever for what this thread had begun
+      throw error;
+    }
   };
 }
 

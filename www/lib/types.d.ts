@@ -36,7 +36,7 @@ export interface ModelFiles {
   index?: Input;
 }
 
-/** A folder URL in Hugging Face layout, `hf:owner/name@revision`, a list of `File`s, a folder on disk, or the files one by one. */
+/** A folder URL in Hugging Face layout (in Node also a folder's path), `hf:owner/name@revision`, a list of `File`s, a folder on disk, or the files one by one. */
 export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
 
 export interface Progress {
@@ -393,6 +393,11 @@ export interface WorkerLike {
   onerror?: ((event: any) => void) | null;
   onmessageerror?: ((event: any) => void) | null;
   addEventListener?(type: string, listener: () => void): void;
+  /** Whether `onerror` is also told that it has ended, whatever ended it. */
+  tellsItsEnd?: boolean;
+  /** Whether the process goes on for its sake: as long as something is asked of it. */
+  ref?(): void;
+  unref?(): void;
 }
 
 /** The worker's side, as `engine.js` needs it. */
@@ -425,7 +430,7 @@ export interface Engine {
 /** Brings a choice to life; tests bring their own. */
 export type StartEngine = (choice: Choice & { module: any }) => Promise<Engine>;
 
-/** What loading needs of the browser; tests bring their own. */
+/** What loading needs of where it runs: a browser or Node; tests bring their own. */
 export interface Platform {
   /** Throws where this environment cannot run the engine. */
   check(): void;
@@ -434,4 +439,11 @@ export interface Platform {
   compile(build: Build): Promise<unknown>;
   spawn(): WorkerLike;
   spawnThread(): WorkerLike;
+  /** Of the machine, where that is known. Units: bytes. */
+  memoryBytes?(): number;
+  /** Where addresses may be those of folders and files on disk: what such an address stands for; undefined where it is another. */
+  disk?: {
+    folder(address: string | URL): FileSystemDirectoryHandle | undefined;
+    file(address: URL): File | undefined;
+  };
 }

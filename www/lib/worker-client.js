@@ -24,12 +24,13 @@ export class WorkerClient {
 
   /** Whether it is watched for its end. */
   #watch = new AbortController();
-  /** What the worker's own lock is called. */
-  name = `fireside-lm worker ${Math.random().toString(36).slice(2)}`;
+  /** What the worker's own lock is called; none where an event tells of its end. @type {string | undefined} */
+  name;
 
   /** @param {WorkerLike} worker */
   constructor(worker) {
     this.#worker = worker;
+    if (!worker.tellsItsEnd) this.name = `fireside-lm worker ${Math.random().toString(36).slice(2)}`;
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault?.();
@@ -72,6 +73,7 @@ export class WorkerClient {
         if (silenceMs) silence = setTimeout(() => this.close(crashed(`its worker was silent for ${silenceMs / 1000} seconds`)), silenceMs);
       };
       heard();
+      if (this.#pending.size === 0) this.#worker.ref?.();
       const unlisten = () => {
         clearTimeout(silence);
         signal?.removeEventListener('abort', onAbort);
@@ -92,15 +94,17 @@ export class WorkerClient {
   }
 
   /**
-   * No event tells the page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows. Unless nobody
+   * No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows. Unless nobody
    * holds it to begin with: in a page whose site's data has been cleared, Chromium's locks are no longer those of the workers that it makes.
    */
   watch() {
+    const { name } = this;
     const locks = globalThis.navigator?.locks;
+    if (!name) return;
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
     locks
-      ?.request(this.name, { ifAvailable: true }, (lock) => lock === null)
-      .then((isHeld) => (isHeld ? locks.request(this.name, { signal: this.#watch.signal }, ended) : undefined))
+      ?.request(name, { ifAvailable: true }, (lock) => lock === null)
+      .then((isHeld) => (isHeld ? locks.request(name, { signal: this.#watch.signal }, ended) : undefined))
       .catch(() => {});
   }
 
@@ -170,6 +174,7 @@ export class WorkerClient {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
+    if (this.#pending.size === 0) this.#worker.unref?.();
     end(pending);
   }
 }
