@@ -190,7 +190,7 @@ async function npmPackage() {
     keywords: ['llm', 'wasm', 'webassembly', 'browser', 'inference', 'safetensors', 'chat', 'offline'],
     type: 'module',
     exports: {
-      '.': { types: './lib/index.d.ts', default: './lib/index.js' },
+      '.': { types: './lib/index.d.ts', node: './lib/node/index.js', default: './lib/index.js' },
       './wasm': { types: './lib/wasm.d.ts', default: './lib/wasm.js' },
       './isolation': { types: './lib/isolation.d.ts', default: './lib/isolation.js' },
       './isolation-worker.js': './lib/isolation-worker.js',
@@ -198,7 +198,8 @@ async function npmPackage() {
       './package.json': './package.json',
     },
     files: ['lib'],
-    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js'],
+    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/node/*.js'],
+    engines: { node: '>=20' },
   };
   mkdirSync(out, { recursive: true });
   cpSync(LIB, join(out, 'lib'), { recursive: true, filter: (path) => path !== STAMP });

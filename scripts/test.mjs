@@ -105,8 +105,12 @@ const SUITES = [
   { name: 'sanitize', steps: sanitizeSteps },
   { name: 'fuzz', steps: () => [script('fuzz')] },
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
-  { name: 'types', steps: () => [{ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', '.'], counts: oneCheck }] },
-  { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/scripts')] },
+  {
+    name: 'types',
+    // What runs in browsers knows nothing of Node.
+    steps: () => ['.', 'tsconfig.node.json'].map((config) => ({ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', config], counts: oneCheck })),
+  },
+  { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/node', ['--test-concurrency=1']), nodeTest('tests/scripts')] },
   {
     name: 'hostile',
     steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--only', 'simd128'], counts: () => NONE }, nodeTest('tests/hostile')],

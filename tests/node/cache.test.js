@@ -1,0 +1,128 @@
+// What Node keeps of models that it fetched, between runs and whatever ends them.
+
+import assert from 'node:assert/strict';
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { basename, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { folder, GOLDEN, GREEDY, program, PROMPT, STORY, told } from './harness.js';
+
+const options = { ...GREEDY, maxTokens: GOLDEN.tokens.length };
+const WEIGHT_BYTES = statSync(join(STORY, 'model.safetensors')).size;
+
+/** A hub with one model, `owner/story`. `bytes`: those of weights that it has sent; `hold`: it sends so many of them in one answer, and then waits. */
+const hub = { url: '', bytes: 0, hold: Infinity, answers: [] };
+const server = createServer((request, response) => {
+  const name = basename(new URL(request.url ?? '', 'http://hub/').pathname);
+  const path = join(STORY, name);
+  if (!/^\/owner\/story\/resolve\/main\//.test(request.url ?? '') || !existsSync(path)) return response.writeHead(404).end();
+  const { size } = statSync(path);
+  const headers = { ETag: `"${name}-${size}"`, 'Accept-Ranges': 'bytes' };
+  const from = Number(/^bytes=(\d+)-/.exec(request.headers.range ?? '')?.[1] ?? 0);
+  response.writeHead(from ? 206 : 200, { ...headers, 'Content-Length': size - from, ...(from && { 'Content-Range': `bytes ${from}-${size - 1}/${size}` }) });
+  if (request.method === 'HEAD') return response.end();
+  if (name !== 'model.safetensors') return createReadStream(path).pipe(response);
+  hub.answers.push(request.headers.range ?? 'all');
+  const bytes = readFileSync(path).subarray(from, from + hub.hold);
+  hub.bytes += bytes.length;
+  response.write(bytes);
+  if (from + bytes.length === size) response.end();
+  return undefined;
+});
+before(() => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((hub.url = `http://127.0.0.1:${server.address().port}`)))));
+after(() => (server.closeAllConnections(), server.close()));
+
+/** Loads the hub's model, with `more` options, and says what came of it. */
+const load = (more = '') => `
+  const session = await Session.load('hf:owner/story', { hub: '${hub.url}'${more} });
+  const { text } = await session.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(options)});
+  const { cache: kept, cacheReason } = session.info();
+  session.dispose();
+  console.log(JSON.stringify({ text, kept, cacheReason, list: await cache.list(), verified: kept === 'none' || await cache.verify('hf:owner/story', { hub: '${hub.url}' }) }));`;
+
+/** Forgets what the hub was asked. */
+const fresh = (hold = Infinity) => Object.assign(hub, { bytes: 0, hold, answers: [] });
+
+test('what was downloaded is kept, and the next run takes it from disk', async () => {
+  fresh();
+  const env = { XDG_CACHE_HOME: folder() };
+  const first = await told(load(), { env });
+  assert.deepEqual([first.text, first.kept, hub.answers], [GOLDEN.text, 'stored', ['all']]);
+  const second = await told(load(), { env });
+  assert.deepEqual([second.text, second.kept, hub.answers], [GOLDEN.text, 'reused', ['all']]);
+  const [{ source, complete, files }] = second.list;
+  assert.deepEqual([source, complete], [`${hub.url}/owner/story/resolve/main/`, true]);
+  assert.equal(files.find(({ file }) => file === 'model.safetensors').bytes, WEIGHT_BYTES);
+  assert(second.verified.every(({ ok }) => ok));
+  const freed = await told(`console.log(await cache.delete('hf:owner/story', { hub: '${hub.url}' }));`, { env });
+  assert(freed > WEIGHT_BYTES);
+  assert.deepEqual(await told('console.log(JSON.stringify(await cache.list()));', { env }), []);
+  assert.deepEqual(readdirSync(join(env.XDG_CACHE_HOME, 'fireside-lm', 'locks')), []);
+});
+
+test('a run that is killed in the middle of a download leaves what came, and the next goes on from there', async () => {
+  fresh(1_500_000);
+  const env = { XDG_CACHE_HOME: folder() };
+  const started = program(load(), { env });
+  const places = join(env.XDG_CACHE_HOME, 'fireside-lm', 'models');
+  const journal = () => (existsSync(places) ? readdirSync(places) : []).map((name) => join(places, name, 'model.safetensors.journal')).find(existsSync);
+  while (!(journal() && readFileSync(/** @type {string} */ (journal()), 'utf8').includes('sha256'))) await new Promise((resolve) => setTimeout(resolve, 5));
+  started.child.kill('SIGKILL');
+  assert.equal(await started.done, 'SIGKILL');
+  fresh();
+  const { text, kept } = await told(load(), { env });
+  assert.deepEqual([text, kept, hub.answers], [GOLDEN.text, 'stored', ['bytes=1048576-']]);
+});
+
+test('a chunk that was damaged on disk is fetched again, alone, and one cut off too', async () => {
+  const env = { XDG_CACHE_HOME: folder() };
+  fresh();
+  await told(load(), { env });
+  const places = join(env.XDG_CACHE_HOME, 'fireside-lm', 'models');
+  const weights = join(places, readdirSync(places)[0], 'model.safetensors');
+  const bytes = readFileSync(weights);
+  bytes[1_100_000] ^= 1;
+  for (const damage of [() => writeFileSync(weights, bytes), () => truncateSync(weights, 1 << 20)]) {
+    fresh();
+    damage();
+    const { text, verified } = await told(load(), { env });
+    assert.equal(text, GOLDEN.text);
+    assert(verified.every(({ ok }) => ok));
+    assert(hub.answers[0].startsWith('bytes=1048576-'), hub.answers.join());
+  }
+});
+
+test('two processes that load the same model share one download', async () => {
+  fresh();
+  const env = { XDG_CACHE_HOME: folder() };
+  const both = await Promise.all([told(load(), { env }), told(load(), { env })]);
+  for (const { text } of both) assert.equal(text, GOLDEN.text);
+  assert.equal(hub.bytes, WEIGHT_BYTES);
+});
+
+test('a lock that a killed process left is taken over at once', async () => {
+  const env = { XDG_CACHE_HOME: folder() };
+  const hold = `const { request } = await import('${new URL('../../www/lib/node/locks.js', import.meta.url)}');
+    const signal = new AbortController().signal;`;
+  const holder = program(`${hold} await request('name', { signal }, () => new Promise(() => console.log('held')));`, { env });
+  while (!holder.output.includes('held')) await new Promise((resolve) => setTimeout(resolve, 5));
+  const waiting = await told(
+    `${hold} const late = AbortSignal.timeout(300);
+     console.log(JSON.stringify(await request('name', { signal: late }, async () => 'mine').catch((error) => error.name)));`,
+    { env },
+  );
+  assert.equal(waiting, 'AbortError');
+  holder.child.kill('SIGKILL');
+  await holder.done;
+  assert.equal(await told(`${hold} console.log(JSON.stringify(await request('name', { signal }, async () => 'mine')));`, { env }), 'mine');
+});
+
+test('without a cache, or a folder for it, the load goes on and says why nothing is kept', async () => {
+  fresh();
+  const off = await told(load(', cache: false'), { env: { XDG_CACHE_HOME: folder() } });
+  assert.deepEqual([off.text, off.kept, off.cacheReason], [GOLDEN.text, 'none', 'off']);
+  const file = join(folder(), 'file');
+  writeFileSync(file, '');
+  const nowhere = await told(load(), { env: { XDG_CACHE_HOME: file } });
+  assert.deepEqual([nowhere.text, nowhere.kept, nowhere.cacheReason], [GOLDEN.text, 'none', 'unavailable']);
+});

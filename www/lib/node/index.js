@@ -1,0 +1,17 @@
+// fireside-lm in Node: what index.js is in a browser, and the same code, with a platform of Node's: worker_threads, files on disk, a cache in a folder.
+//
+//     import { Session } from 'fireside-lm';
+//     const session = await Session.load('models/story');
+
+import { cacheIn } from '../cache.js';
+import { runOn } from '../platform.js';
+import { node } from './platform.js';
+import { openFolder } from './store.js';
+
+runOn(node);
+
+/** What of models is kept on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`. */
+export const cache = cacheIn(openFolder);
+
+export { FiresideError } from '../errors.js';
+export { Model, Session } from '../session.js';

@@ -1,0 +1,21 @@
+// Where Node keeps models: in a folder of the user's cache, laid out as in browsers (store.js), with the same journals and checksums.
+
+import { mkdir } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { privateFiles } from '../store.js';
+import { Folder } from './disk.js';
+
+/** The folder that models are kept in. */
+export const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'fireside-lm');
+
+/** Undefined where nothing can be kept: there is no such folder and none can be made. */
+export async function openFolder() {
+  try {
+    const folder = join(cacheFolder(), 'models');
+    await mkdir(folder, { recursive: true });
+    return privateFiles(/** @type {any} */ (new Folder(folder)));
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,9 @@
+// The engine behind a message port, as worker.js is in a browser.
+
+import { parentPort } from 'node:worker_threads';
+import { serve } from '../engine.js';
+import { start } from '../threads.js';
+import { request } from './locks.js';
+import { openFolder } from './store.js';
+
+serve(/** @type {any} */ (parentPort), start, { open: openFolder, locks: () => /** @type {any} */ ({ request }) });
