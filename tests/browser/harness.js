@@ -1,15 +1,14 @@
 // What the browser tests share: the two browsers, the servers, and a page that records everything that should not happen on it.
 
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import puppeteer from 'puppeteer-core';
 import { serve } from '../../scripts/serve.mjs';
 import { findBrowsers } from '../../scripts/setup.mjs';
 import { ROOT } from '../../scripts/tools.mjs';
+import { SHARED } from '../surface/golden.js';
 
-const SHARED = join(dirname(ROOT), 'shared', 'models');
 /** In English, and without transitions, in which colours are halfway between those of the design. */
 const LAUNCH = {
   chrome: {
@@ -25,18 +24,7 @@ const OPTIONAL = /404 .*\/(chat_template\.jinja|fireside\.lock\.json|generation_
 /** Generous, since two cores may be building something else; nothing waits this long unless it has failed. */
 const PATIENCE_MS = 60_000;
 
-/** The golden values of whole models, of those that are there: `{ model, url, cases, chats }`, `url` as the test server maps it. */
-export function golden() {
-  const folder = join(ROOT, 'tests', 'golden');
-  const values = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => {
-    const { cases, chats } = JSON.parse(readFileSync(join(folder, name), 'utf8'));
-    const model = basename(name, '.json');
-    const places = { [`/models/${model}/`]: join(ROOT, 'models', model), [`/fixtures/${model}/`]: join(ROOT, 'tests', 'fixtures', model) };
-    if (model.startsWith('shared-')) places[`/shared/${model.slice(7)}/`] = join(SHARED, model.slice(7));
-    return { model, url: Object.keys(places).find((url) => existsSync(places[url])), cases, chats };
-  });
-  return values.filter(({ url, chats }) => url && chats);
-}
+export { golden } from '../surface/golden.js';
 
 /**
  * The page's own server, with the fixtures and this folder beside it.

@@ -8,6 +8,7 @@
 // that is kept has its checksum.
 
 import { createHash, randomUUID } from 'node:crypto';
+import { rmSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -37,7 +38,7 @@ export async function request(name, { signal }, job) {
     return await job();
   } finally {
     clearInterval(touching);
-    await rm(file, { force: true });
+    rmSync(file, { force: true }); // at once: the worker may be ended before it would come to it
   }
 }
 

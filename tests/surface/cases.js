@@ -1,0 +1,198 @@
+// What the package does wherever it runs, as cases: the same are run in a page of each browser (tests/browser/api.test.js) and in Node
+// (tests/node/api.test.js). `run` is sent to a page as text, so it knows nothing but its arguments: the library, and what of this file it is given.
+
+import assert from 'node:assert/strict';
+import { assertSame, decided, golden } from './golden.js';
+
+export const GREEDY = { temperature: 0, repetitionPenalty: 1 };
+
+/**
+ * `run(library, args)` resolves with what `check` looks at; both are plain data. `expected`: what a browser may write to its console meanwhile.
+ * @typedef {{ name: string, args?: any, run: (library: any, args: any) => Promise<any>, check: (result: any) => void, expected?: RegExp }} Case
+ */
+
+/**
+ * @param {(model: { url: string, folder: string }) => string} place where a model is, for who runs the cases
+ * @param {string} page the address of a page of HTML
+ * @param {string} [nowhere] an address that a server answers with 404
+ * @returns {Case[]}
+ */
+export function cases(place, page, nowhere) {
+  const models = golden().map((model) => ({ ...model, at: place(model) }));
+  const story = models.find(({ model }) => model === 'story');
+  const chat = models.find(({ model }) => model === 'chat');
+  return [...models.flatMap(goldenCases), ...runs(story.at, chat.at, story.cases[0]), ...failures(story.at, page), ...(nowhere ? [absent(nowhere)] : [])];
+}
+
+/** What transformers wrote. */
+function goldenCases({ model, at, cases, chats }) {
+  return [
+    {
+      name: `${model} writes what transformers writes`,
+      args: { at, prompts: cases.map(({ prompt, greedy }) => ({ prompt, maxTokens: decided(greedy) })), options: GREEDY },
+      run: async ({ Session }, { at, prompts, options }) => {
+        const session = await Session.load(at);
+        const results = [];
+        for (const { prompt, maxTokens } of prompts) results.push(await session.generate(prompt, { ...options, maxTokens }));
+        session.dispose();
+        return results;
+      },
+      check: (results) => {
+        for (const [index, { prompt, ids, greedy }] of cases.entries()) assertSame(results[index], greedy, ids, `after ${JSON.stringify(prompt)}`);
+      },
+    },
+    ...chats.map(({ turns }, index) => {
+      // Where the reference was undecided, the history of later turns is open.
+      const firstOpen = turns.findIndex((turn) => decided(turn) < turn.tokens.length);
+      const settled = firstOpen < 0 ? turns : turns.slice(0, firstOpen + 1);
+      return {
+        name: `${model} holds golden chat ${index + 1}, each turn on the cache of the last`,
+        args: { at, inputs: settled.map((turn) => ({ user: turn.user, maxTokens: decided(turn) })), options: GREEDY },
+        run: async ({ Session }, { at, inputs, options }) => {
+          const session = await Session.load(at);
+          const results = [];
+          for (const { user, maxTokens } of inputs) results.push(await session.chat(user, { ...options, maxTokens }));
+          session.dispose();
+          return results;
+        },
+        check: (results) => {
+          for (const [number, turn] of settled.entries()) {
+            assertSame(results[number], turn, turn.ids, `in turn ${number + 1}`);
+            assert.equal(results[number].usage.cachedTokens > 0, number > 0);
+          }
+        },
+      };
+    }),
+  ];
+}
+
+/** Runs and conversations under way, and their aborts. */
+function runs(story, chat, { prompt, greedy }) {
+  return [
+    {
+      name: 'pieces joined are the text, and a run can be iterated and awaited',
+      args: { story },
+      run: async ({ Session }, { story }) => {
+        const session = await Session.load(story);
+        const run = session.generate('Once upon a time', { temperature: 0, maxTokens: 40 });
+        const pieces = [];
+        for await (const piece of run) pieces.push(piece.text);
+        const { text } = await run;
+        session.dispose();
+        return { joined: pieces.join(''), text, count: pieces.length };
+      },
+      check: ({ joined, text, count }) => {
+        assert.equal(joined, text);
+        assert(count > 1, `${count} pieces`);
+      },
+    },
+    {
+      name: 'a load aborted midway rejects with AbortError, and the next one works',
+      args: { story },
+      run: async ({ Model }, { story }) => {
+        const controller = new AbortController();
+        const onProgress = () => controller.abort();
+        const first = await Model.load(story, { signal: controller.signal, onProgress }).catch((error) => error);
+        const second = await Model.load(story);
+        const family = second.info().family;
+        second.dispose();
+        return [first.name, family];
+      },
+      check: (names) => assert.deepEqual(names, ['AbortError', 'llama']),
+    },
+    {
+      name: 'aborting in prefill and in decode ends the run, and the session writes the golden text after it',
+      args: { story, prompt, maxTokens: greedy.tokens.length, options: GREEDY },
+      run: async ({ Session }, { story, prompt, maxTokens, options }) => {
+        const session = await Session.load(story);
+        const name = (run) => run.then(() => 'ended', (error) => error.name);
+        const long = 'Once upon a time there was a little boat. '.repeat(30);
+        const early = new AbortController();
+        const prefill = name(session.generate(long, { ...options, signal: early.signal }));
+        early.abort();
+        const late = new AbortController();
+        const decode = session.generate(prompt, { ...options, maxTokens, signal: late.signal });
+        const decodeName = name(decode);
+        const thrown = await (async () => {
+          for await (const _ of decode) late.abort();
+        })().catch((error) => error.name);
+        const { text } = await session.generate(prompt, { ...options, maxTokens });
+        session.dispose();
+        return { prefill: await prefill, decode: await decodeName, thrown, text };
+      },
+      check: (results) => assert.deepEqual(results, { prefill: 'AbortError', decode: 'AbortError', thrown: 'AbortError', text: greedy.text }),
+    },
+    {
+      name: 'a chat turn that is aborted is not part of the conversation',
+      args: { chat },
+      run: async ({ Session }, { chat }) => {
+        const session = await Session.load(chat);
+        await session.chat('Hello!', { temperature: 0, maxTokens: 8 });
+        const before = await session.messages();
+        const controller = new AbortController();
+        // So hot that it babbles on for a third of a second: the abort comes long before its end.
+        const run = session.chat('My name is Ada.', { temperature: 50, topP: 1, seed: 1, maxTokens: 900, signal: controller.signal });
+        const during = await (async () => {
+          for await (const _ of run) controller.abort();
+        })().catch((error) => error.name);
+        const after = await session.messages();
+        session.dispose();
+        return { before, during, after };
+      },
+      check: ({ before, during, after }) => {
+        assert.equal(before.length, 2);
+        assert.equal(during, 'AbortError');
+        assert.deepEqual(after, before);
+      },
+    },
+  ];
+}
+
+/** Wrong use. */
+function failures(story, page) {
+  return [
+    {
+      name: 'every bad input is an error with its code, and the session works on',
+      args: { story, page },
+      run: async ({ Session }, { story, page }) => {
+        const codeOf = (promise) => Promise.resolve(promise).then(() => 'none', (error) => `${error.name} ${error.code}`);
+        const session = await Session.load(story);
+        const codes = {};
+        codes.temperature = await codeOf(session.generate('Once', { temperature: -1 }));
+        codes.misspelt = await codeOf(session.generate('Once', { temprature: 1 }));
+        codes.empty = await codeOf(session.chat('', { maxTokens: 1 }).then(() => {}));
+        codes.long = await codeOf(session.generate('Once upon a time '.repeat(2000), { maxTokens: 1 }));
+        codes.html = await codeOf(Session.load({ config: new URL(page, globalThis.location?.href), tokenizer: new Uint8Array(), weights: new Uint8Array() }));
+        const { text } = await session.generate('Once upon a time', { temperature: 0, maxTokens: 4 });
+        session.dispose();
+        codes.disposed = await codeOf(session.generate('Once'));
+        return { codes, text };
+      },
+      check: ({ codes, text }) => {
+        assert.deepEqual(codes, {
+          temperature: 'FiresideError BAD_OPTION',
+          misspelt: 'FiresideError BAD_OPTION',
+          empty: 'FiresideError BAD_INPUT',
+          long: 'FiresideError CONTEXT_OVERFLOW',
+          html: 'FiresideError NOT_A_MODEL_FILE',
+          disposed: 'FiresideError DISPOSED',
+        });
+        assert.notEqual(text, '');
+      },
+    },
+  ];
+}
+
+/** @param {string} nowhere @returns {Case} */
+function absent(nowhere) {
+  return {
+    name: 'a model that is not at its address is a NETWORK error with the status',
+    args: { nowhere },
+    run: async ({ Session }, { nowhere }) => {
+      const error = await Session.load(nowhere).catch((error) => error);
+      return { code: error.code, status: error.details.status };
+    },
+    check: (error) => assert.deepEqual(error, { code: 'NETWORK', status: 404 }),
+    expected: /404/,
+  };
+}
