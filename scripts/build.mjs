@@ -15,6 +15,7 @@ import { homedir } from 'node:os';
 import { basename, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
+import { bundle } from './bundle.mjs';
 import { setupBuild } from './setup.mjs';
 import { command, must, ROOT, Trouble } from './tools.mjs';
 
@@ -120,7 +121,8 @@ const kb = (bytes) => `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
 
 /** Prints the sizes of what a browser would fetch of this build's. Returns a sentence for each that is over its budget. */
 function printSizes(builds) {
-  const modules = filesOf(LIB).filter((file) => file.endsWith('.js') && !file.startsWith(PKG + sep));
+  // The doors, what they take of packages, and Node's platform are no part of a visit.
+  const modules = readdirSync(LIB).filter((name) => name.endsWith('.js')).map((name) => join(LIB, name));
   const largest = (ending) => Math.max(...builds.map(({ name }) => gzipBytes(join(PKG, name + ending))));
   const js = modules.reduce((total, file) => total + gzipBytes(file), 0) + largest('.js');
   const rows = [
@@ -142,6 +144,7 @@ function stamps() {
 /** Brings www/lib/pkg up to date, all of it or only the builds of these names, unless nothing that they are made of has changed since. */
 export async function build(only = []) {
   const { wasmBindgen } = await setupBuild();
+  await bundle();
   const inputs = inputsHash();
   for (const row of chosen(only)) {
     const made = stamps();
