@@ -1,7 +1,7 @@
 // Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
 // The exit status is 0 only when nothing failed; a suite that ran no test has failed.
 //
-//     node scripts/test.mjs [format | lint | rust | build | types | lib | hostile | wasm | browser | faults]...
+//     node scripts/test.mjs [format | lint | rust | build | types | lib | openai | hostile | wasm | browser | faults]...
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -111,6 +111,12 @@ const SUITES = [
     steps: () => ['.', 'tsconfig.node.json'].map((config) => ({ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', config], counts: oneCheck })),
   },
   { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/node', ['--test-concurrency=1']), nodeTest('tests/scripts')] },
+  {
+    name: 'openai',
+    browsers: true,
+    // One file at a time: some of them look at the clock.
+    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE }, nodeTest('tests/openai', ['--test-concurrency=1'])],
+  },
   {
     name: 'hostile',
     steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--only', 'simd128'], counts: () => NONE }, nodeTest('tests/hostile')],

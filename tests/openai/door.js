@@ -1,0 +1,38 @@
+// The handler, made importable: what it takes of packages is bundled first, which needs neither Rust nor a browser.
+
+import { bundle } from '../../scripts/bundle.mjs';
+
+await bundle();
+
+export const { createHandler } = await import('../../www/lib/doors/openai.js');
+export const { PARAMETERS } = await import('../../www/lib/doors/openai/parameters.js');
+
+/** A request with a JSON body. @param {string} path @param {unknown} body a string goes as it is @param {RequestInit} [more] */
+export function post(path, body, { headers = {}, ...more } = {}) {
+  const text = typeof body === 'string' ? body : JSON.stringify(body);
+  return new Request(`http://localhost${path}`, { method: 'POST', body: text, ...more, headers: { 'Content-Type': 'application/json', ...headers } });
+}
+
+/** @param {string} path @param {RequestInit} [more] */
+export const get = (path, more) => new Request(`http://localhost${path}`, more);
+
+/** The events of a stream as they stand there, `[DONE]` among them. @param {Response} response */
+export async function events(response) {
+  const text = await response.text();
+  const parts = text.split('\n\n');
+  if (parts.pop() !== '') throw new Error(`the stream ends in the middle of an event: ${text.slice(-100)}`);
+  return parts.map((part) => {
+    if (!part.startsWith('data: ')) throw new Error(`no event: ${part}`);
+    const data = part.slice(6);
+    return data === '[DONE]' ? data : JSON.parse(data);
+  });
+}
+
+/** Waits until it is so. @param {() => unknown} isSo */
+export async function until(isSo) {
+  const end = performance.now() + 20_000;
+  while (!isSo()) {
+    if (performance.now() > end) throw new Error(`waited in vain for ${isSo}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}

@@ -1,0 +1,234 @@
+// The handler alone, with Requests: every route in the shape of the original, against a model without arithmetic.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createHandler, events, get, post } from './door.js';
+import { answerTo, fakeModel } from './fake.js';
+
+const USER = [{ role: 'user', content: 'Hello' }];
+const ask = (more = {}) => ({ model: 'story', messages: USER, max_tokens: 4, seed: 7, ...more });
+const CHAT_PROMPT = '<user> Hello <assistant> ';
+
+/** @param {any} [settings] @param {object} [limits] */
+function door(settings, limits) {
+  const fake = fakeModel(settings);
+  return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };
+}
+
+test('the models are listed, and told one by one', async () => {
+  const { model } = fakeModel();
+  const handler = createHandler({ models: { story: model, 'owner/chat': model } });
+  const list = await (await handler(get('/v1/models'))).json();
+  assert.equal(list.object, 'list');
+  assert.deepEqual(list.data.map(({ id, object, owned_by }) => [id, object, owned_by]), [['story', 'model', 'fireside'], ['owner/chat', 'model', 'fireside']]);
+  assert(Math.abs(list.data[0].created - Date.now() / 1000) < 60);
+  for (const path of ['/v1/models/story', '/v1/models/owner/chat', '/v1/models/owner%2Fchat']) {
+    const response = await handler(get(path));
+    assert.equal(response.status, 200, path);
+    assert.match((await response.json()).id, /^(story|owner\/chat)$/);
+  }
+  const head = await handler(get('/v1/models', { method: 'HEAD' }));
+  assert.deepEqual([head.status, await head.text()], [200, '']);
+});
+
+test('a single model without an id is called fireside', async () => {
+  const handler = createHandler({ models: fakeModel().model });
+  const { data } = await (await handler(get('/v1/models'))).json();
+  assert.deepEqual(data.map(({ id }) => id), ['fireside']);
+});
+
+test('a chat is answered in the shape of the original', async () => {
+  const { handler } = door();
+  const response = await handler(post('/v1/chat/completions', ask()));
+  assert.equal(response.status, 200);
+  assert.match(response.headers.get('content-type'), /^application\/json/);
+  assert.match(response.headers.get('x-request-id'), /^req-/);
+  assert.equal(response.headers.get('x-content-type-options'), 'nosniff');
+  const { id, created, system_fingerprint, usage, ...rest } = await response.json();
+  assert.match(id, /^chatcmpl-[A-Za-z0-9]{29}$/);
+  assert(Math.abs(created - Date.now() / 1000) < 60);
+  assert.match(system_fingerprint, /^fp_[0-9a-f]{8}$/);
+  assert.deepEqual(rest, {
+    object: 'chat.completion',
+    model: 'story',
+    service_tier: 'default',
+    choices: [{ index: 0, message: { role: 'assistant', content: answerTo(CHAT_PROMPT, 7, 4), refusal: null, annotations: [] }, logprobs: null, finish_reason: 'length' }],
+  });
+  assert.deepEqual([usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.prompt_tokens_details.cached_tokens], [3, 4, 7, 0]);
+});
+
+test('a content of parts is their text, and a developer is the system', async () => {
+  const { handler } = door();
+  const messages = [{ role: 'developer', content: [{ type: 'text', text: 'Be ' }, { type: 'text', text: 'brief.' }] }, ...USER];
+  const { choices } = await (await handler(post('/v1/chat/completions', ask({ messages })))).json();
+  assert.equal(choices[0].message.content, answerTo(`<system> Be brief. ${CHAT_PROMPT}`, 7, 4));
+});
+
+test('an answer goes back into a history as it came', async () => {
+  const { handler } = door();
+  const { choices } = await (await handler(post('/v1/chat/completions', ask()))).json();
+  const messages = [...USER, choices[0].message, { role: 'user', content: 'More' }];
+  const response = await handler(post('/v1/chat/completions', ask({ messages })));
+  assert.equal(response.status, 200);
+  const { usage } = await response.json();
+  assert(usage.prompt_tokens_details.cached_tokens > 3, 'the conversation was not computed again');
+});
+
+test('a chat streams its role, its text, its end and [DONE]', async () => {
+  const { handler } = door();
+  const response = await handler(post('/v1/chat/completions', ask({ stream: true, n: 2 })));
+  assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8');
+  const all = await events(response);
+  assert.equal(all.pop(), '[DONE]');
+  assert.equal(new Set(all.map(({ id }) => id)).size, 1);
+  assert(all.every((chunk) => chunk.object === 'chat.completion.chunk' && chunk.model === 'story' && !('usage' in chunk)));
+  for (const index of [0, 1]) {
+    const mine = all.map(({ choices }) => choices[0]).filter((choice) => choice.index === index);
+    assert.deepEqual(mine[0].delta, { role: 'assistant', refusal: null, content: '' });
+    assert.equal(mine.map(({ delta }) => delta.content ?? '').join(''), answerTo(CHAT_PROMPT, 7 + index, 4));
+    assert.deepEqual(mine.map(({ finish_reason }) => finish_reason), [...Array(mine.length - 1).fill(null), 'length']);
+    assert.deepEqual(mine.at(-1).delta, {});
+  }
+});
+
+test('a stream tells its usage at the end where that was asked for', async () => {
+  const { handler } = door();
+  const all = await events(await handler(post('/v1/chat/completions', ask({ stream: true, stream_options: { include_usage: true } }))));
+  assert.equal(all.pop(), '[DONE]');
+  const { choices, usage } = all.pop();
+  assert.deepEqual(choices, []);
+  assert.deepEqual([usage.prompt_tokens, usage.completion_tokens, usage.total_tokens], [3, 4, 7]);
+  assert(all.every((chunk) => chunk.usage === null));
+});
+
+test('a text is continued, several at a time, each several times', async () => {
+  const { handler } = door();
+  const response = await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1 }));
+  const { id, object, choices, usage } = await response.json();
+  assert.match(id, /^cmpl-/);
+  assert.equal(object, 'text_completion');
+  const expected = ['The fox ', 'The sea '].flatMap((prompt) => [1, 2].map((seed) => answerTo(prompt, seed, 3)));
+  assert.deepEqual(choices.map(({ index, text }) => [index, text]), [...expected.entries()]);
+  assert.equal(usage.completion_tokens, 12);
+});
+
+test('a text has sixteen tokens unless said otherwise, as in the original', async () => {
+  const { handler } = door();
+  const { usage } = await (await handler(post('/v1/completions', { model: 'story', prompt: 'The fox ' }))).json();
+  assert.equal(usage.completion_tokens, 16);
+});
+
+test('texts stream under the index of their prompt and choice', async () => {
+  const { handler } = door();
+  const all = await events(await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1, stream: true })));
+  assert.equal(all.pop(), '[DONE]');
+  const texts = ['', '', '', ''];
+  for (const { choices: [{ index, text }] } of all) texts[index] += text;
+  assert.deepEqual(texts, ['The fox ', 'The sea '].flatMap((prompt) => [1, 2].map((seed) => answerTo(prompt, seed, 3))));
+  assert.equal(all.filter(({ choices: [{ finish_reason }] }) => finish_reason === 'length').length, 4);
+});
+
+test('the probabilities of tokens come in the shapes of both routes, whole and streamed alike', async () => {
+  const { handler } = door();
+  const chatted = ask({ logprobs: true, top_logprobs: 2 });
+  const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', chatted))).json();
+  assert.equal(logprobs.content.length, 4);
+  const [{ token, logprob, bytes, top_logprobs }] = logprobs.content;
+  assert.equal(new TextDecoder().decode(Uint8Array.from(bytes)), token);
+  assert(logprob < 0 && top_logprobs.length === 2 && top_logprobs[0].token === token);
+  const chunks = (await events(await handler(post('/v1/chat/completions', { ...chatted, stream: true })))).slice(0, -1);
+  assert.deepEqual(chunks.flatMap(({ choices: [choice] }) => choice.logprobs?.content ?? []), logprobs.content);
+
+  const texted = { model: 'story', prompt: 'The fox ', max_tokens: 4, seed: 7, logprobs: 1 };
+  const { choices: [whole] } = await (await handler(post('/v1/completions', texted))).json();
+  assert.equal(whole.logprobs.tokens.join(''), whole.text);
+  assert.deepEqual(whole.logprobs.text_offset, whole.logprobs.tokens.map((_, i, all) => all.slice(0, i).join('').length));
+  assert.deepEqual(Object.keys(whole.logprobs.top_logprobs[0]), [whole.logprobs.tokens[0]]);
+  const parts = (await events(await handler(post('/v1/completions', { ...texted, stream: true })))).slice(0, -1);
+  assert.deepEqual(parts.flatMap(({ choices: [choice] }) => choice.logprobs?.text_offset ?? []), whole.logprobs.text_offset);
+});
+
+test('stop sequences end the text for the reason stop', async () => {
+  const { handler } = door();
+  const text = answerTo(CHAT_PROMPT, 7, 4);
+  const third = text.split(' ')[3];
+  const { choices: [{ finish_reason, message }] } = await (await handler(post('/v1/chat/completions', ask({ stop: [third] })))).json();
+  assert.equal(finish_reason, 'stop');
+  assert(text.startsWith(message.content) && message.content.length < text.length);
+});
+
+test('top_p 0 asks for the likeliest token alone', async () => {
+  const { handler } = door();
+  assert.equal((await handler(post('/v1/chat/completions', ask({ top_p: 0 })))).status, 200);
+});
+
+test('the simple route generates max_length tokens and says how long it took', async () => {
+  const { handler } = door();
+  const response = await handler(post('/generate', { text: 'The fox ', max_length: 5 }));
+  const { generated_text, latency_ms, ...rest } = await response.json();
+  assert.equal(generated_text, answerTo('The fox ', 0, 5));
+  assert(latency_ms >= 0 && Number.isFinite(latency_ms));
+  assert.deepEqual(rest, {});
+  const { generated_text: long } = await (await handler(post('/generate', { text: 'The fox ' }))).json();
+  assert.equal(long, answerTo('The fox ', 0, 100));
+});
+
+test('health says what runs, what waits, and when the engine has crashed or is stuck', async () => {
+  const { handler, state } = door({}, { healthMs: 30 });
+  const health = async () => {
+    const response = await handler(get('/health'));
+    return [response.status, await response.json()];
+  };
+  assert.deepEqual(await health(), [200, { status: 'ok', model: 'story', models: [{ id: 'story', status: 'ok' }], running: 0, queue: { length: 0, max: 32 } }]);
+  state.isStuck = true;
+  const [stuck, { models }] = await health();
+  assert.deepEqual([stuck, models[0].status], [503, 'stuck']);
+  state.isStuck = false;
+  state.crashed = true;
+  const [crashed, body] = await health();
+  assert.deepEqual([crashed, body.status, body.models[0].status], [503, 'error', 'crashed']);
+});
+
+test('a crash is 503 for whole answers, and the last event of those that stream', async () => {
+  const { handler, state } = door({ tokenMs: 5 });
+  const response = await handler(post('/v1/chat/completions', ask({ stream: true, max_tokens: 100 })));
+  assert.equal(response.status, 200);
+  state.crashed = true;
+  const all = await events(response);
+  assert.equal(all.at(-1).error.code, 'engine_crashed');
+  assert.equal(all.at(-1).error.type, 'server_error');
+  for (const more of [{}, { stream: true }]) {
+    const refused = await handler(post('/v1/chat/completions', ask(more)));
+    assert.equal(refused.status, 503);
+    assert.equal((await refused.json()).error.code, 'engine_crashed');
+  }
+});
+
+test('what is wrong with the prompt is a status even where a stream was asked for', async () => {
+  const { handler } = door();
+  const response = await handler(post('/v1/completions', { model: 'story', prompt: 'a '.repeat(600), stream: true }));
+  assert.equal(response.status, 400);
+  assert.deepEqual((await response.json()).error, {
+    message: "This model's maximum context length is 512 tokens. However, your prompt resulted in 600 tokens. Please reduce the length of the prompt.",
+    type: 'invalid_request_error',
+    param: 'prompt',
+    code: 'context_length_exceeded',
+  });
+});
+
+test('the handler refuses limits and models that are none', () => {
+  const { model } = fakeModel();
+  const code = (options) => {
+    try {
+      createHandler(options);
+    } catch (error) {
+      return `${error.code} ${error.details.option}`;
+    }
+    return 'none';
+  };
+  assert.equal(code({ models: {} }), 'BAD_OPTION models');
+  assert.equal(code({ models: { story: {} } }), 'BAD_OPTION models');
+  assert.equal(code({ models: model, concurrency: 0 }), 'BAD_OPTION concurrency');
+  assert.equal(code({ models: model, queueMax: -1 }), 'BAD_OPTION queueMax');
+  assert.equal(code({ models: model, wrong: 1 }), 'BAD_OPTION wrong');
+});

@@ -1,0 +1,195 @@
+// What the handler refuses: each with its status, its code and the parameter it names; and what it takes though it does nothing with it.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createHandler, get, PARAMETERS, post } from './door.js';
+import { fakeModel } from './fake.js';
+
+const handler = createHandler({ models: { story: fakeModel().model } });
+const USER = [{ role: 'user', content: 'Hello' }];
+const chat = (more) => post('/v1/chat/completions', { model: 'story', messages: USER, max_tokens: 2, ...more });
+const text = (more) => post('/v1/completions', { model: 'story', prompt: 'Once', max_tokens: 2, ...more });
+const raw = (body, headers) => post('/v1/chat/completions', body, { headers });
+const VALID = JSON.stringify({ model: 'story', messages: USER, max_tokens: 2 });
+const deep = `{"model":"story","messages":${'['.repeat(400_000)}${']'.repeat(400_000)}}`;
+
+/** Request, status, code, param. */
+const REFUSED = [
+  // Addresses and methods.
+  [() => get('/'), 404, 'unknown_url', null],
+  [() => get('/v1'), 404, 'unknown_url', null],
+  [() => get('/v1//models'), 404, 'unknown_url', null],
+  [() => post('/v1/embeddings', {}), 404, 'unknown_url', null],
+  [() => get('/../../etc/passwd'), 404, 'unknown_url', null],
+  [() => get('/v1/models/%E0%A4%A'), 404, 'model_not_found', 'model'],
+  [() => get('/v1/models/none'), 404, 'model_not_found', 'model'],
+  [() => get('/v1/models/__proto__'), 404, 'model_not_found', 'model'],
+  [() => get('/v1/models/..%2F..%2Fetc'), 404, 'model_not_found', 'model'],
+  [() => get('/v1/chat/completions'), 405, 'method_not_supported', null],
+  [() => get('/generate'), 405, 'method_not_supported', null],
+  [() => post('/v1/models', {}), 405, 'method_not_supported', null],
+  [() => post('/health', {}), 405, 'method_not_supported', null],
+  [() => new Request('http://localhost/v1/completions', { method: 'DELETE' }), 405, 'method_not_supported', null],
+  [() => new Request('http://localhost/v1/models/story', { method: 'DELETE' }), 405, 'method_not_supported', null],
+  // Bodies.
+  [() => raw(VALID, { 'Content-Type': 'text/plain' }), 415, 'unsupported_media_type', null],
+  [() => raw(VALID, { 'Content-Type': 'application/x-www-form-urlencoded' }), 415, 'unsupported_media_type', null],
+  [() => raw(VALID, { 'Content-Type': 'application/jsonp' }), 415, 'unsupported_media_type', null],
+  [() => raw(VALID, { 'Content-Type': '' }), 415, 'unsupported_media_type', null],
+  [() => raw(VALID, { 'Content-Encoding': 'gzip' }), 415, 'unsupported_media_type', null],
+  [() => raw('', {}), 400, 'invalid_json', null],
+  [() => raw('{"model": "story", ', {}), 400, 'invalid_json', null],
+  [() => raw('{"temperature": NaN}', {}), 400, 'invalid_json', null],
+  [() => raw(VALID + VALID, {}), 400, 'invalid_json', null],
+  [() => raw('[]', {}), 400, 'invalid_type', 'body'],
+  [() => raw('null', {}), 400, 'invalid_type', 'body'],
+  [() => raw('"model"', {}), 400, 'invalid_type', 'body'],
+  [() => raw(deep, {}), 400, 'invalid_type', 'messages[0]'],
+  [() => new Request('http://localhost/v1/completions', { method: 'POST', body: Uint8Array.of(123, 255, 125), headers: { 'Content-Type': 'application/json' } }), 400, 'invalid_body', null],
+  [() => raw(`{"user":"${'a'.repeat(2 ** 20)}"}`, {}), 413, 'request_too_large', null],
+  // What is there, and what is not.
+  [() => chat({ model: undefined }), 400, 'missing_required_parameter', 'model'],
+  [() => chat({ model: null }), 400, 'missing_required_parameter', 'model'],
+  [() => chat({ model: 3 }), 400, 'invalid_type', 'model'],
+  [() => chat({ model: 'none' }), 404, 'model_not_found', 'model'],
+  [() => chat({ model: 'constructor' }), 404, 'model_not_found', 'model'],
+  [() => chat({ messages: undefined }), 400, 'missing_required_parameter', 'messages'],
+  [() => text({ prompt: undefined }), 400, 'missing_required_parameter', 'prompt'],
+  [() => post('/generate', {}), 400, 'missing_required_parameter', 'text'],
+  [() => chat({ max_token: 3 }), 400, 'unknown_parameter', 'max_token'],
+  [() => text({ messages: USER }), 400, 'unknown_parameter', 'messages'],
+  [() => post('/generate', { text: 'a', top_p: 1 }), 400, 'unknown_parameter', 'top_p'],
+  [() => raw(VALID.replace('{', '{"__proto__": {"temperature": 1}, '), {}), 400, 'unknown_parameter', '__proto__'],
+  [() => raw(VALID.replace('{', '{"constructor": 1, '), {}), 400, 'unknown_parameter', 'constructor'],
+  [() => raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":-1'), {}), 400, 'integer_below_min_value', 'max_tokens'],
+  // Messages.
+  [() => chat({ messages: [] }), 400, 'empty_array', 'messages'],
+  [() => chat({ messages: 'Hello' }), 400, 'invalid_type', 'messages'],
+  [() => chat({ messages: {} }), 400, 'invalid_type', 'messages'],
+  [() => chat({ messages: [null] }), 400, 'invalid_type', 'messages[0]'],
+  [() => chat({ messages: ['Hello'] }), 400, 'invalid_type', 'messages[0]'],
+  [() => chat({ messages: [{ content: 'Hello' }] }), 400, 'invalid_type', 'messages[0].role'],
+  [() => chat({ messages: [{ role: 'tool', content: 'Hello', tool_call_id: 'x' }] }), 400, 'unsupported_value', 'messages[0].role'],
+  [() => chat({ messages: [{ role: '__proto__', content: 'Hello' }] }), 400, 'unsupported_value', 'messages[0].role'],
+  [() => chat({ messages: [{ role: 'user' }] }), 400, 'invalid_type', 'messages[0].content'],
+  [() => chat({ messages: [{ role: 'user', content: null }] }), 400, 'invalid_type', 'messages[0].content'],
+  [() => chat({ messages: [{ role: 'user', content: 'Hello', name: 'Ada' }] }), 400, 'unsupported_parameter', 'messages[0].name'],
+  [() => chat({ messages: [...USER, { role: 'assistant', content: 'Hi', tool_calls: [{}] }] }), 400, 'unsupported_parameter', 'messages[1].tool_calls'],
+  [() => chat({ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://localhost/' } }] }] }), 400, 'unsupported_value', 'messages[0].content[0].type'],
+  [() => chat({ messages: [{ role: 'user', content: [{ type: 'text' }] }] }), 400, 'invalid_type', 'messages[0].content[0].text'],
+  [() => chat({ messages: [{ role: 'user', content: ['Hello'] }] }), 400, 'invalid_type', 'messages[0].content[0]'],
+  [() => chat({ messages: [...USER, { role: 'assistant', content: 'Hi' }] }), 400, 'invalid_value', 'messages'],
+  [() => chat({ messages: Array(5000).fill(USER[0]) }), 400, 'array_above_max_length', 'messages'],
+  // Prompts.
+  [() => text({ prompt: '' }), 400, 'invalid_value', 'prompt'],
+  [() => text({ prompt: [] }), 400, 'empty_array', 'prompt'],
+  [() => text({ prompt: [1, 2, 3] }), 400, 'unsupported_value', 'prompt'],
+  [() => text({ prompt: [[1, 2], [3]] }), 400, 'unsupported_value', 'prompt'],
+  [() => text({ prompt: ['a', null] }), 400, 'invalid_type', 'prompt[1]'],
+  [() => text({ prompt: Array(17).fill('a') }), 400, 'array_above_max_length', 'prompt'],
+  [() => text({ prompt: Array(16).fill('a'), n: 2 }), 400, 'integer_above_max_value', 'n'],
+  // Numbers.
+  [() => chat({ max_tokens: 0 }), 400, 'integer_below_min_value', 'max_tokens'],
+  [() => chat({ max_tokens: -1 }), 400, 'integer_below_min_value', 'max_tokens'],
+  [() => chat({ max_tokens: 2.5 }), 400, 'invalid_type', 'max_tokens'],
+  [() => chat({ max_tokens: '4' }), 400, 'invalid_type', 'max_tokens'],
+  [() => chat({ max_tokens: 1e300 }), 400, 'integer_above_max_value', 'max_tokens'],
+  [() => chat({ max_tokens: 513 }), 400, 'invalid_value', 'max_tokens'],
+  [() => chat({ max_tokens: undefined, max_completion_tokens: 513 }), 400, 'invalid_value', 'max_completion_tokens'],
+  [() => chat({ max_completion_tokens: 3 }), 400, 'invalid_parameter_combination', 'max_tokens'],
+  [() => post('/generate', { text: 'a', max_length: -1 }), 400, 'integer_below_min_value', 'max_length'],
+  [() => post('/generate', { text: 'a', max_length: 1e9 }), 400, 'invalid_value', 'max_length'],
+  [() => raw(VALID.replace('}]', '}],"temperature":1e999'), {}), 400, 'decimal_above_max_value', 'temperature'],
+  [() => raw(VALID.replace('}]', '}],"temperature":-1e999'), {}), 400, 'decimal_below_min_value', 'temperature'],
+  [() => raw(VALID.replace('}]', '}],"seed":1e999'), {}), 400, 'integer_above_max_value', 'seed'],
+  [() => chat({ temperature: -0.1 }), 400, 'decimal_below_min_value', 'temperature'],
+  [() => chat({ temperature: 2.1 }), 400, 'decimal_above_max_value', 'temperature'],
+  [() => chat({ temperature: 'NaN' }), 400, 'invalid_type', 'temperature'],
+  [() => chat({ top_p: 1.1 }), 400, 'decimal_above_max_value', 'top_p'],
+  [() => chat({ top_k: -1 }), 400, 'integer_below_min_value', 'top_k'],
+  [() => chat({ frequency_penalty: 2.5 }), 400, 'decimal_above_max_value', 'frequency_penalty'],
+  [() => chat({ presence_penalty: -2.5 }), 400, 'decimal_below_min_value', 'presence_penalty'],
+  [() => chat({ repetition_penalty: 0 }), 400, 'decimal_below_min_value', 'repetition_penalty'],
+  [() => chat({ n: 0 }), 400, 'integer_below_min_value', 'n'],
+  [() => chat({ n: 17 }), 400, 'integer_above_max_value', 'n'],
+  [() => chat({ seed: -1 }), 400, 'integer_below_min_value', 'seed'],
+  [() => chat({ seed: 2 ** 60 }), 400, 'integer_above_max_value', 'seed'],
+  // The rest.
+  [() => chat({ stop: Array(17).fill('a') }), 400, 'array_above_max_length', 'stop'],
+  [() => chat({ stop: '' }), 400, 'invalid_value', 'stop'],
+  [() => chat({ stop: ['a', 3] }), 400, 'invalid_type', 'stop[1]'],
+  [() => chat({ logit_bias: { a: 1 } }), 400, 'invalid_value', 'logit_bias'],
+  [() => chat({ logit_bias: { 3: 101 } }), 400, 'decimal_above_max_value', 'logit_bias.3'],
+  [() => chat({ logit_bias: [] }), 400, 'invalid_type', 'logit_bias'],
+  [() => chat({ logit_bias: { 99999: 1 } }), 400, 'invalid_value', 'logit_bias'],
+  [() => chat({ logprobs: 3 }), 400, 'invalid_type', 'logprobs'],
+  [() => chat({ top_logprobs: 3 }), 400, 'invalid_parameter_combination', 'top_logprobs'],
+  [() => chat({ logprobs: true, top_logprobs: 21 }), 400, 'integer_above_max_value', 'top_logprobs'],
+  [() => text({ logprobs: 6 }), 400, 'integer_above_max_value', 'logprobs'],
+  [() => chat({ stream: 'yes' }), 400, 'invalid_type', 'stream'],
+  [() => chat({ stream_options: { include_usage: true } }), 400, 'invalid_parameter_combination', 'stream_options'],
+  [() => chat({ stream: true, stream_options: { usage: true } }), 400, 'unknown_parameter', 'stream_options.usage'],
+  [() => chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, 'unsupported_value', 'tools'],
+  [() => chat({ tool_choice: 'required' }), 400, 'unsupported_value', 'tool_choice'],
+  [() => chat({ functions: [{ name: 'f' }] }), 400, 'unsupported_value', 'functions'],
+  [() => chat({ response_format: { type: 'json_schema', json_schema: {} } }), 400, 'unsupported_value', 'response_format'],
+  [() => chat({ response_format: { type: 'json_object' } }), 400, 'unsupported_value', 'response_format'],
+  [() => chat({ modalities: ['text', 'audio'] }), 400, 'unsupported_value', 'modalities'],
+  [() => chat({ audio: { voice: 'alloy' } }), 400, 'unsupported_value', 'audio'],
+  [() => chat({ reasoning_effort: 'high' }), 400, 'unsupported_value', 'reasoning_effort'],
+  [() => chat({ web_search_options: {} }), 400, 'unsupported_value', 'web_search_options'],
+  [() => text({ best_of: 3 }), 400, 'unsupported_value', 'best_of'],
+  [() => text({ echo: true }), 400, 'unsupported_value', 'echo'],
+  [() => text({ suffix: 'end' }), 400, 'unsupported_value', 'suffix'],
+  [() => chat({ metadata: { a: { b: 1 } } }), 400, 'invalid_type', 'metadata.a'],
+];
+
+for (const [request, status, code, param] of REFUSED) {
+  test(`${status} ${code}${param ? ` of ${param}` : ''}: ${request.toString().replace(/^\(\) => /, '').slice(0, 100)}`, async () => {
+    const response = await handler(request());
+    const { error } = await response.json();
+    assert.deepEqual([response.status, error.code, error.param], [status, code, param]);
+    assert.deepEqual(Object.keys(error), ['message', 'type', 'param', 'code']);
+    assert.equal(error.type, 'invalid_request_error');
+    assert(error.message.length > 10 && error.message.length < 400, error.message);
+    assert.equal(response.headers.get('allow') !== null, status === 405);
+  });
+}
+
+test('no refused request reaches the engine', async () => {
+  const { model, state } = fakeModel();
+  const door = createHandler({ models: { story: model } });
+  for (const [request, status] of REFUSED) {
+    // Those of which only the engine knows that they are wrong are seen by it, and computed no more for that.
+    if (status < 500) await (await door(request())).text();
+  }
+  assert.equal(state.log.length, 0);
+});
+
+test('what asks for nothing is taken: parameters that change no answer, neutral values, null', async () => {
+  const neutral = {
+    user: 'ada', metadata: { run: '1' }, store: true, service_tier: 'auto', prompt_cache_key: 'a', safety_identifier: 'b', parallel_tool_calls: true, prediction: { type: 'content', content: 'x' },
+    tools: [], tool_choice: 'none', functions: [], function_call: 'auto', response_format: { type: 'text' }, modalities: ['text'], reasoning_effort: 'none', verbosity: 'medium',
+    temperature: null, stop: null, logit_bias: null, logprobs: false, stream: false, n: 1, audio: null,
+  };
+  const plain = await (await handler(chat({ seed: 3 }))).json();
+  const full = await handler(chat({ seed: 3, ...neutral }));
+  assert.equal(full.status, 200);
+  assert.deepEqual((await full.json()).choices, plain.choices);
+  assert.equal((await handler(text({ best_of: 1, echo: false, suffix: '', user: 'ada' }))).status, 200);
+});
+
+test('a name that stands twice has its last value', async () => {
+  const response = await handler(raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":5'), {}));
+  assert.equal((await response.json()).usage.completion_tokens, 5);
+});
+
+test('every parameter is honoured, ignored or refused', () => {
+  for (const [route, parameters] of Object.entries(PARAMETERS)) {
+    for (const [name, { use, rule, option }] of Object.entries(parameters)) {
+      assert(['honoured', 'ignored', 'refused'].includes(use), `${route} ${name}`);
+      assert.equal(typeof rule, 'function');
+      assert(!option || use === 'honoured', `${route} ${name}`);
+    }
+  }
+});

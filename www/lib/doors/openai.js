@@ -1,0 +1,222 @@
+// `fireside-lm/openai`: the door that speaks as OpenAI's API does. One function from a Request to a Response, which needs neither a server nor a page: it runs wherever
+// there is fetch, in a service worker and in Node alike. docs/openai.md is its manual.
+//
+//     const handler = createHandler({ models: { story: await Model.load('models/story/') } });
+//     const response = await handler(new Request('http://localhost/v1/models'));
+
+// @ts-ignore -- made by scripts/bundle.mjs
+import { Hono as HonoOfPackage } from '../bundled/hono.js';
+import { badOption } from '../errors.js';
+import { chat, completion, newId, now } from './openai/answers.js';
+import { readBody } from './openai/body.js';
+import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/errors.js';
+import { readParameters } from './openai/parameters.js';
+import { Queue } from './openai/queue.js';
+import { perform } from './openai/runs.js';
+import { Sessions } from './openai/sessions.js';
+import { streamed } from './openai/stream.js';
+
+/** @import { Model } from '../session.js' */
+/** @import { Asked } from './openai/parameters.js' */
+/** @import { Input } from './openai/sessions.js' */
+
+/**
+ * @typedef {object} HandlerOptions
+ * @property {Record<string, Model> | Model} models by the ids under which they are asked for; one alone is `fireside`
+ * @property {number} [concurrency] requests answered at the same time: 1 unless said otherwise, since one keeps every core busy
+ * @property {number} [queueMax] requests that wait for their turn: 32 unless said otherwise; the next one is refused with 429
+ * @property {number} [sessionsMax] sessions kept of each model, for requests that go on where another ended: 8 unless said otherwise
+ * @property {number} [kvBytesMax] what their caches may take, of each model; in bytes, 512 MiB unless said otherwise. The session used last is kept whatever it takes
+ * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
+ * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
+ */
+
+/**
+ * @typedef {object} Closing
+ * @property {(options?: { graceMs?: number }) => Promise<void>} close refuses new requests with 503, gives those under way so long to end (0 unless said otherwise), aborts
+ *   the others, and frees every session. The models stay
+ */
+
+/** @typedef {((request: Request) => Promise<Response>) & Closing} Handler */
+
+/** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
+
+const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000 };
+
+/** Where a prompt is found in each route, as errors name it. */
+const INPUT = { chat: 'messages', completion: 'prompt', generate: 'text' };
+
+/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string } }} Context */
+/** @typedef {(path: string, answer: (context: Context) => Response | Promise<Response>) => unknown} Add */
+/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (context: Context) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request): Response | Promise<Response> }} Router */
+
+/** @type {new () => Router} */
+const Hono = HonoOfPackage;
+
+/**
+ * Makes the handler. It never rejects: what goes wrong is a Response.
+ * @param {HandlerOptions} options
+ * @returns {Handler}
+ */
+export function createHandler({ models, ...limits }) {
+  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs } = settle(limits);
+  const queue = new Queue({ concurrency, queueMax });
+  const created = now();
+  /** @type {[string, Model][]} */
+  const entries = isModel(models) ? [['fireside', models]] : Object.entries(models ?? {});
+  if (entries.length === 0 || !entries.every(([, model]) => isModel(model))) throw badOption('models', 'a Model, or one for each id', models);
+  /** @type {Map<string, Served>} */
+  const served = new Map(
+    entries.map(([id, model]) => [id, { id, model, sessions: new Sessions(model, { sessionsMax: Math.max(sessionsMax, concurrency), kvBytesMax }) }]),
+  );
+  const [[, first]] = served;
+  /** What is under way, to be aborted on closing. @type {Set<AbortController>} */
+  const underWay = new Set();
+
+  const app = new Hono();
+  /** @param {'get' | 'post'} method @param {string} path @param {(context: Context) => Response | Promise<Response>} answer */
+  const route = (method, path, answer) => {
+    app[method](path, answer);
+    app.all(path, ({ req }) => {
+      const allow = method === 'get' ? 'GET, HEAD' : 'POST';
+      const message = `Not allowed to ${req.method} on ${path.replace('{.+}', '')}. (HINT: Perhaps you meant to use a different HTTP method?)`;
+      throw new ApiError(405, message, { code: 'method_not_supported', headers: { Allow: allow } });
+    });
+  };
+
+  route('get', '/v1/models', () => Response.json({ object: 'list', data: [...served.values()].map(described) }));
+  route('get', '/v1/models/:id{.+}', ({ req }) => Response.json(described(find(req.param('id')))));
+  route('post', '/v1/chat/completions', ({ req }) => generate('chat', req.raw));
+  route('post', '/v1/completions', ({ req }) => generate('completion', req.raw));
+  route('post', '/generate', ({ req }) => generate('generate', req.raw));
+  route('get', '/health', health);
+
+  app.notFound(({ req }) => {
+    const { pathname } = new URL(req.url);
+    return new ApiError(404, `Invalid URL (${req.method} ${pathname.slice(0, 200)})`, { code: 'unknown_url' }).toResponse();
+  });
+  app.onError((error) => (error instanceof ApiError ? error : fromEngine(error, 'body')).toResponse());
+
+  /** @param {Served} served */
+  function described({ id }) {
+    return { id, object: 'model', created, owned_by: 'fireside' };
+  }
+
+  /** @param {string} id */
+  function find(id) {
+    const found = served.get(id);
+    if (!found) throw noModel(id);
+    return found;
+  }
+
+  /** @param {keyof typeof INPUT} route @param {Request} request */
+  async function generate(route, request) {
+    const begin = performance.now();
+    const asked = readParameters(route, await readBody(request, bodyBytesMax));
+    const { values, options } = asked;
+    const { id, model, sessions } = route === 'generate' ? first : find(values.model);
+    checkLength(asked, model.info().context);
+    const closing = new AbortController();
+    underWay.add(closing);
+    const signal = AbortSignal.any([request.signal, closing.signal]);
+    const job = { sessions, inputs: inputs(asked), options };
+    const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
+    /** @type {typeof perform} */
+    const run = (...args) => perform(...args).finally(() => underWay.delete(closing));
+    try {
+      if (route === 'generate') {
+        const [{ text }] = await run(queue, job, signal);
+        return Response.json({ generated_text: text, latency_ms: Math.round((performance.now() - begin) * 10) / 10 });
+      }
+      const shape = route === 'chat' ? chat : completion;
+      const head = { id: newId(shape.prefix), created: now(), model: id, fingerprint: fingerprint(model) };
+      if (!values.stream) return Response.json(shape.whole(head, await run(queue, job, signal)));
+      const answer = { head, shape, n: options.n ?? 1, hasUsage: values.stream_options?.include_usage ?? false, describe };
+      return await streamed({ ...answer, run: (signal, onPiece) => run(queue, job, signal, onPiece) }, signal);
+    } catch (error) {
+      throw describe(error);
+    }
+  }
+
+  /** Tells the truth: every engine is asked, and has to answer. */
+  async function health() {
+    const states = await Promise.all([...served.values()].map(async ({ id, model }) => ({ id, ...(await state(model, healthMs)) })));
+    const isWell = states.every(({ status }) => status === 'ok');
+    const body = { status: isWell ? 'ok' : 'error', model: first.id, models: states, running: queue.running, queue: { length: queue.waiting, max: queueMax } };
+    return Response.json(body, { status: isWell ? 200 : 503 });
+  }
+
+  /** @param {Request} request */
+  async function handle(request) {
+    const response = await app.fetch(request);
+    response.headers.set('X-Content-Type-Options', 'nosniff');
+    response.headers.set('Cache-Control', 'no-store');
+    response.headers.set('X-Request-Id', newId('req'));
+    return response;
+  }
+
+  async function close({ graceMs = 0 } = {}) {
+    queue.close();
+    const end = performance.now() + graceMs;
+    while (underWay.size > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    for (const closing of underWay) closing.abort();
+    while (queue.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const { sessions } of served.values()) sessions.clear({ forGood: true });
+  }
+
+  return Object.assign(handle, { close });
+}
+
+/** @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
+function settle(limits) {
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(LIMITS, name)) throw badOption(name, `one of models, ${Object.keys(LIMITS).join(', ')}`, value);
+    const min = name === 'queueMax' || name === 'kvBytesMax' ? 0 : 1;
+    if (value !== undefined && !(Number.isSafeInteger(value) && value >= min)) throw badOption(name, `a whole number from ${min} on`, value);
+  }
+  return { ...LIMITS, ...Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) };
+}
+
+/** By what it can do: a model that was attached, or a test's, is as good. @param {any} value @returns {value is Model} */
+function isModel(value) {
+  return typeof value?.session === 'function' && typeof value.info === 'function';
+}
+
+/** @param {Asked} asked @returns {Input[]} */
+function inputs({ route, values }) {
+  if (route === 'chat') return [{ kind: 'chat', messages: values.messages }];
+  const texts = route === 'completion' ? values.prompt : [values.text];
+  return texts.map((/** @type {string} */ text) => ({ kind: 'text', text }));
+}
+
+/** @param {Asked} asked @param {number} context */
+function checkLength({ values }, context) {
+  for (const name of ['max_tokens', 'max_completion_tokens', 'max_length', 'min_tokens']) {
+    if (values[name] > context) {
+      throw invalid(name, 'invalid_value', `${name} is too large: ${values[name]}. This model supports at most ${context} tokens, prompt and answer together.`);
+    }
+  }
+}
+
+/** What would have to be the same for the same text to come of the same seed. @param {Model} model */
+function fingerprint(model) {
+  const { build, dtype, parameters, kernels } = model.info();
+  let hash = 0x811c9dc5;
+  for (const character of `${build} ${dtype} ${parameters} ${kernels}`) hash = Math.imul(hash ^ character.charCodeAt(0), 0x01000193);
+  return `fp_${(hash >>> 0).toString(16).padStart(8, '0')}`;
+}
+
+/** @param {Model} model @param {number} patienceMs @returns {Promise<{ status: 'ok' | 'crashed' | 'stuck', message?: string }>} */
+async function state(model, patienceMs) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, patienceMs, 'stuck')));
+  try {
+    const answer = await Promise.race([/** @type {any} */ (model).stats(), late]);
+    return answer === 'stuck' ? { status: 'stuck', message: `the engine has not answered for ${patienceMs} ms` } : { status: 'ok' };
+  } catch (error) {
+    return { status: 'crashed', message: error instanceof Error ? error.message : String(error) };
+  } finally {
+    clearTimeout(timer);
+  }
+}
