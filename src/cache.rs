@@ -6,13 +6,24 @@
 //!
 //! Writing and counting are two steps: [`Cache::reserve`] allocates, the layers write beyond the end, and
 //! [`Cache::advance`] makes the new positions count. A forward pass that fails in between leaves the cache as it was.
+//!
+//! A clone shares all blocks with its original, and whichever of them writes to one copies that block first (copy on
+//! write): two texts with the same beginning hold it once. All caches of a model draw on one [`Budget`].
+
+mod block;
+mod budget;
 
 use std::ops::Range;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kernels;
-use crate::quant::{F16x8, TILE_COLS, encode_f16, zeroed};
+use crate::quant::TILE_COLS;
+use block::Block;
+
+pub use block::Shape;
+pub use budget::Budget;
 
 /// Positions per block. At 64 the slack of a short text is small, and the keys of one head, 16 KB where heads have 64 numbers, stay in a
 /// processor's innermost cache while all queries look at them.
@@ -60,23 +71,13 @@ impl FromStr for KvDtype {
 }
 
 /// Keys and values of one session, for all layers.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Cache {
-    kv_heads: usize,
-    head_dim: usize,
-    dtype: KvDtype,
+    shape: Shape,
+    budget: Arc<Budget>,
     /// Per layer its blocks.
-    layers: Vec<Vec<Block>>,
+    layers: Vec<Vec<Arc<Block>>>,
     len: usize,
-}
-
-/// Keys and values of [`BLOCK`] positions in one layer: for each KV head its keys, then its values, each row padded with zeros to a multiple of eight.
-#[derive(Debug, Clone)]
-enum Block {
-    /// Shapes: (kv_heads, 2, BLOCK, padded head_dim / 4).
-    F32(Vec<[f32; 4]>),
-    /// Shapes: (kv_heads, 2, BLOCK, padded head_dim / 8), and a factor for each row: (kv_heads, 2, BLOCK).
-    F16(Vec<F16x8>, Vec<f32>),
 }
 
 /// Neighbouring positions of one KV head in one layer, as attention reads them.
@@ -88,10 +89,19 @@ pub struct Span<'a> {
     pub values: &'a [[f32; 4]],
 }
 
+/// What counts of it: blocks are shared until one of both is written to.
+impl Clone for Cache {
+    fn clone(&self) -> Cache {
+        let blocks = self.len.div_ceil(BLOCK);
+        let layers = self.layers.iter().map(|layer| layer[..blocks].to_vec()).collect();
+        Cache { shape: self.shape, budget: self.budget.clone(), layers, len: self.len }
+    }
+}
+
 impl Cache {
-    /// An empty cache for a model of this shape; allocates nothing for positions yet.
-    pub fn new(layers: usize, kv_heads: usize, head_dim: usize, dtype: KvDtype) -> Cache {
-        Cache { kv_heads, head_dim, dtype, layers: (0..layers).map(|_| Vec::new()).collect(), len: 0 }
+    /// An empty cache for a model with so many layers of this shape; allocates nothing for positions yet.
+    pub fn new(layers: usize, shape: Shape, budget: Arc<Budget>) -> Cache {
+        Cache { shape, budget, layers: (0..layers).map(|_| Vec::new()).collect(), len: 0 }
     }
 
     /// Positions held.
@@ -104,10 +114,15 @@ impl Cache {
         self.len == 0
     }
 
-    /// Units: bytes of memory in use, whole blocks counted.
+    /// Units: bytes of memory in use, whole blocks counted, those shared with clones too.
     pub fn bytes(&self) -> u64 {
-        let blocks: usize = self.layers.iter().map(Vec::len).sum();
-        (blocks * BLOCK * self.kv_heads) as u64 * self.dtype.position_bytes(self.head_dim)
+        self.layers.iter().map(|blocks| blocks.len() as u64).sum::<u64>() * self.shape.block_bytes()
+    }
+
+    /// Units: bytes of [`Cache::bytes`] that clones hold as well.
+    pub fn shared_bytes(&self) -> u64 {
+        let shared = self.layers.iter().flatten().filter(|block| Arc::strong_count(block) > 1).count();
+        shared as u64 * self.shape.block_bytes()
     }
 
     /// Forgets every position from `len` on and gives back the blocks that this empties.
@@ -118,23 +133,25 @@ impl Cache {
         }
     }
 
-    /// Makes room for `seq` positions after the present ones.
+    /// Makes room for `seq` positions after the present ones, in blocks of its own.
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then as it was, apart from blocks already made.
     pub fn reserve(&mut self, seq: usize) -> Result<()> {
-        let blocks = (self.len + seq).div_ceil(BLOCK);
-        let rows = 2 * self.kv_heads * BLOCK;
-        let padded = self.head_dim.next_multiple_of(TILE_COLS);
-        let block = || {
-            Some(match self.dtype {
-                KvDtype::F32 => Block::F32(zeroed(rows * padded / 4)?),
-                KvDtype::F16 => Block::F16(zeroed(rows * padded / 8)?, zeroed(rows)?),
-            })
-        };
+        self.own(self.len, self.len + seq)
+    }
+
+    /// Makes the blocks of some positions there and this cache's own.
+    fn own(&mut self, first: usize, end: usize) -> Result<()> {
         for layer in &mut self.layers {
-            while layer.len() < blocks {
-                let requested_bytes = (BLOCK * self.kv_heads) as u64 * self.dtype.position_bytes(self.head_dim);
-                layer.push(block().ok_or_else(|| Error::OutOfMemory { what: "the KV cache".into(), requested_bytes })?);
+            for index in first / BLOCK..end.div_ceil(BLOCK) {
+                match layer.get_mut(index) {
+                    None => layer.push(Arc::new(Block::new(self.shape, &self.budget)?)),
+                    Some(block) => {
+                        if Arc::get_mut(block).is_none() {
+                            *block = Arc::new(block.copy(self.shape, &self.budget)?);
+                        }
+                    }
+                }
             }
         }
         Ok(())
@@ -142,15 +159,16 @@ impl Cache {
 
     /// Stores keys and values of the positions `first..` in one layer. Shapes: `k`, `v` (seq, kv_heads, head_dim).
     ///
-    /// Panics: if the positions were not reserved.
+    /// Panics: if the positions were not reserved since the cache was last cloned.
     pub fn write(&mut self, layer: usize, first: usize, k: &[f32], v: &[f32]) {
-        let kv_heads = self.kv_heads;
-        let rows = k.chunks_exact(self.head_dim).zip(v.chunks_exact(self.head_dim));
-        for (index, (k, v)) in rows.enumerate() {
-            let (pos, head) = (first + index / kv_heads, index % kv_heads);
-            let block = &mut self.layers[layer][pos / BLOCK];
-            block.set(head * 2 * BLOCK + pos % BLOCK, k);
-            block.set((head * 2 + 1) * BLOCK + pos % BLOCK, v);
+        let width = self.shape.kv_heads * self.shape.head_dim;
+        for (index, (k, v)) in k.chunks_exact(width).zip(v.chunks_exact(width)).enumerate() {
+            let pos = first + index;
+            let block = Arc::get_mut(&mut self.layers[layer][pos / BLOCK]).expect("reserved, so its own");
+            for (head, (k, v)) in k.chunks_exact(self.shape.head_dim).zip(v.chunks_exact(self.shape.head_dim)).enumerate() {
+                block.set(head * 2 * BLOCK + pos % BLOCK, k);
+                block.set((head * 2 + 1) * BLOCK + pos % BLOCK, v);
+            }
         }
     }
 
@@ -159,21 +177,97 @@ impl Cache {
         self.len += seq;
     }
 
+    /// Forgets the `drop` positions after the first `keep`, and moves those behind them up. Keys know their positions: `turn` is given each
+    /// key that moves, with its layer and its old position. Shapes: (head_dim).
+    ///
+    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
+    pub fn shift(&mut self, keep: usize, drop: usize, mut turn: impl FnMut(usize, usize, &mut [f32])) -> Result<()> {
+        self.own(keep, self.len)?;
+        let mut row = vec![0.0; self.shape.head_dim];
+        for (layer, blocks) in self.layers.iter_mut().enumerate() {
+            for pos in keep + drop..self.len {
+                let to = pos - drop;
+                for index in 0..2 * self.shape.kv_heads {
+                    blocks[pos / BLOCK].get(index * BLOCK + pos % BLOCK, &mut row);
+                    if index % 2 == 0 {
+                        turn(layer, pos, &mut row);
+                    }
+                    Arc::get_mut(&mut blocks[to / BLOCK]).expect("its own").set(index * BLOCK + to % BLOCK, &row);
+                }
+            }
+        }
+        self.truncate(self.len - drop);
+        Ok(())
+    }
+
+    /// Appends the first `len` positions to `out` as they are stored: what [`Cache::import`] reads.
+    ///
+    /// Errors: `OUT_OF_MEMORY`.
+    pub fn export(&self, len: usize, out: &mut Vec<u8>) -> Result<()> {
+        let requested_bytes = self.shape.export_bytes(self.layers.len(), len);
+        let room = usize::try_from(requested_bytes).is_ok_and(|bytes| out.try_reserve(bytes).is_ok());
+        if !room {
+            return Err(Error::OutOfMemory { what: "the state of the session".into(), requested_bytes });
+        }
+        for layer in &self.layers {
+            for (index, block) in layer[..len.div_ceil(BLOCK)].iter().enumerate() {
+                for row in self.shape.rows(BLOCK.min(len - index * BLOCK)) {
+                    block.write_row(row, self.shape, out);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes `len` positions from bytes that [`Cache::export`] wrote; the cache must be empty. `None`: the bytes are not as many, or a number in
+    /// them is none.
+    ///
+    /// Errors: `OUT_OF_MEMORY`; the cache is then empty.
+    pub fn import(&mut self, len: usize, bytes: &[u8]) -> Result<Option<()>> {
+        if self.shape.export_bytes(self.layers.len(), len) != bytes.len() as u64 {
+            return Ok(None);
+        }
+        let made = self.reserve(len).map(|()| {
+            let mut rows = bytes.chunks_exact(self.shape.row_bytes());
+            self.layers.iter_mut().all(|layer| {
+                layer.iter_mut().enumerate().all(|(index, block)| {
+                    let block = Arc::get_mut(block).expect("reserved, so its own");
+                    self.shape
+                        .rows(BLOCK.min(len - index * BLOCK))
+                        .all(|row| rows.next().is_some_and(|bytes| block.read_row(row, self.shape, bytes)))
+                })
+            })
+        });
+        match made {
+            Ok(true) => {
+                self.advance(len);
+                Ok(Some(()))
+            }
+            Ok(false) => {
+                self.truncate(0);
+                Ok(None)
+            }
+            Err(error) => {
+                self.truncate(0);
+                Err(error)
+            }
+        }
+    }
+
     /// The keys and values of one KV head at `positions`, which lie in one block. Positions written but not yet counted may be read.
     ///
     /// `decoded` is scratch, in which they are if the cache stores them in another format.
     pub fn span<'a>(&'a self, layer: usize, kv_head: usize, positions: Range<usize>, decoded: &'a mut [Vec<[f32; 4]>; 2]) -> Span<'a> {
-        let block = &self.layers[layer][positions.start / BLOCK];
         let keys = kv_head * 2 * BLOCK + positions.start % BLOCK;
         let keys = keys..keys + positions.len();
         let values = keys.start + BLOCK..keys.end + BLOCK;
-        let padded = self.head_dim.next_multiple_of(TILE_COLS);
-        match block {
-            Block::F32(rows) => {
+        let padded = self.shape.head_dim.next_multiple_of(TILE_COLS);
+        match self.layers[layer][positions.start / BLOCK].rows() {
+            block::Rows::F32(rows) => {
                 let wide = padded / 4;
                 Span { keys: &rows[keys.start * wide..keys.end * wide], values: &rows[values.start * wide..values.end * wide] }
             }
-            Block::F16(rows, factors) => {
+            block::Rows::F16(rows, factors) => {
                 let wide = padded / 8;
                 for (rows_of, out) in [keys, values].into_iter().zip(&mut *decoded) {
                     out.resize(positions.len() * padded / 4, [0.0; 4]);
@@ -185,24 +279,13 @@ impl Cache {
     }
 }
 
-impl Block {
-    /// Stores one row. Shapes: `values` (head_dim).
-    fn set(&mut self, row: usize, values: &[f32]) {
-        let padded = values.len().next_multiple_of(TILE_COLS);
-        match self {
-            Block::F32(rows) => rows[row * padded / 4..].as_flattened_mut()[..values.len()].copy_from_slice(values),
-            Block::F16(rows, factors) => factors[row] = encode_f16(values, &mut rows[row * padded / 8..][..padded / 8]),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Keys of position p, head h are p * 10 + h in every lane, values their negatives.
     fn filled(len: usize, dtype: KvDtype) -> Cache {
-        let mut cache = Cache::new(1, 2, 3, dtype);
+        let mut cache = Cache::new(1, Shape { kv_heads: 2, head_dim: 3, dtype }, Budget::new(None));
         for pos in 0..len {
             let k: Vec<f32> = (0..6).map(|i| (pos * 10 + i / 3) as f32).collect();
             let v: Vec<f32> = k.iter().map(|k| -k).collect();

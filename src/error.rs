@@ -92,6 +92,17 @@ pub enum Error {
         remedy: String,
     },
 
+    /// The KV caches of a model's sessions have reached their bound.
+    #[error(
+        "out of memory: the KV caches of all sessions would take {requested_bytes} bytes, and there are {available_bytes} for them. Dispose of sessions or reset them, or load the model with a larger `kvBytesMax`."
+    )]
+    CachesFull {
+        /// What they would take together. Units: bytes.
+        requested_bytes: u64,
+        /// What they may take. Units: bytes.
+        available_bytes: u64,
+    },
+
     /// The tokens do not fit into the model's context.
     #[error(
         "{requested} tokens do not fit into this model's context of {context_window}. Shorten the prompt, reset the chat, or ask for fewer tokens."
@@ -148,7 +159,7 @@ impl Error {
             Error::UnsupportedModel { .. } => "UNSUPPORTED_MODEL",
             Error::BadTokenizer { .. } => "BAD_TOKENIZER",
             Error::BadTemplate { .. } => "BAD_TEMPLATE",
-            Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } => "OUT_OF_MEMORY",
+            Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } | Error::CachesFull { .. } => "OUT_OF_MEMORY",
             Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
             Error::BadOption { .. } => "BAD_OPTION",
             Error::BadInput { .. } => "BAD_INPUT",

@@ -2,11 +2,11 @@
 //!
 //! The small files come first and are checked before a byte of weights is asked for; the weights come in chunks.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
 
-use crate::cache::KvDtype;
+use crate::cache::{Budget, KvDtype};
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
@@ -53,15 +53,17 @@ pub struct LoadOptions {
     pub weight_bytes_max: Option<u64>,
     /// What there is for the model in all; `None`: the address space, which is 4 GiB in WebAssembly. One that needs more is refused before its weights are read.
     pub memory_bytes_max: Option<u64>,
+    /// What the KV caches of all sessions may take together; `None`: what is left of `memory_bytes_max` beside the weights.
+    pub kv_bytes_max: Option<u64>,
     /// The threads that compute; `None`: the calling one alone.
     pub pool: Option<Arc<Pool>>,
 }
 
 impl LoadOptions {
-    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax, memoryBytesMax";
+    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax";
 
     /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16" | "q8" | "q4", "kvDtype": "f32" | "f16", "weightBytesMax": number,
-    /// "memoryBytesMax": number}`; `null` is as good as absent.
+    /// "memoryBytesMax": number, "kvBytesMax": number}`; `null` is as good as absent.
     ///
     /// Errors: `BAD_OPTION` for anything else.
     pub fn from_json(value: &Value) -> Result<LoadOptions> {
@@ -74,9 +76,13 @@ impl LoadOptions {
                 "dtype" if word == "auto" => options.dtype = None,
                 "dtype" => options.dtype = Some(word.parse().map_err(|_| bad("one of auto, f32, f16, bf16, q8, q4", value.to_string()))?),
                 "kvDtype" => options.kv_dtype = word.parse().map_err(|_| bad("one of f32, f16", value.to_string()))?,
-                "weightBytesMax" | "memoryBytesMax" => {
+                "weightBytesMax" | "memoryBytesMax" | "kvBytesMax" => {
                     let bytes = value.as_f64().filter(|&bytes| bytes >= 1.0).ok_or_else(|| bad("a number of bytes", value.to_string()))?;
-                    let max = if name == "weightBytesMax" { &mut options.weight_bytes_max } else { &mut options.memory_bytes_max };
+                    let max = match name.as_str() {
+                        "weightBytesMax" => &mut options.weight_bytes_max,
+                        "memoryBytesMax" => &mut options.memory_bytes_max,
+                        _ => &mut options.kv_bytes_max,
+                    };
                     *max = Some(bytes as u64);
                 }
                 _ => return Err(bad(LoadOptions::NAMES, "an unknown name".into())),
@@ -107,6 +113,7 @@ pub struct ModelLoader {
     generation: GenerationConfig,
     weights: Loader,
     kv_dtype: KvDtype,
+    kv_budget: Arc<Budget>,
     pool: Arc<Pool>,
 }
 
@@ -154,8 +161,9 @@ impl ModelLoader {
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
-        let ModelLoader { config, tokenizer, template, generation, weights, kv_dtype, pool } = self;
-        Ok(Model { weights: weights.finish()?, config, tokenizer, template, generation, kv_dtype, pool })
+        let ModelLoader { config, tokenizer, template, generation, weights, kv_dtype, kv_budget, pool } = self;
+        let weights = weights.finish()?;
+        Ok(Model { weights, config, tokenizer, template, generation, kv_dtype, kv_budget, pool, fingerprint: OnceLock::new() })
     }
 }
 
@@ -165,7 +173,10 @@ impl Model {
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `BAD_TEMPLATE`, `OUT_OF_MEMORY`.
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         let config = ModelConfig::from_json(files.config)?;
-        Estimate::of(&config, &options).check(&config, &options)?;
+        let estimate = Estimate::of(&config, &options);
+        estimate.check(&config, &options)?;
+        let left = || options.memory_bytes_max.map(|max| max.saturating_sub(estimate.load_bytes));
+        let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
         let generation = files.generation_config.map(GenerationConfig::from_json).transpose()?.unwrap_or_default();
         let tokenizer = Tokenizer::from_bytes(files.tokenizer, files.tokenizer_config)?;
         if tokenizer.vocab() > config.vocab {
@@ -179,7 +190,7 @@ impl Model {
         let template = ChatTemplate::from_files(files.tokenizer_config, files.chat_template)?;
         let weights = Loader::new(&config, files.index, options.storage(&config))?;
         let pool = options.pool.unwrap_or_else(|| Pool::new(1));
-        Ok(ModelLoader { config, tokenizer, template, generation, weights, kv_dtype: options.kv_dtype, pool })
+        Ok(ModelLoader { config, tokenizer, template, generation, weights, kv_dtype: options.kv_dtype, kv_budget, pool })
     }
 
     /// Loads a model from bytes that are all there: the small files, and each file of weights in order.

@@ -4,9 +4,9 @@
 //! `seq` new positions come after `past` cached ones.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::cache::{Cache, KvDtype};
+use crate::cache::{Budget, Cache, KvDtype, Shape};
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::kernels;
@@ -29,7 +29,9 @@ pub struct Model {
     pub(crate) template: ChatTemplate,
     pub(crate) generation: GenerationConfig,
     pub(crate) kv_dtype: KvDtype,
+    pub(crate) kv_budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) fingerprint: OnceLock<String>,
 }
 
 /// A place in the forward pass whose values can be looked at; see [`Model::trace`].
@@ -178,9 +180,37 @@ impl Model {
         self.kv_dtype
     }
 
+    /// What the KV caches of all its sessions take together, and may take.
+    pub fn kv_budget(&self) -> &Arc<Budget> {
+        &self.kv_budget
+    }
+
+    /// Which weights these are and how they are stored, as 64 hexadecimal digits: what a saved session belongs to.
+    pub fn fingerprint(&self) -> &str {
+        self.fingerprint.get_or_init(|| self.weights.fingerprint())
+    }
+
     /// An empty KV cache of the model's shape.
     pub fn cache(&self) -> Cache {
-        Cache::new(self.config.layers, self.config.kv_heads, self.config.head_dim, self.kv_dtype)
+        let shape = Shape { kv_heads: self.config.kv_heads, head_dim: self.config.head_dim, dtype: self.kv_dtype };
+        Cache::new(self.config.layers, shape, self.kv_budget.clone())
+    }
+
+    /// Forgets the `drop` positions after the first `keep`, and moves those behind them up, their keys turned to their new positions: a text can
+    /// then run on beyond the context. What the positions that stay have learnt of those that go, they keep.
+    ///
+    /// Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.2.
+    ///
+    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
+    pub fn shift(&self, keep: usize, drop: usize, cache: &mut Cache, scratch: &mut Scratch) -> Result<()> {
+        let first = keep + drop;
+        let rope = &mut scratch.rope;
+        rope.prepare_shift(first, cache.len() - first, drop);
+        cache.shift(keep, drop, |layer, pos, key| {
+            if self.config.attention[layer].rope {
+                rope.rotate_head(key, pos - first);
+            }
+        })
     }
 
     /// Reads `tokens` after what the cache holds, appends them to it, and leaves the logits of the last in `scratch`.
@@ -203,6 +233,8 @@ impl Model {
         if layers.start == 0 {
             self.check(tokens, cache)?;
             self.embed(tokens, cache, scratch, &mut { unobserved });
+        } else {
+            cache.reserve(tokens.len())?; // it may have been cloned in between
         }
         let ends = layers.end == self.config.layers;
         self.layers(layers, tokens.len(), usize::from(is_last), cache, scratch, &mut { unobserved });

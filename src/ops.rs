@@ -188,6 +188,27 @@ impl Rope {
         }
     }
 
+    /// Computes the angles by which keys of the positions `first..first + seq` turn when they move `by` positions down: the differences of the
+    /// angles that they have and get, so that a key that has moved is, but for rounding, the one that would have been made there.
+    pub fn prepare_shift(&mut self, first: usize, seq: usize, by: usize) {
+        self.cos.clear();
+        self.sin.clear();
+        for pos in first..first + seq {
+            for &freq in &self.inv_freq {
+                let angle = |pos: usize| f64::from(pos as f32 * freq);
+                let (sin, cos) = libm::sincos(angle(pos - by) - angle(pos));
+                self.cos.push(cos as f32);
+                self.sin.push(sin as f32);
+            }
+        }
+    }
+
+    /// Rotates one head by the angles of the prepared position of this number. Shapes: `head` (head_dim).
+    pub fn rotate_head(&self, head: &mut [f32], index: usize) {
+        let half = self.inv_freq.len();
+        kernels::rotate(head, &self.cos[index * half..][..half], &self.sin[index * half..][..half]);
+    }
+
     /// Rotates every head of the prepared positions from number `first` on. Shapes: `x` (seq, heads, head_dim).
     pub fn rotate(&self, x: &mut [f32], heads: usize, first: usize) {
         let half = self.inv_freq.len();

@@ -14,6 +14,8 @@ mod survey;
 pub use loader::Loader;
 pub use survey::Survey;
 
+use sha2::{Digest, Sha256};
+
 use crate::quant::{Dtype, Matrix};
 
 /// A projection: `x weight^T + bias`.
@@ -89,4 +91,36 @@ impl Weights {
         let matrices = self.embed.bytes() + self.head.as_ref().map_or(0, Matrix::bytes);
         matrices + vector(&self.norm) + self.layers.iter().map(layer).sum::<u64>()
     }
+
+    /// The SHA-256 of all norms and biases and of [`SAMPLED_ROWS`] rows of each matrix as they are stored: two models, or two formats of one, differ in
+    /// it, and it takes a moment, where reading all weights would take as long as loading them.
+    pub(crate) fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        let vector = |hash: &mut Sha256, values: &[f32]| values.iter().for_each(|value| hash.update(value.to_le_bytes()));
+        let matrix = |hash: &mut Sha256, matrix: &Matrix| {
+            hash.update(format!("{} {} {}", matrix.dtype(), matrix.rows(), matrix.cols()));
+            let mut row = vec![0.0; matrix.cols()];
+            for part in 0..SAMPLED_ROWS {
+                matrix.row((matrix.rows() - 1) * part / (SAMPLED_ROWS - 1), &mut row);
+                vector(hash, &row);
+            }
+        };
+        matrix(&mut hash, &self.embed);
+        for layer in &self.layers {
+            vector(&mut hash, &layer.attn_norm);
+            for linear in [&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down] {
+                matrix(&mut hash, &linear.weight);
+                vector(&mut hash, linear.bias.as_deref().unwrap_or_default());
+            }
+            vector(&mut hash, layer.q_norm.as_deref().unwrap_or_default());
+            vector(&mut hash, layer.k_norm.as_deref().unwrap_or_default());
+            vector(&mut hash, &layer.mlp_norm);
+        }
+        vector(&mut hash, &self.norm);
+        self.head.iter().for_each(|head| matrix(&mut hash, head));
+        format!("{:x}", hash.finalize())
+    }
 }
+
+/// Enough that any training has touched some of them.
+const SAMPLED_ROWS: usize = 4;
