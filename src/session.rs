@@ -6,17 +6,24 @@
 //! A generation is a [`Run`] that is driven a step at a time, so that whoever drives it can stop between any two: a step
 //! is a piece of the prompt or one token. [`Session::generate`] and [`Session::chat`] wrap it into an iterator. A chat turn
 //! becomes part of the history only when its run has ended, so a turn that is dropped half-way has never been.
+//!
+//! A session is a value: a clone goes its own way from here and shares what was computed until then, and bytes made of it
+//! ([`Session::save`]) are the session again.
+
+mod fit;
+mod run;
+mod state;
 
 use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::model::{CHUNK, Model, Scratch};
-use crate::options::Options;
-use crate::sampler::Sampler;
-use crate::stop::StopMatcher;
+use crate::options::{Options, Overflow};
 use crate::template::{Message, Now};
-use crate::tokenizer::Decoder;
+
+use run::Draft;
+pub use run::{Choice, Completion, Dropped, FinishReason, Piece, Run, Step, Usage};
 
 /// Fewer tokens are not taken through a layer at once, however short a step should be: reading its weights would cost more than computing with them.
 const PASS_MIN: usize = 8;
@@ -29,6 +36,9 @@ pub struct Session {
     scratch: Scratch,
     /// The tokens whose keys and values are in the cache, in order.
     tokens: Vec<u32>,
+    /// Where a text that ran on beyond the context was cut: what is behind was read after tokens that are no longer there, and serves
+    /// this text alone.
+    cut: Option<usize>,
     messages: Vec<Message>,
     /// Runs begun so far: only the latest may be driven on.
     runs: u64,
@@ -61,123 +71,36 @@ impl From<Vec<Message>> for Turn {
     }
 }
 
-/// Why a generation ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FinishReason {
-    /// The model ended the text, or a stop string came up.
-    Stop,
-    /// `max_tokens` were generated, or the context is full.
-    Length,
-    /// Whoever drove the run gave it up.
-    Abort,
-}
-
-impl FinishReason {
-    /// The word that JavaScript sees.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            FinishReason::Stop => "stop",
-            FinishReason::Length => "length",
-            FinishReason::Abort => "abort",
-        }
-    }
-}
-
-/// What a generation cost. Units: tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// The prompt, cached part included.
-    pub prompt_tokens: usize,
-    /// What was generated, without the token that ended it.
-    pub completion_tokens: usize,
-    /// The beginning of the prompt that was in the cache already and was not computed again.
-    pub cached_tokens: usize,
-}
-
-/// A generation that has ended.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Completion {
-    /// The whole text, without stop strings and special tokens.
-    pub text: String,
-    /// The tokens generated, without the one that ended the text.
-    pub tokens: Vec<u32>,
-    /// Why it ended.
-    pub finish_reason: FinishReason,
-    /// What it cost.
-    pub usage: Usage,
-}
-
-/// A piece of text: whole characters, never half of one.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
-    /// The text that became certain; empty while a character or a possible stop string is incomplete.
-    pub text: String,
-    /// The token that was generated; `None` for what is left over at the end.
-    pub token: Option<u32>,
-}
-
-/// What one step of a run did.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Step {
-    /// A part of the prompt was computed. Units: tokens, cached ones included.
-    Prefill {
-        /// Prompt tokens computed so far.
-        done: usize,
-        /// Tokens of the prompt.
-        total: usize,
-        /// What this step computed. Units: tokens times layers.
-        work: usize,
-    },
-    /// A token was generated.
-    Token(Piece),
-    /// The run is over; the piece is what had been held back.
-    End(Piece, Completion),
-}
-
-/// A generation under way; see [`Session::step`].
-#[derive(Debug)]
-pub struct Run {
-    /// Which of the session's runs it is.
-    number: u64,
+/// What a run reads, and what becomes of it.
+struct Asked {
     prompt: Vec<u32>,
-    sampler: Sampler,
-    decoder: Decoder,
-    stop: StopMatcher,
-    max_tokens: usize,
-    /// Tokens that end the text.
-    ends: Vec<u32>,
-    /// The conversation that becomes the session's history when the run ends.
     conversation: Option<Vec<Message>>,
-    /// Prompt tokens in the cache, `None` before the first step.
-    prefilled: Option<usize>,
-    /// Where the pass of prompt tokens that is under way ends, and the next of its layers.
-    pass: Option<(usize, usize)>,
-    /// Tokens times layers that a step computes about.
-    prefill_work: usize,
-    generated: Vec<u32>,
-    text: String,
-    /// Set as soon as it is known; the step after it ends the run.
-    finish_reason: Option<FinishReason>,
-    usage: Usage,
+    dropped: Option<Dropped>,
+    answers: bool,
+    ends: Vec<u32>,
 }
 
-impl Run {
-    /// Tokens generated so far.
-    pub fn completion_tokens(&self) -> usize {
-        self.generated.len()
-    }
-
-    /// How much of the prompt each further step computes about, in tokens times layers, at least one layer of [`PASS_MIN`] tokens: a driver with a clock keeps steps
-    /// short by it. Unless it is said, a step is a pass of 64 tokens through all layers. The result is the same.
-    pub fn set_prefill_work(&mut self, token_layers: usize) {
-        self.prefill_work = token_layers;
+/// A session that goes its own way from here, with the same history. What was computed is shared until one of both writes to it: a clone
+/// takes next to no memory, and a block of the cache more when it goes on. A run under way stays with the original.
+impl Clone for Session {
+    fn clone(&self) -> Session {
+        Session {
+            model: self.model.clone(),
+            cache: self.cache.clone(),
+            scratch: Scratch::new(&self.model),
+            tokens: self.tokens.clone(),
+            cut: self.cut,
+            messages: self.messages.clone(),
+            runs: 0,
+        }
     }
 }
 
 impl Session {
     /// An empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
-        Session { cache: model.cache(), scratch: Scratch::new(&model), tokens: Vec::new(), messages: Vec::new(), runs: 0, model }
+        let (cache, scratch) = (model.cache(), Scratch::new(&model));
+        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), runs: 0, model }
     }
 
     /// The model it runs on.
@@ -191,18 +114,9 @@ impl Session {
     }
 
     /// Replaces the chat; a run under way is over. What the cache holds stays, and serves as far as the new history begins with it.
-    ///
-    /// Errors: `BAD_INPUT` for a history that does not end with an answer: the next turn is the user's.
-    pub fn set_messages(&mut self, messages: Vec<Message>) -> Result<()> {
-        if let Some(last) = messages.last()
-            && last.role == "user"
-        {
-            let expected = "a history whose last message is not the user's".into();
-            return Err(Error::BadInput { what: "messages".into(), expected, got: "one that waits for an answer".into() });
-        }
+    pub fn set_messages(&mut self, messages: Vec<Message>) {
         self.runs += 1;
         self.messages = messages;
-        Ok(())
     }
 
     /// Tokens in the KV cache.
@@ -210,17 +124,21 @@ impl Session {
         self.tokens.len()
     }
 
-    /// Units: bytes of the KV cache.
+    /// Units: bytes of the KV cache, those shared with clones too.
     pub fn kv_bytes(&self) -> u64 {
         self.cache.bytes()
+    }
+
+    /// Units: bytes of the KV cache that clones hold as well.
+    pub fn shared_bytes(&self) -> u64 {
+        self.cache.shared_bytes()
     }
 
     /// Forgets the chat and everything computed; a run under way is over.
     pub fn reset(&mut self) {
         self.runs += 1;
         self.messages.clear();
-        self.tokens.clear();
-        self.cache.truncate(0);
+        self.forget(0);
     }
 
     /// Continues a prompt, special tokens in it recognised as transformers does; the history of a chat is not touched.
@@ -228,7 +146,7 @@ impl Session {
     /// Errors: `BAD_OPTION`, `BAD_INPUT` for an empty prompt, `CONTEXT_OVERFLOW`; later ones come out of the iterator.
     pub fn generate(&mut self, prompt: &str, options: &Options) -> Result<Pieces<'_>> {
         let run = self.begin_generate(prompt, options)?;
-        Ok(Pieces { session: self, run, completion: None, failed: false })
+        Ok(Pieces::new(self, run))
     }
 
     /// Answers a turn of a chat.
@@ -236,27 +154,68 @@ impl Session {
     /// Errors: as [`Session::generate`], and `BAD_TEMPLATE`.
     pub fn chat(&mut self, turn: impl Into<Turn>, options: &Options) -> Result<Pieces<'_>> {
         let run = self.begin_chat(turn.into(), options)?;
-        Ok(Pieces { session: self, run, completion: None, failed: false })
+        Ok(Pieces::new(self, run))
+    }
+
+    /// Answers the last question of the chat once more; the new answer takes the place of the old one when it is there.
+    ///
+    /// Errors: as [`Session::chat`], and `BAD_INPUT` where nothing was asked.
+    pub fn regenerate(&mut self, options: &Options) -> Result<Pieces<'_>> {
+        let run = self.begin_regenerate(options)?;
+        Ok(Pieces::new(self, run))
+    }
+
+    /// Adds messages to the chat and reads them, so that what is asked next has less to wait for.
+    ///
+    /// Errors: as [`Session::chat`].
+    pub fn append(&mut self, messages: Vec<Message>, options: &Options) -> Result<()> {
+        let run = self.begin_append(messages, options)?;
+        Pieces::new(self, run).finish().map(drop)
     }
 
     /// The run of [`Session::generate`], to be driven by [`Session::step`].
     ///
     /// Errors: as there.
     pub fn begin_generate(&mut self, prompt: &str, options: &Options) -> Result<Run> {
+        options.check()?;
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
-        let prompt = self.model.tokenizer.encode_prompt(prompt)?;
-        self.begin(prompt, None, self.model.text_ends(), options)
+        let mut prompt = self.model.tokenizer.encode_prompt(prompt)?;
+        let dropped = self.fit_text(&mut prompt, options)?;
+        self.begin(Asked { prompt, conversation: None, dropped, answers: true, ends: self.model.text_ends() }, options)
     }
 
     /// The run of [`Session::chat`], to be driven by [`Session::step`].
     ///
     /// Errors: as there.
     pub fn begin_chat(&mut self, turn: Turn, options: &Options) -> Result<Run> {
+        options.check()?;
         let conversation = self.conversation(turn)?;
-        let prompt = self.render(&conversation, true, options.now)?;
-        self.begin(prompt, Some(conversation), self.model.turn_ends(), options)
+        self.begin_turn(conversation, true, options)
+    }
+
+    /// The run of [`Session::regenerate`], to be driven by [`Session::step`].
+    ///
+    /// Errors: as there.
+    pub fn begin_regenerate(&mut self, options: &Options) -> Result<Run> {
+        options.check()?;
+        let asked = self.messages.iter().rposition(|message| message.role != "assistant").map_or(0, |last| last + 1);
+        if asked == 0 {
+            let expected = "a chat in which something was asked".into();
+            return Err(Error::BadInput { what: "session".into(), expected, got: "one without a question".into() });
+        }
+        self.begin_turn(self.messages[..asked].to_vec(), true, options)
+    }
+
+    /// The run of [`Session::append`], to be driven by [`Session::step`]. Of the options, `overflow` and `now` matter to it.
+    ///
+    /// Errors: as there.
+    pub fn begin_append(&mut self, messages: Vec<Message>, options: &Options) -> Result<Run> {
+        if messages.is_empty() {
+            return Err(no_messages());
+        }
+        self.begin_turn([&self.messages[..], &messages].concat(), false, options)
     }
 
     /// Tokens by which a chat turn would lengthen the prompt of the present history, the opening of the answer included.
@@ -268,35 +227,39 @@ impl Session {
         Ok(asked.saturating_sub(present))
     }
 
-    fn begin(&mut self, prompt: Vec<u32>, conversation: Option<Vec<Message>>, ends: Vec<u32>, options: &Options) -> Result<Run> {
-        options.check()?;
-        options.check_tokens(self.model.tokenizer.vocab())?;
-        let context = self.model.config.context;
-        // Room for one token of an answer, or there is nothing to ask for.
-        if prompt.len() >= context {
-            return Err(Error::ContextOverflow { requested: prompt.len() + 1, context_window: context });
-        }
+    fn begin_turn(&mut self, conversation: Vec<Message>, answers: bool, options: &Options) -> Result<Run> {
+        let (conversation, prompt, dropped) = self.fit_chat(conversation, answers, options)?;
+        self.begin(Asked { prompt, conversation: Some(conversation), dropped, answers, ends: self.model.turn_ends() }, options)
+    }
+
+    fn begin(&mut self, asked: Asked, options: &Options) -> Result<Run> {
+        let Asked { prompt, conversation, dropped, answers, mut ends } = asked;
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
+        options.check_tokens(self.model.tokenizer.vocab())?;
         let settings = options.settle(&self.model.generation);
-        let ends: Vec<u32> = ends.into_iter().chain(options.stop_tokens.iter().copied()).collect();
+        ends.extend(&options.stop_tokens);
         let decoder = self.model.tokenizer.decoder(&prompt)?;
+        let seed = options.seed.unwrap_or(0);
         self.runs += 1;
         Ok(Run {
             number: self.runs,
-            max_tokens: settings.max_tokens,
-            sampler: Sampler::new(settings, options.seed.unwrap_or(0), ends.clone()),
-            decoder,
-            stop: StopMatcher::new(options.stop.clone()),
+            answers,
+            dropped,
+            overflow: options.overflow,
+            draft: Draft::new(&settings, seed, &ends, &options.stop, decoder),
+            settings,
+            seed,
+            stop: options.stop.clone(),
+            n: options.n.unwrap_or(1),
             ends,
             conversation,
             prefilled: None,
             pass: None,
             prefill_work: usize::MAX,
-            generated: Vec::new(),
-            text: String::new(),
-            finish_reason: None,
+            origin: None,
+            choices: Vec::new(),
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
             prompt,
         })
@@ -312,7 +275,7 @@ impl Session {
                 Ok(messages)
             }
             Turn::Conversation(messages) => match messages.last() {
-                None => Err(Error::BadInput { what: "messages".into(), expected: "at least one".into(), got: "an empty list".into() }),
+                None => Err(no_messages()),
                 Some(last) if last.role == "assistant" => Err(Error::BadInput {
                     what: "messages".into(),
                     expected: "a last message to answer".into(),
@@ -336,6 +299,9 @@ impl Session {
         if run.number != self.runs {
             return Err(Error::BadInput { what: "run".into(), expected: "the latest of its session".into(), got: "one before it".into() });
         }
+        if let Some(dropped) = run.dropped.take() {
+            return Ok(Step::Overflow(dropped));
+        }
         let prefilled = match run.prefilled {
             Some(prefilled) => prefilled,
             None => self.rewind(run),
@@ -343,14 +309,22 @@ impl Session {
         if prefilled < run.prompt.len() {
             return self.prefill(run, prefilled);
         }
-        if let Some(reason) = run.finish_reason {
-            return Ok(self.end(run, reason));
+        if !run.answers {
+            return Ok(self.end(run, FinishReason::Stop));
         }
-        if let Some(&last) = run.generated.last() {
+        if let Some(reason) = run.draft.finish_reason {
+            return self.end_draft(run, reason);
+        }
+        if let Some(&last) = run.draft.tokens.last() {
             if self.tokens.len() == self.model.config.context {
-                return Ok(self.end(run, FinishReason::Length));
+                return match run.overflow {
+                    Overflow::Shift => self.shift(),
+                    _ => self.end_draft(run, FinishReason::Length),
+                };
             }
             self.forward(&[last])?;
+        } else if run.origin.is_none() && run.n > 1 {
+            run.origin = Some((self.cache.clone(), self.scratch.logits().to_vec()));
         }
         self.next_token(run)
     }
@@ -365,15 +339,21 @@ impl Session {
     }
 
     /// Before the first step: keeps the longest common beginning of cache and prompt. At least the last token is
-    /// computed again, because its logits are wanted.
+    /// computed again where its logits are wanted.
     fn rewind(&mut self, run: &mut Run) -> usize {
         let common = self.tokens.iter().zip(&run.prompt).take_while(|(cached, asked)| cached == asked).count();
-        let keep = common.min(run.prompt.len() - 1);
-        self.cache.truncate(keep);
-        self.tokens.truncate(keep);
+        let keep = common.min(run.prompt.len() - usize::from(run.answers)).min(self.cut.unwrap_or(common));
+        self.forget(keep);
         run.prefilled = Some(keep);
         run.usage.cached_tokens = keep;
         keep
+    }
+
+    /// Forgets every token from `keep` on, which is nowhere behind a cut.
+    fn forget(&mut self, keep: usize) {
+        self.cache.truncate(keep);
+        self.tokens.truncate(keep);
+        self.cut = None;
     }
 
     fn prefill(&mut self, run: &mut Run, done: usize) -> Result<Step> {
@@ -382,7 +362,7 @@ impl Session {
         let (end, layer) = run.pass.take().unwrap_or_else(|| (total.min(done + run.prefill_work.clamp(PASS_MIN, CHUNK)), 0));
         let tokens = &run.prompt[done..end];
         let next = layers.min(layer + (run.prefill_work / tokens.len()).max(1));
-        self.model.part(tokens, end == total, layer..next, &mut self.cache, &mut self.scratch)?;
+        self.model.part(tokens, run.answers && end == total, layer..next, &mut self.cache, &mut self.scratch)?;
         let work = tokens.len() * (next - layer);
         if next < layers {
             run.pass = Some((end, next));
@@ -403,42 +383,63 @@ impl Session {
     fn next_token(&mut self, run: &mut Run) -> Result<Step> {
         // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for nothing that could be written.
         let known = self.model.tokenizer.vocab();
-        let token = run.sampler.sample(&mut self.scratch.logits_mut()[..known], &run.prompt, &run.generated).token;
-        if run.ends.contains(&token) {
-            return Ok(self.end(run, FinishReason::Stop));
+        let draft = &mut run.draft;
+        let drawn = draft.sampler.sample(&mut self.scratch.logits_mut()[..known], &run.prompt, &draft.tokens);
+        if run.ends.contains(&drawn.token) {
+            return self.end_draft(run, FinishReason::Stop);
         }
-        run.generated.push(token);
-        let (text, stopped) = run.stop.push(&run.decoder.push(&self.model.tokenizer, token)?);
-        run.text.push_str(&text);
+        draft.tokens.push(drawn.token);
+        run.usage.completion_tokens += 1;
+        draft.logprobs.extend(drawn.logprobs.clone());
+        let (text, stopped) = draft.stop.push(&draft.decoder.push(&self.model.tokenizer, drawn.token)?);
+        draft.text.push_str(&text);
         if stopped {
-            run.finish_reason = Some(FinishReason::Stop);
-        } else if run.generated.len() == run.max_tokens {
-            run.finish_reason = Some(FinishReason::Length);
+            draft.finish_reason = Some(FinishReason::Stop);
+        } else if draft.tokens.len() == run.settings.max_tokens {
+            draft.finish_reason = Some(FinishReason::Length);
         }
-        Ok(Step::Token(Piece { text, token: Some(token) }))
+        Ok(Step::Token(Piece { text, token: Some(drawn.token), logprobs: drawn.logprobs, choice: run.choices.len() }))
+    }
+
+    /// Ends the continuation at hand; another begins where the prompt ended, or the run is over.
+    fn end_draft(&mut self, run: &mut Run, finish_reason: FinishReason) -> Result<Step> {
+        let choice = run.choices.len();
+        let Some((cache, logits)) = run.origin.as_ref().filter(|_| choice + 1 < run.n) else {
+            return Ok(self.end(run, finish_reason));
+        };
+        self.cache = cache.clone();
+        self.scratch.logits_mut().copy_from_slice(logits);
+        self.tokens.clone_from(&run.prompt);
+        self.cut = None;
+        let (text, ended) = run.draft.end(finish_reason);
+        run.choices.push(ended);
+        run.draft = run.draft(self.model.tokenizer.decoder(&run.prompt)?);
+        Ok(Step::Token(Piece { text, token: None, logprobs: None, choice }))
     }
 
     /// Ends a run, letting out what was held back; a turn of a chat becomes history.
     fn end(&mut self, run: &mut Run, finish_reason: FinishReason) -> Step {
-        let rest = run.stop.push(&run.decoder.finish()).0 + &run.stop.finish();
-        run.text.push_str(&rest);
-        let completion_tokens = run.generated.len();
-        let completion = Completion {
-            text: std::mem::take(&mut run.text),
-            tokens: std::mem::take(&mut run.generated),
-            finish_reason,
-            usage: Usage { completion_tokens, ..run.usage },
-        };
+        let (text, ended) = run.draft.end(finish_reason);
+        run.choices.push(ended);
+        run.origin = None;
+        let choice = run.choices.len() - 1;
+        let completion = Completion::new(std::mem::take(&mut run.choices), run.usage);
         if let Some(mut messages) = run.conversation.take() {
-            messages.push(Message { role: "assistant".into(), content: completion.text.clone() });
+            if run.answers {
+                messages.push(Message { role: "assistant".into(), content: completion.text.clone() });
+            }
             self.messages = messages;
         }
-        Step::End(Piece { text: rest, token: None }, completion)
+        Step::End(Piece { text, token: None, logprobs: None, choice }, completion)
     }
 }
 
 fn empty(what: &str) -> Error {
     Error::BadInput { what: what.into(), expected: "some text".into(), got: "an empty one".into() }
+}
+
+fn no_messages() -> Error {
+    Error::BadInput { what: "messages".into(), expected: "at least one".into(), got: "an empty list".into() }
 }
 
 /// The pieces of a generation as they come. Dropped half-way, a chat turn is as if it had never been asked.
@@ -456,7 +457,7 @@ impl Iterator for Pieces<'_> {
     fn next(&mut self) -> Option<Result<Piece>> {
         while self.completion.is_none() && !self.failed {
             match self.session.step(&mut self.run) {
-                Ok(Step::Prefill { .. }) => {}
+                Ok(Step::Prefill { .. } | Step::Overflow(_)) => {}
                 Ok(Step::Token(piece)) => return Some(Ok(piece)),
                 Ok(Step::End(piece, completion)) => {
                     self.completion = Some(completion);
@@ -472,7 +473,11 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-impl Pieces<'_> {
+impl<'s> Pieces<'s> {
+    fn new(session: &'s mut Session, run: Run) -> Pieces<'s> {
+        Pieces { session, run, completion: None, failed: false }
+    }
+
     /// Runs to the end and returns the whole.
     ///
     /// Errors: as [`Session::step`].

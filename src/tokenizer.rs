@@ -242,6 +242,22 @@ impl Tokenizer {
         Ok(decoder)
     }
 
+    /// The bytes that a token stands for by itself, in the middle of a text: perhaps part of a character. A special token stands for its name.
+    ///
+    /// Errors: `BAD_INPUT` for an id that is not below [`vocab`](Self::vocab).
+    pub fn piece_bytes(&self, id: u32) -> Result<Vec<u8>> {
+        if id as usize >= self.vocab {
+            return Err(decode::unknown(id, self.vocab));
+        }
+        let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new()) };
+        if self.is_special(id) {
+            return Ok(token.into_bytes());
+        }
+        let mut bytes = Vec::new();
+        self.decoding.append(token, false, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// The token that `tokenizer_config.json` names as the end of a text.
     pub fn eos(&self) -> Option<u32> {
         self.eos

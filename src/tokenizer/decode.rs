@@ -167,8 +167,7 @@ impl Decoder {
     /// Errors: `BAD_INPUT` for an id that the tokenizer does not have.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
         if id as usize >= tokenizer.vocab {
-            let expected = format!("an id below {}, the size of the vocabulary", tokenizer.vocab);
-            return Err(Error::BadInput { what: "token".into(), expected, got: id.to_string() });
+            return Err(unknown(id, tokenizer.vocab));
         }
         if tokenizer.is_special(id) {
             let Some(token) = tokenizer.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id).filter(|_| !self.skip_special)
@@ -232,6 +231,12 @@ impl Decoder {
         }
         rest.to_owned()
     }
+}
+
+/// The error for an id that is none.
+pub(super) fn unknown(id: u32, vocab: usize) -> Error {
+    let expected = format!("an id below {vocab}, the size of the vocabulary");
+    Error::BadInput { what: "token".into(), expected, got: id.to_string() }
 }
 
 #[cfg(test)]

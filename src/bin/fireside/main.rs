@@ -260,6 +260,7 @@ fn drive(session: &mut Session, mut run: fireside::session::Run) -> Result<Repor
     let mut out = io::stdout();
     loop {
         match session.step(&mut run)? {
+            Step::Overflow(dropped) => eprintln!("[forgot {} messages, {} tokens]", dropped.messages, dropped.tokens),
             Step::Prefill { .. } => prefill = started.elapsed(),
             Step::Token(piece) => {
                 write!(out, "{}", piece.text)?;

@@ -1,0 +1,116 @@
+//! A session as bytes: its chat, its tokens, and their keys and values.
+//!
+//! ```text
+//! "FIRESIDE"  version: u32  length: u32  head: JSON  tokens: u32 each  keys and values  SHA-256 of all before it
+//! ```
+//!
+//! All numbers are little-endian. The bytes may come from anywhere: they are checked like a model file, and what they ask to be allocated is
+//! no more than they are. Keys and values are those of one model in one format; another is refused.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::Session;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::template::Message;
+
+const MAGIC: &[u8; 8] = b"FIRESIDE";
+const VERSION: u32 = 1;
+const DIGEST_BYTES: usize = 32;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Head {
+    model: String,
+    dtype: String,
+    kv_dtype: String,
+    messages: Vec<Message>,
+    tokens: usize,
+}
+
+impl Head {
+    fn of(model: &Model, messages: Vec<Message>, tokens: usize) -> Head {
+        let (dtype, kv_dtype) = (model.weights.dtype().to_string(), model.kv_dtype.name().into());
+        Head { model: model.fingerprint().into(), dtype, kv_dtype, messages, tokens }
+    }
+}
+
+impl Session {
+    /// The session as bytes. `with_cache`: with the keys and values, so that nothing has to be computed again; without them it is small.
+    ///
+    /// Errors: `OUT_OF_MEMORY`.
+    pub fn save(&self, with_cache: bool) -> Result<Vec<u8>> {
+        // What is behind a cut would not be computed so again.
+        let len = if with_cache { self.cut.unwrap_or(self.tokens.len()) } else { 0 };
+        let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), len)).expect("strings and numbers are JSON");
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(&head);
+        self.tokens[..len].iter().for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()));
+        self.cache.export(len, &mut bytes)?;
+        let digest = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&digest);
+        Ok(bytes)
+    }
+
+    /// The session that was saved, on the same model in the same format.
+    ///
+    /// Errors: `BAD_INPUT` for bytes that are no state, damaged, or of another version, model or format; `OUT_OF_MEMORY`.
+    pub fn restore(model: Arc<Model>, bytes: &[u8]) -> Result<Session> {
+        let Some(rest) = bytes.strip_prefix(MAGIC) else {
+            return Err(bad("bytes that `save` made", "others"));
+        };
+        let (version, rest) = number(rest)?;
+        if version != VERSION {
+            return Err(bad(format!("version {VERSION}"), format!("version {version}")));
+        }
+        let body = rest.len().checked_sub(DIGEST_BYTES).ok_or_else(cut_short)?;
+        let (body, digest) = rest.split_at(body);
+        if *Sha256::digest(&bytes[..bytes.len() - DIGEST_BYTES]) != *digest {
+            return Err(bad("bytes as they were saved", "some that were damaged or cut short since"));
+        }
+        let (length, body) = number(body)?;
+        let (head, body) = body.split_at_checked(length as usize).ok_or_else(cut_short)?;
+        let head: Head = serde_json::from_slice(head).map_err(|error| bad("a sound head", error))?;
+        let own = Head::of(&model, Vec::new(), 0);
+        for (what, got, expected) in [
+            ("weights stored as ", &head.dtype, &own.dtype),
+            ("a KV cache stored as ", &head.kv_dtype, &own.kv_dtype),
+            ("model ", &head.model, &own.model),
+        ] {
+            if got != expected {
+                return Err(bad(format!("the state of a session on this model, {what}{expected:.16}"), format!("{what}{got:.16}")));
+            }
+        }
+        let (tokens, kv) = head.tokens.checked_mul(4).and_then(|bytes| body.split_at_checked(bytes)).ok_or_else(cut_short)?;
+        let tokens: Vec<u32> = tokens.chunks_exact(4).map(|token| u32::from_le_bytes(token.try_into().expect("four bytes"))).collect();
+        if tokens.len() > model.config.context || tokens.iter().any(|&token| token as usize >= model.config.vocab) {
+            return Err(bad("tokens of this model, no more than its context", "others"));
+        }
+        let mut session = Session::new(model);
+        if session.cache.import(tokens.len(), kv)?.is_none() {
+            return Err(bad("finite keys and values for each token", "others"));
+        }
+        session.tokens = tokens;
+        session.messages = head.messages;
+        Ok(session)
+    }
+}
+
+fn number(bytes: &[u8]) -> Result<(u32, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk().ok_or_else(cut_short)?;
+    Ok((u32::from_le_bytes(*number), rest))
+}
+
+fn cut_short() -> Error {
+    bad("the whole of a saved session", "one that was cut short")
+}
+
+fn bad(expected: impl ToString, got: impl ToString) -> Error {
+    Error::BadInput { what: "state".into(), expected: expected.to_string(), got: got.to_string() }
+}
