@@ -1,0 +1,104 @@
+//! What JavaScript asks of files before a model is loaded: their checksums, and what they would come to.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use wasm_bindgen::prelude::*;
+
+use super::convert::{OwnedFiles, Result, load_options, to_error, to_js};
+use crate::config::ModelConfig;
+use crate::error::Error;
+use crate::estimate::Estimate;
+use crate::load::LoadOptions;
+use crate::weights::Survey;
+
+/// The SHA-256 of bytes that come in pieces, which a browser has only for bytes that are all there.
+#[wasm_bindgen(js_name = Sha256)]
+#[derive(Default)]
+pub struct JsSha256(Sha256);
+
+#[wasm_bindgen(js_class = Sha256)]
+impl JsSha256 {
+    /// Of nothing yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> JsSha256 {
+        JsSha256::default()
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all of them, as 64 hexadecimal digits. The object is used up.
+    pub fn digest(self) -> String {
+        format!("{:x}", self.0.finalize())
+    }
+}
+
+/// What a model would take, from its config and the headers of its weight files.
+#[wasm_bindgen(js_name = Survey)]
+pub struct JsSurvey {
+    config: ModelConfig,
+    options: LoadOptions,
+    survey: Survey,
+}
+
+#[wasm_bindgen(js_class = Survey)]
+impl JsSurvey {
+    /// Of `{config, index?}`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(files: JsValue, options: JsValue) -> Result<JsSurvey> {
+        let options = load_options(&options)?;
+        let files = OwnedFiles::read(&files)?;
+        let files = files.borrow()?;
+        let config = ModelConfig::from_json(files.config).map_err(to_error)?;
+        let survey = Survey::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
+        Ok(JsSurvey { config, options, survey })
+    }
+
+    /// The names of the weight files, in the order in which their headers are expected.
+    pub fn files(&self) -> Vec<String> {
+        self.survey.files().to_vec()
+    }
+
+    /// Takes the beginning of the next file and returns how many bytes of it are needed; where they are more than these, none was taken.
+    pub fn header(&mut self, head: &[u8]) -> Result<usize> {
+        self.survey.header(head).map_err(to_error)
+    }
+
+    /// What all of it comes to. The object is used up.
+    pub fn finish(self) -> Result<JsValue> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "camelCase")]
+        struct EstimateObject {
+            dtype: String,
+            weight_bytes: u64,
+            file_bytes: u64,
+            kv_bytes_per_token: u64,
+            context: usize,
+            context_that_fits: usize,
+            load_bytes: u64,
+            memory_bytes: u64,
+            fits: bool,
+            remedy: Option<String>,
+        }
+        let JsSurvey { config, options, survey } = self;
+        let estimate = Estimate::of_survey(&config, &options, &survey);
+        let refusal = estimate.check(&config, &options).err();
+        to_js(&EstimateObject {
+            dtype: estimate.dtype.or(survey.stored).map_or("auto".into(), |dtype| dtype.to_string()),
+            weight_bytes: estimate.weight_bytes,
+            file_bytes: survey.file_bytes,
+            kv_bytes_per_token: estimate.kv_bytes_per_token,
+            context: estimate.context,
+            context_that_fits: estimate.context_that_fits(),
+            load_bytes: estimate.load_bytes,
+            memory_bytes: estimate.memory_bytes,
+            fits: refusal.is_none(),
+            remedy: refusal.and_then(|error| match error {
+                Error::ModelTooLarge { remedy, .. } => Some(remedy),
+                _ => None,
+            }),
+        })
+    }
+}
