@@ -165,7 +165,7 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
     refused(
         LoadOptions::from_json(&json!({"type": "f32"})).map(drop),
         "BAD_OPTION",
-        "option `type`: expected one of dtype, kvDtype, weightBytesMax, memoryBytesMax, got an unknown name.",
+        "option `type`: expected one of dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, got an unknown name.",
     );
 }
 

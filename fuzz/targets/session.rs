@@ -78,6 +78,7 @@ fn finish(session: &mut Session, mut run: Run) -> fireside::Result<Completion> {
     let mut shown = String::new();
     loop {
         match session.step(&mut run)? {
+            Step::Overflow(_) => {}
             Step::Prefill { done, total, .. } => assert!(done <= total),
             Step::Token(piece) => shown += &piece.text,
             Step::End(piece, completion) => {
@@ -142,7 +143,7 @@ impl Twin {
         let mut pieces = String::new();
         for _ in 0..steps {
             match self.session.step(&mut run).expect("a fixture computes finite numbers") {
-                Step::Prefill { .. } => {}
+                Step::Prefill { .. } | Step::Overflow(_) => {}
                 Step::Token(piece) => pieces += &piece.text,
                 Step::End(..) => {
                     self.history = self.session.messages().to_vec();

@@ -70,13 +70,14 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
         const text = ` ${WORDS[self.at % WORDS.length]}`;
         self.said += text;
         self.at += 1;
-        return { kind: 'token', text, completionTokens: self.at };
+        return { kind: 'token', text, completionTokens: self.at, choice: 0 };
       }
       self.session.busy = false;
-      if (self.turn) self.session.history = [...self.turn, { role: 'assistant', content: self.said }];
+      if (self.turn) self.session.history = self.max ? [...self.turn, { role: 'assistant', content: self.said }] : self.turn;
       self.session.used += 3 + self.at;
       log.push(`end ${self.prompt}`);
-      return { kind: 'end', text: '', finishReason: 'length', usage: { promptTokens: 3, completionTokens: self.at, cachedTokens: 0 } };
+      const usage = { promptTokens: 3, completionTokens: self.at, cachedTokens: 0 };
+      return { kind: 'end', text: '', choices: [{ text: self.said, finishReason: 'length' }], usage };
     }
     abort() {
       log.push(`abort ${/** @type {any} */ (this).prompt}`);
@@ -102,6 +103,21 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
       const turn = typeof input === 'string' ? [...this.history, { role: 'user', content: input }] : input;
       return new Run(this, turn.at(-1)?.content ?? '', options, turn);
     }
+    /** @param {object} [options] */
+    regenerate(options) {
+      return this.chat(this.history.slice(0, this.history.findLastIndex(({ role }) => role !== 'assistant') + 1), options);
+    }
+    /** @param {Message[]} messages */
+    append(messages) {
+      const turn = [...this.history, ...messages];
+      return new Run(this, turn.at(-1)?.content ?? '', { maxTokens: 0 }, turn);
+    }
+    clone() {
+      return Object.assign(new Session(), { history: this.history, used: this.used });
+    }
+    save() {
+      return new TextEncoder().encode(JSON.stringify(this.history));
+    }
     messages() {
       return this.history;
     }
@@ -115,7 +131,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
       this.used = 0;
     }
     stats() {
-      return { contextUsage: this.used, contextWindow: 64, kvBytes: this.used * 32, wasmBytes: 1 << 20 };
+      return { contextUsage: this.used, contextWindow: 64, kvBytes: this.used * 32, sharedBytes: 0, wasmBytes: 1 << 20 };
     }
     /** @param {string | Message[]} input */
     measureContextUsage(input) {
@@ -135,6 +151,17 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
     }
     session() {
       return new Session();
+    }
+    /** @param {Uint8Array} bytes */
+    restore(bytes) {
+      try {
+        return Object.assign(new Session(), { history: JSON.parse(new TextDecoder().decode(bytes)) });
+      } catch {
+        throw failure('BAD_INPUT', 'state: expected bytes that `save` made, got others.');
+      }
+    }
+    stats() {
+      return { kvBytes: 0, kvBytesMax: 1 << 30, wasmBytes: 1 << 20 };
     }
     /** @param {string} text */
     tokenize(text) {

@@ -144,7 +144,7 @@ function keep() {
     .catch(() => {});
 }
 
-const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, threads, deterministic, cache, stallMs, onProgress, signal, hub';
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, onProgress, signal, hub';
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
@@ -160,12 +160,12 @@ const SILENCE_MS = 80_000;
 
 /** Options are checked before anything is fetched. @param {LoadOptions | undefined} options @param {Platform} platform */
 function check(options = {}, platform) {
-  const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
+  const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
   const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
-  for (const [option, bytes] of Object.entries({ weightBytesMax, memoryBytesMax })) {
+  for (const [option, bytes] of Object.entries({ weightBytesMax, memoryBytesMax, kvBytesMax })) {
     if (bytes !== undefined && !(typeof bytes === 'number' && bytes >= 1)) throw badOption(option, 'a number of bytes', bytes);
   }
   if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
@@ -184,6 +184,7 @@ function check(options = {}, platform) {
     kvDtype,
     weightBytesMax: weightBytesMax ?? Math.min(2 ** 31, device / 2),
     memoryBytesMax: memoryBytesMax ?? (device < DEVICE_BYTES_KNOWN_MAX ? device : 2 ** 32),
+    kvBytesMax,
   };
   return { storage, threads, deterministic, cache, stallMs, onProgress, signal, hub };
 }

@@ -1,13 +1,15 @@
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. Session: a text or a conversation, with the cache of what
 // was computed for it. Both are thin proxies: all state lives in the worker.
 
-import { badInput, badOption, crashed, disposed } from './errors.js';
+import { badInput, crashed, disposed } from './errors.js';
 import { estimate, load } from './load.js';
+import { holdLock, lockName } from './locks.js';
+import { attempt, checkInput, splitOptions } from './options.js';
 import { platform } from './platform.js';
 import { Run } from './run.js';
+import { overPort, WorkerClient } from './worker-client.js';
 
-/** @import { Estimate, GenerateOptions, LoadOptions, Message, ModelInfo, Piece, SessionStats, Source } from './types.d.ts' */
-/** @import { WorkerClient } from './worker-client.js' */
+/** @import { ContextOverflow, Estimate, GenerateOptions, LoadOptions, Message, ModelInfo, ModelStats, Piece, SessionStats, Source, TokenPiece } from './types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
@@ -29,7 +31,7 @@ export class Model {
    * Use `Model.load`.
    * @internal
    * @param {{ client: WorkerClient, info: ModelInfo, again: boolean }} loaded
-   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} load loads the same once more
+   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} [load] loads the same once more
    */
   constructor({ client, info, again }, load) {
     this.#client = client;
@@ -58,10 +60,42 @@ export class Model {
     return estimate(source, options, platform);
   }
 
+  /**
+   * A model whose engine is another context's: of a `port()` that came from there, in a service worker say. Its sessions are its own, and `dispose` frees them alone.
+   * Rejects with CRASHED where nobody answers.
+   * @param {MessagePort} port
+   */
+  static async attach(port) {
+    const alive = lockName('client');
+    const release = await holdLock(alive);
+    const client = new WorkerClient(overPort(port, release));
+    try {
+      const { info, name } = await client.request('hello', { alive }, { silenceMs: HELLO_MS });
+      client.name = name;
+      client.watch();
+      return new Model({ client, info, again: false });
+    } catch (error) {
+      client.close(error);
+      throw error;
+    }
+  }
+
   /** Opens a session; sessions share the weights, not their history. */
   session() {
     if (this.#disposed) throw disposed('this model');
-    return new Session(this, false);
+    return new Session(this);
+  }
+
+  /** What the sessions of this model hold together, those of all its contexts. @returns {Promise<ModelStats>} */
+  stats() {
+    return this.#request('modelStats', {});
+  }
+
+  /** A port by which another context can use this model: transfer it there, and `Model.attach` it. @returns {Promise<MessagePort>} */
+  async port() {
+    const { port1, port2 } = new MessageChannel();
+    await this.#client.request('connect', { port: port2 }, { transfer: [port2] });
+    return port1;
   }
 
   /**
@@ -70,7 +104,7 @@ export class Model {
    */
   reload() {
     if (this.#disposed) return Promise.reject(disposed('this model'));
-    if (!this.#load) return Promise.reject(badInput('source', 'one that can be read again', 'a stream or a Response'));
+    if (!this.#load) return Promise.reject(badInput('source', 'one that can be read again', 'a stream, a Response, or a port'));
     this.#reloading ??= this.#reload(this.#load).finally(() => (this.#reloading = undefined));
     return this.#reloading;
   }
@@ -110,6 +144,12 @@ export class Model {
     return this.#request('tokenize', { text, options });
   }
 
+  /** The tokens of a text, each with what of it they stand for; options as `tokenize`. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<TokenPiece[]>} */
+  async pieces(text, options) {
+    if (typeof text !== 'string') throw badInput('text', 'a string', text);
+    return this.#request('pieces', { text, options });
+  }
+
   /** Text of token ids. @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] @returns {Promise<string>} */
   async detokenize(ids, options) {
     const list = Array.from(ids ?? [NaN]);
@@ -134,26 +174,33 @@ export class Model {
   }
 }
 
-export class Session {
+export class Session extends EventTarget {
   #model;
   #id = nextSession++;
-  #owns;
+  /** Who uses a model that goes with its last session. @type {Set<Session> | undefined} */
+  #owners;
   #disposed = false;
   #contextUsage = 0;
   /** The conversation as of the last turn that ended: what a worker that has crashed takes along. @type {Message[]} */
   #messages = [];
+  /** @type {((event: CustomEvent<ContextOverflow>) => void) | null} */
+  #oncontextoverflow = null;
 
   /**
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {boolean} owns whether the model goes with the session
+   * @param {{ owners?: Set<Session>, made?: { id: number, messages: Message[], stats: SessionStats } }} [how] `made`: what the worker has made already
    */
-  constructor(model, owns) {
+  constructor(model, { owners, made } = {}) {
+    super();
     this.#model = model;
-    this.#owns = owns;
+    this.#owners = owners?.add(this);
     model.hold(this, true);
-    this.open();
+    if (!made) return this.open();
+    this.#id = made.id;
+    this.#messages = made.messages;
+    this.#seen(made.stats);
   }
 
   /** Makes the worker's side of it. @internal */
@@ -161,6 +208,7 @@ export class Session {
     this.#contextUsage = 0;
     // Later requests are answered after this one; should it fail, they fail by themselves.
     this.#model.client.request('open', { session: this.#id, messages: this.#messages }).catch(() => {});
+    return this;
   }
 
   /** The model it is on. */
@@ -169,12 +217,25 @@ export class Session {
   }
 
   /**
-   * Loads a model and opens a session on it; `dispose()` then frees both.
+   * Loads a model and opens a session on it; the model is freed with it and with its clones.
    * @param {Source} source
    * @param {LoadOptions} [options]
    */
   static async load(source, options) {
-    return new Session(await Model.load(source, options), true);
+    return new Session(await Model.load(source, options), { owners: new Set() });
+  }
+
+  /**
+   * The session of which `save()` made these bytes, on the same model in the same format. Others, and damaged ones, are refused with BAD_INPUT.
+   * @param {Model} model
+   * @param {Uint8Array | ArrayBuffer} bytes
+   */
+  static async restore(model, bytes) {
+    if (!(model instanceof Model)) throw badInput('model', 'a Model', model);
+    if (!(bytes instanceof Uint8Array || bytes instanceof ArrayBuffer)) throw badInput('state', 'a Uint8Array', bytes);
+    const id = nextSession++;
+    const made = await model.client.request('restore', { as: id, bytes: new Uint8Array(bytes) });
+    return new Session(model, { made: { id, ...made } });
   }
 
   /**
@@ -198,9 +259,51 @@ export class Session {
     return this.#run('chat', input, options, () => checkInput(input));
   }
 
+  /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions} [options] */
+  regenerate(options) {
+    return this.#run('regenerate', undefined, options, () => {});
+  }
+
+  /**
+   * Adds messages to the conversation and reads them ahead of need, so that what is asked next waits for less. The last may be a question: `regenerate` answers it.
+   * @param {Message[]} messages
+   * @param {{ overflow?: GenerateOptions['overflow'], signal?: AbortSignal }} [options]
+   */
+  async append(messages, options) {
+    await this.#run('append', messages, options, () => {
+      if (!Array.isArray(messages)) throw badInput('messages', 'a list of messages', messages);
+    });
+  }
+
   /** The conversation so far. @returns {Promise<Message[]>} */
   messages() {
     return this.#request('messages');
+  }
+
+  /** Replaces the conversation; what was computed for the old one serves as far as the new one begins with it. @param {Message[]} messages */
+  async setMessages(messages) {
+    if (!Array.isArray(messages)) throw badInput('messages', 'a list of messages', messages);
+    this.#messages = await this.#request('setMessages', { messages });
+  }
+
+  /**
+   * A session that goes its own way from here, with the same conversation. What was computed is shared until one of both goes on, so a clone takes a
+   * moment and next to no memory.
+   * @returns {Promise<Session>}
+   */
+  async clone() {
+    const id = nextSession++;
+    const made = await this.#request('clone', { as: id });
+    return new Session(this.#model, { owners: this.#owners, made: { id, ...made } });
+  }
+
+  /**
+   * The session as bytes, for `Session.restore`. With what was computed, unless `cache` is false: then they are small, and a restored session reads its conversation anew.
+   * @param {{ cache?: boolean }} [options]
+   * @returns {Promise<Uint8Array>}
+   */
+  save(options) {
+    return this.#request('save', { options });
   }
 
   /** Forgets the conversation and its cache. */
@@ -230,6 +333,18 @@ export class Session {
     return this.info().context;
   }
 
+  /** Told when something was forgotten for want of room, as `overflow` asked: the event `contextoverflow`. */
+  get oncontextoverflow() {
+    return this.#oncontextoverflow;
+  }
+
+  set oncontextoverflow(listener) {
+    const present = /** @type {any} */ (this.#oncontextoverflow);
+    if (present) this.removeEventListener('contextoverflow', present);
+    this.#oncontextoverflow = typeof listener === 'function' ? listener : null;
+    if (this.#oncontextoverflow) this.addEventListener('contextoverflow', /** @type {any} */ (this.#oncontextoverflow));
+  }
+
   /** What is known of the model. */
   info() {
     return this.#model.info();
@@ -240,19 +355,25 @@ export class Session {
     return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.tokenize(text, options);
   }
 
+  /** @param {string} text @param {{ special?: boolean }} [options] */
+  pieces(text, options) {
+    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.pieces(text, options);
+  }
+
   /** @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] */
   detokenize(ids, options) {
     return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.detokenize(ids, options);
   }
 
-  /** Frees the session, and its model if `Session.load` made it. Runs under way reject with DISPOSED. */
+  /** Frees the session, and the model that `Session.load` made with the last of its sessions. Runs under way reject with DISPOSED. */
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
     const { client } = this.#model;
     client.closeSession(this.#id, disposed('this session'));
     this.#model.hold(this, false);
-    if (this.#owns) this.#model.dispose();
+    this.#owners?.delete(this);
+    if (this.#owners?.size === 0) this.#model.dispose();
     else client.request('close', { session: this.#id }).catch(() => {});
   }
 
@@ -261,8 +382,8 @@ export class Session {
   }
 
   /**
-   * @param {'generate' | 'chat'} op
-   * @param {string | Message[]} input
+   * @param {'generate' | 'chat' | 'regenerate' | 'append'} op
+   * @param {string | Message[] | undefined} input
    * @param {GenerateOptions | undefined} options
    * @param {() => void} check
    */
@@ -270,7 +391,11 @@ export class Session {
     const { signal, rest, error } = attempt(() => (check(), splitOptions(options)));
     return new Run(async (onPiece, stop) => {
       if (error) throw error;
-      const { result, stats, messages } = await this.#request(op, { input, options: rest }, { onPiece, signal: stop });
+      const tell = (/** @type {Piece | { overflow: ContextOverflow }} */ piece) => {
+        if (!('overflow' in piece)) return onPiece(piece);
+        this.dispatchEvent(new CustomEvent('contextoverflow', { detail: piece.overflow }));
+      };
+      const { result, stats, messages } = await this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop });
       this.#seen(stats);
       if (messages) this.#messages = messages;
       return result;
@@ -280,7 +405,7 @@ export class Session {
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args]
-   * @param {{ onPiece?: (piece: Piece) => void, signal?: AbortSignal }} [how]
+   * @param {{ onPiece?: (piece: any) => void, signal?: AbortSignal }} [how]
    * @returns {Promise<any>}
    */
   #request(op, args, how) {
@@ -295,42 +420,5 @@ export class Session {
   }
 }
 
-/**
- * Splits off the signal. No option is an object, a function or the like: such a value goes as an empty object, which the engine refuses by its name.
- * @param {GenerateOptions} [options]
- * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
- */
-function splitOptions(options = {}) {
-  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
-  const { signal, ...rest } = options;
-  if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
-  for (const key in rest) {
-    if (rest[key] === undefined) delete rest[key];
-    else rest[key] = plain(rest[key]);
-  }
-  return { signal, rest };
-}
-
-/** @param {unknown} value @returns {unknown} */
-function plain(value) {
-  if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? {} : plain(part)));
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value) ? value : {};
-}
-
-/** @param {unknown} input */
-function checkInput(input) {
-  if (typeof input !== 'string' && !Array.isArray(input)) throw badInput('input', 'a string or a list of messages', input);
-}
-
-/**
- * Wrong arguments fail the run, not the call that makes it: one place to catch them.
- * @param {() => ReturnType<typeof splitOptions>} check
- * @returns {Partial<ReturnType<typeof splitOptions>> & { error?: unknown }}
- */
-function attempt(check) {
-  try {
-    return check();
-  } catch (error) {
-    return { error };
-  }
-}
+/** How long an engine may take to answer a context that comes in: it is loaded, and computes for a twentieth of a second at a time. */
+const HELLO_MS = 10_000;

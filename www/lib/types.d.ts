@@ -294,12 +294,13 @@ export interface RawFiles {
   chatTemplate?: Uint8Array;
 }
 
-export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax'>;
+export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax' | 'kvBytesMax'>;
 
 export type RawStep =
+  | ({ kind: 'overflow' } & ContextOverflow)
   | { kind: 'prefill'; done: number; total: number; work: number }
-  | { kind: 'token'; text: string; completionTokens: number }
-  | { kind: 'end'; text: string; finishReason: RunResult['finishReason']; usage: Usage };
+  | { kind: 'token'; text: string; completionTokens: number; choice: number; logprobs?: TokenLogprob }
+  | { kind: 'end'; text: string; choices: Continuation[]; usage: Usage };
 
 export interface RawRun {
   /** `prefillWork`: what of the prompt this step and those after it compute about, in tokens times layers. */
@@ -311,6 +312,11 @@ export interface RawRun {
 export interface RawSession {
   generate(prompt: string, options?: object): RawRun;
   chat(input: string | Message[], options?: object): RawRun;
+  regenerate(options?: object): RawRun;
+  /** Of the options, only `overflow`. */
+  append(messages: Message[], options?: object): RawRun;
+  clone(): RawSession;
+  save(options?: { cache?: boolean }): Uint8Array;
   messages(): Message[];
   setMessages(messages: Message[]): void;
   reset(): void;
@@ -324,7 +330,10 @@ export interface RawModel {
   /** Of the model alone: the choice of the build is not the engine's. */
   info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason' | 'cache' | 'cacheReason'>;
   session(): RawSession;
+  restore(bytes: Uint8Array): RawSession;
+  stats(): Omit<ModelStats, 'sessions'>;
   tokenize(text: string, options?: { special?: boolean }): Uint32Array;
+  pieces(text: string, options?: { special?: boolean }): TokenPiece[];
   detokenize(ids: Uint32Array, options?: { skipSpecial?: boolean }): string;
   free(): void;
 }
@@ -402,6 +411,7 @@ export interface WorkerLike {
 
 /** The worker's side, as `engine.js` needs it. */
 export interface PortLike {
+  addEventListener?(type: string, listener: () => void): void;
   onmessageerror?: ((event: any) => void) | null;
   postMessage(message: Reply): void;
   onmessage: ((event: any) => void) | null;

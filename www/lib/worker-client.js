@@ -1,6 +1,7 @@
 // The page's end of the worker. One request has exactly one end: its reply, its abort, or the end of the worker, whichever comes first.
 
 import { abortError, badInput, crashed, FiresideError, fromWire } from './errors.js';
+import { lockName, lockReleased } from './locks.js';
 
 /** @import { Reply, WorkerLike } from './types.d.ts' */
 /**
@@ -11,6 +12,9 @@ import { abortError, badInput, crashed, FiresideError, fromWire } from './errors
  * @property {number | undefined} session
  * @property {() => void} heard
  */
+
+/** What changes the conversation when it has ended. */
+const CHANGES = new Set(['chat', 'regenerate', 'append']);
 
 export class WorkerClient {
   #worker;
@@ -30,7 +34,7 @@ export class WorkerClient {
   /** @param {WorkerLike} worker */
   constructor(worker) {
     this.#worker = worker;
-    if (!worker.tellsItsEnd) this.name = `fireside-lm worker ${Math.random().toString(36).slice(2)}`;
+    if (!worker.tellsItsEnd) this.name = lockName('worker');
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault?.();
@@ -63,7 +67,7 @@ export class WorkerClient {
         if (!this.#pending.has(id)) return;
         this.#worker.postMessage({ abort: id });
         // But whether a turn became part of the conversation before the abort arrived, only the worker knows.
-        if (op !== 'chat') this.#settle(id, (pending) => pending.reject(abortError(signal)));
+        if (!CHANGES.has(op)) this.#settle(id, (pending) => pending.reject(abortError(signal)));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
       /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -93,19 +97,10 @@ export class WorkerClient {
     return this.#gone;
   }
 
-  /**
-   * No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js): who gets it knows. Unless nobody
-   * holds it to begin with: in a page whose site's data has been cleared, Chromium's locks are no longer those of the workers that it makes.
-   */
+  /** No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js). */
   watch() {
-    const { name } = this;
-    const locks = globalThis.navigator?.locks;
-    if (!name) return;
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
-    locks
-      ?.request(name, { ifAvailable: true }, (lock) => lock === null)
-      .then((isHeld) => (isHeld ? locks.request(name, { signal: this.#watch.signal }, ended) : undefined))
-      .catch(() => {});
+    if (this.name) lockReleased(this.name, this.#watch.signal).then(ended, () => {});
   }
 
   /** Ends every request of one session. @param {number} session @param {unknown} error */
@@ -177,4 +172,20 @@ export class WorkerClient {
     if (this.#pending.size === 0) this.#worker.unref?.();
     end(pending);
   }
+}
+
+/** The worker of another context, as a port leads to it. @param {MessagePort} port @param {() => void} release called when it is left @returns {WorkerLike} */
+export function overPort(port, release) {
+  /** @type {WorkerLike} */
+  const worker = {
+    onmessage: null,
+    postMessage: (message, transfer) => port.postMessage(message, transfer ?? []),
+    terminate() {
+      port.postMessage({ id: 0, op: 'bye', args: {} });
+      port.close();
+      release();
+    },
+  };
+  port.onmessage = (event) => worker.onmessage?.(event);
+  return worker;
 }
