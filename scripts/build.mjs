@@ -1,5 +1,6 @@
-// Builds the wasm modules and their JS glue into www/lib/pkg, checks the sizes, and with --dist lays out what is published:
-// dist/npm, the npm package, and dist/site, the page for any folder of any static host.
+// Builds the wasm modules and their JS glue into www/lib/pkg, checks the sizes (sizes.mjs), and with --dist lays out what is published (dist.mjs): dist/npm, the
+// npm package, and dist/site, the page for any folder of any static host. What is in this file is part of what the modules are made of: they are built anew
+// when it changes.
 //
 //     node scripts/build.mjs [--only NAME]... [--dist]
 //
@@ -14,9 +15,10 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, r
 import { homedir } from 'node:os';
 import { basename, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
-import { gzipSync } from 'node:zlib';
 import { bundle } from './bundle.mjs';
+import { lay } from './dist.mjs';
 import { setupBuild } from './setup.mjs';
+import { printSizes } from './sizes.mjs';
 import { command, must, ROOT, Trouble } from './tools.mjs';
 
 /** Every build of the engine: its file name, and what sets it apart. */
@@ -36,20 +38,10 @@ const SHARED_MEMORY = [
   ...['__wasm_init_tls', '__tls_size', '__tls_align', '__tls_base', '__heap_base'].map((name) => `--export=${name}`),
 ];
 
-/**
- * Budgets in bytes after gzip -9: of each wasm module, of the JS that a visitor fetches (the modules and one glue), and of one visit in all: half of
- * what the smallest of the peers with threads takes.
- */
-const WASM_MAX = 1_200_000;
-const JS_MAX = 56_000;
-const VISIT_MAX = 1_270_000;
-
 const TARGET = 'wasm32-unknown-unknown';
 const LIB = join(ROOT, 'www', 'lib');
 const PKG = join(LIB, 'pkg');
 const STAMP = join(PKG, 'inputs.sha256');
-const DIST = join(ROOT, 'dist');
-const BUNDLED_MODELS = ['story', 'chat'];
 
 /** The files under `folder` (or `folder` itself when it is a file), sorted, as absolute paths. */
 function filesOf(folder) {
@@ -91,9 +83,10 @@ async function rustFlags({ threads }) {
   ];
 }
 
-/** The glue without the crate's doc comments, which its .d.ts repeats, and without indentation: nobody reads it, and it is a fifth of the package's JS. */
-function slim(glue) {
-  return glue.replace(/^[ \t]*\/\*\*[\s\S]*?\*\/\n/gm, '').replace(/^[ \t]+/gm, '');
+/** The glue as small as may be, without the crate's doc comments, which its .d.ts repeats: nobody reads it, and it is a tenth of a visit's JS. */
+async function slim(glue) {
+  const { transform } = await import('esbuild');
+  return (await transform(glue, { minify: true, format: 'esm', target: 'es2022', legalComments: 'none' })).code;
 }
 
 /** Compiles one build into `folder`. */
@@ -113,25 +106,7 @@ async function compile(build, folder, wasmBindgen) {
   const bindgenArgs = ['--target', 'web', '--out-name', build.name, '--out-dir', folder, '--remove-name-section', '--remove-producers-section'];
   await must('binding', wasmBindgen, [...bindgenArgs, join(target, TARGET, 'release', 'fireside.wasm')]);
   const glue = join(folder, `${build.name}.js`);
-  writeFileSync(glue, slim(readFileSync(glue, 'utf8')));
-}
-
-const gzipBytes = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
-const kb = (bytes) => `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
-
-/** Prints the sizes of what a browser would fetch of this build's. Returns a sentence for each that is over its budget. */
-function printSizes(builds) {
-  // The doors, what they take of packages, and Node's platform are no part of a visit.
-  const modules = readdirSync(LIB).filter((name) => name.endsWith('.js')).map((name) => join(LIB, name));
-  const largest = (ending) => Math.max(...builds.map(({ name }) => gzipBytes(join(PKG, name + ending))));
-  const js = modules.reduce((total, file) => total + gzipBytes(file), 0) + largest('.js');
-  const rows = [
-    ...builds.map(({ name }) => ({ name: `${name}_bg.wasm`, gzip: gzipBytes(join(PKG, `${name}_bg.wasm`)), max: WASM_MAX })),
-    { name: `${modules.length} JS modules, one glue`, gzip: js, max: JS_MAX },
-    { name: 'one visit', gzip: js + largest('_bg.wasm'), max: VISIT_MAX },
-  ];
-  for (const { name, gzip, max } of rows) console.log(`${name.padEnd(26)} gzip ${kb(gzip)} of at most ${kb(max)}`);
-  return rows.filter(({ gzip, max }) => gzip > max).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip are over the budget`);
+  writeFileSync(glue, await slim(readFileSync(glue, 'utf8')));
 }
 
 /** The builds in www/lib/pkg, and the hash over what each was made of. */
@@ -171,62 +146,11 @@ function chosen(names) {
   return BUILDS.filter(({ name }) => names.length === 0 || names.includes(name));
 }
 
-/** Writes the declarations that tsc makes of the JSDoc in www/lib into `out`, by the settings of tsconfig.json. */
-async function writeTypes(out) {
-  const config = join(DIST, 'tsconfig.json');
-  const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: LIB, outDir: out };
-  const exclude = [PKG];
-  writeFileSync(config, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include: [`${LIB}/*.js`, `${LIB}/*.d.ts`], exclude }));
-  await must('writing the types', process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', config]);
-  rmSync(config);
-}
-
-/** Lays out dist/npm. */
-async function npmPackage() {
-  const out = join(DIST, 'npm');
-  const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
-  const manifest = {
-    name: 'fireside-lm',
-    version,
-    description: 'Language models that run inside a browser tab: Hugging Face files as they are, no server, no dependency',
-    license: 'MIT OR Apache-2.0',
-    keywords: ['llm', 'wasm', 'webassembly', 'browser', 'inference', 'safetensors', 'chat', 'offline'],
-    type: 'module',
-    exports: {
-      '.': { types: './lib/index.d.ts', node: './lib/node/index.js', default: './lib/index.js' },
-      './wasm': { types: './lib/wasm.d.ts', default: './lib/wasm.js' },
-      './isolation': { types: './lib/isolation.d.ts', default: './lib/isolation.js' },
-      './isolation-worker.js': './lib/isolation-worker.js',
-      './pkg/*': './lib/pkg/*',
-      './package.json': './package.json',
-    },
-    files: ['lib'],
-    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/node/*.js'],
-    engines: { node: '>=20' },
-  };
-  mkdirSync(out, { recursive: true });
-  cpSync(LIB, join(out, 'lib'), { recursive: true, filter: (path) => path !== STAMP });
-  await writeTypes(join(out, 'lib'));
-  writeFileSync(join(out, 'package.json'), `${JSON.stringify(manifest, null, 2)}\n`);
-  for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
-}
-
-/** Lays out dist/site: www with the bundled models beside it, everything by relative addresses. */
-function staticSite() {
-  const out = join(DIST, 'site');
-  cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => path !== STAMP && !path.endsWith('.d.ts') });
-  for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
-}
-
 await command(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { only: { type: 'string', multiple: true, default: [] }, dist: { type: 'boolean', default: false } } });
   if (values.dist && values.only.length > 0) throw new Trouble('--dist needs every build: leave out --only');
   await build(values.only);
-  const overruns = printSizes(chosen(values.only));
+  const overruns = await printSizes(chosen(values.only).map(({ name }) => name));
   if (overruns.length > 0) throw new Trouble(overruns.join('\n'));
-  if (!values.dist) return;
-  rmSync(DIST, { recursive: true, force: true });
-  await npmPackage();
-  staticSite();
-  for (const name of ['npm', 'site']) console.log(`dist/${name}: ${filesOf(join(DIST, name)).length} files`);
+  if (values.dist) await lay();
 });

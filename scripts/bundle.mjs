@@ -3,7 +3,7 @@
 //
 //     node scripts/bundle.mjs
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasPackages } from './setup.mjs';
 import { command, ROOT, Trouble } from './tools.mjs';
@@ -32,6 +32,9 @@ export async function bundle() {
   if (!hasPackages(ROOT)) throw new Trouble('the npm packages are missing: npm ci');
   const { build } = await import('esbuild');
   const common = { bundle: true, minify: true, legalComments: 'none', logLevel: 'error', target: 'es2022' };
+  mkdirSync(OUT, { recursive: true });
+  // Of no type: each door says what it takes.
+  for (const { name, code } of PACKAGES) writeFileSync(join(OUT, `${name}.d.ts`), `export const ${/\{ (\w+) \}/.exec(code)?.[1]}: any;\n`);
   await Promise.all(PACKAGES.map(({ name, from = name, code, platform }) => build({
     ...common,
     platform,

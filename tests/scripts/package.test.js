@@ -22,13 +22,14 @@ after(() => rmSync(project, { recursive: true }));
 
 test('it has what its manifest names, no source of ours and no dependency', () => {
   const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
-  for (const target of Object.values(manifest.exports).flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)))) {
+  const targets = [...Object.values(manifest.exports), manifest.bin].flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
+  for (const target of targets) {
     assert(existsSync(join(PACKAGE, target.replace('/*', ''))), target);
   }
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) assert(existsSync(join(PACKAGE, name)), name);
   assert.equal(manifest.dependencies, undefined);
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
-  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|lib\/((pkg|node)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
+  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|lib\/((pkg|node|bundled|doors(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
   assert.deepEqual(strange, []);
 });
 

@@ -1,0 +1,79 @@
+// Lays out what is published, of what has been built: dist/npm, the npm package, and dist/site, the page for any folder of any static host.
+
+import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join, sep } from 'node:path';
+import { DOORS } from './sizes.mjs';
+import { must, ROOT } from './tools.mjs';
+
+const LIB = join(ROOT, 'www', 'lib');
+const DIST = join(ROOT, 'dist');
+const BUNDLED_MODELS = ['story', 'chat'];
+
+/** All but what the build notes for itself. */
+const isPublished = (path) => !path.endsWith('inputs.sha256');
+
+/** Writes the declarations that tsc makes of the JSDoc in www/lib into `out`, by the settings of tsconfig.json. */
+async function writeTypes(out) {
+  const config = join(DIST, 'tsconfig.json');
+  const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: LIB, outDir: out };
+  const include = [`${LIB}/*.js`, `${LIB}/*.d.ts`, `${LIB}/doors/**/*.js`];
+  writeFileSync(config, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include, exclude: [join(LIB, 'pkg')] }));
+  await must('writing the types', process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', config]);
+  rmSync(config);
+}
+
+/** The manifest of the package. Conditions are looked at in their order: types for TypeScript, then the platform. */
+async function manifest() {
+  const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
+  const doors = DOORS.map(({ name }) => [`./${name}`, { types: `./lib/doors/${name}.d.ts`, default: `./lib/doors/${name}.js` }]);
+  return {
+    name: 'fireside-lm',
+    version,
+    description: 'Language models that run inside a browser tab: Hugging Face files as they are, no server, no dependency',
+    license: 'MIT OR Apache-2.0',
+    keywords: ['llm', 'wasm', 'webassembly', 'browser', 'inference', 'safetensors', 'chat', 'offline'],
+    type: 'module',
+    exports: {
+      '.': { types: './lib/index.d.ts', node: './lib/node/index.js', default: './lib/index.js' },
+      './wasm': { types: './lib/wasm.d.ts', default: './lib/wasm.js' },
+      './isolation': { types: './lib/isolation.d.ts', default: './lib/isolation.js' },
+      './isolation-worker.js': './lib/isolation-worker.js',
+      ...Object.fromEntries(doors),
+      './pkg/*': './lib/pkg/*',
+      './package.json': './package.json',
+    },
+    ...(existsSync(join(LIB, 'node', 'cli.js')) && { bin: { fireside: './lib/node/cli.js' } }),
+    files: ['lib'],
+    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/node/*.js'],
+    engines: { node: '>=20' },
+  };
+}
+
+/** Lays out dist/npm. */
+async function npmPackage() {
+  const out = join(DIST, 'npm');
+  mkdirSync(out, { recursive: true });
+  cpSync(LIB, join(out, 'lib'), { recursive: true, filter: isPublished });
+  await writeTypes(join(out, 'lib'));
+  writeFileSync(join(out, 'package.json'), `${JSON.stringify(await manifest(), null, 2)}\n`);
+  for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
+}
+
+/** Lays out dist/site: www with the bundled models beside it, everything by relative addresses. */
+function staticSite() {
+  const out = join(DIST, 'site');
+  const isNodes = (path) => path.startsWith(join(LIB, 'node') + sep) || path === join(LIB, 'node');
+  cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
+  for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
+}
+
+/** Lays out both. */
+export async function lay() {
+  rmSync(DIST, { recursive: true, force: true });
+  await npmPackage();
+  staticSite();
+  for (const name of ['npm', 'site']) {
+    const files = readdirSync(join(DIST, name), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+    console.log(`dist/${name}: ${files.length} files`);
+  }
+}

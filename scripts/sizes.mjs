@@ -1,0 +1,53 @@
+// What a visitor downloads, and its budgets: of the library the modules that its entry, its worker and its threads lead to, with one build of the engine; of
+// each door what it adds to that. Bytes are after gzip -9, file by file, as a server without a bundler sends them.
+
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { ROOT } from './tools.mjs';
+
+/** Of each wasm module, of the JS of a visit (the modules and one glue), and of one visit in all: half of what the smallest of the peers with threads takes. */
+const WASM_MAX = 1_200_000;
+const JS_MAX = 56_000;
+const VISIT_MAX = 1_270_000;
+
+/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/doors/<name>.js`. `max`: what each may add to a visit. */
+export const DOORS = [
+  { name: 'openai', max: 30_000 },
+  { name: 'prompt-api', max: 16_000 },
+  { name: 'service-worker', max: 40_000 },
+].filter(({ name }) => existsSync(join(ROOT, 'www', 'lib', 'doors', `${name}.js`)));
+
+const LIB = join('www', 'lib');
+const VISIT = ['index', 'worker', 'thread'].map((name) => join(LIB, `${name}.js`));
+
+/** The modules that some lead to, themselves among them, as esbuild finds them. @param {string[]} entries relative to the root */
+export async function reachable(entries) {
+  const { build } = await import('esbuild');
+  const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', external: ['./pkg/*'], logLevel: 'error' };
+  const { metafile } = await build({ ...settings, absWorkingDir: ROOT, entryPoints: entries });
+  return Object.keys(metafile.inputs).sort();
+}
+
+const gzipBytes = (file) => gzipSync(readFileSync(join(ROOT, file)), { level: 9 }).length;
+const total = (files) => files.reduce((sum, file) => sum + gzipBytes(file), 0);
+const kb = (bytes) => `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
+
+/** Prints the sizes of what a browser would fetch, with these builds. Returns a sentence for each that is over its budget. @param {string[]} builds */
+export async function printSizes(builds) {
+  const modules = await reachable(VISIT);
+  const largest = (ending) => Math.max(...builds.map((name) => gzipBytes(join(LIB, 'pkg', name + ending))));
+  const js = total(modules) + largest('.js');
+  const doors = DOORS.map(async ({ name, max }) => {
+    const more = (await reachable([join(LIB, 'doors', `${name}.js`)])).filter((file) => !modules.includes(file));
+    return { name: `door ${name}, ${more.length} modules`, gzip: total(more), max };
+  });
+  const rows = [
+    ...builds.map((name) => ({ name: `${name}_bg.wasm`, gzip: gzipBytes(join(LIB, 'pkg', `${name}_bg.wasm`)), max: WASM_MAX })),
+    { name: `${modules.length} JS modules, one glue`, gzip: js, max: JS_MAX },
+    { name: 'one visit', gzip: js + largest('_bg.wasm'), max: VISIT_MAX },
+    ...(await Promise.all(doors)),
+  ];
+  for (const { name, gzip, max } of rows) console.log(`${name.padEnd(32)} gzip ${kb(gzip)} of at most ${kb(max)}`);
+  return rows.filter(({ gzip, max }) => gzip > max).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip are over the budget`);
+}
