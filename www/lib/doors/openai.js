@@ -212,7 +212,7 @@ async function state(model, patienceMs) {
   let timer;
   const late = new Promise((resolve) => (timer = setTimeout(resolve, patienceMs, 'stuck')));
   try {
-    const answer = await Promise.race([/** @type {any} */ (model).stats(), late]);
+    const answer = await Promise.race([model.stats(), late]);
     return answer === 'stuck' ? { status: 'stuck', message: `the engine has not answered for ${patienceMs} ms` } : { status: 'ok' };
   } catch (error) {
     return { status: 'crashed', message: error instanceof Error ? error.message : String(error) };

@@ -48,7 +48,7 @@ export class Sessions {
     makeRoom();
     if (this.#kept.size >= this.#sessionsMax) return best;
     try {
-      return await this.#open(input.kind, () => /** @type {any} */ (best.session).clone());
+      return await this.#open(input.kind, () => best.session.clone());
     } finally {
       best.isBusy = false;
     }

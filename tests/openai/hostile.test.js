@@ -1,0 +1,222 @@
+// The server against those who mean it ill, or know no better: each request by hand, with the status that it gets. After every one of them the server answers as before.
+
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { after, before, test } from 'node:test';
+import { createHandler, until } from './door.js';
+import { fakeModel } from './fake.js';
+import { raw, request } from './raw.js';
+
+const { listen } = await import('../../www/lib/node/http.js');
+
+const BODY = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 3 });
+const CLOSED = 'closed';
+
+/** Limits a tenth of those that hold, so that the tests need not wait. */
+const LIMITS = { headersTimeout: 1_000, requestTimeout: 2_000, connectionsCheckingInterval: 100 };
+
+let server;
+let model;
+let port;
+before(async () => {
+  model = fakeModel();
+  server = await listen(createHandler({ models: { story: model.model } }), { host: '127.0.0.1', port: 0, limits: LIMITS, allowOrigins: ['https://app.example'], allowHosts: ['proxy.example'] });
+  ({ port } = server);
+});
+after(() => server.close());
+
+const own = () => `localhost:${port}`;
+const getRow = (path, headers = {}, version = '1.1') => () => [request(`GET ${path} HTTP/${version}`, { Host: own(), Connection: 'close', ...headers })];
+const json = (body, headers = {}) => ({ Host: own(), 'Content-Type': 'application/json', 'Content-Length': String(Buffer.byteLength(body)), Connection: 'close', ...headers });
+const postRow = (body = BODY, headers = {}, path = '/v1/completions') => () => [request(`POST ${path} HTTP/1.1`, json(body, headers), body)];
+const chunked = (chunks, headers = {}) => () => [request('POST /v1/completions HTTP/1.1', { ...json(''), 'Content-Length': undefined, 'Transfer-Encoding': 'chunked', ...headers }), ...chunks];
+const numbers = (more) => postRow(`${BODY.slice(0, -1)},${more}}`);
+const MEGABYTE = 'a'.repeat(2 ** 20);
+const TEN = [...Array(10)].map(() => MEGABYTE);
+
+/** What it is, the bytes, the expected status or statuses; `closed`: no answer, but the end of the connection. */
+const ROWS = [
+  ['an ordinary request', postRow(), 200],
+  ['an ordinary request by address', postRow(BODY, { Host: undefined }), 400],
+  ['a Host of 127.0.0.1', () => getRow('/v1/models', { Host: `127.0.0.1:${port}` })(), 200],
+  ['a Host of [::1]', () => getRow('/v1/models', { Host: `[::1]:${port}` })(), 200],
+  ['a Host in capitals', () => getRow('/v1/models', { Host: `LOCALHOST:${port}` })(), 200],
+  ['a Host that a proxy has', getRow('/v1/models', { Host: 'proxy.example' }), 200],
+  // DNS rebinding: a name of somebody else's that leads here.
+  ['a Host of another name', () => getRow('/v1/models', { Host: `evil.example:${port}` })(), 403],
+  ['a Host that begins as ours', () => getRow('/v1/models', { Host: `localhost.evil.example:${port}` })(), 403],
+  ['a Host that ends as ours', () => getRow('/v1/models', { Host: `evillocalhost:${port}` })(), 403],
+  ['a Host with a user', () => getRow('/v1/models', { Host: `localhost:${port}@evil.example` })(), 403],
+  ['a Host of another address', () => getRow('/v1/models', { Host: `192.168.0.1:${port}` })(), 403],
+  ['a Host of address 0.0.0.0', () => getRow('/v1/models', { Host: `0.0.0.0:${port}` })(), 403],
+  ['a Host without its port', getRow('/v1/models', { Host: 'localhost' }), 403],
+  ['a Host with another port', getRow('/v1/models', { Host: 'localhost:1' }), 403],
+  ['a Host with a dot at its end', () => getRow('/v1/models', { Host: `localhost.:${port}` })(), 403],
+  ['two Hosts', () => [request('GET /v1/models HTTP/1.1', { Host: [own(), 'evil.example'], Connection: 'close' })], 400],
+  ['an empty Host', getRow('/v1/models', { Host: '' }), 403],
+  ['HTTP/1.0 without Host', getRow('/v1/models', { Host: undefined }, '1.0'), 403],
+  ['HTTP/1.0 with Host', getRow('/v1/models', {}, '1.0'), 200],
+  ['HTTP/1.1 without Host', getRow('/v1/models', { Host: undefined }), 400],
+  ['HTTP/0.9', () => ['GET /v1/models\r\n\r\n'], 403],
+  ['HTTP/2.0 by its preface', () => ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'], 400],
+  // Pages.
+  ['an Origin of ours', () => postRow(BODY, { Origin: `http://${own()}` })(), 200],
+  ['an Origin that is allowed', postRow(BODY, { Origin: 'https://app.example' }), 200],
+  ['a foreign Origin', postRow(BODY, { Origin: 'https://evil.example' }), 403],
+  ['an Origin that begins as one that is allowed', postRow(BODY, { Origin: 'https://app.example.evil.example' }), 403],
+  ['an allowed Origin by another scheme', postRow(BODY, { Origin: 'http://app.example' }), 403],
+  ['an Origin of this machine at another port', postRow(BODY, { Origin: 'http://localhost:1' }), 403],
+  ['the Origin null', postRow(BODY, { Origin: 'null' }), 403],
+  ['a foreign Origin that only reads', getRow('/v1/models', { Origin: 'https://evil.example' }), 403],
+  ['a script of a foreign page', getRow('/v1/models', { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors' }), 403],
+  ['a preflight of a foreign page', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Origin: 'https://evil.example', 'Access-Control-Request-Method': 'POST', Connection: 'close' })], 403],
+  ['a preflight of an allowed page', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST', Connection: 'close' })], 204],
+  ['OPTIONS that is no preflight', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Connection: 'close' })], 405],
+  ['JSON as text/plain', postRow(BODY, { 'Content-Type': 'text/plain' }), 415],
+  ['JSON as a form', postRow(BODY, { 'Content-Type': 'application/x-www-form-urlencoded' }), 415],
+  ['JSON without a type', postRow(BODY, { 'Content-Type': undefined }), 415],
+  // Numbers.
+  ['a negative number of tokens', postRow(BODY.replace('3}', '-3}')), 400],
+  ['no tokens', postRow(BODY.replace('3}', '0}')), 400],
+  ['NaN', numbers('"temperature":NaN'), 400],
+  ['infinity', numbers('"temperature":1e999'), 400],
+  ['a negative temperature', numbers('"temperature":-1'), 400],
+  ['a huge number of answers', numbers('"n":1000000'), 400],
+  ['a negative n', numbers('"n":-1'), 400],
+  ['a huge number of tokens', postRow(BODY.replace('3}', '99999999999999999999}')), 400],
+  ['a number with 100,000 digits', postRow(BODY.replace('3}', `1${'0'.repeat(100_000)}}`)), 400],
+  // Bodies.
+  ['an empty body', postRow(''), 400],
+  ['10 MiB with their length', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) })), ...TEN], 413],
+  ['10 MiB in chunks', chunked([...TEN.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`), '0\r\n\r\n']), 413],
+  ['a length of 10 MiB, and nothing', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) }))], 413],
+  ['a length of 2 to the 64', postRow(BODY, { 'Content-Length': '18446744073709551616' }), 400],
+  ['a negative length', postRow(BODY, { 'Content-Length': '-1' }), 400],
+  ['two lengths', postRow(BODY, { 'Content-Length': [String(BODY.length), '3'] }), 400],
+  ['a length and chunks', postRow(BODY, { 'Transfer-Encoding': 'chunked' }), 400],
+  ['a body that ends early', () => [[...postRow(BODY, { 'Content-Length': '500' })()].join('')], 408],
+  ['chunks that are garbage', chunked(['zz\r\nhello\r\n0\r\n\r\n']), 400],
+  ['a chunk longer than it says', chunked(['3\r\nabcdef\r\n0\r\n\r\n']), 400],
+  ['an unknown transfer coding', chunked(['0\r\n\r\n'], { 'Transfer-Encoding': 'gzip, chunked, foo' }), 400],
+  ['a gzipped body', postRow(BODY, { 'Content-Encoding': 'gzip' }), 415],
+  ['JSON a hundred thousand deep', postRow(`{"model":"story","prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`), 400],
+  ['JSON that never closes', postRow('{"a":'.repeat(100_000)), 400],
+  ['a name twice', postRow(BODY.replace('"max_tokens":3', '"max_tokens":3,"max_tokens":-3')), 400],
+  ['__proto__ as a name', postRow(BODY.replace('{', '{"__proto__":{"stream":true},')), 400],
+  ['constructor as a name', postRow(BODY.replace('{', '{"constructor":{"prototype":1},')), 400],
+  ['__proto__ as a model', postRow(BODY.replace('story', '__proto__')), 404],
+  ['toString as a model', postRow(BODY.replace('story', 'toString')), 404],
+  ['a NUL in the prompt', postRow(BODY.replace('fox', 'f\\u0000x')), 200],
+  ['half a surrogate in the prompt', postRow(BODY.replace('fox', 'f\\ud800x')), 200],
+  ['bytes that are no UTF-8', () => [Buffer.concat([Buffer.from(request('POST /v1/completions HTTP/1.1', json('123'))), Buffer.from([0xff, 0xfe, 0x7d])])], 400],
+  // Heads and paths.
+  ['a header of 64 KiB', getRow('/v1/models', { Cookie: 'a'.repeat(65_536) }), 431],
+  ['five thousand headers', () => [request('GET /v1/models HTTP/1.1', { Host: own(), ...Object.fromEntries([...Array(5_000).keys()].map((i) => [`X-${i}`, 'a'])) })], 431],
+  ['a path of 64 KiB', getRow(`/${'a'.repeat(65_536)}`), 431],
+  ['a header that goes on in the next line', getRow('/v1/models', { 'X-A': 'b\r\n c' }), 400],
+  ['a header with a bare CR', getRow('/v1/models', { 'X-A': 'b\rc' }), 400],
+  ['a header without a name', () => [`GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\n: x\r\n\r\n`], 400],
+  ['a path upwards', getRow('/../../../etc/passwd'), 404],
+  ['a path upwards, encoded', getRow('/v1/models/..%2f..%2f..%2fetc%2fpasswd'), 404],
+  ['a path upwards that arrives', getRow('/v1/../health'), 200],
+  ['a path with backslashes', getRow('/v1\\..\\..\\etc'), 400],
+  ['a path with a NUL', getRow('/v1/models/%00'), 404],
+  ['a path that is wrongly encoded', getRow('/v1/models/%E0%A4%A'), 404],
+  ['a target that is a whole address', getRow('http://evil.example/v1/models'), 400],
+  ['a target that is an asterisk', () => [request('OPTIONS * HTTP/1.1', { Host: own() })], 400],
+  ['two slashes and a name', getRow('//evil.example/v1/models'), 404],
+  ['CONNECT', () => [request('CONNECT evil.example:443 HTTP/1.1', { Host: own() })], CLOSED],
+  ['TRACE', () => [request('TRACE /v1/models HTTP/1.1', { Host: own(), Connection: 'close' })], 405],
+  ['a method that is none', () => [request('FOO /v1/models HTTP/1.1', { Host: own() })], 400],
+  ['an upgrade to a WebSocket', getRow('/v1/models', { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'Sec-WebSocket-Version': '13' }), 200],
+  ['an upgrade of a foreign page', getRow('/v1/models', { Upgrade: 'websocket', Connection: 'Upgrade', Origin: 'https://evil.example' }), 403],
+  ['TLS', () => [Buffer.from('160301020001000001fc0303', 'hex')], 400],
+  ['bytes that are nothing', () => [Buffer.from([...Array(512).keys()].map((i) => (i * 73) % 256))], 400],
+  ['three requests at once', () => [[1, 2, 3].map((i) => request('GET /v1/models HTTP/1.1', { Host: own(), Connection: i === 3 ? 'close' : 'keep-alive' })).join('')], [200, 200, 200]],
+  ['a bad request behind a good one', () => [request('GET /v1/models HTTP/1.1', { Host: own() }) + request('GET /v1/models HTTP/1.1', { Host: 'evil.example' })], [200, 403]],
+  ['a request hidden in a body', () => [request('POST /v1/completions HTTP/1.1', json(request('GET /health HTTP/1.1', { Host: own() })), request('GET /health HTTP/1.1', { Host: own() }))], 400],
+  ['a head that never ends', () => [`GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\n`], 408],
+  ['a body that never comes', () => [request('POST /v1/completions HTTP/1.1', json(BODY))], 408],
+];
+
+for (const [title, bytes, expected] of ROWS) {
+  test(`${title}: ${[expected].flat().join(', ')}`, async () => {
+    const { statuses, text, closed } = await raw(port, bytes(), { patienceMs: 4_000 });
+    if (expected === CLOSED) assert.deepEqual([statuses, closed], [[], true]);
+    else assert.deepEqual(statuses, [expected].flat(), text.slice(0, 500));
+    assert(!/evil/.test(text.split('\r\n\r\n')[0]), 'nothing of theirs is in the head of an answer');
+    assert(!/Access-Control-Allow-Origin: \*/i.test(text));
+    const good = await fetch(`http://localhost:${port}/v1/completions`, { method: 'POST', body: BODY, headers: { 'Content-Type': 'application/json' } });
+    assert.equal(good.status, 200);
+    await good.text();
+  });
+}
+
+test('an allowed page is told that it may read, and no other', async () => {
+  const allowed = await raw(port, postRow(BODY, { Origin: 'https://app.example' })());
+  assert.match(allowed.text, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n/i);
+  assert.match(allowed.text, /Vary: Origin\r\n/i);
+  const refused = await raw(port, postRow(BODY, { Origin: 'https://evil.example' })());
+  assert(!/access-control/i.test(refused.text));
+});
+
+test('no request of a page that may not ask reaches the engine', async () => {
+  const seen = model.state.log.length;
+  for (const headers of [{ Origin: 'https://evil.example' }, { Host: `evil.example:${port}` }, { 'Content-Type': 'text/plain' }, { Origin: 'null' }]) await raw(port, postRow(BODY, headers)());
+  assert.equal(model.state.log.length, seen);
+});
+
+test('five hundred sockets that say little keep a good client no longer, and are cut', async () => {
+  const slow = [...Array(500)].map((_, i) => {
+    const socket = connect({ port, host: '127.0.0.1' });
+    socket.on('error', () => {});
+    // A byte now and then, as those do who want to be waited for.
+    const part = i % 2 ? `GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\nX-A: ` : request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': '1000' }));
+    socket.on('connect', () => socket.write(part));
+    const drip = setInterval(() => socket.writable && socket.write('a'), 100);
+    return { socket, drip };
+  });
+  await until(() => slow.every(({ socket }) => !socket.connecting));
+  const times = [];
+  for (let i = 0; i < 10; i++) {
+    const begin = performance.now();
+    const response = await fetch(`http://localhost:${port}/v1/completions`, { method: 'POST', body: BODY, headers: { 'Content-Type': 'application/json' } });
+    assert.equal(response.status, 200);
+    await response.text();
+    times.push(performance.now() - begin);
+  }
+  assert(Math.max(...times) < 1_000, `${times.map(Math.round)} ms`);
+  await until(() => slow.every(({ socket }) => socket.destroyed || socket.readableEnded));
+  for (const { socket, drip } of slow) {
+    clearInterval(drip);
+    socket.destroy();
+  }
+});
+
+test('connections have an upper limit, and room again when some have gone', async () => {
+  const small = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, limits: { ...LIMITS, connectionsMax: 4 } });
+  const idle = [...Array(4)].map(() => connect({ port: small.port, host: '127.0.0.1' }).on('error', () => {}));
+  await until(() => idle.every(({ connecting }) => !connecting));
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const head = request('GET /v1/models HTTP/1.1', { Host: `localhost:${small.port}`, Connection: 'close' });
+  assert.deepEqual((await raw(small.port, [head])).statuses, []);
+  for (const socket of idle) socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assert.deepEqual((await raw(small.port, [head])).statuses, [200]);
+  await small.close();
+});
+
+test('a key is asked for where there is one, but not by health', async () => {
+  const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret' });
+  const status = async (path, authorization) => {
+    const response = await fetch(`http://localhost:${keyed.port}${path}`, { headers: authorization ? { authorization } : {} });
+    const body = await response.json();
+    return [response.status, body.error?.code ?? null];
+  };
+  assert.deepEqual(await status('/v1/models'), [401, 'invalid_api_key']);
+  assert.deepEqual(await status('/v1/models', 'Bearer wrong'), [401, 'invalid_api_key']);
+  assert.deepEqual(await status('/v1/models', 'Basic secret'), [401, 'invalid_api_key']);
+  assert.deepEqual(await status('/v1/models', 'Bearer secret'), [200, null]);
+  assert.deepEqual(await status('/health'), [200, null]);
+  await keyed.close();
+});

@@ -1,0 +1,99 @@
+// Who may ask. A server on one's own machine is reached by every page that a browser there shows: by its address, by a name that its owner lets point here (DNS rebinding), and
+// without being asked first where a request is "simple". So the name in Host has to be ours, the page that asks (Origin) as well, and nobody is let in by a wildcard.
+
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { isIP } from 'node:net';
+import { ApiError } from '../doors/openai/errors.js';
+
+/** @import { IncomingMessage } from 'node:http' */
+
+/** @typedef {{ host: string, allowHosts?: string[], allowOrigins?: string[], apiKey?: string }} Allowed `host`: that the server listens on */
+
+const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
+const WILDCARDS = ['0.0.0.0', '::'];
+const HEADER_NAMES = /^[\w-]+(\s*,\s*[\w-]+)*$/;
+
+/** Whether only this machine reaches it. @param {string} host */
+export function isLoopback(host) {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+/**
+ * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, or, for a browser's question whether a page may ask, gives the answer's
+ * headers with `isPreflight`.
+ * @param {Allowed} allowed
+ * @param {() => number} port that the server listens on
+ */
+export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port) {
+  const hosts = new Set(allowHosts.map((name) => name.toLowerCase()));
+  const origins = new Set(allowOrigins);
+  const isEverywhere = WILDCARDS.includes(host);
+  const own = new Set([...LOOPBACK, host.includes(':') ? `[${host}]` : host.toLowerCase()]);
+
+  /** @param {string} value of the header */
+  function isOwn(value) {
+    const [, name, given] = value.toLowerCase().match(/^(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/) ?? [];
+    if (!name) return false;
+    // A proxy's name, with the port that it has for others.
+    if (hosts.has(name) || hosts.has(value.toLowerCase())) return true;
+    if (Number(given ?? 80) !== port()) return false;
+    // No name can be made to point here that is an address already.
+    return own.has(name) || (isEverywhere && isIP(name.replace(/^\[|\]$/g, '')) > 0);
+  }
+
+  /** @param {IncomingMessage} request @returns {Record<string, string>} */
+  function checkOrigin({ headers, method }) {
+    const { origin } = headers;
+    if (origin === undefined) {
+      // What a page embeds (a script, an image) has no Origin, but current browsers say where it is from.
+      const isForeign = headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate';
+      if (isForeign) throw forbidden('Pages of other sites may not ask this server.', 'origin_not_allowed');
+      return {};
+    }
+    if (origin === `http://${headers.host}`) return {};
+    if (!origins.has(origin)) throw forbidden(`The origin ${origin.slice(0, 100)} may not ask this server. Start it with --allow-origin to let it.`, 'origin_not_allowed');
+    const shared = { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
+    if (method !== 'OPTIONS') return { ...shared, 'Access-Control-Expose-Headers': 'X-Request-Id, Retry-After' };
+    const wanted = headers['access-control-request-headers'] ?? '';
+    return {
+      ...shared,
+      'Access-Control-Allow-Methods': 'GET, POST',
+      ...(HEADER_NAMES.test(wanted) && { 'Access-Control-Allow-Headers': wanted }),
+      ...(headers['access-control-request-private-network'] === 'true' && { 'Access-Control-Allow-Private-Network': 'true' }),
+      'Access-Control-Max-Age': '600',
+    };
+  }
+
+  /** @param {IncomingMessage} request */
+  function checkKey({ headers, url }) {
+    // Whoever watches over the server need not have the key.
+    if (apiKey === undefined || url === '/health') return;
+    const given = headers.authorization?.match(/^Bearer (.+)$/i)?.[1] ?? '';
+    if (timingSafeEqual(digest(given), digest(apiKey))) return;
+    throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers: { 'WWW-Authenticate': 'Bearer' } });
+  }
+
+  /** @param {IncomingMessage} request @returns {{ isPreflight: boolean, headers: Record<string, string> }} */
+  return (request) => {
+    const { headers, url, rawHeaders, method } = request;
+    if (!url?.startsWith('/')) throw new ApiError(400, 'The request target must be a path.', { code: 'invalid_url' });
+    if (rawHeaders.filter((name, index) => index % 2 === 0 && /^host$/i.test(name)).length > 1) throw new ApiError(400, 'There is more than one Host.', { code: 'invalid_host' });
+    if (!isOwn(headers.host ?? '')) {
+      throw forbidden(`The host ${JSON.stringify(headers.host?.slice(0, 100) ?? '')} is not this server's. Start it with --allow-host to let it be.`, 'host_not_allowed');
+    }
+    const shared = checkOrigin(request);
+    const isPreflight = method === 'OPTIONS' && headers['access-control-request-method'] !== undefined && 'Vary' in shared;
+    if (!isPreflight) checkKey(request);
+    return { isPreflight, headers: shared };
+  };
+}
+
+/** @param {string} message @param {string} code */
+function forbidden(message, code) {
+  return new ApiError(403, message, { type: 'permission_error', code });
+}
+
+/** Of the same length whatever the text's. @param {string} text */
+function digest(text) {
+  return createHash('sha256').update(text).digest();
+}

@@ -1,0 +1,95 @@
+// The handler behind Node's http server: what is between the two is Hono's adapter, what stands before it is guard.js, and limits on everything that a client could
+// leave open.
+
+import { createServer, STATUS_CODES } from 'node:http';
+// @ts-ignore -- made by scripts/bundle.mjs
+import { getRequestListener } from '../bundled/node-server.js';
+import { ApiError } from '../doors/openai/errors.js';
+import { guard } from './guard.js';
+
+/** @import { IncomingMessage, ServerResponse } from 'node:http' */
+/** @import { AddressInfo, Socket } from 'node:net' */
+/** @import { Handler } from '../doors/openai.js' */
+/** @import { Allowed } from './guard.js' */
+
+/** Units: milliseconds and bytes. A client sends its head in 10 s and its body in 30 s or is cut. */
+const LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 5_000, maxHeaderSize: 16_384 };
+
+/** Connections at a time; further ones are closed as they come. */
+const CONNECTIONS_MAX = 1_024;
+
+/** A connection on which nothing moves for so long is cut: longer than an answer is waited for, since waiting is silent. */
+const SILENCE_MS = 600_000;
+
+/** Of errors that Node's parser finds, which no handler sees. @type {Record<string, [status: number, code: string, message: string]>} */
+const PARSER_ERRORS = {
+  HPE_HEADER_OVERFLOW: [431, 'headers_too_large', `The headers may have ${LIMITS.maxHeaderSize} bytes at most.`],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request did not arrive in time.'],
+};
+
+/** @typedef {{ url: string, port: number, close: (options?: { graceMs?: number }) => Promise<void> }} Listening */
+
+/**
+ * Listens. Rejects as `server.listen` does, `EADDRINUSE` for a port in use.
+ * @param {Handler} handler
+ * @param {Allowed & { port: number, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }} options
+ * @returns {Promise<Listening>}
+ */
+export async function listen(handler, { port, limits: { connectionsMax = CONNECTIONS_MAX, ...limits } = {}, ...allowed }) {
+  const { host } = allowed;
+  let chosen = port;
+  let isClosing = false;
+  const check = guard(allowed, () => chosen);
+  const answer = getRequestListener(handler, { overrideGlobalObjects: false, hostname: 'localhost' });
+  const server = createServer({ ...LIMITS, ...limits, noDelay: true }, (request, response) => {
+    try {
+      const { isPreflight, headers } = check(request);
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+      if (isClosing) response.setHeader('Connection', 'close');
+      if (isPreflight) response.writeHead(204).end();
+      else answer(request, response);
+    } catch (error) {
+      refuse(request, response, error instanceof ApiError ? error : new ApiError(400, 'Bad request.', { code: 'invalid_request' }));
+    }
+  });
+  server.maxConnections = connectionsMax;
+  server.setTimeout(SILENCE_MS);
+  server.on('clientError', (error, socket) => cut(error, /** @type {Socket} */ (socket)));
+  await new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(port, host, () => resolve(undefined));
+  });
+  chosen = /** @type {AddressInfo} */ (server.address()).port;
+
+  return {
+    port: chosen,
+    url: `http://${host.includes(':') ? `[${host}]` : host}:${chosen}`,
+    async close(options) {
+      isClosing = true;
+      const closed = new Promise((resolve) => server.close(resolve));
+      await handler.close(options);
+      // What has been answered is still on its way out.
+      const late = setTimeout(() => server.closeAllConnections(), 500);
+      server.closeIdleConnections();
+      await closed;
+      clearTimeout(late);
+    },
+  };
+}
+
+/** Refuses without reading the body, which may never end. @param {IncomingMessage} request @param {ServerResponse} response @param {ApiError} error */
+function refuse(request, response, error) {
+  const body = JSON.stringify(error);
+  response.writeHead(error.status, { ...error.headers, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body), Connection: 'close' });
+  response.end(body);
+  request.resume();
+}
+
+/** What is no request gets an answer where it can, and its connection is closed. @param {Error & { code?: string }} error @param {Socket} socket */
+function cut({ code = '' }, socket) {
+  if (!socket.writable || socket.destroyed || code === 'ECONNRESET') return void socket.destroy();
+  const [status, name, message] = PARSER_ERRORS[code] ?? [400, 'invalid_request', 'That is not a request of HTTP.'];
+  const body = JSON.stringify(new ApiError(status, message, { code: name }));
+  const head = ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'];
+  socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}

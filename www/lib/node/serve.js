@@ -1,0 +1,150 @@
+// `fireside serve`: a model of this machine behind OpenAI's API, for this machine. docs/openai.md is its manual.
+
+import { basename, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { createHandler } from '../doors/openai.js';
+import { FiresideError } from '../errors.js';
+import { isLoopback } from './guard.js';
+import { listen } from './http.js';
+import { Model } from './index.js';
+
+export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [options]
+
+  --model DIR           a model in Hugging Face layout, or hf:owner/name; its id is the folder's name
+  --port N              8080 unless said otherwise; 0 is any free one
+  --host ADDRESS        127.0.0.1 unless said otherwise: only this machine
+  --threads N           as many as are fastest unless said otherwise
+  --dtype TYPE          f32, f16, bf16, q8 or q4: the file's own unless said otherwise
+  --queue N             requests that may wait: 32 unless said otherwise
+  --concurrency N       requests answered at the same time: 1 unless said otherwise
+  --allow-origin URL    lets pages of this origin ask, for example https://app.example (more than once for more)
+  --allow-host NAME     lets the server be called so, for example by a proxy (more than once for more)
+  --api-key KEY         asks for "Authorization: Bearer KEY"; FIRESIDE_API_KEY in the environment does the same unseen`;
+
+/** What is under way when the server is told to stop gets so long to end. */
+const GRACE_MS = 5_000;
+
+/** @satisfies {import('node:util').ParseArgsConfig['options']} */
+const OPTIONS = {
+  model: { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
+  port: { type: 'string', default: '8080' },
+  host: { type: 'string', default: '127.0.0.1' },
+  threads: { type: 'string', default: 'auto' },
+  dtype: { type: 'string', default: 'auto' },
+  queue: { type: 'string', default: '32' },
+  concurrency: { type: 'string', default: '1' },
+  'allow-origin': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
+  'allow-host': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
+  'api-key': { type: 'string' },
+  help: { type: 'boolean', default: false },
+};
+
+/** What the one at the terminal can put right: said in a line, without a stack. */
+class Trouble extends Error {}
+
+/** @param {string} name @param {string} value @param {number} min @param {number} max */
+function whole(name, value, min, max) {
+  const number = Number(value);
+  if (!/^\d+$/.test(value) || number < min || number > max) throw new Trouble(`--${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(value)}`);
+  return number;
+}
+
+/** @param {string[]} args */
+function read(args) {
+  let values;
+  try {
+    values = parseArgs({ args, options: OPTIONS }).values;
+  } catch (error) {
+    throw new Trouble(`${/** @type {Error} */ (error).message}\n\n${USAGE}`);
+  }
+  const { model, host, dtype, help } = values;
+  if (help) return { help };
+  if (model.length === 0) throw new Trouble(`which model? \n\n${USAGE}`.replace(' \n', '\n'));
+  for (const origin of values['allow-origin']) {
+    const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin;
+    if (!isOrigin) throw new Trouble(`--allow-origin must be a scheme, a host and a port where there is one, as in https://app.example, not ${JSON.stringify(origin)}`);
+  }
+  const apiKey = values['api-key'] ?? process.env.FIRESIDE_API_KEY;
+  if (apiKey === '') throw new Trouble('the API key must not be empty');
+  return {
+    models: named(model),
+    load: { dtype, threads: values.threads === 'auto' ? /** @type {const} */ ('auto') : whole('threads', values.threads, 1, 32) },
+    limits: { queueMax: whole('queue', values.queue, 0, 100_000), concurrency: whole('concurrency', values.concurrency, 1, 64) },
+    listening: { port: whole('port', values.port, 0, 65_535), host, allowOrigins: values['allow-origin'], allowHosts: values['allow-host'], apiKey },
+  };
+}
+
+/** @param {string[]} sources @returns {Map<string, string>} */
+function named(sources) {
+  const models = new Map();
+  for (const source of sources) {
+    const id = source.startsWith('hf:') ? source.slice(3) : basename(resolve(source));
+    if (models.has(id)) throw new Trouble(`two models would be called ${id}: rename a folder`);
+    models.set(id, source);
+  }
+  return models;
+}
+
+/** Runs until it is told to stop. Resolves with the exit status. @param {string[]} args those after `serve` @returns {Promise<number>} */
+export async function serve(args) {
+  try {
+    const { help, models = new Map(), load, limits, listening } = read(args);
+    if (help || !listening) return console.log(USAGE), 0;
+    return await run(models, load, limits, listening);
+  } catch (error) {
+    if (!(error instanceof Trouble) && !(error instanceof FiresideError)) throw error;
+    console.error(error.message);
+    return 1;
+  }
+}
+
+/** @param {Map<string, string>} sources @param {any} load @param {object} limits @param {Parameters<typeof listen>[1]} listening */
+async function run(sources, load, limits, listening) {
+  /** @type {Record<string, Model>} */
+  const models = Object.create(null);
+  try {
+    for (const [id, source] of sources) models[id] = await Model.load(source, load);
+    const server = await listen(createHandler({ models, ...limits }), listening).catch((error) => {
+      throw explained(error, listening);
+    });
+    const stopped = stopSignal();
+    for (const [id, model] of Object.entries(models)) {
+      const { dtype, threads, context } = model.info();
+      console.log(`${id}: ${dtype}, ${threads} ${threads === 1 ? 'thread' : 'threads'}, ${context} tokens of context`);
+    }
+    console.log(`${server.url}/v1  (Ctrl-C ends it)`);
+    if (!isLoopback(listening.host) && !listening.apiKey) console.error(`${listening.host} is reached from other machines, and there is no --api-key: whoever reaches it may use it.`);
+    await stopped;
+    await server.close({ graceMs: GRACE_MS });
+    return 0;
+  } finally {
+    for (const model of Object.values(models)) model.dispose();
+  }
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the program as it is. */
+function stopSignal() {
+  return new Promise((resolve) => {
+    for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(1));
+        resolve(signal);
+      });
+    }
+  });
+}
+
+/** @param {NodeJS.ErrnoException} error @param {{ host: string, port: number }} listening */
+function explained(error, { host, port }) {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return new Trouble(`port ${port} is in use: choose another by --port, or any free one by --port 0`);
+    case 'EACCES':
+      return new Trouble(`port ${port} is not for ordinary users: choose one from 1024 on by --port`);
+    case 'EADDRNOTAVAIL':
+    case 'ENOTFOUND':
+      return new Trouble(`${host} is not an address of this machine: see --host`);
+    default:
+      return error;
+  }
+}
