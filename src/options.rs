@@ -319,10 +319,12 @@ impl Settings {
         let temperature = if model.do_sample == Some(false) { Some(0.0) } else { model.temperature };
         Settings {
             max_tokens: model.max_new_tokens.unwrap_or(DEFAULTS.max_tokens),
+            min_tokens: model.min_new_tokens.unwrap_or(DEFAULTS.min_tokens),
             temperature: temperature.unwrap_or(DEFAULTS.temperature),
             top_k: model.top_k.unwrap_or(DEFAULTS.top_k),
             top_p: model.top_p.unwrap_or(DEFAULTS.top_p),
             min_p: model.min_p.unwrap_or(DEFAULTS.min_p),
+            typical_p: model.typical_p.unwrap_or(DEFAULTS.typical_p),
             repetition_penalty: model.repetition_penalty.unwrap_or(DEFAULTS.repetition_penalty),
             ..DEFAULTS
         }

@@ -77,6 +77,13 @@ impl Sampler {
             self.raw.clear();
             self.raw.extend_from_slice(logits);
         }
+        self.penalise(logits, prompt, generated);
+        let token = if self.settings.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
+        Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k)) }
+    }
+
+    /// What makes single tokens more or less likely, whether one is then drawn or the likeliest taken.
+    fn penalise(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
         for &(token, bias) in &self.settings.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
                 *logit += bias;
@@ -87,8 +94,6 @@ impl Sampler {
         if generated.len() < self.settings.min_tokens {
             self.mask_ends(logits);
         }
-        let token = if self.settings.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
-        Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k)) }
     }
 
     /// Makes every token that is in the text less likely, once however often it is there.
@@ -133,6 +138,19 @@ impl Sampler {
 
     /// One of the tokens that the filters leave, each as often as its probability says.
     fn draw(&mut self, logits: &[f32]) -> u32 {
+        self.filter(logits);
+        let mut rest = self.random.unit() * weight_of(&self.candidates);
+        for candidate in &self.candidates {
+            rest -= f64::from(candidate.weight);
+            if rest < 0.0 {
+                return candidate.token;
+            }
+        }
+        self.candidates.last().expect("every filter leaves a token").token
+    }
+
+    /// Makes candidates of the tokens that temperature and filters leave.
+    fn filter(&mut self, logits: &[f32]) {
         let Settings { temperature, top_k, top_p, min_p, typical_p, .. } = self.settings;
         let (candidates, scratch) = (&mut self.candidates, &mut self.scratch);
         candidates.clear();
@@ -154,15 +172,6 @@ impl Sampler {
         if typical_p < 1.0 {
             keep_typical(candidates, scratch, typical_p);
         }
-
-        let mut rest = self.random.unit() * weight_of(candidates);
-        for candidate in candidates.iter() {
-            rest -= f64::from(candidate.weight);
-            if rest < 0.0 {
-                return candidate.token;
-            }
-        }
-        candidates.last().expect("every filter leaves a token").token
     }
 }
 
@@ -291,109 +300,4 @@ impl SplitMix64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Nothing filters, nothing is penalised.
-    fn off() -> Settings {
-        Settings { temperature: 1.0, top_p: 1.0, ..Settings::of(&Default::default()) }
-    }
-
-    /// How often each token is drawn in 20,000 draws, as shares.
-    fn shares(settings: Settings, logits: &[f32]) -> Vec<f64> {
-        let mut sampler = Sampler::new(settings, 1, Vec::new());
-        let mut counts = vec![0.0; logits.len()];
-        for _ in 0..20_000 {
-            counts[sampler.sample(&mut logits.to_vec(), &[], &[]).token as usize] += 1.0 / 20_000.0;
-        }
-        counts
-    }
-
-    fn assert_close(got: &[f64], expected: &[f64]) {
-        for (got, expected) in got.iter().zip(expected) {
-            assert!((got - expected).abs() < 0.015, "{got} is not near {expected}");
-            assert_eq!(*got == 0.0, *expected == 0.0, "filtered or not: {got} and {expected}");
-        }
-    }
-
-    /// Logits whose softmax is 0.5, 0.3, 0.15, 0.05.
-    fn logits() -> Vec<f32> {
-        [0.5f32, 0.3, 0.15, 0.05].iter().map(|p| p.ln()).collect()
-    }
-
-    #[test]
-    fn greedy_takes_the_lowest_id_on_ties() {
-        let mut sampler = Sampler::new(Settings { temperature: 0.0, ..off() }, 7, Vec::new());
-        assert_eq!(sampler.sample(&mut [0.0, 3.0, 3.0, -1.0], &[], &[]).token, 1);
-        assert_eq!(sampler.sample(&mut [0.0, 0.0], &[], &[]).token, 0);
-        assert_eq!(sampler.sample(&mut [-5.0], &[], &[]).token, 0);
-    }
-
-    #[test]
-    fn tokens_are_drawn_as_often_as_their_probability() {
-        assert_close(&shares(off(), &logits()), &[0.5, 0.3, 0.15, 0.05]);
-        // Temperature 0.5 squares the probabilities: 0.25, 0.09, 0.0225, 0.0025 of 0.365.
-        assert_close(&shares(Settings { temperature: 0.5, ..off() }, &logits()), &[0.685, 0.247, 0.0616, 0.0068]);
-    }
-
-    #[test]
-    fn each_filter_keeps_what_its_definition_says() {
-        assert_close(&shares(Settings { top_k: 2, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.75, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.85, ..off() }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.01, ..off() }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { min_p: 0.25, ..off() }, &logits()), &[0.526, 0.316, 0.158, 0.0]);
-        assert_close(&shares(Settings { min_p: 1.0, ..off() }, &logits()), &[1.0, 0.0, 0.0, 0.0]);
-        // Surprises are ln 2, 1.204, 1.897, 2.996 and the entropy 1.142: the second is nearest, then the first.
-        assert_close(&shares(Settings { typical_p: 0.2, ..off() }, &logits()), &[0.0, 1.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { typical_p: 0.6, ..off() }, &logits()), &[0.625, 0.375, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn equal_tokens_are_kept_as_transformers_keeps_them() {
-        // Top-k and typical keep what equals their last; top-p as many as it needs, and which is ours to say.
-        assert_close(&shares(Settings { top_k: 1, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
-        assert_close(&shares(Settings { typical_p: 0.01, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
-        assert_close(&shares(Settings { top_p: 0.45, ..off() }, &[1.0; 5]), &[0.333, 0.333, 0.333, 0.0, 0.0]);
-    }
-
-    #[test]
-    fn the_repetition_penalty_counts_a_token_once() {
-        let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 2.0, ..off() }, 0, Vec::new());
-        let mut logits = [4.0, 3.0, -1.0];
-        assert_eq!(sampler.sample(&mut logits, &[0, 0], &[2]).token, 1);
-        assert_eq!(logits, [2.0, 3.0, -2.0]);
-    }
-
-    #[test]
-    fn a_penalty_beyond_all_bounds_leaves_numbers() {
-        // Found by fuzzing: a logit divided by 1e-45 was infinite, infinity less infinity is NaN, and no token passed the filters.
-        for (penalty, expected) in [(1e-45, 0), (1e30, 2)] {
-            let settings = Settings { top_k: 1, repetition_penalty: penalty, ..off() };
-            assert_eq!(Sampler::new(settings, 0, Vec::new()).sample(&mut [4.0, -4e30, 3.0], &[0, 1], &[]).token, expected);
-        }
-    }
-
-    #[test]
-    fn a_seed_repeats_its_tokens_and_another_does_not() {
-        let draw = |seed| {
-            let mut sampler = Sampler::new(off(), seed, Vec::new());
-            (0..40).map(|_| sampler.sample(&mut logits(), &[], &[]).token).collect::<Vec<_>>()
-        };
-        assert_eq!(draw(3), draw(3));
-        assert_ne!(draw(3), draw(4));
-    }
-
-    #[test]
-    fn extreme_logits_are_drawn_from_without_nan() {
-        assert_close(&shares(Settings { temperature: 1e-30, ..off() }, &[f32::MAX, f32::MIN, 0.0]), &[1.0, 0.0, 0.0]);
-        assert_close(&shares(Settings { top_p: 0.5, temperature: f32::MAX, ..off() }, &[0.0, 0.0]), &[1.0, 0.0]);
-    }
-
-    #[test]
-    fn the_generator_is_the_published_one() {
-        // First outputs for seed 1234567, from the reference implementation in C (Vigna, splitmix64.c).
-        let mut random = SplitMix64(1234567);
-        assert_eq!([random.next(), random.next()], [6457827717110365317, 3203168211198807973]);
-    }
-}
+mod tests;

@@ -19,13 +19,24 @@ mod stages;
 
 use std::fmt;
 
-use tokenizers::{AddedToken, Encoding, Model, NormalizedString, Normalizer, OffsetType, Token};
+use tokenizers::{AddedToken, AddedVocabulary, Encoding, Model, NormalizedString, Normalizer, OffsetType, Token};
 
 pub use config::{NamedTemplate, Templates, TokenizerConfig};
 pub use decode::Decoder;
 
 use crate::template::{Mark, Rendered, mark_special};
 use crate::{Error, Result};
+
+/// A token and where in the text it comes from. Units: bytes; both lie between characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// The token.
+    pub id: u32,
+    /// Where its text begins.
+    pub start: usize,
+    /// Where its text ends.
+    pub end: usize,
+}
 
 /// A loaded tokenizer.
 pub struct Tokenizer {
@@ -110,7 +121,7 @@ impl Tokenizer {
     /// Source: the same ids as transformers' `PreTrainedTokenizerFast(tokenizer_file=...)(text)`.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
         let mut ids = self.before.clone();
-        let encoding = self.encoding(text, &[], |stretch| self.pieces(stretch))?;
+        let encoding = self.encoding(self.inner.get_added_vocabulary(), text, &[], OffsetType::None, |stretch| self.pieces(stretch))?;
         ids.extend_from_slice(self.inner.post_process(encoding, None, true).map_err(unencodable)?.get_ids());
         ids.extend_from_slice(&self.after);
         Ok(ids)
@@ -130,13 +141,55 @@ impl Tokenizer {
         // checked: a vocabulary of pieces may hold the text of a special token as a piece.
         let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
         let marks = rendered.marks.iter().map(|mark| self.normalized(mark)).collect::<Result<Vec<_>>>()?;
-        Ok(self.encoding(text, &marks, |stretch| self.spell(stretch))?.get_ids().to_vec())
+        let added = self.inner.get_added_vocabulary();
+        Ok(self.encoding(added, text, &marks, OffsetType::None, |stretch| self.spell(stretch))?.get_ids().to_vec())
     }
 
-    /// The stages of the library's own `encode`: what is marked becomes text again after the search for special tokens.
-    fn encoding(&self, text: &str, marks: &[(String, String)], spell: impl Fn(&str) -> tokenizers::Result<Vec<Token>>) -> Result<Encoding> {
+    /// The ids of [`encode_prompt`](Self::encode_prompt) where `special`, of [`encode_text`](Self::encode_text) where not, each with the part of the text
+    /// that it stands for.
+    ///
+    /// The rule is that of the tokenizers library. A character that several tokens spell is the range of each of them, and
+    /// so is a row of characters that the model takes together. What is added around the text has an empty range at that end of it, what a
+    /// normalizer puts before the text shares the range of the first character, and what it takes away or merges into the character before is in none.
+    /// Leading spaces belong to their token, also where a post-processor would trim them.
+    pub fn encode_with_offsets(&self, text: &str, special: bool) -> Result<Vec<Piece>> {
+        let mut added = self.inner.get_added_vocabulary().clone();
+        added.set_encode_special_tokens(!special);
+        let spell = |stretch: &str| if special { self.pieces(stretch) } else { self.spell(stretch) };
+        let encoding = self.encoding(&added, text, &[], OffsetType::Byte, spell)?;
+        let of_text = |(&id, &(start, end)): (&u32, &(usize, usize))| {
+            // The library counts characters by their bytes, so this moves nothing; who slices by it must not depend on that.
+            Piece { id, start: text.floor_char_boundary(start), end: text.ceil_char_boundary(end) }
+        };
+        let within: Vec<Piece> = encoding.get_ids().iter().zip(encoding.get_offsets()).map(of_text).collect();
+        if !special {
+            return Ok(within);
+        }
+        let around = |ids: &[u32], at| ids.iter().map(|&id| Piece { id, start: at, end: at }).collect::<Vec<_>>();
+        let mut pieces = around(&self.before, 0);
+        let mut rest = within.into_iter().peekable();
+        let encoding = self.inner.post_process(encoding, None, true).map_err(unencodable)?;
+        for (&id, &added) in encoding.get_ids().iter().zip(encoding.get_special_tokens_mask()) {
+            match rest.next_if(|_| added == 0) {
+                Some(piece) => pieces.push(piece),
+                None => pieces.extend(around(&[id], if rest.peek().is_some() { 0 } else { text.len() })),
+            }
+        }
+        pieces.extend(around(&self.after, text.len()));
+        Ok(pieces)
+    }
+
+    /// The stages of the library's own `encode`: what is marked becomes text again after the search for added tokens.
+    fn encoding(
+        &self,
+        added: &AddedVocabulary,
+        text: &str,
+        marks: &[(String, String)],
+        offsets: OffsetType,
+        spell: impl Fn(&str) -> tokenizers::Result<Vec<Token>>,
+    ) -> Result<Encoding> {
         let budget = pattern::Budget::of(text);
-        let mut text = self.inner.get_added_vocabulary().extract_and_normalize(self.inner.get_normalizer(), text);
+        let mut text = added.extract_and_normalize(self.inner.get_normalizer(), text);
         let encode = move || -> tokenizers::Result<Encoding> {
             text.split(|_, mut stretch: NormalizedString| {
                 for (mark, literal) in marks {
@@ -146,7 +199,7 @@ impl Tokenizer {
             })?;
             self.splitter.split(&mut text, &budget)?;
             text.tokenize(|stretch| spell(stretch.get()))?;
-            text.into_encoding(None, 0, OffsetType::None)
+            text.into_encoding(None, 0, offsets)
         };
         encode().map_err(unencodable)
     }
@@ -171,8 +224,10 @@ impl Tokenizer {
             let spelt = text.get(token.offsets.0..token.offsets.1).unwrap_or_default();
             let first = spelt.chars().next().map_or(0, char::len_utf8);
             if self.is_special(token.id) && spelt.len() > first && self.inner.id_to_token(token.id).as_deref() == Some(spelt) {
-                tokens.extend(self.spell(&spelt[..first])?);
-                tokens.extend(self.spell(&spelt[first..])?);
+                for (part, at) in [(&spelt[..first], token.offsets.0), (&spelt[first..], token.offsets.0 + first)] {
+                    let shifted = |token: Token| Token { offsets: (token.offsets.0 + at, token.offsets.1 + at), ..token };
+                    tokens.extend(self.spell(part)?.into_iter().map(shifted));
+                }
             } else {
                 tokens.push(token);
             }
@@ -249,10 +304,11 @@ impl Tokenizer {
         if id as usize >= self.vocab {
             return Err(decode::unknown(id, self.vocab));
         }
-        let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new()) };
-        if self.is_special(id) {
-            return Ok(token.into_bytes());
+        // Not by the library's word for it, which is the name as a normalizer leaves it.
+        if let Ok(place) = self.special.binary_search_by_key(&id, |(_, id)| *id) {
+            return Ok(self.special[place].0.clone().into_bytes());
         }
+        let Some(token) = self.inner.id_to_token(id) else { return Ok(Vec::new()) };
         let mut bytes = Vec::new();
         self.decoding.append(token, false, &mut bytes)?;
         Ok(bytes)

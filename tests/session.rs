@@ -244,6 +244,19 @@ fn all_that_leaves_one_candidate_is_greedy() {
 }
 
 #[test]
+fn a_stop_token_ends_the_text_and_is_no_part_of_it() {
+    let model = model("llama-untied-f32");
+    let free = generate(&model, PROMPT, &greedy(20)).tokens;
+    let stop = free[7];
+    let first = free.iter().position(|&token| token == stop).unwrap();
+    let stopped = generate(&model, PROMPT, &Options { stop_tokens: vec![stop], ..greedy(20) });
+    assert_eq!((&*stopped.tokens, stopped.finish_reason), (&free[..first], FinishReason::Stop));
+    // It waits for the minimum, and other tokens take its place until then.
+    let late = generate(&model, PROMPT, &Options { stop_tokens: vec![stop], min_tokens: Some(15), ..greedy(20) });
+    assert!(late.tokens.len() >= 15 && !late.tokens.contains(&stop));
+}
+
+#[test]
 fn a_repetition_penalty_is_that_of_transformers() {
     // Greedy with the penalty, written out: a seen token's logit is divided by it when positive, multiplied when negative.
     let model = model("qwen2-bf16");

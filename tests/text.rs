@@ -28,6 +28,9 @@ struct Text {
     text: String,
     ids: Vec<u32>,
     literal_ids: Vec<u32>,
+    /// Of each id that the text itself has: begin and end, in bytes.
+    offsets: Vec<usize>,
+    literal_offsets: Vec<usize>,
     decoded: String,
 }
 
@@ -113,6 +116,99 @@ fn prompts_have_the_ids_of_transformers() {
         for Text { text, ids, .. } in &reference.strings {
             assert_eq!(&tokenizer.encode_prompt(text).expect("ids"), ids, "{}: {text:?}", reference.folder);
         }
+    }
+}
+
+#[test]
+fn pieces_have_the_offsets_of_the_library() {
+    for (reference, tokenizer) in tokenizers() {
+        for Text { text, ids, literal_ids, offsets, literal_offsets, .. } in &reference.strings {
+            let place = format!("{}: {text:?}", reference.folder);
+            let literal = tokenizer.encode_with_offsets(text, false).expect("pieces");
+            let spelt: Vec<u32> = literal.iter().map(|piece| piece.id).collect();
+            assert_eq!(spelt, tokenizer.encode_text(text).expect("ids"), "{place}");
+            // A vocabulary of pieces may hold a special token as a piece: typed text is spelt out then, which the library does not.
+            let differs = &spelt != literal_ids;
+            assert!(!differs || literal_ids.iter().any(|&id| tokenizer.is_special(id)), "{place}");
+            assert!(
+                differs || &literal.iter().flat_map(|piece| [piece.start, piece.end]).collect::<Vec<_>>() == literal_offsets,
+                "{place}"
+            );
+            let pieces = tokenizer.encode_with_offsets(text, true).expect("pieces");
+            assert_eq!(&pieces.iter().map(|piece| piece.id).collect::<Vec<_>>(), ids, "{place}");
+            // What the post-processor put around the text is at its ends and empty.
+            let own = offsets.len() / 2;
+            let before = if ids.len() == own { 0 } else { pieces.iter().take(ids.len() - own).take_while(|piece| piece.end == 0).count() };
+            let (around, within) = (pieces[..before].iter().chain(&pieces[before + own..]), &pieces[before..before + own]);
+            assert!(around.clone().all(|piece| piece.start == piece.end && [0, text.len()].contains(&piece.start)), "{place}");
+            assert_eq!(&within.iter().flat_map(|piece| [piece.start, piece.end]).collect::<Vec<_>>(), offsets, "{place}");
+        }
+    }
+}
+
+#[test]
+fn offsets_cover_the_text_and_slices_are_what_the_pieces_spell() {
+    let texts = [
+        "a 🙂 b",
+        "👩‍👩‍👧‍👦🇫🇷❤️‍🔥",
+        "你好世界。",
+        "こんにちは 안녕",
+        "naïve café",
+        "tab\tand\nline",
+        "  two  spaces  ",
+        "<|im_end|>x",
+        "x<s>y</s>",
+    ];
+    for (reference, tokenizer) in tokenizers() {
+        for (text, special) in texts.iter().flat_map(|text| [(*text, true), (*text, false)]) {
+            let place = format!("{}: {text:?}, special {special}", reference.folder);
+            let pieces = tokenizer.encode_with_offsets(text, special).expect("pieces");
+            let mut covered = 0;
+            let mut place_in = 0;
+            while place_in < pieces.len() {
+                // Pieces whose ranges overlap spell what they cover together: a character of several tokens, or spaces put before the text.
+                let (start, mut end, first) = (pieces[place_in].start, pieces[place_in].end, place_in);
+                while place_in < pieces.len() && (pieces[place_in].start < end || place_in == first) {
+                    end = end.max(pieces[place_in].end);
+                    place_in += 1;
+                }
+                assert!(start <= covered, "{place}: nothing covers {covered}..{start}");
+                covered = covered.max(end);
+                let group = &pieces[first..place_in];
+                if start == end {
+                    assert!(group.iter().all(|piece| tokenizer.is_special(piece.id)), "{place}");
+                    continue;
+                }
+                let bytes: Vec<u8> = group.iter().flat_map(|piece| tokenizer.piece_bytes(piece.id).expect("bytes")).collect();
+                let spelt = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{place}: {start}..{end}: {error}"));
+                // A space put before the text or behind a special token, and the sign for what the vocabulary lacks, are not of the text.
+                let slice = &text[start..end];
+                let opens = start == 0 || tokenizer.is_special(pieces[first - 1].id);
+                let added = opens && (spelt.strip_prefix(' ') == Some(slice) || spelt.trim_start() == slice.trim_start());
+                assert!(spelt == slice || added || spelt.contains("<unk>"), "{place}: {start}..{end} is {slice:?}, spelt {spelt:?}");
+            }
+            assert_eq!(covered, text.len(), "{place}");
+        }
+    }
+}
+
+#[test]
+fn the_bytes_of_pieces_are_those_of_the_text() {
+    for (reference, tokenizer) in tokenizers() {
+        for text in ["Hello there", "🙂", "日本語", "x\u{fe0f}y", "\u{0}\u{7f}"] {
+            let ids = tokenizer.encode_text(text).expect("ids");
+            let bytes: Vec<u8> = ids.iter().flat_map(|&id| tokenizer.piece_bytes(id).expect("bytes")).collect();
+            let spelt = String::from_utf8(bytes).expect("whole characters");
+            let unknown = spelt.contains("<unk>");
+            assert!(unknown || spelt == text || spelt.strip_prefix(' ') == Some(text), "{}: {text:?} is {spelt:?}", reference.folder);
+        }
+        for (text, id) in tokenizer.special_tokens() {
+            assert_eq!(tokenizer.piece_bytes(*id).expect("bytes"), text.as_bytes());
+        }
+        let vocab = tokenizer.vocab();
+        let error = tokenizer.piece_bytes(vocab as u32).unwrap_err();
+        assert_eq!(error.to_string(), format!("token: expected an id below {vocab}, the size of the vocabulary, got {vocab}."));
+        assert!((0..vocab as u32).all(|id| tokenizer.piece_bytes(id).is_ok()));
     }
 }
 

@@ -9,7 +9,7 @@ use libfuzzer_sys::fuzz_target;
 
 const SOUND: [&[u8]; 2] = [
     include_bytes!("../../tests/fixtures/qwen2-bf16/generation_config.json"),
-    br#"{"do_sample":true,"eos_token_id":[1,2],"temperature":0.6,"top_k":20,"top_p":0.95,"min_p":0.1,"repetition_penalty":1.1,"max_new_tokens":9}"#,
+    br#"{"do_sample":true,"eos_token_id":[1,2],"temperature":0.6,"top_k":20,"top_p":0.95,"min_p":0.1,"typical_p":0.9,"repetition_penalty":1.1,"max_new_tokens":9,"min_new_tokens":2}"#,
 ];
 
 fuzz_target!(|data: &[u8]| {
@@ -22,8 +22,9 @@ fuzz_target!(|data: &[u8]| {
     assert!(settings.max_tokens > 0);
     assert!(settings.temperature >= 0.0 && settings.temperature.is_finite());
     assert!((0.0..=1.0).contains(&settings.top_p) && (0.0..=1.0).contains(&settings.min_p));
+    assert!(settings.typical_p > 0.0 && settings.typical_p <= 1.0);
     assert!(settings.repetition_penalty > 0.0 && settings.repetition_penalty.is_finite());
-    let mut sampler = Sampler::new(settings, 1, Vec::new());
+    let mut sampler = Sampler::new(settings, 1, vec![3]);
     for _ in 0..3 {
         assert!(sampler.sample(&mut [0.5, -1.0, 3.0, 3.0], &[0, 2], &[]).token < 4);
     }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use fireside::options::Settings;
-use fireside::sampler::Sampler;
+use fireside::sampler::{Sampler, TokenLogprobs};
 use fireside::{Error, LoadOptions, Model, ModelFiles, Options, Session};
 use fireside_fuzz::{TINY, TINY_TOKENIZER, tiny_weights};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
@@ -20,8 +20,27 @@ fn number(input: &mut Unstructured) -> Result<f32> {
     })
 }
 
+/// A number of this range, half of the time its upper end.
+fn within(input: &mut Unstructured, low: f32, high: f32) -> Result<f32> {
+    Ok(low + (high - low) * f32::from(input.arbitrary::<u8>()?.saturating_mul(2)) / 255.0)
+}
+
+/// Up to five tokens below `count`, or a little above it.
+fn tokens(input: &mut Unstructured, count: usize) -> Result<Vec<u32>> {
+    (0..input.int_in_range(0..=5)?).map(|_| input.int_in_range(0..=count as u32)).collect()
+}
+
 fn options(input: &mut Unstructured) -> Result<Options> {
+    let biased = tokens(input, 3)?;
+    let logit_bias = biased.into_iter().map(|token| Ok((token, within(input, -100.0, 100.0)?))).collect::<Result<_>>()?;
     Ok(Options {
+        typical_p: Some(within(input, 1e-3, 1.0)?),
+        frequency_penalty: Some(within(input, -2.0, 2.0)?),
+        presence_penalty: Some(within(input, -2.0, 2.0)?),
+        min_tokens: Some(input.int_in_range(0..=1)?),
+        logprobs: input.arbitrary::<bool>()?.then_some(input.int_in_range(0..=20)?),
+        stop_tokens: tokens(input, 3)?,
+        logit_bias,
         max_tokens: Some(input.int_in_range(1..=6)?),
         temperature: Some(number(input)?),
         top_k: Some(input.int_in_range(0..=9)?),
@@ -33,12 +52,27 @@ fn options(input: &mut Unstructured) -> Result<Options> {
     })
 }
 
-/// What the repetition penalty makes of the logits, by its definition.
-fn penalised(logits: &[f32], text: &[u32], penalty: f32) -> Vec<f32> {
-    let by = |logit: f32| if logit < 0.0 { logit * penalty } else { logit / penalty };
-    let repeated = |token: usize| text.contains(&(token as u32));
-    let wide = |(token, &logit)| if repeated(token) { by(logit) } else { logit };
-    logits.iter().enumerate().map(wide).map(|logit: f32| logit.clamp(f32::MIN, f32::MAX)).collect()
+/// What bias, penalties and the minimum of tokens make of the logits, by their definitions.
+fn penalised(logits: &[f32], settings: &Settings, prompt: &[u32], generated: &[u32], ends: &[u32]) -> Vec<f32> {
+    let mut logits = logits.to_vec();
+    for (token, logit) in logits.iter_mut().enumerate() {
+        let count = |tokens: &[u32]| tokens.iter().filter(|&&other| other as usize == token).count();
+        for (_, bias) in settings.logit_bias.iter().filter(|(other, _)| *other as usize == token) {
+            *logit += bias;
+        }
+        let (penalty, times) = (settings.repetition_penalty, count(generated));
+        if times + count(prompt) > 0 {
+            *logit = if *logit < 0.0 { *logit * penalty } else { *logit / penalty }.clamp(f32::MIN, f32::MAX);
+        }
+        if times > 0 {
+            *logit = (*logit - times as f32 * settings.frequency_penalty - settings.presence_penalty).clamp(f32::MIN, f32::MAX);
+        }
+    }
+    let is_end = |token: usize| ends.contains(&(token as u32));
+    if generated.len() < settings.min_tokens && (0..logits.len()).any(|token| !is_end(token)) {
+        (0..logits.len()).filter(|&token| is_end(token)).for_each(|token| logits[token] = f32::NEG_INFINITY);
+    }
+    logits
 }
 
 fn of_logits(input: &mut Unstructured) -> Result<()> {
@@ -46,28 +80,37 @@ fn of_logits(input: &mut Unstructured) -> Result<()> {
     if options.check().is_err() {
         return Ok(());
     }
-    let Settings { temperature, top_k, top_p, min_p, repetition_penalty, .. } = options.settle(&Default::default());
+    let settings = options.settle(&Default::default());
+    let Settings { temperature, top_k, top_p, min_p, .. } = settings;
     let count = input.int_in_range(1..=40)?;
     let finite = |input: &mut Unstructured| number(input).map(|logit| if logit.is_finite() { logit } else { 0.0 });
-    let logits = (0..count).map(|_| finite(input)).collect::<Result<Vec<f32>>>()?;
-    let text = (0..input.int_in_range(0..=5)?).map(|_| input.int_in_range(0..=count as u32 - 1)).collect::<Result<Vec<_>>>()?;
+    let own = (0..count).map(|_| finite(input)).collect::<Result<Vec<f32>>>()?;
+    let (prompt, generated) = (tokens(input, count)?, tokens(input, count)?);
 
     let draw = || {
-        let mut sampler = Sampler::new(options.settle(&Default::default()), options.seed.unwrap_or(0), Vec::new());
-        [(); 4].map(|()| sampler.sample(&mut logits.clone(), &text, &[]).token as usize)
+        let mut sampler = Sampler::new(settings.clone(), options.seed.unwrap_or(0), options.stop_tokens.clone());
+        [(); 4].map(|()| sampler.sample(&mut own.clone(), &prompt, &generated))
     };
-    let tokens = draw();
-    assert_eq!(tokens, draw());
-    let logits = penalised(&logits, &text, repetition_penalty);
-    let largest = logits.iter().copied().fold(f32::MIN, f32::max);
+    let drawn = draw();
+    assert_eq!(drawn, draw());
+    let logits = penalised(&own, &settings, &prompt, &generated, &options.stop_tokens);
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let weight = |logit: f32| f64::from((logit - largest) / temperature).exp();
     let total: f64 = logits.iter().map(|&logit| weight(logit)).sum();
-    for token in tokens {
+    for drawn in drawn {
+        assert_eq!(drawn.logprobs.as_ref().map(|logprobs| logprobs.top.len()), settings.logprobs.map(|k| k.min(count)));
+        if let Some(TokenLogprobs { token, logprob, top }) = drawn.logprobs {
+            assert!(token == drawn.token && logprob <= 0.0 && top.iter().all(|(_, value)| *value <= 0.0));
+            assert!(top.is_sorted_by(|(a, _), (b, _)| (-own[*a as usize], a) < (-own[*b as usize], b)), "{top:?} of {own:?}");
+            assert!(top.first().is_none_or(|(first, _)| own.iter().all(|&other| other <= own[*first as usize])));
+        }
+        let token = drawn.token as usize;
         let logit = logits[token];
         if temperature == 0.0 {
             assert_eq!(Some(token), logits.iter().position(|&other| other == largest));
             continue;
         }
+        assert!(logit > f32::NEG_INFINITY, "{token} of {logits:?}");
         let likelier = || logits.iter().filter(|&&other| other > logit);
         assert!(top_k == 0 || likelier().count() < top_k, "top-k {top_k}: {token} of {logits:?}");
         // 1e-44: the sampler's own weights are f32, and round there.
@@ -88,7 +131,7 @@ fn of_a_model(input: &mut Unstructured) -> Result<()> {
     let mut session = Session::new(Arc::new(model));
     let outcome = session.generate("ab", &options).and_then(|run| run.finish());
     match outcome {
-        Ok(completion) => assert!(!completion.tokens.is_empty() && completion.tokens.iter().all(|&token| token < 3)),
+        Ok(completion) => assert!(completion.tokens.iter().all(|&token| token < 3)),
         Err(Error::NonFinite { token, position, .. }) => assert!(token < 3 && position < 16),
         Err(error) => assert!(matches!(error, Error::BadOption { .. }), "{error}"),
     }

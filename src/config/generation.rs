@@ -18,10 +18,14 @@ pub struct GenerationConfig {
     pub top_p: Option<f32>,
     /// Only tokens at least this fraction as probable as the most probable one are drawn from.
     pub min_p: Option<f32>,
+    /// Only tokens about as surprising as expected, that together reach this probability, are drawn from.
+    pub typical_p: Option<f32>,
     /// Logits of tokens already in the text are divided by this, or multiplied where negative.
     pub repetition_penalty: Option<f32>,
     /// The most tokens to generate.
     pub max_new_tokens: Option<usize>,
+    /// Tokens to generate before one may end the text.
+    pub min_new_tokens: Option<usize>,
 }
 
 /// A number no count in this file should exceed.
@@ -47,10 +51,12 @@ impl GenerationConfig {
             temperature: number("temperature", "a number from 0 to 1000", |t| (0.0..=1000.0).contains(&t))?,
             top_p: number("top_p", probability, |p| (0.0..=1.0).contains(&p))?,
             min_p: number("min_p", probability, |p| (0.0..=1.0).contains(&p))?,
+            typical_p: number("typical_p", "a number above 0 and at most 1", |p| p as f32 > 0.0 && p <= 1.0)?,
             repetition_penalty: number("repetition_penalty", "a number above 0", |r| r as f32 > 0.0 && r <= 1000.0)?,
             do_sample: fields.boolean("do_sample")?,
             top_k: fields.whole("top_k", 0, COUNT_MAX)?,
             max_new_tokens: fields.size("max_new_tokens", COUNT_MAX)?,
+            min_new_tokens: fields.whole("min_new_tokens", 0, COUNT_MAX)?,
         })
     }
 }
@@ -87,6 +93,8 @@ mod tests {
             (r#"{"temperature": "hot"}"#, "temperature: expected a number from 0 to 1000, got \"hot\""),
             (r#"{"top_p": 1.5}"#, "top_p: expected a number from 0 to 1, got 1.5"),
             (r#"{"min_p": -0.1}"#, "min_p: expected a number from 0 to 1, got -0.1"),
+            (r#"{"typical_p": 0}"#, "typical_p: expected a number above 0 and at most 1, got 0"),
+            (r#"{"min_new_tokens": -1}"#, "min_new_tokens: expected a whole number from 0 to 1073741824, got -1"),
             (r#"{"repetition_penalty": 0}"#, "repetition_penalty: expected a number above 0, got 0"),
             (r#"{"top_k": -1}"#, "top_k: expected a whole number from 0 to 1073741824, got -1"),
             (r#"{"max_new_tokens": 0}"#, "max_new_tokens: expected a whole number from 1 to 1073741824, got 0"),

@@ -259,11 +259,21 @@ def messages(chat):
     return [{"role": role, "content": content} for role, content in chat]
 
 
+def byte_offsets(text, offsets):
+    """Flat, in bytes: the library's binding counts characters."""
+    return [len(text[:place].encode()) for pair in offsets for place in pair]
+
+
 def reference(folder):
     path = (ROOT / folder).resolve()
     raw = Tokenizer.from_file(str(path / "tokenizer.json"))
     literal = Tokenizer.from_file(str(path / "tokenizer.json"))
     literal.encode_special_tokens = True
+    # Offsets as the model leaves them: a post-processor may trim the spaces of each token, and adds tokens that are not of the text.
+    bare = {special: Tokenizer.from_file(str(path / "tokenizer.json")) for special in [True, False]}
+    for special, tokenizer in bare.items():
+        tokenizer.post_processor = None
+        tokenizer.encode_special_tokens = not special
     fast = PreTrainedTokenizerFast.from_pretrained(path)
     plain = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
     auto = AutoTokenizer.from_pretrained(path)
@@ -278,6 +288,8 @@ def reference(folder):
             "ids": ids,
             "literal_ids": literal.encode(text, add_special_tokens=False).ids,
             # Special tokens are taken out by id: decode(skip_special_tokens=True) misses those with "normalized": true.
+            "offsets": byte_offsets(text, bare[True].encode(text).offsets),
+            "literal_offsets": byte_offsets(text, bare[False].encode(text).offsets),
             "decoded": raw.decode([id for id in ids if id not in special], skip_special_tokens=False),
         })
     chats = []

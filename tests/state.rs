@@ -1,0 +1,396 @@
+//! A session as a value: reuse that is exact whatever happened before, clones, saved states, histories that are edited.
+#![cfg(not(target_family = "wasm"))]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::files::folder;
+use common::{Random, greedy};
+use fireside::cache::{BLOCK, KvDtype};
+use fireside::quant::Dtype;
+use fireside::session::{Completion, Step};
+use fireside::{Error, LoadOptions, Message, Model, Options, Session};
+
+fn model(name: &str) -> Arc<Model> {
+    Arc::new(folder(name).load())
+}
+
+fn message(role: &str, content: &str) -> Message {
+    Message { role: role.into(), content: content.into() }
+}
+
+fn chat(session: &mut Session, text: &str, tokens: usize) -> Completion {
+    session.chat(text, &greedy(tokens)).unwrap().finish().unwrap()
+}
+
+/// The answer of a session that has never done anything else.
+fn fresh(model: &Arc<Model>, conversation: &[Message], options: &Options) -> Completion {
+    Session::new(model.clone()).chat(conversation.to_vec(), options).unwrap().finish().unwrap()
+}
+
+const WORDS: [&str; 8] = ["hello", "who are you", "t", "My name is Ada.", "tell me a story", "雪", "and then", "I like tea"];
+
+fn words(random: &mut Random) -> &'static str {
+    WORDS[random.below(WORDS.len())]
+}
+
+/// One way of ending a run early or late, at random, and what the history then is.
+fn ask(
+    session: &mut Session,
+    random: &mut Random,
+    options: &Options,
+    begin: impl FnOnce(&mut Session) -> fireside::Result<fireside::session::Run>,
+) {
+    let mut run = begin(session).unwrap();
+    let steps = random.below(2 * options.max_tokens.unwrap());
+    for _ in 0..steps {
+        run.set_prefill_work([1, 9, 200, usize::MAX][random.below(4)]);
+        if let Step::End(..) = session.step(&mut run).unwrap() {
+            return;
+        }
+    }
+    session.abort(&mut run);
+}
+
+#[test]
+fn reuse_is_exact_over_random_edits() {
+    for (name, kv_dtype) in [
+        ("qwen2-bf16", KvDtype::F32),
+        ("smollm3-bf16", KvDtype::F16),
+        ("mistral-window-f16", KvDtype::F32),
+        ("qwen2-window-f16", KvDtype::F32),
+    ] {
+        let files = folder(name);
+        let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
+        let model = Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap());
+        let mut random = Random(41);
+        let (mut reused, mut asked) = (0, 0);
+        for _ in 0..6 {
+            let mut sessions = vec![Session::new(model.clone())];
+            for _ in 0..12 {
+                let index = random.below(sessions.len());
+                let options = Options { max_tokens: Some(1 + random.below(8)), ..greedy(8) };
+                let session = &mut sessions[index];
+                match random.below(9) {
+                    0 => ask(session, &mut random, &options, |session| session.begin_chat("hello there".into(), &options)),
+                    1 => ask(session, &mut random, &options, |session| session.begin_generate("Once upon a time", &options)),
+                    2 if !session.messages().is_empty() => {
+                        ask(session, &mut random, &options, |session| session.begin_regenerate(&options));
+                    }
+                    3 => {
+                        // An earlier message is edited, and what came after it is gone.
+                        let mut messages = session.messages().to_vec();
+                        messages.truncate(random.below(messages.len() + 1));
+                        if let Some(last) = messages.last_mut() {
+                            last.content = words(&mut random).into();
+                        }
+                        session.set_messages(messages);
+                    }
+                    4 => session
+                        .append(vec![message("user", words(&mut random)), message("assistant", words(&mut random))], &options)
+                        .unwrap(),
+                    5 => {
+                        let copy = session.clone();
+                        sessions.push(copy);
+                    }
+                    6 => {
+                        let bytes = session.save(random.below(3) > 0).unwrap();
+                        *session = Session::restore(model.clone(), &bytes).unwrap();
+                    }
+                    7 if sessions.len() > 1 => drop(sessions.swap_remove(index)),
+                    _ => {}
+                }
+                // Whatever it was, every session answers as one that has just begun, and computes no more than it must.
+                let index = random.below(sessions.len());
+                let session = &mut sessions[index];
+                let question = words(&mut random);
+                let conversation = [session.messages(), &[message("user", question)]].concat();
+                if conversation.windows(2).any(|pair| pair[0].role == pair[1].role) {
+                    session.reset();
+                    continue;
+                }
+                let expected = fresh(&model, &conversation, &options);
+                let got = session.chat(question, &options).unwrap().finish().unwrap();
+                assert_eq!((&got.tokens, got.finish_reason), (&expected.tokens, expected.finish_reason), "{name}");
+                reused += got.usage.cached_tokens;
+                asked += got.usage.prompt_tokens;
+                // The same question again finds all of it but the last token.
+                let again = session.regenerate(&options).unwrap().finish().unwrap();
+                assert_eq!(again.tokens, expected.tokens, "{name}");
+                assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1, "{name}");
+            }
+        }
+        assert!(reused > asked / 4, "{name}: {reused} of {asked} tokens reused");
+    }
+}
+
+#[test]
+fn a_clone_shares_what_was_computed_and_goes_its_own_way() {
+    let model = model("chat");
+    let mut session = Session::new(model.clone());
+    chat(&mut session, "My name is Ada. I live by the sea with two cats, a dog and an old clock that is always late.", 40);
+    chat(&mut session, "I like tea.", 20);
+    assert!(session.context_usage() > BLOCK, "more than one block, or there is nothing to share");
+    let before = model.kv_budget().used();
+    let mut copy = session.clone();
+    assert_eq!(model.kv_budget().used(), before, "a clone takes no block");
+    assert_eq!((copy.messages(), copy.shared_bytes()), (session.messages(), copy.kv_bytes()));
+
+    let conversation = |question: &str| [session.messages(), &[message("user", question)]].concat();
+    let expected = ["What is my name?", "What do I like?"].map(|question| fresh(&model, &conversation(question), &greedy(20)));
+    let branched = copy.chat("What do I like?", &greedy(20)).unwrap().finish().unwrap();
+    let went_on = session.chat("What is my name?", &greedy(20)).unwrap().finish().unwrap();
+    assert_eq!((went_on.tokens, branched.tokens), (expected[0].tokens.clone(), expected[1].tokens.clone()));
+    assert!(branched.usage.cached_tokens > 0 && went_on.usage.cached_tokens > 0);
+    assert!(model.kv_budget().used() < session.kv_bytes() + copy.kv_bytes(), "what they have in common is there once");
+    drop((session, copy));
+    assert_eq!(model.kv_budget().used(), 0);
+}
+
+#[test]
+fn a_clone_made_in_the_middle_of_a_pass_disturbs_neither() {
+    let model = model("llama-tied-bf16");
+    let prompt = "Once upon a time there was a fox. ".repeat(8);
+    let whole = Session::new(model.clone()).generate(&prompt, &greedy(12)).unwrap().finish().unwrap();
+    let mut session = Session::new(model.clone());
+    let mut run = session.begin_generate(&prompt, &greedy(12)).unwrap();
+    run.set_prefill_work(1);
+    let mut clones = Vec::new();
+    let completion = loop {
+        match session.step(&mut run).unwrap() {
+            Step::End(_, completion) => break completion,
+            _ => clones.push(session.clone()),
+        }
+    };
+    assert_eq!(completion.tokens, whole.tokens);
+    for mut copy in clones.into_iter().step_by(5) {
+        assert_eq!(copy.generate(&prompt, &greedy(12)).unwrap().finish().unwrap().tokens, whole.tokens);
+    }
+}
+
+#[test]
+fn a_saved_session_goes_on_where_it_was() {
+    for (name, kv_dtype) in
+        [("chat", KvDtype::F32), ("chat", KvDtype::F16), ("llama-odd-f32", KvDtype::F32), ("llama-odd-f32", KvDtype::F16)]
+    {
+        let files = folder(name);
+        let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
+        let load = || Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap());
+        let model = load();
+        let mut session = Session::new(model.clone());
+        chat(&mut session, "My name is Ada.", 20);
+        let (with, without) = (session.save(true).unwrap(), session.save(false).unwrap());
+        let mut rest = session.clone();
+        let expected = chat(&mut rest, "What is my name?", 20);
+        // Also by another load of the same files.
+        for model in [model, load()] {
+            for (bytes, is_whole) in [(&with, true), (&without, false)] {
+                let mut restored = Session::restore(model.clone(), bytes).unwrap();
+                assert_eq!(restored.messages(), session.messages(), "{name}");
+                let got = chat(&mut restored, "What is my name?", 20);
+                assert_eq!(got.tokens, expected.tokens, "{name}");
+                let cached = if is_whole { expected.usage.cached_tokens } else { 0 };
+                assert_eq!(got.usage.cached_tokens, cached, "{name}");
+            }
+        }
+        assert_eq!(session.save(true).unwrap(), with, "the same session, the same bytes");
+        assert!(without.len() < 1000 && with.len() > without.len() + 1000);
+    }
+}
+
+/// What restoring says of bytes.
+fn refusal(model: &Arc<Model>, bytes: &[u8]) -> String {
+    let error = Session::restore(model.clone(), bytes).unwrap_err();
+    assert_eq!(error.code(), "BAD_INPUT");
+    error.to_string()
+}
+
+#[test]
+fn a_state_is_refused_with_what_is_wrong_with_it() {
+    let files = folder("chat");
+    let as_q8 = Arc::new(files.try_load(Some(Dtype::Q8)).unwrap());
+    let model = model("chat");
+    let mut session = Session::new(model.clone());
+    chat(&mut session, "hello", 5);
+    let good = session.save(true).unwrap();
+    assert_eq!(refusal(&model, b""), "state: expected bytes that `save` made, got others.");
+    assert_eq!(refusal(&model, b"{\"messages\": []}"), "state: expected bytes that `save` made, got others.");
+    let mut newer = good.clone();
+    newer[8] = 2;
+    assert_eq!(refusal(&model, &newer), "state: expected version 1, got version 2.");
+    for cut in [8, 11, 12, 20, 44, good.len() / 2, good.len() - 1] {
+        let said = refusal(&model, &good[..cut]);
+        assert!(said.contains("cut short"), "{cut}: {said}");
+    }
+    let mut damaged = good.clone();
+    for at in [13, 200, good.len() / 2, good.len() - 1] {
+        damaged[at] ^= 1;
+        assert_eq!(refusal(&model, &damaged), "state: expected bytes as they were saved, got some that were damaged or cut short since.");
+        damaged[at] ^= 1;
+    }
+    assert!(
+        refusal(&as_q8, &good)
+            .starts_with("state: expected the state of a session on this model, weights stored as q8, got weights stored as bf16")
+    );
+    let other = folder("story");
+    let other = Arc::new(other.try_load(Some(Dtype::Bf16)).unwrap());
+    let said = refusal(&other, &good);
+    assert!(said.starts_with("state: expected the state of a session on this model, model ") && said.len() < 130, "{said}");
+}
+
+#[test]
+fn a_forged_state_with_a_sound_checksum_harms_nobody() {
+    use sha2::{Digest, Sha256};
+    let model = model("qwen2-bf16");
+    let mut session = Session::new(model.clone());
+    chat(&mut session, "hello", 5);
+    let good = session.save(true).unwrap();
+    let body = good.len() - 32;
+    let mut random = Random(5);
+    let (mut refused, mut taken) = (0, 0);
+    for round in 0..400 {
+        let mut forged = good[..body].to_vec();
+        match round % 4 {
+            0 => forged.truncate(16 + random.below(body - 16)),
+            1 => forged.extend_from_slice(&[0; 7]),
+            2 => (0..4).for_each(|_| forged[12 + random.below(400)] = random.below(256) as u8),
+            // Numbers of the cache: some are not finite then.
+            _ => (0..20).for_each(|_| forged[body - 1 - random.below(body / 2)] = 0xff),
+        }
+        let digest = Sha256::digest(&forged);
+        forged.extend_from_slice(&digest);
+        match Session::restore(model.clone(), &forged) {
+            Err(Error::BadInput { what, .. }) => {
+                assert_eq!(what, "state");
+                refused += 1;
+            }
+            Err(other) => panic!("{other}"),
+            Ok(mut session) => {
+                // What it computes from forged numbers may be nonsense, or no number; then it says so and works on.
+                if let Ok(pieces) = session.chat("again", &greedy(4)) {
+                    let _ = pieces.finish();
+                }
+                session.reset();
+                assert_eq!(chat(&mut session, "hello", 5).tokens.len(), 5);
+                taken += 1;
+            }
+        }
+    }
+    assert!(refused > 200 && taken > 0, "{refused} refused, {taken} taken");
+}
+
+#[test]
+fn the_caches_of_all_sessions_share_one_bound() {
+    let files = folder("qwen2-bf16");
+    let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
+    let one = Arc::new(files.load());
+    let mut session = Session::new(one.clone());
+    chat(&mut session, "hello", 5);
+    let kv_bytes_max = Some(2 * session.kv_bytes());
+    let model = Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_bytes_max, ..LoadOptions::default() }).unwrap());
+    let mut sessions: Vec<Session> = (0..3).map(|_| Session::new(model.clone())).collect();
+    let expected = chat(&mut sessions[0], "hello", 5);
+    chat(&mut sessions[1], "hello", 5);
+    assert_eq!(Some(model.kv_budget().used()), kv_bytes_max);
+    let error = sessions[2].chat("hello", &greedy(5)).unwrap().finish().unwrap_err();
+    assert_eq!(error.code(), "OUT_OF_MEMORY");
+    assert!(error.to_string().contains("kvBytesMax"), "{error}");
+    assert!(sessions[2].messages().is_empty());
+    sessions[0].reset();
+    assert_eq!(chat(&mut sessions[2], "hello", 5).tokens, expected.tokens, "there is room again");
+}
+
+#[test]
+fn what_was_read_ahead_is_not_computed_again() {
+    let model = model("chat");
+    let mut session = Session::new(model.clone());
+    let ahead = vec![message("system", "You are kind."), message("user", "My name is Ada."), message("assistant", "Hello Ada!")];
+    session.append(ahead.clone(), &Options::default()).unwrap();
+    assert_eq!(session.messages(), ahead);
+    let read = session.context_usage();
+    assert!(read > 0);
+    let conversation = [&ahead[..], &[message("user", "What is my name?")]].concat();
+    let expected = fresh(&model, &conversation, &greedy(20));
+    let got = chat(&mut session, "What is my name?", 20);
+    assert_eq!(got.tokens, expected.tokens);
+    assert_eq!(got.usage.cached_tokens, read, "all of it served");
+
+    // A question that was appended is answered by `regenerate`.
+    let mut asked = Session::new(model.clone());
+    asked.append(conversation, &Options::default()).unwrap();
+    assert_eq!(asked.regenerate(&greedy(20)).unwrap().finish().unwrap().tokens, expected.tokens);
+    assert_eq!(asked.messages().len(), 5);
+    assert_eq!(asked.append(Vec::new(), &Options::default()).unwrap_err().code(), "BAD_INPUT");
+}
+
+#[test]
+fn an_answer_is_replaced_when_the_new_one_is_there_and_not_before() {
+    let model = model("chat");
+    let mut session = Session::new(model.clone());
+    chat(&mut session, "My name is Ada.", 12);
+    chat(&mut session, "What is my name?", 12);
+    let before = session.messages().to_vec();
+    let warm = Options { temperature: Some(50.0), top_p: Some(1.0), seed: Some(3), ..greedy(12) };
+    let mut run = session.begin_regenerate(&warm).unwrap();
+    for _ in 0..6 {
+        session.step(&mut run).unwrap();
+        assert_eq!(session.messages(), before);
+    }
+    session.abort(&mut run);
+    assert_eq!(session.messages(), before);
+    let other = session.regenerate(&warm).unwrap().finish().unwrap();
+    assert_eq!(session.messages()[..3], before[..3]);
+    assert_eq!(session.messages()[3].content, other.text);
+    assert_ne!(session.messages()[3], before[3]);
+}
+
+#[test]
+fn several_continuations_are_those_of_several_runs() {
+    let model = model("qwen2-bf16");
+    let options = |seed, n| Options { temperature: Some(1.2), seed: Some(seed), n: Some(n), ..greedy(24) };
+    let prompt = "Once upon a time";
+    let expected: Vec<Completion> =
+        (7..11).map(|seed| Session::new(model.clone()).generate(prompt, &options(seed, 1)).unwrap().finish().unwrap()).collect();
+    let mut session = Session::new(model.clone());
+    let mut texts = vec![String::new(); 4];
+    let mut pieces = session.generate(prompt, &options(7, 4)).unwrap();
+    for piece in pieces.by_ref() {
+        let piece = piece.unwrap();
+        texts[piece.choice] += &piece.text;
+    }
+    let got = pieces.completion().unwrap().clone();
+    assert_eq!((&got.text, &got.tokens), (&expected[0].text, &expected[0].tokens));
+    for (other, expected) in got.others.iter().zip(&expected[1..]) {
+        assert_eq!((&other.text, &other.tokens, other.finish_reason), (&expected.text, &expected.tokens, expected.finish_reason));
+    }
+    assert_eq!(texts, expected.iter().map(|completion| completion.text.clone()).collect::<Vec<_>>());
+    assert_eq!(got.usage.completion_tokens, expected.iter().map(|completion| completion.tokens.len()).sum::<usize>());
+    assert_eq!(got.usage.prompt_tokens, expected[0].usage.prompt_tokens, "one prefill");
+    // The first is a chat's answer.
+    let turn = session.chat("hello", &options(7, 3)).unwrap().finish().unwrap();
+    assert_eq!(session.messages()[1].content, turn.text);
+    assert_eq!(session.messages().len(), 2);
+}
+
+#[test]
+fn two_sessions_that_take_turns_answer_as_two_alone() {
+    let model = model("chat");
+    let questions = ["My name is Ada.", "Tell me about the sea."];
+    let mut sessions = questions.map(|_| Session::new(model.clone()));
+    let mut runs: Vec<_> =
+        sessions.iter_mut().zip(questions).map(|(session, question)| session.begin_chat(question.into(), &greedy(24)).unwrap()).collect();
+    let mut ends: [Option<Completion>; 2] = [None, None];
+    while ends.iter().any(Option::is_none) {
+        for ((session, run), end) in sessions.iter_mut().zip(&mut runs).zip(&mut ends) {
+            if end.is_none()
+                && let Step::End(_, completion) = session.step(run).unwrap()
+            {
+                *end = Some(completion);
+            }
+        }
+    }
+    for (end, question) in ends.into_iter().zip(questions) {
+        assert_eq!(end.unwrap().tokens, fresh(&model, &[message("user", question)], &greedy(24)).tokens);
+    }
+}
