@@ -97,10 +97,27 @@ fn whole_turns_go_the_oldest_first_and_never_the_systems() {
     assert_eq!(session.messages(), [&left[..], &[answer]].concat());
     assert_eq!(got.tokens, Session::new(model.clone()).chat(left.clone(), &greedy(30)).unwrap().finish().unwrap().tokens);
     assert!(got.usage.prompt_tokens + 30 <= model.config().context, "there was room for the answer");
-    // One turn less would not have been enough.
+    // A quarter of the context is free then, and one turn less would not have made it so.
+    let context = model.config().context;
+    assert!(got.usage.prompt_tokens <= context - context / 4, "{}", got.usage.prompt_tokens);
     let more = [&history[..1], &history[dropped.messages - 1..], &[message("user", question)]].concat();
     let prompt = Session::new(model.clone()).measure_context_usage(more, None).unwrap();
-    assert!(prompt + 30 > model.config().context, "{prompt}");
+    assert!(prompt > context - context / 4, "{prompt}");
+}
+
+#[test]
+fn a_long_question_drops_no_more_than_it_must() {
+    let model = model("chat");
+    let mut session = Session::new(model.clone());
+    let history = long_chat(&session);
+    session.set_messages(history.clone());
+    // Beside it there is no quarter left, but room for some turns.
+    let question = "tea ".repeat(model.config().context * 4 / 5);
+    let run = session.begin_chat(question.as_str().into(), &with(Overflow::DropOldest, 30)).unwrap();
+    let (dropped, got) = drive(&mut session, run);
+    assert_eq!(dropped.len(), 1);
+    assert!(session.messages().len() > 3, "{} messages are left", session.messages().len());
+    assert!(got.usage.prompt_tokens + 30 <= model.config().context);
 }
 
 #[test]

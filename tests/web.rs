@@ -183,7 +183,7 @@ fn a_run_prefills_then_tells_then_ends() {
     let last_prefill = &steps[prefills - 1];
     assert_eq!(number(last_prefill, "done"), number(last_prefill, "total"));
     let end = steps.last().unwrap();
-    assert!(["stop", "length"].contains(&text(end, "finishReason").as_str()));
+    assert!(["stop", "length"].contains(&text(end, "choices.0.finishReason").as_str()));
     assert!(number(end, "usage.promptTokens") >= 1.0);
     assert!(number(end, "usage.completionTokens") >= tokens as f64);
     assert_eq!(number(end, "usage.cachedTokens"), 0.0);
@@ -230,7 +230,7 @@ fn a_session_has_one_run_at_a_time() {
     refused(call(&session, "reset", &[]), "BAD_INPUT");
     call(&run, "step", &[]).unwrap();
     let aborted = call(&run, "abort", &[]).unwrap();
-    assert_eq!(text(&aborted, "finishReason"), "abort");
+    assert_eq!(text(&aborted, "choices.0.finishReason"), "abort");
     assert_eq!(Array::from(&call(&session, "messages", &[]).unwrap()).length(), 0);
     refused(call(&run, "step", &[]), "BAD_INPUT");
     // Freeing a run that is under way ends it as well.
@@ -319,7 +319,63 @@ fn a_history_can_be_put_back() {
     call(&session, "setMessages", std::slice::from_ref(&history)).unwrap();
     assert_eq!(show(&call(&session, "messages", &[]).unwrap()), show(&history));
     refused(call(&session, "setMessages", &[json("[1]")]), "BAD_INPUT");
-    refused(call(&session, "setMessages", &[json(r#"[{"role": "user", "content": "?"}]"#)]), "BAD_INPUT");
+    // One that waits for an answer gets it by `regenerate`.
+    refused(call(&session, "regenerate", &[json(r#"{"maxTokens": 0}"#)]), "BAD_OPTION");
+    call(&session, "setMessages", &[json(r#"[{"role": "user", "content": "My name is Ada."}]"#)]).unwrap();
+    let steps = finish(&call(&session, "regenerate", &[json(GREEDY)]).unwrap());
+    assert_eq!(text(&Array::from(&call(&session, "messages", &[]).unwrap()).get(1), "content"), joined(&steps));
+}
+
+#[test]
+fn a_session_is_cloned_saved_and_restored() {
+    let model = model();
+    let session = call(&model, "session", &[]).unwrap();
+    finish(&call(&session, "chat", &["My name is Ada.".into(), json(GREEDY)]).unwrap());
+    let copy = call(&session, "clone", &[]).unwrap();
+    assert!(number(&call(&copy, "stats", &[]).unwrap(), "sharedBytes") > 0.0);
+    let state = call(&session, "save", &[]).unwrap();
+    let small = call(&session, "save", &[json(r#"{"cache": false}"#)]).unwrap();
+    assert!(number(&state, "length") > number(&small, "length") + 1000.0);
+    refused(call(&session, "save", &[json(r#"{"cash": false}"#)]), "BAD_OPTION");
+    let mut answers = Vec::new();
+    for session in [session, copy, call(&model, "restore", &[state]).unwrap(), call(&model, "restore", &[small]).unwrap()] {
+        answers.push(joined(&finish(&call(&session, "chat", &["What is my name?".into(), json(GREEDY)]).unwrap())));
+    }
+    assert!(answers[0].contains("Ada") && answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    refused(call(&model, "restore", &[bytes(b"FIRESIDE")]), "BAD_INPUT");
+    let stats = call(&model, "stats", &[]).unwrap();
+    assert!(number(&stats, "kvBytes") > 0.0 && number(&stats, "wasmBytes") > number(&stats, "kvBytes"), "{}", show(&stats));
+}
+
+#[test]
+fn messages_are_read_ahead_and_of_the_options_overflow_alone_counts() {
+    let session = session();
+    let ahead = json(r#"[{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Hello Ada!"}]"#);
+    refused(call(&session, "append", &[ahead.clone(), json(r#"{"maxTokens": 5}"#)]), "BAD_OPTION");
+    let steps = finish(&call(&session, "append", &[ahead, json(r#"{"overflow": "drop-oldest"}"#)]).unwrap());
+    assert_eq!((joined(&steps).as_str(), number(steps.last().unwrap(), "usage.completionTokens")), ("", 0.0));
+    let steps = finish(&call(&session, "chat", &["What is my name?".into(), json(GREEDY)]).unwrap());
+    assert!(number(steps.last().unwrap(), "usage.cachedTokens") > 10.0);
+}
+
+#[test]
+fn tokens_tell_what_they_had_for_them() {
+    let session = session();
+    let options = json(r#"{"temperature": 0, "maxTokens": 6, "logprobs": 3, "n": 2}"#);
+    let steps = finish(&call(&session, "chat", &["Hello!".into(), options]).unwrap());
+    let tokens: Vec<_> = steps.iter().filter(|step| get(step, "logprobs").is_object()).collect();
+    assert_eq!(tokens.len(), number(steps.last().unwrap(), "usage.completionTokens") as usize);
+    for step in &tokens {
+        // Greedy: the likeliest is what was drawn.
+        assert_eq!(number(step, "logprobs.id"), number(step, "logprobs.top.0.id"));
+        let (first, third) = (number(step, "logprobs.logprob"), number(step, "logprobs.top.2.logprob"));
+        assert!(first <= 0.0 && third <= first, "{}", show(step));
+        assert_eq!(number(step, "logprobs.bytes.length") as usize, text(step, "logprobs.text").len(), "plain text here");
+    }
+    let end = steps.last().unwrap();
+    assert_eq!(number(end, "choices.length"), 2.0);
+    assert_eq!(text(end, "choices.0.text"), text(end, "choices.1.text"), "greedy, twice");
+    assert_eq!(number(end, "choices.1.logprobs.length"), tokens.len() as f64 / 2.0);
 }
 
 #[test]

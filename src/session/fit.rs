@@ -13,8 +13,11 @@ const SINK: usize = 4;
 /// Of what can be forgotten, a text that runs on forgets this share at once: moving the rest costs about as much as a token, and is then rare.
 const SHIFT_SHARE: usize = 4;
 
-/// Of the context, a chat that drops turns keeps this share free for the answer, or as much as the answer may be long.
+/// Of the context, a chat that drops turns keeps this share free for an answer that may be so long. It makes room when that is not there.
 const ANSWER_SHARE: usize = 8;
+
+/// And when it makes room, then for this share, if that can be: what is left has to be read anew, which should not happen at every turn.
+const ROOM_SHARE: usize = 4;
 
 impl Session {
     /// The tokens at the beginning that stay when a text runs on, and those after them that go at once.
@@ -61,19 +64,26 @@ impl Session {
         if whole.len() + answer <= context {
             return Ok((conversation, whole, None));
         }
-        // The fewest turns whose going is enough, by halving: what is left is shorter the more go.
         let turns = turns(&conversation);
         let without = |count: usize| -> Result<(Vec<Message>, Vec<u32>)> {
             let left = without(&conversation, &turns[..count]);
             let prompt = self.render(&left, answers, options.now)?;
             Ok((left, prompt))
         };
-        let (mut low, mut high) = (0, turns.len());
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if without(middle)?.1.len() + answer <= context { high = middle } else { low = middle + 1 }
+        // The fewest turns whose going leaves so much room, by halving: what is left is shorter the more go. All of them, if none are enough.
+        let fewest = |room: usize| -> Result<usize> {
+            let (mut low, mut high) = (0, turns.len());
+            while low < high {
+                let middle = low + (high - low) / 2;
+                if without(middle)?.1.len() + room <= context { high = middle } else { low = middle + 1 }
+            }
+            Ok(low)
+        };
+        let mut count = fewest(answer.max(context / ROOM_SHARE))?;
+        if count == turns.len() {
+            count = fewest(answer)?;
         }
-        let (left, prompt) = without(low)?;
+        let (left, prompt) = without(count)?;
         if prompt.len() >= context {
             return Err(overflow());
         }

@@ -72,10 +72,27 @@ fn over() -> JsValue {
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
 enum StepObject {
-    Overflow { dropped_messages: usize, dropped_tokens: usize },
-    Prefill { done: usize, total: usize, work: usize },
-    Token { text: String, completion_tokens: usize, choice: usize, logprobs: Option<TokenLogprobObject> },
-    End { text: String, choices: Vec<ChoiceObject>, usage: UsageObject },
+    Overflow {
+        dropped_messages: usize,
+        dropped_tokens: usize,
+    },
+    Prefill {
+        done: usize,
+        total: usize,
+        work: usize,
+    },
+    Token {
+        text: String,
+        completion_tokens: usize,
+        choice: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        logprobs: Option<TokenLogprobObject>,
+    },
+    End {
+        text: String,
+        choices: Vec<ChoiceObject>,
+        usage: UsageObject,
+    },
 }
 
 #[derive(Serialize)]
@@ -91,6 +108,7 @@ struct UsageObject {
 struct ChoiceObject {
     text: String,
     finish_reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<Vec<TokenLogprobObject>>,
 }
 
