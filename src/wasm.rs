@@ -127,6 +127,36 @@ impl JsModel {
         tokens.map_err(to_error)
     }
 
+    /// The tokens of a text, as [`tokenize`](Self::tokenize), each with what of the text it stands for, in UTF-16 units.
+    pub fn pieces(&self, text: &str, options: JsValue) -> Result<JsValue> {
+        #[derive(Serialize)]
+        struct PieceObject<'a> {
+            id: u32,
+            text: &'a str,
+            start: usize,
+            end: usize,
+        }
+        let pieces = self.0.tokenizer().encode_with_offsets(text, flag(&options, "special")?.unwrap_or(false)).map_err(to_error)?;
+        // Counted on from the last one, or back: tokens of one character have the same range.
+        let (mut byte, mut unit) = (0, 0);
+        let mut utf16 = |at: usize| {
+            let units = |range: std::ops::Range<usize>| text[range].encode_utf16().count();
+            unit = if at < byte { unit - units(at..byte) } else { unit + units(byte..at) };
+            byte = at;
+            unit
+        };
+        let objects: Vec<_> = pieces
+            .iter()
+            .map(|piece| PieceObject {
+                id: piece.id,
+                text: &text[piece.start..piece.end],
+                start: utf16(piece.start),
+                end: utf16(piece.end),
+            })
+            .collect();
+        to_js(&objects)
+    }
+
     /// The text of some tokens; special tokens are shown unless `{skipSpecial: true}`.
     pub fn detokenize(&self, tokens: &[u32], options: JsValue) -> Result<String> {
         self.0.tokenizer().decode(tokens, flag(&options, "skipSpecial")?.unwrap_or(false)).map_err(to_error)

@@ -173,6 +173,27 @@ fn tokens_and_text_go_both_ways() {
 }
 
 #[test]
+fn pieces_tell_where_their_text_is() {
+    let model = model();
+    for sample in ["Hello, world!", "雪 and 🔥🔥 end", ""] {
+        let units: Vec<u16> = sample.encode_utf16().collect();
+        let pieces = Array::from(&call(&model, "pieces", &[sample.into()]).unwrap());
+        let ids: Vec<f64> = pieces.iter().map(|piece| number(&piece, "id")).collect();
+        let tokens = call(&model, "tokenize", &[sample.into()]).unwrap();
+        assert_eq!(show(&call(&model, "detokenize", &[tokens.clone()]).unwrap()), show(&sample.into()));
+        assert_eq!(ids, js_sys::Uint32Array::from(tokens).to_vec().iter().map(|&id| f64::from(id)).collect::<Vec<_>>());
+        let mut reached = 0;
+        for piece in pieces.iter() {
+            let (start, end) = (number(&piece, "start") as usize, number(&piece, "end") as usize);
+            assert_eq!(String::from_utf16(&units[start..end]).unwrap(), text(&piece, "text"));
+            assert!(start <= reached && end >= reached, "nothing of {sample:?} is left out");
+            reached = end;
+        }
+        assert_eq!(reached, units.len());
+    }
+}
+
+#[test]
 fn a_run_prefills_then_tells_then_ends() {
     let steps = finish(&call(&session(), "chat", &["Hello! How are you?".into(), json(GREEDY)]).unwrap());
     let kinds: Vec<String> = steps.iter().map(|step| text(step, "kind")).collect();
