@@ -180,7 +180,7 @@ fn pieces_tell_where_their_text_is() {
         let pieces = Array::from(&call(&model, "pieces", &[sample.into()]).unwrap());
         let ids: Vec<f64> = pieces.iter().map(|piece| number(&piece, "id")).collect();
         let tokens = call(&model, "tokenize", &[sample.into()]).unwrap();
-        assert_eq!(show(&call(&model, "detokenize", &[tokens.clone()]).unwrap()), show(&sample.into()));
+        assert_eq!(show(&call(&model, "detokenize", std::slice::from_ref(&tokens)).unwrap()), show(&sample.into()));
         assert_eq!(ids, js_sys::Uint32Array::from(tokens).to_vec().iter().map(|&id| f64::from(id)).collect::<Vec<_>>());
         let mut reached = 0;
         for piece in pieces.iter() {
