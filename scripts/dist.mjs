@@ -9,6 +9,12 @@ const LIB = join(ROOT, 'www', 'lib');
 const DIST = join(ROOT, 'dist');
 const BUNDLED_MODELS = ['story', 'chat'];
 
+/** The libraries of the page, which has no bundler: served and published under vendor/ as their authors packed them, with their licences. */
+export const VENDOR = {
+  'idb-keyval': ['LICENCE', 'dist/index.js'],
+  uplot: ['LICENSE', 'dist/uPlot.iife.min.js', 'dist/uPlot.min.css'],
+};
+
 /** All but what the build notes for itself. */
 const isPublished = (path) => !path.endsWith('inputs.sha256');
 
@@ -59,12 +65,15 @@ async function npmPackage() {
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
 }
 
-/** Lays out dist/site: www with the bundled models beside it, everything by relative addresses. */
+/** Lays out dist/site: www with the bundled models and the page's libraries beside it, everything by relative addresses. */
 function staticSite() {
   const out = join(DIST, 'site');
   const isNodes = (path) => path.startsWith(join(LIB, 'node') + sep) || path === join(LIB, 'node');
   cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
   for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
+  for (const [name, files] of Object.entries(VENDOR)) {
+    for (const file of files) cpSync(join(ROOT, 'node_modules', name, file), join(out, 'vendor', name, file));
+  }
 }
 
 /** Lays out both. */

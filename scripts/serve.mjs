@@ -10,6 +10,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from './build.mjs';
+import { VENDOR } from './dist.mjs';
 import { command, ROOT, Trouble } from './tools.mjs';
 
 const ISOLATION = {
@@ -58,7 +59,11 @@ export async function serve({ mounts, port = 0, isolation = true, first = (_requ
 }
 
 /** What the page's server maps. */
-export const MOUNTS = { '/models/': join(ROOT, 'models'), '/': join(ROOT, 'www') };
+export const MOUNTS = {
+  '/models/': join(ROOT, 'models'),
+  ...Object.fromEntries(Object.keys(VENDOR).map((name) => [`/vendor/${name}/`, join(ROOT, 'node_modules', name)])),
+  '/': join(ROOT, 'www'),
+};
 
 await command(import.meta.url, async (args) => {
   const options = { build: { type: 'boolean' }, port: { type: 'string', default: '8080' }, 'no-isolation': { type: 'boolean' } };

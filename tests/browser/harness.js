@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
 import { after, before, describe } from 'node:test';
 import puppeteer from 'puppeteer-core';
-import { serve } from '../../scripts/serve.mjs';
+import { MOUNTS, serve } from '../../scripts/serve.mjs';
 import { findBrowsers } from '../../scripts/setup.mjs';
 import { ROOT } from '../../scripts/tools.mjs';
 import { SHARED } from '../surface/golden.js';
@@ -33,11 +33,10 @@ export { golden } from '../surface/golden.js';
 export function serveTests({ mounts: more = {}, isolation = true, first } = {}) {
   const mounts = {
     ...more,
-    '/models/': join(ROOT, 'models'),
     '/fixtures/': join(ROOT, 'tests', 'fixtures'),
     '/shared/': SHARED,
     '/tests/': import.meta.dirname ?? dirname(new URL(import.meta.url).pathname),
-    '/': join(ROOT, 'www'),
+    ...MOUNTS,
   };
   return serve({ mounts, isolation, first });
 }
