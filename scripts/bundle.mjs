@@ -43,6 +43,9 @@ export async function bundle() {
     outfile: join(OUT, `${name}.js`),
     banner: { js: licence(from) },
   })));
+  // No page's own modules: a service worker may be one that knows none. What it takes of loading it does not call.
+  const worker = { entryPoints: [join(LIB, 'doors', 'service-worker', 'script.js')], format: 'iife', external: ['./pkg/*'] };
+  await build({ ...common, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
 }
 
 await command(import.meta.url, bundle);

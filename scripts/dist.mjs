@@ -44,13 +44,14 @@ async function manifest() {
       './wasm': { types: './lib/wasm.d.ts', default: './lib/wasm.js' },
       './isolation': { types: './lib/isolation.d.ts', default: './lib/isolation.js' },
       './isolation-worker.js': './lib/isolation-worker.js',
+      './service-worker.js': './lib/bundled/service-worker.js',
       ...Object.fromEntries(doors),
       './pkg/*': './lib/pkg/*',
       './package.json': './package.json',
     },
     ...(existsSync(join(LIB, 'node', 'cli.js')) && { bin: { fireside: './lib/node/cli.js' } }),
     files: ['lib'],
-    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/node/*.js'],
+    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
     engines: { node: '>=20' },
   };
 }

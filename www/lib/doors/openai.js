@@ -14,11 +14,12 @@ import { readParameters } from './openai/parameters.js';
 import { Queue } from './openai/queue.js';
 import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
-import { streamed } from './openai/stream.js';
+import { early, streamed } from './openai/stream.js';
 
 /** @import { Model } from '../session.js' */
 /** @import { Asked } from './openai/parameters.js' */
 /** @import { Input } from './openai/sessions.js' */
+/** @import { RunResult } from '../types.d.ts' */
 
 /**
  * @typedef {object} HandlerOptions
@@ -28,6 +29,7 @@ import { streamed } from './openai/stream.js';
  * @property {number} [sessionsMax] sessions kept of each model, for requests that go on where another ended: 8 unless said otherwise
  * @property {number} [kvBytesMax] what their caches may take, of each model; in bytes, 512 MiB unless said otherwise. The session used last is kept whatever it takes
  * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
+ * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
  * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
  */
 
@@ -37,20 +39,29 @@ import { streamed } from './openai/stream.js';
  *   the others, and frees every session. The models stay
  */
 
-/** @typedef {((request: Request) => Promise<Response>) & Closing} Handler */
+/**
+ * `waitUntil` is given what has to be waited for beyond the Response: a service worker is stopped when nothing says that it works. `isDeaf`: the request's signal does not
+ * tell when its client goes.
+ * @typedef {((request: Request, context?: { waitUntil?: (promise: Promise<unknown>) => void, isDeaf?: boolean }) => Promise<Response>) & Closing} Handler
+ */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
 
 const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000 };
 
+/** A text that the simple route asks for is a completion. */
+const SHAPES = { chat, completion, generate: completion };
+
 /** Where a prompt is found in each route, as errors name it. */
 const INPUT = { chat: 'messages', completion: 'prompt', generate: 'text' };
 
-/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string } }} Context */
+/** @typedef {{ waitUntil?: (promise: Promise<unknown>) => void, isDeaf?: boolean }} Env */
+/** @typedef {Parameters<typeof perform>[3]} OnPiece */
+/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string }, env: Env }} Context */
 /** @typedef {(path: string, answer: (context: Context) => Response | Promise<Response>) => unknown} Add */
-/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (context: Context) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request): Response | Promise<Response> }} Router */
+/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (context: Context) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request, env?: Env): Response | Promise<Response> }} Router */
 
-/** @type {new () => Router} */
+/** @type {new (options: { getPath: (request: Request) => string }) => Router} */
 const Hono = HonoOfPackage;
 
 /**
@@ -58,7 +69,7 @@ const Hono = HonoOfPackage;
  * @param {HandlerOptions} options
  * @returns {Handler}
  */
-export function createHandler({ models, ...limits }) {
+export function createHandler({ models, base = '', ...limits }) {
   const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs } = settle(limits);
   const queue = new Queue({ concurrency, queueMax });
   const created = now();
@@ -73,7 +84,12 @@ export function createHandler({ models, ...limits }) {
   /** What is under way, to be aborted on closing. @type {Set<AbortController>} */
   const underWay = new Set();
 
-  const app = new Hono();
+  const app = new Hono({
+    getPath(request) {
+      const { pathname } = new URL(request.url);
+      return base && pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname;
+    },
+  });
   /** @param {'get' | 'post'} method @param {string} path @param {(context: Context) => Response | Promise<Response>} answer */
   const route = (method, path, answer) => {
     app[method](path, answer);
@@ -86,9 +102,9 @@ export function createHandler({ models, ...limits }) {
 
   route('get', '/v1/models', () => Response.json({ object: 'list', data: [...served.values()].map(described) }));
   route('get', '/v1/models/:id{.+}', ({ req }) => Response.json(described(find(req.param('id')))));
-  route('post', '/v1/chat/completions', ({ req }) => generate('chat', req.raw));
-  route('post', '/v1/completions', ({ req }) => generate('completion', req.raw));
-  route('post', '/generate', ({ req }) => generate('generate', req.raw));
+  route('post', '/v1/chat/completions', ({ req, env }) => generate('chat', req.raw, env));
+  route('post', '/v1/completions', ({ req, env }) => generate('completion', req.raw, env));
+  route('post', '/generate', ({ req, env }) => generate('generate', req.raw, env));
   route('get', '/health', health);
 
   app.notFound(({ req }) => {
@@ -109,8 +125,8 @@ export function createHandler({ models, ...limits }) {
     return found;
   }
 
-  /** @param {keyof typeof INPUT} route @param {Request} request */
-  async function generate(route, request) {
+  /** @param {keyof typeof INPUT} route @param {Request} request @param {Env} env */
+  async function generate(route, request, { waitUntil, isDeaf }) {
     const begin = performance.now();
     const asked = readParameters(route, await readBody(request, bodyBytesMax));
     const { values, options } = asked;
@@ -121,18 +137,22 @@ export function createHandler({ models, ...limits }) {
     const signal = AbortSignal.any([request.signal, closing.signal]);
     const job = { sessions, inputs: inputs(asked), options };
     const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
-    /** @type {typeof perform} */
-    const run = (...args) => perform(...args).finally(() => underWay.delete(closing));
+    const run = (/** @type {AbortSignal} */ signal, /** @type {OnPiece} */ onPiece = undefined) => {
+      const running = perform(queue, job, signal, onPiece).finally(() => underWay.delete(closing));
+      waitUntil?.(running.catch(() => {}));
+      return running;
+    };
+    const head = { id: newId(SHAPES[route].prefix), created: now(), model: id, fingerprint: fingerprint(model) };
+    const whole = (/** @type {RunResult[]} */ results) =>
+      route === 'generate'
+        ? { generated_text: results[0].text, latency_ms: Math.round((performance.now() - begin) * 10) / 10 }
+        : SHAPES[route].whole(head, results);
     try {
-      if (route === 'generate') {
-        const [{ text }] = await run(queue, job, signal);
-        return Response.json({ generated_text: text, latency_ms: Math.round((performance.now() - begin) * 10) / 10 });
+      if (values.stream) {
+        const answer = { head, shape: SHAPES[route], n: options.n ?? 1, hasUsage: values.stream_options?.include_usage ?? false, describe };
+        return await streamed({ ...answer, run }, signal);
       }
-      const shape = route === 'chat' ? chat : completion;
-      const head = { id: newId(shape.prefix), created: now(), model: id, fingerprint: fingerprint(model) };
-      if (!values.stream) return Response.json(shape.whole(head, await run(queue, job, signal)));
-      const answer = { head, shape, n: options.n ?? 1, hasUsage: values.stream_options?.include_usage ?? false, describe };
-      return await streamed({ ...answer, run: (signal, onPiece) => run(queue, job, signal, onPiece) }, signal);
+      return isDeaf ? await early(run, whole, signal) : Response.json(whole(await run(signal)));
     } catch (error) {
       throw describe(error);
     }
@@ -146,9 +166,9 @@ export function createHandler({ models, ...limits }) {
     return Response.json(body, { status: isWell ? 200 : 503 });
   }
 
-  /** @param {Request} request */
-  async function handle(request) {
-    const response = await app.fetch(request);
+  /** @type {(request: Request, context?: Env) => Promise<Response>} */
+  async function handle(request, context = {}) {
+    const response = await app.fetch(request, context);
     response.headers.set('X-Content-Type-Options', 'nosniff');
     response.headers.set('Cache-Control', 'no-store');
     response.headers.set('X-Request-Id', newId('req'));

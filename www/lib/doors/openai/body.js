@@ -19,11 +19,13 @@ export async function readBody(request, bodyBytesMax) {
 }
 
 /** @param {Request} request @param {number} bodyBytesMax */
-async function readText({ headers, body }, bodyBytesMax) {
+async function readText(request, bodyBytesMax) {
+  const { headers } = request;
   const tooLarge = () => new ApiError(413, `The body may have ${bodyBytesMax} bytes at most.`, { code: 'request_too_large' });
   if (Number(headers.get('content-length')) > bodyBytesMax) throw tooLarge();
   const decoder = new TextDecoder('utf-8', { fatal: true });
-  const reader = body?.getReader();
+  // Firefox has no streams of what a page sends; it has all of it in memory anyway.
+  const reader = (request.body === undefined ? new Response(await request.blob()) : request).body?.getReader();
   let [text, bytes] = ['', 0];
   try {
     for (;;) {

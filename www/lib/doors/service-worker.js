@@ -1,0 +1,83 @@
+// `fireside-lm/service-worker`: `fetch('/v1/...')` of a page is answered inside the browser, by the model of this page or of another one of the same site.
+//
+//     const model = await Model.load('models/chat/');
+//     await answerRequests({ models: { chat: model } });   // the page's folder has service-worker.js, a copy of fireside-lm's
+//     await fetch('/v1/models');
+//
+// The service worker answers, with the handler of `fireside-lm/openai`; the engine stays in the worker of the page, which hands over a port of it (service-worker/script.js
+// has the other end). What they say to each other: the page offers `{ fireside: 'models', models: [{ id, port }], limits }` by itself and whenever it is asked
+// `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; and asks to be taken over, `{ fireside: 'claim' }`.
+
+import { badOption, FiresideError } from '../errors.js';
+
+/** @import { Model } from '../session.js' */
+/** @import { HandlerOptions } from './openai.js' */
+
+/** @typedef {HandlerOptions & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */
+
+/** A service worker that takes longer to become this page's is not coming. */
+const PATIENCE_MS = 20_000;
+
+/**
+ * Has the requests of this page and of others in its folder answered. Resolves when the next `fetch` will be. Rejects with UNSUPPORTED_ENVIRONMENT where there are no service
+ * workers (a page from plain http, a private window) or the script cannot be had.
+ * @param {AnswerOptions} options
+ * @returns {Promise<{ stop: () => void }>} `stop`: answer no more by this page's models
+ */
+export async function answerRequests({ worker = 'service-worker.js', models, ...limits }) {
+  const { serviceWorker } = navigator;
+  if (!serviceWorker) throw unsupported('service workers', 'Serve the page by https or from localhost, and not in a private window.');
+  /** @type {[string, Model][]} */
+  const entries = typeof models?.session === 'function' ? [['fireside', /** @type {Model} */ (models)]] : Object.entries(models ?? {});
+  if (entries.length === 0 || !entries.every(([, model]) => typeof model?.port === 'function')) throw badOption('models', 'a Model, or one for each id', models);
+
+  let isOver = false;
+  const offer = async (/** @type {ServiceWorker | null | undefined} */ to) => {
+    // A model whose engine is gone has no port; when it has been loaded again, it is offered again.
+    const ports = isOver ? [] : await Promise.all(entries.map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])));
+    const offered = ports.flat();
+    to?.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
+  };
+  const onMessage = (/** @type {MessageEvent} */ { data, source }) => {
+    if (data?.fireside === 'models?') offer(/** @type {ServiceWorker} */ (source));
+  };
+
+  const url = new URL(worker, document.baseURI);
+  const registration = await serviceWorker.register(url, { updateViaCache: 'none' }).catch((cause) => {
+    throw unsupported(`the service worker at ${url}`, "Copy fireside-lm's service-worker.js into the page's folder, or name its address by `worker`.", cause);
+  });
+  serviceWorker.addEventListener('message', onMessage);
+  serviceWorker.startMessages();
+  const stop = () => {
+    if (isOver) return;
+    isOver = true;
+    serviceWorker.removeEventListener('message', onMessage);
+    offer(serviceWorker.controller);
+  };
+  try {
+    await offer(await controller(serviceWorker, registration, url));
+  } catch (error) {
+    stop();
+    throw error;
+  }
+  // A newer script takes over: it has to be told as well.
+  serviceWorker.addEventListener('controllerchange', () => !isOver && offer(serviceWorker.controller));
+  return { stop };
+}
+
+/** The service worker of this page, as soon as it is the one with this script. @param {ServiceWorkerContainer} container @param {ServiceWorkerRegistration} registration @param {URL} url */
+async function controller(container, registration, url) {
+  const end = performance.now() + PATIENCE_MS;
+  while (container.controller?.scriptURL !== url.href || container.controller.state !== 'activated') {
+    if (performance.now() > end) throw unsupported(`a page within ${registration.scope}`, 'A service worker answers pages of its own folder and below.');
+    // By itself a service worker only takes pages that are opened after it.
+    registration.active?.postMessage({ fireside: 'claim' });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return container.controller;
+}
+
+/** @param {string} lacks @param {string} remedy @param {unknown} [cause] */
+function unsupported(lacks, remedy, cause) {
+  return new FiresideError('UNSUPPORTED_ENVIRONMENT', `Requests cannot be answered here: this page lacks ${lacks}. ${remedy}`, { lacks }, { cause });
+}

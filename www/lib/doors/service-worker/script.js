@@ -1,0 +1,125 @@
+// The service worker of `fireside-lm/service-worker`, bundled as one classic script: answers requests to `/v1/...`, at the root of the site and in its own folder, and leaves all
+// others alone. It keeps nothing: the browser may stop it at any time, and it then asks its pages again. Beside another service worker's code it is imported by importScripts.
+
+import { Model } from '../../session.js';
+import { createHandler } from '../openai.js';
+import { ApiError } from '../openai/errors.js';
+
+/** @import { Handler } from '../openai.js' */
+
+/** @typedef {{ handler: Handler, models: Model[] }} Door of one page */
+
+const scope = /** @type {any} */ (self);
+
+/** The folder of this script's pages, without the slash at its end. */
+const base = new URL(scope.registration.scope).pathname.replace(/\/$/, '');
+
+/** Pages that do not say within this time that they have a model are taken to have none. */
+const PATIENCE_MS = 1_000;
+/** Where another page has one, that of the page that asks is waited for so much longer. */
+const OWN_MS = 100;
+
+/** As long as a browser lets a service worker work. */
+const GRACE_MS = 300_000;
+
+/** By the ids of their pages. @type {Map<string, Promise<Door | undefined>>} */
+const doors = new Map();
+
+/** The asking of all pages, since this service worker was started. @type {Promise<void> | undefined} */
+let asked;
+
+/** Called when a page has spoken. @type {Set<() => void>} */
+const listeners = new Set();
+
+addEventListener('install', () => scope.skipWaiting());
+addEventListener('activate', (/** @type {any} */ event) => event.waitUntil(scope.clients.claim()));
+
+addEventListener('message', (/** @type {any} */ event) => {
+  const { data, source } = event;
+  if (data?.fireside === 'claim') event.waitUntil(scope.clients.claim());
+  if (data?.fireside !== 'models') return;
+  drop(source.id);
+  if (data.models.length > 0) doors.set(source.id, open(data));
+  event.waitUntil(doors.get(source.id));
+  for (const listener of listeners) listener();
+});
+
+addEventListener('fetch', (/** @type {any} */ event) => {
+  const { origin, pathname } = new URL(event.request.url);
+  if (origin !== location.origin || !(pathname.startsWith('/v1/') || pathname.startsWith(`${base}/v1/`))) return;
+  event.respondWith(answer(event));
+});
+
+/** @param {{ models: { id: string, port: MessagePort }[], limits: object }} offered @returns {Promise<Door | undefined>} */
+async function open({ models, limits }) {
+  try {
+    const attached = await Promise.all(models.map(async ({ id, port }) => /** @type {const} */ ([id, await Model.attach(port)])));
+    return { handler: createHandler({ ...limits, models: Object.fromEntries(attached), base }), models: attached.map(([, model]) => model) };
+  } catch (error) {
+    return undefined; // its engine has gone meanwhile
+  }
+}
+
+/** Forgets a page. What it is answering may end; its sessions go then, or with its engine. @param {string} id */
+async function drop(id) {
+  const door = doors.get(id);
+  doors.delete(id);
+  const { handler, models = [] } = (await door) ?? {};
+  await handler?.close({ graceMs: GRACE_MS });
+  for (const model of models) model.dispose();
+}
+
+/** @param {any} event @returns {Promise<Response>} */
+async function answer(event) {
+  // A page that is being opened has no id yet.
+  const clientId = event.clientId || event.resultingClientId;
+  let page = await choose(clientId);
+  if (page !== clientId && !(page && asked)) {
+    await (asked ??= ask(clientId).finally(() => (asked = undefined)));
+    page = await choose(clientId);
+    if (page) asked = Promise.resolve();
+  }
+  const door = page && (await doors.get(page));
+  if (!page || !door) {
+    const message = 'No page of this site has a model. Open one that has, and try again.';
+    return new ApiError(503, message, { code: 'no_model_loaded' }).toResponse();
+  }
+  // No browser tells a service worker of a page that gives up waiting for a Response.
+  const response = await door.handler(event.request, { waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
+  // Its page offers it again when it has been loaded again.
+  if (response.status === 503) event.waitUntil(look(page, door));
+  return response;
+}
+
+/** Has every page that has offered nothing offer what it has. @param {string} clientId */
+async function ask(clientId) {
+  const clients = (await scope.clients.matchAll({ type: 'window' })).filter((/** @type {{ id: string }} */ { id }) => !doors.has(id));
+  if (clients.length === 0) return;
+  const heard = new Promise((/** @type {(_: void) => void} */ resolve) => {
+    const listener = () => {
+      if (doors.has(clientId)) resolve();
+      else setTimeout(resolve, OWN_MS);
+    };
+    listeners.add(listener);
+    setTimeout(() => (listeners.delete(listener), resolve()), PATIENCE_MS);
+  });
+  for (const client of clients) client.postMessage({ fireside: 'models?' });
+  await heard;
+}
+
+/** The page that answers: the one that asks, if it has a model, else any. @param {string} clientId */
+async function choose(clientId) {
+  for (const id of new Set([clientId, ...doors.keys()])) {
+    if (!doors.has(id)) continue;
+    if (await scope.clients.get(id)) return id;
+    drop(id);
+  }
+  return undefined;
+}
+
+/** Forgets a page whose engine is gone, so that the next request asks it again. @param {string} page @param {Door} door */
+async function look(page, { models }) {
+  const states = await Promise.allSettled(models.map((model) => model.stats()));
+  if (states.every(({ status }) => status === 'fulfilled')) return;
+  drop(page);
+}
