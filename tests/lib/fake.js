@@ -30,8 +30,8 @@ function failure(code, message, details = {}) {
   return Object.assign(new Error(message), { name: 'FiresideError', code, details });
 }
 
-/** @param {{ stepMs?: number, workMs?: number, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `workMs`: of prefill, whose steps are then as long as they may be; `life.over`: the worker was terminated */
-export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: false }, onPush = () => {} } = {}) {
+/** @param {{ stepMs?: number, workMs?: number, overflow?: object, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `workMs`: of prefill, whose steps are then as long as they may be; `overflow`: what every run tells at first; `life.over`: the worker was terminated */
+export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: false }, onPush = () => {} } = {}) {
   const wait = (ms = stepMs) => {
     const end = performance.now() + ms;
     while (performance.now() < end);
@@ -46,6 +46,8 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
           throw failure('BAD_OPTION', `option \`${key}\`: expected one of maxTokens, temperature, seed, got ${options[key]}.`, {
             option: key,
           });
+      if (typeof options?.seed === 'object')
+        throw failure('BAD_OPTION', `option \`seed\`: expected a number, got ${Array.isArray(options.seed) ? 'a list' : JSON.stringify(options.seed)}.`);
       if (options?.temperature < 0)
         throw failure('BAD_OPTION', 'option `temperature`: expected 0 or more, got -1.', { option: 'temperature' });
       if (!prompt) throw failure('BAD_INPUT', 'prompt: expected text, got nothing.');
@@ -57,6 +59,10 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
       const self = /** @type {any} */ (this);
       wait();
       if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
+      if (overflow && !self.told) {
+        self.told = true;
+        return { kind: 'overflow', ...overflow };
+      }
       if (self.at < 0) {
         const total = self.prompt.split(' ').length;
         const read = workMs ? Math.min(prefillWork, total - (self.read ?? 0)) : 1;
@@ -236,7 +242,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, log = [], life = { over: fals
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, workMs?: number, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
+ * @param {{ stepMs?: number, workMs?: number, overflow?: object, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
  *   `settled`: what became of its threads
  */
 export function fakePlatform(settings = {}) {

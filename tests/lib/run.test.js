@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { load } from '../../www/lib/load.js';
-import { Model } from '../../www/lib/session.js';
+import { Model } from '../../www/lib/model.js';
 import { fakePlatform } from './fake.js';
 
 const files = { config: new TextEncoder().encode('{}'), tokenizer: new TextEncoder().encode('{}'), weights: new Uint8Array(16) };

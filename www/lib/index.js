@@ -2,12 +2,18 @@
 
 export { cache } from './cache.js';
 export { FiresideError } from './errors.js';
-export { Model, Session } from './session.js';
+export { Model } from './model.js';
+export { Session } from './session.js';
 
 /** @typedef {import('./types.d.ts').Source} Source */
 /** @typedef {import('./types.d.ts').LoadOptions} LoadOptions */
 /** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
 /** @typedef {import('./types.d.ts').Message} Message */
+/** @typedef {import('./types.d.ts').ContextOverflow} ContextOverflow */
+/** @typedef {import('./types.d.ts').Continuation} Continuation */
+/** @typedef {import('./types.d.ts').TokenLogprob} TokenLogprob */
+/** @typedef {import('./types.d.ts').TokenPiece} TokenPiece */
+/** @typedef {import('./types.d.ts').ModelStats} ModelStats */
 /** @typedef {import('./types.d.ts').Estimate} Estimate */
 /** @typedef {import('./types.d.ts').CachedModel} CachedModel */
 /** @typedef {import('./types.d.ts').ModelInfo} ModelInfo */

@@ -187,5 +187,7 @@ export function overPort(port, release) {
     },
   };
   port.onmessage = (event) => worker.onmessage?.(event);
+  // Where ports tell that nobody is at the other end any more; elsewhere the engine's lock does.
+  port.addEventListener('close', () => worker.onerror?.({ message: 'its port was closed' }));
   return worker;
 }

@@ -16,7 +16,7 @@ import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
 import { early, streamed } from './openai/stream.js';
 
-/** @import { Model } from '../session.js' */
+/** @import { Model } from '../model.js' */
 /** @import { Asked } from './openai/parameters.js' */
 /** @import { Input } from './openai/sessions.js' */
 /** @import { RunResult } from '../types.d.ts' */

@@ -8,7 +8,8 @@
 // Where there are too many, the one that was of use longest ago goes. What is computed does not depend on any of this: a session is exact about what it reuses.
 
 /** @import { Message } from '../../types.d.ts' */
-/** @import { Model, Session } from '../../session.js' */
+/** @import { Model } from '../../model.js' */
+/** @import { Session } from '../../session.js' */
 
 /** @typedef {{ kind: 'text', text: string } | { kind: 'chat', messages: Message[] }} Input */
 /** @typedef {{ session: Session, kind: string, held: string, isBusy: boolean, kvBytes: number }} Kept `held`: the text that its cache stands for */

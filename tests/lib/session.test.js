@@ -1,0 +1,176 @@
+// The session as a value, and the model that others use by a port, against the engine's worker without its arithmetic.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { load } from '../../www/lib/load.js';
+import { Model } from '../../www/lib/model.js';
+import { Session } from '../../www/lib/session.js';
+import { fakePlatform } from './fake.js';
+
+const files = { config: new TextEncoder().encode('{}'), tokenizer: new TextEncoder().encode('{}'), weights: new Uint8Array(16) };
+
+async function using(settings, body) {
+  const platform = fakePlatform(settings);
+  const again = () => load(files, {}, platform);
+  const model = new Model(await again(), again);
+  try {
+    await body({ platform, model, session: model.session() });
+  } finally {
+    model.dispose();
+  }
+}
+
+const roles = (messages) => messages.map(({ role }) => role[0]).join('');
+
+test('a clone has the history of the calls before it, and goes its own way', () =>
+  using({}, async ({ session, model }) => {
+    const first = session.chat('one', { maxTokens: 2 });
+    const copying = session.clone();
+    session.chat('two', { maxTokens: 2 });
+    const copy = await copying;
+    assert.equal((await first).message.role, 'assistant');
+    assert.equal(roles(await copy.messages()), 'ua');
+    assert.equal(roles(await session.messages()), 'uaua');
+    await copy.chat('three', { maxTokens: 2 });
+    assert.deepEqual((await copy.messages()).map(({ content }) => content).filter((text) => !text.startsWith(' ')), ['one', 'three']);
+    assert.equal((await model.stats()).sessions, 2);
+    copy.dispose();
+    await assert.rejects(copy.clone(), { code: 'DISPOSED' });
+    assert.equal((await model.stats()).sessions, 1);
+  }));
+
+test('a model that came with its session goes with the last of its clones', () =>
+  using({}, async ({ model, platform }) => {
+    const session = new Session(model, { owners: new Set() });
+    const copy = await session.clone();
+    const third = await copy.clone();
+    session.dispose();
+    copy.dispose();
+    assert.equal((await third.generate('hello', { maxTokens: 1 })).text, ' Once');
+    third.dispose();
+    assert.equal(platform.workers.size, 0);
+    await assert.rejects(model.stats(), { code: 'DISPOSED' });
+  }));
+
+test('a saved session is restored, and nothing else is', () =>
+  using({}, async ({ session, model }) => {
+    await session.chat('hello', { maxTokens: 3 });
+    const bytes = await session.save();
+    assert.ok(bytes instanceof Uint8Array);
+    for (const state of [bytes, bytes.slice().buffer]) assert.deepEqual(await (await Session.restore(model, state)).messages(), await session.messages());
+    await assert.rejects(Session.restore(model, Uint8Array.of(1)), { code: 'BAD_INPUT' });
+    await assert.rejects(Session.restore(model, 'text'), { code: 'BAD_INPUT', message: /^state: expected a Uint8Array, got "text"/ });
+    await assert.rejects(Session.restore({}, bytes), { code: 'BAD_INPUT', message: /^model: expected a Model/ });
+    assert.equal((await model.stats()).sessions, 3, 'what was refused is no session');
+  }));
+
+test('the history is replaced, added to, and its last question answered anew', () =>
+  using({}, async ({ session }) => {
+    await session.setMessages([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
+    await session.append([{ role: 'user', content: 'three' }]);
+    assert.equal(roles(await session.messages()), 'uau');
+    const { message, text } = await session.regenerate({ maxTokens: 3 });
+    assert.deepEqual(message, { role: 'assistant', content: text });
+    await session.regenerate({ maxTokens: 4 });
+    assert.equal(roles(await session.messages()), 'uaua');
+    for (const wrong of [session.append('three'), session.setMessages({}), session.append([], { signal: 1 })]) {
+      await assert.rejects(wrong, ({ code }) => ['BAD_INPUT', 'BAD_OPTION'].includes(code));
+    }
+  }));
+
+test('an aborted append or regenerate leaves the history as it was', () =>
+  using({ stepMs: 1 }, async ({ session }) => {
+    await session.chat('one', { maxTokens: 1 });
+    const before = await session.messages();
+    const controller = new AbortController();
+    const regenerating = session.regenerate({ maxTokens: 1e6, signal: controller.signal });
+    const appending = session.append([{ role: 'user', content: 'word '.repeat(1e5) }], { signal: controller.signal });
+    setTimeout(() => controller.abort(), 30);
+    await assert.rejects(async () => regenerating, { name: 'AbortError' });
+    await assert.rejects(appending, { name: 'AbortError' });
+    assert.deepEqual(await session.messages(), before);
+  }));
+
+test('clones and restored sessions come back after a reload with their histories', () =>
+  using({}, async ({ session, model }) => {
+    await session.chat('one', { maxTokens: 1 });
+    const copy = await session.clone();
+    const restored = await Session.restore(model, await session.save());
+    await restored.append([{ role: 'user', content: 'two' }]);
+    await session.setMessages([]);
+    await model.reload();
+    assert.deepEqual([session, copy, restored].map((each) => each.contextUsage), [0, 0, 0]);
+    assert.deepEqual(await Promise.all([session, copy, restored].map(async (each) => roles(await each.messages()))), ['', 'ua', 'uau']);
+  }));
+
+test('two long answers at once both stream', () =>
+  using({ stepMs: 1 }, async ({ model }) => {
+    const order = [];
+    const answers = [0, 1].map(async (index) => {
+      for await (const _ of model.session().generate('hello', { maxTokens: 150 })) order.push(index);
+    });
+    await Promise.all(answers);
+    // Neither waits for the other: among the pieces of both, no one has a long turn.
+    const longest = Math.max(...order.join('').match(/0+|1+/g).map((turn) => turn.length));
+    assert.ok(order.length >= 12 && longest <= 4, order.join(''));
+  }));
+
+test('what is forgotten for want of room is told by an event, and not as a piece', () =>
+  using({ overflow: { droppedMessages: 2, droppedTokens: 30 } }, async ({ session }) => {
+    const told = [];
+    session.addEventListener('contextoverflow', ({ detail }) => told.push(detail));
+    session.oncontextoverflow = () => assert.fail('replaced');
+    session.oncontextoverflow = ({ detail }) => told.push(detail);
+    const pieces = [];
+    for await (const piece of session.generate('hello', { maxTokens: 2 })) pieces.push(piece);
+    assert.deepEqual(told, Array(2).fill({ droppedMessages: 2, droppedTokens: 30 }));
+    assert.ok(pieces.every(({ text }) => text));
+    session.oncontextoverflow = null;
+    await session.generate('hello', { maxTokens: 2 });
+    assert.equal(told.length, 3);
+  }));
+
+test('what no option can be goes as something that the engine refuses, and a plain object as it is', () =>
+  using({}, async ({ session }) => {
+    for (const value of [new Map(), new Set(['a']), () => {}, [['a']], new Date()]) {
+      await assert.rejects(async () => session.generate('hello', { seed: value }), { code: 'BAD_OPTION', message: /got a list/ });
+    }
+    await assert.rejects(async () => session.generate('hello', { seed: { 5: 1, 6: NaN } }), { code: 'BAD_OPTION', message: /got \{"5":1,"6":null\}/ });
+  }));
+
+test('another context uses the model by a port, with sessions of its own', () =>
+  using({}, async ({ model, session }) => {
+    const guest = await Model.attach(await model.port());
+    assert.deepEqual(guest.info(), model.info());
+    const theirs = guest.session();
+    assert.equal((await theirs.chat('hello', { maxTokens: 2 })).text, ' Once upon');
+    assert.equal((await model.stats()).sessions, 2);
+    assert.deepEqual(await session.messages(), []);
+    const further = await Model.attach(await guest.port());
+    await further.session().chat('hello', { maxTokens: 1 });
+    guest.dispose();
+    await assert.rejects(theirs.messages(), { code: 'DISPOSED' });
+    await assert.rejects(guest.reload(), { code: 'DISPOSED' });
+    await until(async () => (await model.stats()).sessions === 2, 'what the guest had is freed');
+    assert.equal((await session.chat('hello', { maxTokens: 1 })).text, ' Once');
+    further.dispose();
+  }));
+
+test('who came in by a port learns that the engine has crashed', () =>
+  using({}, async ({ model, session }) => {
+    const guest = await Model.attach(await model.port());
+    const theirs = guest.session();
+    await assert.rejects(async () => session.generate('trap'), { code: 'CRASHED' });
+    await until(() => theirs.messages().then(() => false, ({ code }) => code === 'CRASHED'), 'the guest is told');
+    await assert.rejects(guest.reload(), { code: 'BAD_INPUT' });
+  }));
+
+/** Waits for what comes by messages. */
+async function until(holds, what) {
+  const late = performance.now() + 5000;
+  while (!(await holds())) {
+    assert.ok(performance.now() < late, what);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
