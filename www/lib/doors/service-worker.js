@@ -10,7 +10,7 @@
 
 import { badOption, FiresideError } from '../errors.js';
 
-/** @import { Model } from '../session.js' */
+/** @import { Model } from '../model.js' */
 /** @import { HandlerOptions } from './openai.js' */
 
 /** @typedef {HandlerOptions & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */
