@@ -14,4 +14,5 @@ runOn(node);
 export const cache = cacheIn(openFolder);
 
 export { FiresideError } from '../errors.js';
-export { Model, Session } from '../session.js';
+export { Model } from '../model.js';
+export { Session } from '../session.js';
