@@ -1,0 +1,243 @@
+// The rows about what a session holds: appended messages, the context and its overflow, clones, the end.
+
+import { equal, ok, read, rejects } from './assert.js';
+import { ASK, assistant, GREEDY, inSession, NAME, SYSTEM, user } from './session.js';
+
+/** @import { Row } from './table.js' */
+
+/** A text of about so many tokens. @param {any} session @param {number} count */
+async function filler(session, count) {
+  const [once, twice] = [await session.measureContextUsage('a word or so'), await session.measureContextUsage('a word or so a word or so')];
+  return 'a word or so '.repeat(Math.max(1, Math.floor((count - once) / (twice - once)))).trim();
+}
+
+/** @type {Row[]} */
+const context = [
+  {
+    behaviour: '`append()` adds messages without an answer, and resolves with undefined',
+    source: 'Explainer, Appending messages without prompting for a response',
+    test: (env) =>
+      inSession(env, async (session) => {
+        equal(await session.append([user(NAME), assistant('Hello Ada!')]), undefined);
+        equal(await session.append('I like the sea.'), undefined);
+        equal(await session.prompt(ASK), await env.reference([user(NAME), assistant('Hello Ada!'), user('I like the sea.'), user(ASK)]));
+        await rejects(() => session.append([SYSTEM]), 'TypeError');
+      }),
+  },
+  {
+    behaviour: 'an aborted `append()` rejects with the reason and has never been',
+    source: 'Explainer, Aborting a specific prompt',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const controller = new AbortController();
+        const appended = session.append('I like the sea.', { signal: controller.signal });
+        controller.abort();
+        await rejects(() => appended, 'AbortError');
+        equal(session.contextUsage, 0);
+        await session.append([user(NAME), assistant('Hello Ada!')]);
+        equal(await session.prompt(ASK), await env.reference([user(NAME), assistant('Hello Ada!'), user(ASK)]));
+      }),
+  },
+  {
+    behaviour: '`measureContextUsage()` is by how much `contextUsage` grows with `append()`, and changes nothing',
+    source: 'Specification, prefill; WPT, language-model-append',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const usage = await session.measureContextUsage(NAME);
+        ok(usage > 0, 'it counts');
+        equal(session.contextUsage, 0);
+        await session.append(NAME);
+        equal(session.contextUsage, usage);
+        const longer = await session.measureContextUsage('one two three');
+        ok(longer > (await session.measureContextUsage('one')), 'it grows with the text');
+        await rejects(() => session.measureContextUsage('x', { signal: AbortSignal.abort() }), 'AbortError');
+        equal(session.contextUsage, usage);
+      }),
+  },
+  {
+    behaviour: '`contextUsage` grows by the prompt and the answer',
+    source: 'WPT, prompt/context/usage',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const asked = await session.measureContextUsage(NAME);
+        const answer = await session.prompt(NAME);
+        ok(session.contextUsage > asked, `${session.contextUsage} after ${answer}`);
+        ok(session.contextUsage <= session.contextWindow, 'within the window');
+      }),
+  },
+  {
+    behaviour: 'where a prompt does not fit the oldest turns go, the initial prompts never, and `contextoverflow` is fired',
+    source: 'Explainer, Tokenization, context window length limits, and overflow',
+    differs: 'turns go as soon as less than an eighth of the window (at most 256 tokens) would be left for the answer',
+    test: (env) => {
+      const initialPrompts = [SYSTEM, user('Say hello.'), assistant('Hello!')];
+      return inSession(
+        env,
+        async (session) => {
+          /** @type {string[]} */
+          const events = [];
+          session.addEventListener('contextoverflow', (/** @type {Event} */ { type }) => events.push(type));
+          session.oncontextoverflow = (/** @type {Event} */ { type }) => events.push(`on${type}`);
+          session.onquotaoverflow = (/** @type {Event} */ { type }) => events.push(`on${type}`);
+          const old = await filler(session, (session.contextWindow - session.contextUsage) * 0.7);
+          await session.append([user(old), assistant('I see.')]);
+          const full = session.contextUsage;
+          equal(events, []);
+          const long = await filler(session, session.contextWindow * 0.4);
+          equal(await session.prompt(long), await env.reference([...initialPrompts, user(long)]));
+          equal([...events].sort(), ['contextoverflow', 'oncontextoverflow', 'onquotaoverflow']);
+          ok(session.contextUsage < full, 'what was dropped is not counted');
+          session.oncontextoverflow = null;
+          equal(session.oncontextoverflow, null);
+        },
+        { initialPrompts },
+      );
+    },
+  },
+  {
+    behaviour: '`append()` drops old turns in the same way',
+    source: 'Explainer, Appending messages without prompting for a response',
+    test: (env) =>
+      inSession(env, async (session) => {
+        let overflows = 0;
+        session.addEventListener('contextoverflow', () => overflows++);
+        await session.append([user(await filler(session, session.contextWindow * 0.7)), assistant('I see.')]);
+        const later = [user(await filler(session, session.contextWindow * 0.5)), assistant('And I see.')];
+        await session.append(later);
+        equal(overflows, 1);
+        equal(await session.prompt(ASK), await env.reference([...later, user(ASK)]));
+      }),
+  },
+  {
+    behaviour: 'what does not fit even so rejects with QuotaExceededError, and nothing is dropped',
+    source: 'Explainer, Tokenization, context window length limits, and overflow; WPT, usage-prompt-quota-exceeded',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const first = await session.prompt(NAME);
+        const usage = session.contextUsage;
+        const long = 'a word and '.repeat(session.contextWindow);
+        for (const call of [() => session.prompt(long), () => session.append(long), () => read(session.promptStreaming(long))]) {
+          const error = await rejects(call, 'QuotaExceededError');
+          equal(error.quota, session.contextWindow);
+          ok(error.requested > error.quota, `${error.requested} of ${error.quota}`);
+        }
+        equal(session.contextUsage, usage);
+        equal(await session.prompt(ASK), await env.reference([user(NAME), assistant(first), user(ASK)]));
+      }),
+  },
+  {
+    behaviour: 'an abort does not bring back what had to go for it',
+    source: 'Explainer, Aborting a specific prompt',
+    test: (env) =>
+      inSession(env, async (session) => {
+        await session.append([user(await filler(session, session.contextWindow * 0.7)), assistant('I see.')]);
+        const full = session.contextUsage;
+        const controller = new AbortController();
+        session.oncontextoverflow = () => controller.abort();
+        const long = await filler(session, session.contextWindow * 0.5);
+        await rejects(() => session.prompt(long, { signal: controller.signal }), 'AbortError');
+        ok(session.contextUsage < full, 'it is gone');
+        equal(await session.prompt(NAME), await env.reference([user(NAME)]));
+      }),
+  },
+];
+
+/** @type {Row[]} */
+const lives = [
+  {
+    behaviour: '`clone()` is the same session a second time, after which each goes its own way',
+    source: 'Explainer, Session persistence and cloning; WPT, language-model-clone',
+    test: (env) =>
+      inSession(
+        env,
+        async (session) => {
+          const pending = session.prompt(NAME);
+          const clone = await session.clone();
+          const first = await pending;
+          ok(clone instanceof env.LanguageModel && clone !== session, 'a LanguageModel');
+          for (const name of ['contextUsage', 'contextWindow', 'temperature', 'topK', 'samplingMode']) equal(clone[name], session[name], name);
+          const usage = session.contextUsage;
+          const history = [SYSTEM, user(NAME), assistant(first)];
+          equal(await clone.prompt(ASK), await env.reference([...history, user(ASK)]));
+          equal(session.contextUsage, usage);
+          session.destroy();
+          ok((await clone.prompt('And yours?')).length > 0, 'it lives on');
+          clone.destroy();
+        },
+        { initialPrompts: [SYSTEM] },
+      ),
+  },
+  {
+    behaviour: 'an aborted `clone()` rejects with the reason',
+    source: 'Specification, clone a language model; WPT, language-model-abort',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const error = new Error('mine');
+        await rejects(() => session.clone({ signal: AbortSignal.abort(error) }), error);
+        const controller = new AbortController();
+        const clone = session.clone({ signal: controller.signal });
+        controller.abort(error);
+        await rejects(() => clone, error);
+        equal(await session.prompt(NAME), await env.reference([user(NAME)]));
+      }),
+  },
+  {
+    behaviour: '`destroy()` rejects what is under way and what comes later with InvalidStateError; attributes can still be read',
+    source: 'WPT, language-model-destroy',
+    differs: 'the explainer and the specification say AbortError; browsers and their tests say InvalidStateError',
+    async test(env) {
+      const session = await env.LanguageModel.create();
+      const pending = [session.prompt('Tell me a long story.'), session.append('x'), session.clone(), session.measureContextUsage('x')];
+      const ends = Promise.allSettled(pending);
+      session.destroy();
+      session.destroy();
+      equal((await ends).map((end) => end.status === 'rejected' && end.reason.name), Array(4).fill('InvalidStateError'));
+      for (const call of [() => session.prompt('x'), () => session.append('x'), () => session.clone(), () => session.measureContextUsage('x')]) {
+        await rejects(call, 'InvalidStateError');
+      }
+      equal([typeof session.contextUsage, typeof session.contextWindow, typeof session.temperature], ['number', 'number', 'number']);
+    },
+  },
+  {
+    behaviour: 'other sessions of the class are not touched by it, nor by what one does',
+    source: 'Explainer, Session destruction',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const other = await env.LanguageModel.create(GREEDY);
+        const first = session.prompt(NAME);
+        const pending = other.prompt('Tell me a long story.').catch(() => {});
+        other.destroy();
+        equal(await first, await env.reference([user(NAME)]));
+        await pending;
+      }),
+  },
+  {
+    behaviour: 'an engine that stopped fails the prompt with UnknownError and is started again; the conversation goes on',
+    source: 'Specification, Errors',
+    only: 'fake',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const first = await session.prompt(NAME);
+        const error = await rejects(() => session.prompt('crash'), 'UnknownError');
+        equal(error.cause.code, 'CRASHED');
+        equal(await session.prompt(ASK), await env.reference([user(NAME), assistant(first), user(ASK)]));
+      }),
+  },
+  {
+    behaviour: 'the former names still work: `inputUsage`, `inputQuota`, `measureInputUsage()`, `onquotaoverflow`',
+    source: 'Explainer, Renamed Features',
+    differs: 'a browser has them in extensions only',
+    test: (env) =>
+      inSession(env, async (session) => {
+        await session.append(NAME);
+        equal([session.inputUsage, session.inputQuota], [session.contextUsage, session.contextWindow]);
+        equal(await session.measureInputUsage('x'), await session.measureContextUsage('x'));
+        equal(session.onquotaoverflow, null);
+      }),
+  },
+];
+
+export const holding = [
+  { title: 'Context', rows: context },
+  { title: 'Clones, and the end', rows: lives },
+];

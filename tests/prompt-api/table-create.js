@@ -1,0 +1,317 @@
+// The rows about getting a session: whether one can be had, what it is made with, what it costs.
+
+import { equal, ok, rejects, throws } from './assert.js';
+
+/** @import { Row } from './table.js' */
+
+const SYSTEM = { role: 'system', content: 'You are Ember.' };
+const USER = { role: 'user', content: 'Hello!' };
+
+/** A monitor and what it was told. */
+function monitor() {
+  /** @type {any[]} */
+  const events = [];
+  return { events, monitor: (/** @type {EventTarget} */ target) => target.addEventListener('downloadprogress', (event) => events.push(event)) };
+}
+
+/** @type {Row[]} */
+const availability = [
+  {
+    behaviour: 'before anything was fetched, `availability()` is "downloadable"',
+    source: 'Explainer, Testing available options before creation',
+    test: async ({ make, at }) => equal(await make({ source: at('fresh') }).availability(), 'downloadable'),
+  },
+  {
+    behaviour: 'while a session is being created it is "downloading", afterwards "available"',
+    source: 'Explainer, Testing available options before creation',
+    async test({ make, at }) {
+      const LanguageModel = make({ source: at('fresh') });
+      const session = LanguageModel.create();
+      equal(await LanguageModel.availability(), 'downloading');
+      (await session).destroy();
+      equal(await LanguageModel.availability(), 'available');
+    },
+  },
+  {
+    behaviour: 'when the files are kept from an earlier visit it is "available"',
+    source: 'Explainer, Testing available options before creation',
+    only: 'browser',
+    test: async ({ make, at }) => equal(await make({ source: at('fresh') }).availability(), 'available'),
+  },
+  {
+    behaviour: 'where the model does not fit into the memory it is "unavailable", and `create()` rejects with NotSupportedError',
+    source: 'Specification, language model non-options availability; our `memoryBytesMax`',
+    async test({ make, at }) {
+      const LanguageModel = make({ source: at('chat'), memoryBytesMax: 1000 });
+      equal(await LanguageModel.availability(), 'unavailable');
+      equal((await rejects(() => LanguageModel.create(), 'NotSupportedError')).cause.code, 'OUT_OF_MEMORY');
+    },
+  },
+  {
+    behaviour: 'where there is no such model it is "unavailable", and `create()` rejects with NetworkError',
+    source: 'Specification, language model non-options availability; Explainer, Download progress',
+    async test({ make, at }) {
+      const LanguageModel = make({ source: at('missing') });
+      equal(await LanguageModel.availability(), 'unavailable');
+      const error = await rejects(() => LanguageModel.create(), 'NetworkError');
+      equal(error.cause.code, 'NETWORK');
+    },
+  },
+  {
+    behaviour: 'where the server cannot be reached `availability()` rejects with UnknownError: the next time may be another',
+    source: 'Shared infrastructure, compute AI model availability',
+    only: 'fake',
+    test: async ({ make, at }) => void (await rejects(() => make({ source: at('offline') }).availability(), 'UnknownError')),
+  },
+  {
+    behaviour: 'images, audio and tools, expected or given, are "unavailable", and `create()` rejects with NotSupportedError',
+    source: 'Specification, language model content type availability',
+    async test({ LanguageModel }) {
+      const tools = [{ name: 'x', description: 'x', inputSchema: {}, execute: async () => '' }];
+      for (const options of [{ expectedInputs: [{ type: 'image' }] }, { expectedOutputs: [{ type: 'audio' }] }, { expectedInputs: [{ type: 'tool-response' }] }, { tools }]) {
+        equal(await LanguageModel.availability(options), 'unavailable');
+        await rejects(() => LanguageModel.create(options), 'NotSupportedError');
+      }
+      equal(await LanguageModel.availability({ expectedInputs: [{ type: 'text' }], expectedOutputs: [{ type: 'text' }], tools: [] }), 'available');
+    },
+  },
+  {
+    behaviour: 'any well-formed language tag is taken; what is none rejects with RangeError',
+    source: 'Specification, validate and canonicalize language model options; WPT, language-model-availability',
+    differs: 'which languages a model knows is not in its files: none is refused',
+    async test({ LanguageModel }) {
+      const expecting = (/** @type {unknown} */ languages) => ({ expectedInputs: [{ type: 'text', languages }] });
+      equal(await LanguageModel.availability(expecting(['EN', 'ja', 'sr-Cyrl'])), 'available');
+      await rejects(() => LanguageModel.availability(expecting(['en-abc-invalid'])), 'RangeError');
+      await rejects(() => LanguageModel.create(expecting(['en-abc-invalid'])), 'RangeError');
+      await rejects(() => LanguageModel.availability(expecting('en')), 'TypeError');
+    },
+  },
+  {
+    behaviour: 'options that are of the wrong type reject with TypeError, members that no dictionary has are ignored',
+    source: 'Web IDL, dictionaries and enumerations',
+    async test({ LanguageModel }) {
+      for (const options of [5, { samplingMode: 'wild' }, { expectedInputs: [{ type: 'smell' }] }, { expectedInputs: [{}] }, { expectedInputs: {} }]) {
+        await rejects(() => LanguageModel.availability(options), 'TypeError');
+        await rejects(() => LanguageModel.create(options), 'TypeError');
+      }
+      for (const options of [{ signal: {} }, { monitor: 'x' }, { initialPrompts: 'x' }, { initialPrompts: [{ role: 'user' }] }]) {
+        await rejects(() => LanguageModel.create(options), 'TypeError');
+      }
+      equal(await LanguageModel.availability({ language: 'en' }), 'available');
+    },
+  },
+];
+
+/** @type {Row[]} */
+const create = [
+  {
+    behaviour: '`create()` resolves with a LanguageModel, which `new` does not make',
+    source: 'Specification, The API',
+    async test({ LanguageModel }) {
+      const session = await LanguageModel.create();
+      ok(session instanceof LanguageModel && session instanceof EventTarget, 'an instance');
+      throws(() => new LanguageModel(), 'TypeError');
+      equal(typeof session.contextUsage, 'number');
+      ok(session.contextWindow > 0, 'there is a window');
+      equal(session.contextUsage, 0);
+      session.destroy();
+    },
+  },
+  {
+    behaviour: '`create()` needs no user activation',
+    source: 'Shared infrastructure, create an AI model object',
+    differs: 'the specification asks for sticky activation before a download; here the page has chosen the model itself',
+    only: 'browser',
+    async test() {
+      // The page itself counts as touched by who drives the browser.
+      const frame = document.body.appendChild(document.createElement('iframe'));
+      const told = new Promise((resolve) => addEventListener('message', ({ data }) => resolve(data), { once: true }));
+      const script = Object.assign(document.createElement('script'), { type: 'module', src: '/prompt-api/unactivated.js' });
+      /** @type {Document} */ (frame.contentDocument).head.append(script);
+      const { isActive, answer } = await told;
+      frame.remove();
+      equal(isActive, false);
+      ok(answer.length > 0, 'an answer');
+    },
+  },
+  {
+    behaviour: 'the monitor is told of 0 and of 1, and of growing parts of 2^-16 between, but of nothing once `create()` has resolved',
+    source: 'Explainer, Download progress; WPT, resources/util.js testMonitor',
+    async test({ make, LanguageModel, at }) {
+      for (const Class of [make({ source: at('chat') }), LanguageModel]) {
+        const meter = monitor();
+        (await Class.create({ monitor: meter.monitor })).destroy();
+        const loaded = meter.events.map((event) => event.loaded);
+        equal([loaded[0], loaded.at(-1)], [0, 1]);
+        ok(loaded.every((value, index) => index === 0 || value > loaded[index - 1]), `growing: ${loaded}`);
+        ok(meter.events.every((event) => event.lengthComputable && event.total === 1 && (event.loaded * 65_536) % 1 === 0), 'of the shape of ProgressEvent');
+        const { length } = meter.events;
+        await new Promise((resolve) => setTimeout(resolve, 10));
+        equal(meter.events.length, length);
+      }
+    },
+  },
+  {
+    behaviour: '`ondownloadprogress` works as the listener does; what the monitor throws, `create()` rejects with',
+    source: 'Shared infrastructure, CreateMonitor; WPT, monitor-callback-exception',
+    async test({ LanguageModel }) {
+      /** @type {number[]} */
+      const seen = [];
+      const session = await LanguageModel.create({
+        monitor: (/** @type {any} */ target) => (target.ondownloadprogress = (/** @type {any} */ event) => seen.push(event.loaded)),
+      });
+      session.destroy();
+      equal(seen, [0, 1]);
+      const error = new Error('of the monitor');
+      await rejects(() => LanguageModel.create({ monitor: () => { throw error; } }), error);
+    },
+  },
+  {
+    behaviour: 'an aborted `create()` rejects with the reason, before, at the beginning and at the end of the download; nothing is told after it',
+    source: 'Explainer, Session destruction; WPT, resources/util.js testCreateMonitorWithAbort',
+    async test({ make, at, LanguageModel }) {
+      const error = new Error('changed my mind');
+      await rejects(() => LanguageModel.create({ signal: AbortSignal.abort(error) }), error);
+      await rejects(() => LanguageModel.create({ signal: AbortSignal.abort() }), 'AbortError');
+      for (const moment of [0, 1]) {
+        const Class = make({ source: at('chat') });
+        const controller = new AbortController();
+        /** @type {number[]} */
+        const after = [];
+        const told = (/** @type {any} */ { loaded }) => {
+          if (controller.signal.aborted) after.push(loaded);
+          if (loaded === moment) controller.abort(error);
+        };
+        await rejects(() => Class.create({ signal: controller.signal, monitor: (/** @type {any} */ target) => target.addEventListener('downloadprogress', told) }), error);
+        equal(after, []);
+        (await Class.create()).destroy();
+      }
+    },
+  },
+  {
+    behaviour: 'one load serves all sessions of a class, and one that gives up waiting leaves it to the others',
+    source: 'ours',
+    async test({ make, at }) {
+      const LanguageModel = make({ source: at('chat') });
+      const controller = new AbortController();
+      const sessions = [LanguageModel.create({ signal: controller.signal }), LanguageModel.create()];
+      controller.abort();
+      await rejects(() => sessions[0], 'AbortError');
+      equal(await (await sessions[1]).prompt('Hello!').then((/** @type {string} */ text) => typeof text), 'string');
+    },
+  },
+  {
+    behaviour: 'initial prompts are the beginning of the conversation, computed before `create()` resolves',
+    source: 'Explainer, N-shot prompting',
+    async test({ LanguageModel, reference }) {
+      const initialPrompts = [SYSTEM, USER, { role: 'assistant', content: 'Hello! How can I help you?' }];
+      const session = await LanguageModel.create({ initialPrompts, samplingMode: 'most-predictable' });
+      ok(session.contextUsage > 0, 'they are counted');
+      equal(await session.prompt('Who are you?'), await reference([...initialPrompts, { role: 'user', content: 'Who are you?' }]));
+      session.destroy();
+      (await LanguageModel.create({ initialPrompts: [] })).destroy();
+    },
+  },
+  {
+    behaviour: 'a system prompt anywhere but first rejects with TypeError',
+    source: 'Explainer, N-shot prompting; WPT, language-model-create',
+    async test({ LanguageModel }) {
+      for (const initialPrompts of [[USER, SYSTEM], [SYSTEM, SYSTEM], [SYSTEM, USER, SYSTEM]]) {
+        await rejects(() => LanguageModel.create({ initialPrompts }), 'TypeError');
+      }
+    },
+  },
+  {
+    behaviour: 'initial prompts that do not fit reject with QuotaExceededError, whose `requested` is more than its `quota`, the window',
+    source: 'Specification, initialize the language model; WPT, language-model-quota-exceeded',
+    async test({ LanguageModel }) {
+      const session = await LanguageModel.create();
+      const content = 'a word and '.repeat(session.contextWindow);
+      const error = await rejects(() => LanguageModel.create({ initialPrompts: [{ role: 'system', content }] }), 'QuotaExceededError');
+      ok(error instanceof DOMException && error.requested > error.quota, `${error.requested} of ${error.quota}`);
+      equal(error.quota, session.contextWindow);
+      session.destroy();
+    },
+  },
+  {
+    behaviour: 'the signal of `create()` destroys the session later on, with its reason',
+    source: 'Shared infrastructure, initialize and return an AI model object',
+    async test({ LanguageModel }) {
+      const controller = new AbortController();
+      const session = await LanguageModel.create({ signal: controller.signal });
+      const pending = session.prompt('Tell me a story.');
+      const error = new Error('the page is done');
+      controller.abort(error);
+      await rejects(() => pending, error);
+      await rejects(() => session.prompt('Hello!'), error);
+    },
+  },
+];
+
+/** @type {Row[]} */
+const sampling = [
+  {
+    behaviour: '`samplingMode` is one of seven words, "balanced" unless said otherwise; a clone has its own session\'s',
+    source: 'Explainer, Configuration of sampling modes; WPT, language-model-create-sampling-mode',
+    async test({ LanguageModel }) {
+      const temperatures = [];
+      for (const samplingMode of ['most-predictable', 'predictable', 'slightly-predictable', 'balanced', 'slightly-creative', 'creative', 'most-creative']) {
+        const session = await LanguageModel.create({ samplingMode });
+        const clone = await session.clone();
+        equal([session.samplingMode, clone.samplingMode], [samplingMode, samplingMode]);
+        temperatures.push(clone.temperature);
+        for (const each of [session, clone]) each.destroy();
+      }
+      equal(temperatures[0], 0);
+      ok(temperatures.every((value, index) => index === 0 || value > temperatures[index - 1]), `from cold to warm: ${temperatures}`);
+      const session = await LanguageModel.create();
+      equal([session.samplingMode, session.temperature], ['balanced', temperatures[3]]);
+      session.destroy();
+    },
+  },
+  {
+    behaviour: '`temperature` and `topK` are taken, both or neither, and make `samplingMode` null',
+    source: 'Explainer, Legacy: Configuration of per-session raw parameters; WPT, language-model-create',
+    differs: 'as in extensions: web pages of a browser have them ignored, and nothing is ignored here',
+    async test({ LanguageModel }) {
+      const session = await LanguageModel.create({ temperature: 0.25, topK: 3.9 });
+      equal([session.temperature, session.topK, session.samplingMode], [0.25, 3, null]);
+      session.destroy();
+      await rejects(() => LanguageModel.create({ temperature: 0.5 }), 'NotSupportedError');
+      await rejects(() => LanguageModel.create({ topK: 3 }), 'NotSupportedError');
+      await rejects(() => LanguageModel.create({ temperature: 0.5, topK: 3, samplingMode: 'balanced' }), 'TypeError');
+    },
+  },
+  {
+    behaviour: 'below their range they reject with RangeError, above it they are lowered to what `params()` tells',
+    source: 'Explainer, Legacy: Configuration of per-session raw parameters',
+    async test({ LanguageModel }) {
+      for (const options of [{ temperature: -0.5, topK: 3 }, { temperature: 0.5, topK: 0 }, { temperature: 0.5, topK: -2 }, { temperature: NaN, topK: 3 }]) {
+        await rejects(() => LanguageModel.create(options), 'RangeError');
+      }
+      const { maxTemperature, maxTopK } = await LanguageModel.params();
+      const session = await LanguageModel.create({ temperature: Infinity, topK: Infinity });
+      equal([session.temperature, session.topK], [maxTemperature, maxTopK]);
+      session.destroy();
+    },
+  },
+  {
+    behaviour: '`params()` tells the model\'s defaults; it is null while they could only be had by a download',
+    source: 'Specification, LanguageModelParams',
+    async test({ LanguageModel, make, at }) {
+      const session = await LanguageModel.create();
+      const { defaultTemperature, defaultTopK, maxTopK } = await LanguageModel.params();
+      equal([defaultTemperature, defaultTopK], [session.temperature, session.topK]);
+      ok(maxTopK >= defaultTopK, 'within their range');
+      session.destroy();
+      equal(await make({ source: at('missing') }).params(), null);
+    },
+  },
+];
+
+export const creating = [
+  { title: 'Availability', rows: availability },
+  { title: 'Creation', rows: create },
+  { title: 'Sampling', rows: sampling },
+];

@@ -1,0 +1,88 @@
+// The Prompt API of the W3C's Web Machine Learning Community Group (https://webmachinelearning.github.io/prompt-api/) over a model of yours: in browsers that have
+// no `LanguageModel`, or with another model than theirs.
+//
+//     import { install } from 'fireside-lm/prompt-api';
+//     install({ source: 'models/chat/' });
+//     const session = await LanguageModel.create();
+//     console.log(await session.prompt('What is the capital of France?'));
+//
+// docs/prompt-api.md has every behaviour, and where it comes from.
+
+import { badInput, badOption } from '../errors.js';
+import { Model } from '../model.js';
+import { creating, QuotaExceededError, telling } from './prompt-api/exceptions.js';
+import { toCoreOptions, toCreateOptions } from './prompt-api/input.js';
+import { create, PromptSession } from './prompt-api/language-model.js';
+import { params } from './prompt-api/sampling.js';
+import { Shared } from './prompt-api/shared.js';
+
+/** @import { LoadOptions, Source } from '../types.d.ts' */
+
+/** Where the model is, and how it is loaded. @typedef {{ source: Source } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings */
+
+/**
+ * A class like `LanguageModel`, for one model. The model is loaded by the first `create()`, shared by all sessions of the class, and unloaded a minute after the last
+ * of them was destroyed. Throws a FiresideError for settings that are none.
+ * @param {PromptSettings} settings
+ * @param {{ Model?: typeof Model }} [engine] another engine, for tests
+ */
+export function createLanguageModel(settings, { Model: engine = Model } = {}) {
+  if (settings === null || typeof settings !== 'object') throw badInput('settings', 'an object with `source` and options of loading', settings);
+  const { source, ...options } = settings;
+  if (source === undefined) throw badInput('source', 'the folder of a model', source);
+  for (const option of ['signal', 'onProgress']) {
+    if (option in options) throw badOption(option, 'nothing here: `create()` takes a `signal` and a `monitor`', Reflect.get(options, option));
+  }
+  const shared = new Shared(source, options, engine);
+
+  return class LanguageModel extends PromptSession {
+    /**
+     * Whether a session can be had, and at what price: `unavailable`, `downloadable`, `downloading` or `available`. Rejects with a TypeError or RangeError for options
+     * that are none, UnknownError where it cannot be told now.
+     * @param {object} [options]
+     */
+    static async availability(options) {
+      if (toCoreOptions(options).unsupported) return 'unavailable';
+      try {
+        return await shared.availability();
+      } catch (error) {
+        throw telling(error);
+      }
+    }
+
+    /**
+     * A new session. Needs no user activation: it is your page that decides to download.
+     * @param {{ signal?: AbortSignal, monitor?: (monitor: EventTarget) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} [options]
+     * @returns {Promise<LanguageModel>}
+     */
+    static async create(options) {
+      return /** @type {Promise<LanguageModel>} */ (create(LanguageModel, shared, toCreateOptions(options)));
+    }
+
+    /** The model's sampling defaults, and what may be asked for; null as long as a download would be needed to know. */
+    static async params() {
+      if ((await LanguageModel.availability()) !== 'available') return null;
+      try {
+        return params((await shared.hold(() => {})).info());
+      } catch (error) {
+        throw creating(error);
+      } finally {
+        shared.release();
+      }
+    }
+  };
+}
+
+/**
+ * Makes `globalThis.LanguageModel`, where there is none, and gives back the class that is there now: the browser's own or this one.
+ * @param {PromptSettings & { replace?: boolean }} settings `replace`: also where the browser has one
+ */
+export function install({ replace = false, ...settings }) {
+  const own = Reflect.get(globalThis, 'LanguageModel');
+  if (own && !replace) return own;
+  const LanguageModel = createLanguageModel(settings);
+  for (const [name, value] of Object.entries({ LanguageModel, QuotaExceededError })) {
+    if (name === 'LanguageModel' || !(name in globalThis)) Object.defineProperty(globalThis, name, { value, writable: true, configurable: true, enumerable: false });
+  }
+  return LanguageModel;
+}

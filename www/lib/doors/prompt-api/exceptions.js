@@ -1,0 +1,69 @@
+// The exceptions of the Prompt API, and which of them stands for an error of the engine. What the engine said is the message, the error itself the `cause`.
+
+import { isFireside } from '../../errors.js';
+
+/** @import { ErrorCode } from '../../types.d.ts' */
+
+/** The platform's own where it has one, else of the same shape. Source: Web IDL, `QuotaExceededError`. */
+export const QuotaExceededError =
+  /** @type {new (message?: string, options?: { quota?: number, requested?: number }) => DOMException & { quota: number | null, requested: number | null }} */ (
+    Reflect.get(globalThis, 'QuotaExceededError') ??
+      class QuotaExceededError extends DOMException {
+        /** @param {string} [message] @param {{ quota?: number, requested?: number }} [options] */
+        constructor(message, { quota, requested } = {}) {
+          super(message, 'QuotaExceededError');
+          this.quota = quota ?? null;
+          this.requested = requested ?? null;
+        }
+      }
+  );
+
+/** @param {string} message */
+export const invalidState = (message) => new DOMException(message, 'InvalidStateError');
+
+/** @param {string} message */
+export const notSupported = (message) => new DOMException(message, 'NotSupportedError');
+
+/** @param {string} message */
+export const syntaxError = (message) => new DOMException(message, 'SyntaxError');
+
+/** @param {number} requested @param {number} quota Units: tokens */
+export function quotaExceeded(requested, quota) {
+  const message = `The input takes ${requested} tokens, of ${quota} in the context window, when everything that may be dropped is. Shorten it.`;
+  return new QuotaExceededError(message, { requested, quota });
+}
+
+/** What becomes of the engine's errors while a session is being created. @type {Partial<Record<ErrorCode, string>>} */
+const CREATING = {
+  NETWORK: 'NetworkError',
+  UNSUPPORTED_MODEL: 'NotSupportedError',
+  UNSUPPORTED_ENVIRONMENT: 'NotSupportedError',
+  OUT_OF_MEMORY: 'NotSupportedError',
+};
+
+/** What becomes of them later. @type {Partial<Record<ErrorCode, string>>} */
+const PROMPTING = { BAD_TEMPLATE: 'NotSupportedError' };
+
+/** @param {unknown} error @returns {unknown} for `create()` */
+export function creating(error) {
+  return exception(error, CREATING, 'OperationError');
+}
+
+/** @param {unknown} error @returns {unknown} for `availability()` */
+export function telling(error) {
+  return exception(error, {}, 'UnknownError');
+}
+
+/** @param {unknown} error @returns {unknown} for everything that a session does */
+export function prompting(error) {
+  return exception(error, PROMPTING, 'UnknownError');
+}
+
+/** @param {unknown} error @param {Partial<Record<ErrorCode, string>>} names @param {string} other */
+function exception(error, names, other) {
+  // An option of the engine's that is wrong is a mistake in the program that made the class: it keeps its name.
+  if (!isFireside(error) || error.code === 'BAD_OPTION') return error;
+  if (error.code === 'CONTEXT_OVERFLOW') return quotaExceeded(Number(error.details.requested), Number(error.details.contextWindow));
+  const replaced = new DOMException(error.message, names[error.code] ?? other);
+  return Object.defineProperty(replaced, 'cause', { value: error, configurable: true, writable: true });
+}

@@ -1,0 +1,396 @@
+// A session of the Prompt API over a session of ours. It owns the conversation: every prompt hands the whole of it to the engine, which computes only what is new.
+//
+//     each call waits for those before it; when its turn has come:
+//       check the messages; measure them; while they do not fit: drop the oldest turn, never an initial prompt
+//       let the engine answer; input and answer become part of the conversation
+//
+// A call that is aborted leaves no trace but what it had dropped.
+
+import { creating, invalidState, notSupported, prompting, quotaExceeded } from './exceptions.js';
+import { CreateMonitor, Handlers } from './handlers.js';
+import { canonical, refuseConstraint, toPrompt, toPromptOptions, toSignalOptions } from './input.js';
+import { checkSampling, sampling } from './sampling.js';
+
+/** @import { Message } from '../../types.d.ts' */
+/** @import { Session } from '../../session.js' */
+/** @import { CreateSettings, Longhand } from './input.js' */
+/** @import { Mode, Sampling } from './sampling.js' */
+/** @import { Shared } from './shared.js' */
+
+/** Old turns go as soon as an answer would have less room than this part of the window, or so many tokens: one that ends at once is of no use. */
+const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
+
+/** @typedef {{ shared: Shared, session: Session, sampling: Sampling, initial: Message[], history: Message[], usage: number, engineHas?: Message[] }} State */
+
+/** Who may construct. */
+const KEY = Symbol('LanguageModel');
+
+/** @type {(Class: typeof PromptSession, shared: Shared, settings: CreateSettings) => Promise<PromptSession>} */
+export let create;
+
+/** What every LanguageModel class has in common; `createLanguageModel` adds the statics. */
+export class PromptSession extends EventTarget {
+  #shared;
+  #session;
+  #sampling;
+  /** What is never dropped. @type {Message[]} */
+  #initial;
+  /** What may be. @type {Message[]} */
+  #history;
+  /** The history that the engine's session has as well; undefined where it is not known to. @type {Message[] | undefined} */
+  #engineHas;
+  #usage;
+  #window;
+  /** @type {Promise<unknown>} */
+  #tail = Promise.resolve();
+  /** Calls that have not ended, each by how it is given up. @type {Set<(reason: unknown) => void>} */
+  #calls = new Set();
+  /** Once destroyed: why. @type {{ reason: unknown } | undefined} */
+  #gone;
+  #handlers = new Handlers(this);
+
+  /** Not for pages: `LanguageModel.create()` makes sessions. @internal @param {symbol} key @param {State} state */
+  constructor(key, state) {
+    if (key !== KEY) throw new TypeError('Illegal constructor: use LanguageModel.create().');
+    super();
+    this.#shared = state.shared;
+    this.#session = state.session;
+    this.#sampling = state.sampling;
+    this.#initial = state.initial;
+    this.#history = state.history;
+    this.#engineHas = state.engineHas;
+    this.#usage = state.usage;
+    this.#window = state.session.contextWindow;
+  }
+
+  static {
+    create = async (Class, shared, { signal, monitor, initialPrompts, unsupported, ...asked }) => {
+      checkSampling(asked);
+      const initial = canonical(initialPrompts, false);
+      signal?.throwIfAborted();
+      const meter = new CreateMonitor();
+      monitor?.(meter);
+      if (unsupported) throw notSupported(`${unsupported} is not supported.`);
+      /** @type {PromptSession | undefined} */
+      let made;
+      try {
+        const model = await unlessAborted(signal, shared.hold((share) => signal?.aborted || meter.tell(share)));
+        const state = { shared, session: model.session(), sampling: sampling(asked, model.info()), initial: [], history: [], usage: 0, engineHas: [] };
+        const session = (made = new Class(KEY, state));
+        signal?.addEventListener('abort', () => session.#destroy(signal.reason), { once: true });
+        if (initial.length > 0) await session.#call([signal], (stop) => session.#begin(initial, stop));
+        return session;
+      } catch (error) {
+        if (made) made.#destroy(error);
+        else shared.release();
+        throw creating(error);
+      }
+    };
+  }
+
+  /** Tokens of the conversation so far. */
+  get contextUsage() {
+    return this.#usage;
+  }
+
+  /** Tokens that the model can hold. */
+  get contextWindow() {
+    return this.#window;
+  }
+
+  /** The former name of `contextUsage`. */
+  get inputUsage() {
+    return this.#usage;
+  }
+
+  /** The former name of `contextWindow`. */
+  get inputQuota() {
+    return this.#window;
+  }
+
+  /** Null where `temperature` and `topK` were given. @returns {Mode | null} */
+  get samplingMode() {
+    return this.#sampling.samplingMode;
+  }
+
+  get temperature() {
+    return this.#sampling.temperature;
+  }
+
+  get topK() {
+    return this.#sampling.topK;
+  }
+
+  /** @returns {((event: Event) => void) | null} */
+  get oncontextoverflow() {
+    return this.#handlers.of('contextoverflow');
+  }
+  set oncontextoverflow(callback) {
+    this.#handlers.set('contextoverflow', callback);
+  }
+
+  /** The former name of `oncontextoverflow`. @returns {((event: Event) => void) | null} */
+  get onquotaoverflow() {
+    return this.#handlers.of('quotaoverflow');
+  }
+  set onquotaoverflow(callback) {
+    this.#handlers.set('quotaoverflow', callback);
+  }
+
+  /**
+   * Answers. Rejects with a DOMException: NotSupportedError, QuotaExceededError, InvalidStateError once destroyed, the signal's reason; a TypeError for what is no prompt.
+   * @param {string | Iterable<object>} input
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   */
+  async prompt(input, options) {
+    const messages = toPrompt(input);
+    const settings = toPromptOptions(options);
+    let text = '';
+    await this.#call([settings.signal], (stop) => {
+      refuseConstraint(settings);
+      return this.#answer(messages, stop, (piece) => (text += piece));
+    });
+    return text;
+  }
+
+  /**
+   * The answer in pieces, as they come. What `prompt` rejects with is what the stream ends with; only wrong arguments and what is over before it begins throw here.
+   * @param {string | Iterable<object>} input
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   * @returns {ReadableStream<string>}
+   */
+  promptStreaming(input, options) {
+    const messages = toPrompt(input);
+    const settings = toPromptOptions(options);
+    const cancelled = new AbortController();
+    this.#check([settings.signal]);
+    return new ReadableStream({
+      start: (stream) => {
+        const answered = this.#call([settings.signal, cancelled.signal], (stop) => {
+          refuseConstraint(settings);
+          return this.#answer(messages, stop, (piece) => piece && stream.enqueue(piece));
+        });
+        answered.then(() => stream.close(), (error) => stream.error(error));
+      },
+      cancel: (reason) => cancelled.abort(reason),
+    });
+  }
+
+  /**
+   * Makes messages part of the conversation, computed ahead of the next prompt. Rejects as `prompt` does.
+   * @param {string | Iterable<object>} input
+   * @param {{ signal?: AbortSignal }} [options]
+   */
+  async append(input, options) {
+    const messages = toPrompt(input);
+    await this.#call([toSignalOptions(options).signal], (stop) => this.#append(messages, stop));
+  }
+
+  /**
+   * Tokens by which a prompt would lengthen the context, what opens the answer included.
+   * @param {string | Iterable<object>} input
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   * @returns {Promise<number>}
+   */
+  async measureContextUsage(input, options) {
+    const messages = toPrompt(input);
+    const settings = toPromptOptions(options);
+    return this.#call([settings.signal], async () => {
+      refuseConstraint(settings);
+      const asked = canonical(messages, this.#conversation.length > 0);
+      return Math.max(0, (await this.#shared.tokens([...this.#conversation, ...asked])) - this.#usage);
+    });
+  }
+
+  /** The former name of `measureContextUsage`. @param {string | Iterable<object>} input @param {object} [options] */
+  measureInputUsage(input, options) {
+    return this.measureContextUsage(input, options);
+  }
+
+  /** The same session a second time, as of after the calls made before. @param {{ signal?: AbortSignal }} [options] @returns {Promise<this>} */
+  async clone(options) {
+    return this.#call([toSignalOptions(options).signal], async (stop) => {
+      const session = await this.#session.clone();
+      if (stop.aborted) return session.dispose();
+      this.#shared.hold(() => {});
+      const state = { shared: this.#shared, sampling: this.#sampling, initial: this.#initial, history: this.#history, usage: this.#usage };
+      return new /** @type {any} */ (this.constructor)(KEY, { ...state, session, engineHas: this.#engineHas });
+    });
+  }
+
+  /** Ends the calls under way and frees the session. What it tells of itself can still be read. */
+  destroy() {
+    this.#destroy(invalidState('The session has been destroyed.'));
+  }
+
+  /** @param {unknown} reason */
+  #destroy(reason) {
+    if (this.#gone) return;
+    this.#gone = { reason };
+    for (const giveUp of [...this.#calls]) giveUp(reason);
+    this.#session.dispose();
+    this.#shared.release();
+  }
+
+  get #conversation() {
+    return [...this.#initial, ...this.#history];
+  }
+
+  /** Throws where a call is over before it begins. @param {(AbortSignal | undefined)[]} signals */
+  #check(signals) {
+    if (this.#gone) throw this.#gone.reason;
+    for (const signal of signals) signal?.throwIfAborted();
+  }
+
+  /**
+   * One call: it waits for those before it. Its end is its job's, or the moment in which it is given up; the next one waits until the engine has let go of it.
+   * @template T
+   * @param {(AbortSignal | undefined)[]} signals
+   * @param {(stop: AbortSignal) => Promise<T>} job
+   * @returns {Promise<T>}
+   */
+  #call(signals, job) {
+    return new Promise((resolve, reject) => {
+      this.#check(signals);
+      const stop = new AbortController();
+      const listening = new AbortController();
+      const giveUp = (/** @type {unknown} */ reason) => {
+        reject(reason);
+        stop.abort(reason);
+      };
+      this.#calls.add(giveUp);
+      for (const signal of signals) signal?.addEventListener('abort', () => giveUp(signal.reason), { signal: listening.signal });
+      this.#tail = this.#tail.then(async () => {
+        try {
+          if (!stop.signal.aborted) resolve(await job(stop.signal));
+        } catch (error) {
+          reject(prompting(error));
+          const code = Reflect.get(Object(error), 'code');
+          if ((code === 'CRASHED' || code === 'OUT_OF_MEMORY') && !this.#gone) await this.#shared.mend().catch(() => {});
+        } finally {
+          this.#calls.delete(giveUp);
+          listening.abort();
+        }
+      });
+    });
+  }
+
+  /** @param {Longhand[]} given @param {AbortSignal} stop @param {(piece: string) => void} onPiece */
+  async #answer(given, stop, onPiece) {
+    const messages = await this.#fit(given, true);
+    const asked = [...this.#conversation, ...messages];
+    if (asked.at(-1)?.role === 'assistant') throw notSupported("The last message is the assistant's: the engine answers those of others only.");
+    this.#engineHas = undefined;
+    stop.throwIfAborted();
+    const run = this.#session.chat(asked, { ...this.#sampling.options, maxTokens: this.#window, signal: stop });
+    for await (const { text } of run) {
+      if (stop.aborted) break;
+      onPiece(text);
+    }
+    const { text } = await run;
+    stop.throwIfAborted(); // in its last moment
+    this.#settle(messages, [{ role: 'assistant', content: text }], this.#session.contextUsage);
+    this.#engineHas = this.#history;
+  }
+
+  /** What comes before the first prompt. @param {Message[]} messages @param {AbortSignal} stop */
+  async #begin(messages, stop) {
+    const usage = await this.#measured(messages);
+    if (usage >= this.#window) throw quotaExceeded(usage + 1, this.#window);
+    const isComputed = await this.#compute(messages, stop);
+    [this.#initial, this.#usage] = [messages, usage];
+    this.#engineHas = isComputed ? this.#history : undefined;
+  }
+
+  /** @param {Longhand[]} given @param {AbortSignal} stop */
+  async #append(given, stop) {
+    const messages = await this.#fit(given, false);
+    const before = this.#conversation;
+    const isInStep = this.#engineHas === this.#history;
+    this.#engineHas = undefined;
+    stop.throwIfAborted();
+    if (!isInStep) await this.#session.setMessages(before);
+    const isComputed = await this.#compute(messages, stop);
+    const usage = await this.#measured([...before, ...messages]);
+    stop.throwIfAborted();
+    this.#settle(messages, [], usage);
+    if (isComputed) this.#engineHas = this.#history;
+  }
+
+  /** What was said is part of the conversation now; a system prompt with which it began is never dropped. @param {Message[]} asked @param {Message[]} answer @param {number} usage */
+  #settle(asked, answer, usage) {
+    const begins = asked[0].role === 'system' ? 1 : 0;
+    this.#initial = [...this.#initial, ...asked.slice(0, begins)];
+    this.#history = [...this.#history, ...asked.slice(begins), ...answer];
+    this.#usage = usage;
+  }
+
+  /**
+   * Checks messages and makes room for them. Throws QuotaExceededError, with nothing dropped, where that cannot be.
+   * @param {Longhand[]} given
+   * @param {boolean} forAnswer whether an answer follows
+   */
+  async #fit(given, forAnswer) {
+    const messages = canonical(given, this.#conversation.length > 0);
+    const take = (/** @type {Message[]} */ history) => this.#measured([...this.#initial, ...history, ...messages]);
+    let history = this.#history;
+    let tokens = await take(history);
+    const room = forAnswer ? Math.min(ANSWER_TOKENS, Math.floor(this.#window / ANSWER_PART)) : 1;
+    if (tokens + room <= this.#window) return messages;
+    const least = history.length > 0 ? await take([]) : tokens;
+    if (least >= this.#window) throw quotaExceeded(least + 1, this.#window);
+    // Where even an empty history would leave less than that room, it is not worth the history.
+    const wanted = least + room <= this.#window ? room : 1;
+    while (tokens + wanted > this.#window) {
+      history = history.slice(turnLength(history));
+      tokens = await take(history);
+    }
+    if (history === this.#history) return messages;
+    this.#history = history;
+    this.#engineHas = undefined;
+    this.#usage = this.#conversation.length > 0 ? await this.#measured(this.#conversation) : 0;
+    for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
+    return messages;
+  }
+
+  /** Units: tokens. @param {Message[]} messages */
+  #measured(messages) {
+    return this.#shared.tokens(messages).catch(unlessSystemOnly(messages, 0));
+  }
+
+  /** @param {Message[]} messages @param {AbortSignal} signal @returns {Promise<boolean>} whether the engine has them now */
+  #compute(messages, signal) {
+    return this.#session.append(messages, { signal }).then(() => true, unlessSystemOnly(messages, false));
+  }
+}
+
+/**
+ * Some templates refuse a system prompt by itself: it is then computed with the first question.
+ * @template T
+ * @param {Message[]} messages
+ * @param {T} instead
+ */
+function unlessSystemOnly(messages, instead) {
+  return (/** @type {any} */ error) => {
+    if (error?.code === 'BAD_TEMPLATE' && messages.every(({ role }) => role === 'system')) return instead;
+    throw error;
+  };
+}
+
+/** Messages of the oldest turn: up to the end of its answer, or one where none has been answered. @param {Message[]} history */
+function turnLength(history) {
+  const answer = history.findIndex(({ role }) => role === 'assistant');
+  const next = history.findIndex(({ role }, index) => index > answer && role !== 'assistant');
+  if (answer < 0) return 1;
+  return next < 0 ? history.length : next;
+}
+
+/** @template T @param {AbortSignal | undefined} signal @param {Promise<T>} promise @returns {Promise<T>} */
+function unlessAborted(signal, promise) {
+  if (!signal) return promise;
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject);
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}
