@@ -1,0 +1,304 @@
+// `npx fireside chat`: the real process, over a pipe and in a terminal of its own (util-linux `script`), with the chat model.
+
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+import { examples } from '../docs.js';
+import { folder } from './harness.js';
+
+const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
+const CHAT = join(ROOT, 'models', 'chat');
+const GREEDY = ['--model', CHAT, '--temperature', '0'];
+
+/** An answer without an end: its stop is that of the test. */
+const ENDLESS = ['--model', CHAT, '--temperature', '1', '--min-tokens', '1000000', '--max-tokens', '1000000', '--overflow', 'shift', '--seed', '1'];
+
+/** Generous, since two cores may be building something else. */
+const PATIENCE_MS = 60_000;
+
+/** Programs that a test has left running. @type {Set<import('node:child_process').ChildProcess>} */
+const running = new Set();
+after(() => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+/**
+ * A program with which one talks: `until(pattern)` waits for it to say something, from where the last one ended.
+ * @param {string} file @param {string[]} args
+ */
+function talk(file, args) {
+  const child = spawn(file, args, { env: { ...process.env, NODE_TEST_CONTEXT: undefined, TERM: 'xterm' }, stdio: 'pipe' });
+  running.add(child);
+  const talking = { child, output: '', errors: '', all: '', at: 0, wake: () => {}, end: Promise.resolve(/** @type {number | string | null} */ (0)) };
+  const hear = (/** @type {'output' | 'errors'} */ name) => (/** @type {string} */ text) => {
+    talking[name] += text;
+    talking.all += text;
+    talking.wake();
+  };
+  child.stdout.setEncoding('utf8').on('data', hear('output'));
+  child.stderr.setEncoding('utf8').on('data', hear('errors'));
+  child.stdin.on('error', () => {}); // it may have ended
+  talking.end = new Promise((resolve) =>
+    child.on('close', (status, signal) => {
+      running.delete(child);
+      talking.wake();
+      resolve(signal ?? status);
+    }),
+  );
+  return {
+    ...talking,
+    say: (/** @type {string} */ text) => child.stdin.write(text),
+    get output() {
+      return talking.output;
+    },
+    get errors() {
+      return talking.errors;
+    },
+    async until(/** @type {RegExp} */ pattern) {
+      const deadline = Date.now() + PATIENCE_MS;
+      for (;;) {
+        const found = pattern.exec(talking.all.slice(talking.at));
+        if (found) {
+          talking.at += found.index + found[0].length;
+          return found;
+        }
+        assert(running.has(child) && Date.now() < deadline, `waited in vain for ${pattern} in ${JSON.stringify(talking.all.slice(talking.at))}`);
+        await Promise.race([new Promise((resolve) => (talking.wake = () => resolve(undefined))), new Promise((resolve) => setTimeout(resolve, 1000).unref())]);
+      }
+    },
+  };
+}
+
+const cli = (/** @type {string[]} */ ...args) => talk(process.execPath, [CLI, ...args]);
+
+/** Runs to the end. @param {string[]} args @param {string} [input] */
+function run(args, input = '') {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { input, encoding: 'utf8', timeout: PATIENCE_MS, env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  return { status, stdout, stderr };
+}
+
+test('over a pipe each line is a turn, the answers are all of standard output, and the end of the input is the end', () => {
+  const { status, stdout, stderr } = run(['chat', ...GREEDY], 'My name is Ada.\n\nWhat is my name?\n');
+  assert.equal(status, 0, stderr);
+  const [first, second, ...rest] = stdout.split('\n');
+  assert.match(first, /Ada/);
+  assert.match(second, /Your name is Ada/);
+  assert.deepEqual(rest, ['']);
+  assert.match(stderr, /^loaded 6\.1 MB of bf16 weights in [\d.]+ s; \d+ threads?\n/);
+  assert.equal(stderr.match(/^\[prompt \d+ tokens, \d+ of them cached, \d+ a second; answer \d+ tokens, \d+ a second; ended by stop\]$/gm)?.length, 2);
+});
+
+test('the last line of a pipe counts though nothing ends it', () => {
+  const { status, stdout } = run(['chat', ...GREEDY], 'My name is Ada.');
+  assert.equal(status, 0);
+  assert.match(stdout, /^[^\n]*Ada[^\n]*\n$/);
+});
+
+test('--system is what the chat begins with, also after /reset', () => {
+  const { stdout, stderr } = run(['chat', ...GREEDY, '--system', 'You are a helpful assistant.'], 'My name is Ada.\n/reset\nMy name is Ada.\n');
+  const [first, second] = stdout.split('\n');
+  assert.equal(first, second);
+  const [one, two] = [...stderr.matchAll(/\[prompt (\d+) tokens, (\d+)/g)];
+  assert.equal(one[1], two[1]);
+  const without = run(['chat', ...GREEDY], 'My name is Ada.\n').stderr.match(/\[prompt (\d+) tokens/)?.[1];
+  assert(Number(one[1]) > Number(without), `${one[1]} and ${without}`);
+});
+
+test('text is there as it is made, and a signal stops the answer and not the program', { timeout: PATIENCE_MS }, async () => {
+  const chat = cli('chat', ...ENDLESS);
+  chat.say('Tell me a story.\n');
+  await chat.until(/loaded .*\n/);
+  await chat.until(/\w+ \w+ \w+/);
+  assert(!chat.errors.includes('[prompt'), 'it goes on');
+  chat.child.kill('SIGINT');
+  await chat.until(/\[stopped: the turn is not part of the chat\]/);
+  chat.say('/regenerate\n');
+  await chat.until(/fireside: .*question/);
+  chat.child.kill('SIGINT');
+  assert.equal(await chat.end, 130);
+});
+
+test('/save and /load: a new process answers as the old one would have', () => {
+  const file = join(folder(), 'ada.chat');
+  const old = run(['chat', ...GREEDY], `My name is Ada.\n/save ${file}\nWhat is my name?\n`);
+  assert.match(old.stderr, /\[saved \d+ bytes\]/);
+  const fresh = run(['chat', ...GREEDY], `/load ${file}\nWhat is my name?\n`);
+  assert.match(fresh.stderr, /\[a chat of 2 messages\]/);
+  assert.equal(fresh.stdout, old.stdout.split('\n').slice(1).join('\n'));
+  assert.match(fresh.stdout, /Ada/);
+  const [, prompt, cached] = fresh.stderr.match(/\[prompt (\d+) tokens, (\d+) of them cached/) ?? [];
+  assert(Number(cached) > Number(prompt) / 3, `${cached} of ${prompt}: what was computed came along`);
+});
+
+test('a file that cannot be written leaves nothing behind, one that is no chat is refused; the chat goes on', () => {
+  const place = folder();
+  writeFileSync(join(place, 'no.chat'), 'My name is Ada.');
+  const lines = [`/save ${join(place, 'nowhere', 'x')}`, `/load ${join(place, 'none')}`, `/load ${join(place, 'no.chat')}`, '/save', '/load', 'My name is Ada.'];
+  const { status, stdout, stderr } = run(['chat', ...GREEDY], `${lines.join('\n')}\n`);
+  assert.equal(status, 0);
+  assert.match(stdout, /Ada/);
+  assert.equal(stderr.match(/^fireside: /gm)?.length, 5);
+  assert.equal(stderr.match(/ENOENT/g)?.length, 2);
+  assert.match(stderr, /\/save needs the name of a file/);
+  assert.deepEqual(readdirSync(place), ['no.chat']);
+});
+
+test('/clone goes on in a copy, /back to where it was, and there is no further back', () => {
+  const ask = 'What is my name?';
+  const whole = (/** @type {string[]} */ ...lines) => {
+    const { stdout, stderr } = run(['chat', ...GREEDY], `${lines.join('\n')}\n`);
+    return { answers: stdout.split('\n').slice(0, -1), prompts: [...stderr.matchAll(/\[prompt (\d+) tokens/g)].map(([, tokens]) => tokens), stderr };
+  };
+  const branched = whole('My name is Ada.', '/clone', 'I like the sea.', ask, '/clone', '/back', '/back', ask, '/back');
+  const [through, around] = [whole('My name is Ada.', 'I like the sea.', ask), whole('My name is Ada.', ask)];
+  for (const name of /** @type {const} */ (['answers', 'prompts'])) assert.deepEqual(branched[name], [...through[name], around[name][1]]);
+  assert.match(branched.stderr, /fireside: there is no chat to go back to/);
+});
+
+test('/regenerate answers the last message again, /reset forgets', () => {
+  const { stdout, stderr } = run(['chat', ...GREEDY], 'My name is Ada.\n/regenerate\nWhat is my name?\n/reset\nWhat is my name?\n/regenerate\n');
+  const [first, again, asked, forgotten, last] = stdout.split('\n');
+  assert.equal(again, first);
+  assert.match(asked, /Ada/);
+  assert.doesNotMatch(forgotten, /Ada/);
+  assert.equal(last, forgotten);
+  assert.doesNotMatch(stderr, /^fireside:/m);
+});
+
+test('/help tells every command, one that is none is told, /exit ends', () => {
+  const { status, stdout, stderr } = run(['chat', ...GREEDY], '/help\n/nope\n/ \n  /exit  \nMy name is Ada.\n');
+  assert.equal(status, 0);
+  assert.equal(stdout, '');
+  for (const command of ['/help', '/save FILE', '/load FILE', '/clone', '/back', '/regenerate', '/reset', '/exit']) assert(stderr.includes(`  ${command} `), command);
+  assert.match(stderr, /fireside: there is no command \/nope; \/help lists them/);
+});
+
+test('a turn that the options refuse is told, and the next one too', () => {
+  const { status, stderr } = run(['chat', '--model', CHAT, '--temperature=-1'], 'a\nb\n');
+  assert.equal(status, 0);
+  assert.equal(stderr.match(/^fireside: .*temperature/gm)?.length, 2);
+});
+
+test('wrong arguments end with 2, and a sentence that names them', () => {
+  for (const [args, sentence] of /** @type {[string[], RegExp][]} */ ([
+    [[], /^fireside: a command is missing\n\nLanguage models/],
+    [['talk'], /^fireside: there is no command `talk`/],
+    [['toString'], /^fireside: there is no command `toString`/],
+    [['chat'], /^fireside: --model is missing/],
+    [['chat', '--modle', 'x'], /^fireside: Unknown option '--modle'\n$/],
+    [['chat', '--model'], /^fireside: .*--model/],
+    [['chat', '--model', CHAT, 'hello'], /^fireside: unexpected argument "hello"\n$/],
+    [['chat', '--model', CHAT, '--top-k', 'many'], /^fireside: --top-k: expected a number, got "many"\n$/],
+    [['chat', '--model', CHAT, '--logit-bias', '5'], /^fireside: --logit-bias: expected ID=BIAS, got "5"\n$/],
+    [['generate', '--model', CHAT], /^fireside: PROMPT is missing\n$/],
+  ])) {
+    const { status, stdout, stderr } = run(args);
+    assert.equal(status, 2, `${args} ${stderr}`);
+    assert.match(stderr, sentence);
+    assert.equal(stdout, '');
+  }
+});
+
+test('a model that is not there, or none, ends with 1 and says so', () => {
+  const empty = folder();
+  for (const [model, sentence] of /** @type {[string, RegExp][]} */ ([
+    [join(empty, 'nowhere'), /^fireside: --model .*nowhere: expected a URL, or the path of a folder that is there\n$/],
+    [empty, /^fireside: --model .*: expected config\.json/],
+    ['http://127.0.0.1:9/model/', /^fireside: .*127\.0\.0\.1:9/],
+  ])) {
+    const { status, stdout, stderr } = run(['chat', '--model', model, ...(model.startsWith('http') ? [] : ['--threads', '1'])]);
+    assert.equal(status, 1, stderr);
+    assert.match(stderr, sentence);
+    assert.equal(stdout, '');
+  }
+  assert.equal(run(['chat', '--model', CHAT, '--dtype', 'q3']).status, 1);
+});
+
+test('generate continues a text, as the library does', () => {
+  const story = join(ROOT, 'models', 'story');
+  const [{ prompt, greedy }] = JSON.parse(readFileSync(join(ROOT, 'tests', 'golden', 'story.json'), 'utf8')).cases;
+  const { status, stdout, stderr } = run(['generate', prompt, '--model', story, '--temperature', '0', '--repetition-penalty', '1', '--max-tokens', String(greedy.tokens.length)]);
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, `${prompt}${greedy.text}\n`);
+  assert.match(run(['--help']).stdout, /Usage: fireside COMMAND/);
+  assert.match(run(['chat', '--help']).stdout, /--temperature T +Divides the logits/);
+  assert.match(run(['generate', '-h']).stdout, /Usage: fireside generate PROMPT/);
+});
+
+test('whoever reads only the beginning does not make it fail', { timeout: PATIENCE_MS }, async () => {
+  const chat = cli('chat', ...ENDLESS);
+  chat.say('Tell me a story.\n');
+  await chat.until(/loaded .*\n/);
+  await chat.until(/\w+ \w+ \w+/);
+  chat.child.stdout.destroy();
+  assert.equal(await chat.end, 0);
+});
+
+const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux');
+
+/** In a terminal: what is typed goes to it, Ctrl-C as a key. @param {string[]} args */
+const inTerminal = (...args) => {
+  const command = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
+  return talk('script', ['--quiet', '--return', '--command', command, '/dev/null']);
+};
+
+test('in a terminal Ctrl-C stops the answer, and at the prompt the program', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+  const chat = inTerminal('chat', ...ENDLESS);
+  await chat.until(/> /);
+  chat.say('Tell me a story.\r');
+  await chat.until(/\n[^[\n]*\w+ \w+ \w+/);
+  chat.say('\x03');
+  await chat.until(/\[stopped: the turn is not part of the chat\]\r?\n[^\n]*> /);
+  chat.say('/help\r');
+  await chat.until(/\/exit[^\n]*\n[^\n]*> /);
+  chat.say('\x03');
+  assert.equal(await chat.end, 130);
+});
+
+test('in a terminal the lines can be edited and called back, and Ctrl-D ends', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+  const chat = inTerminal('chat', ...GREEDY);
+  await chat.until(/loaded .*\n[^\n]*> /s);
+  chat.say('My name is Adam\x7f.\r'); // a key too many, taken back
+  await chat.until(/\n[^[\n]*Ada[^m]/);
+  await chat.until(/ended by stop\]\r?\n[^\n]*> /);
+  chat.say('/reset\r');
+  await chat.until(/> /);
+  chat.say('\x1b[A\x1b[A\r'); // twice up: the line before the last
+  await chat.until(/My name is Ada\./);
+  await chat.until(/ended by stop\]\r?\n[^\n]*> /);
+  chat.say('\x04');
+  assert.equal(await chat.end, 0);
+});
+
+test('what is typed while an answer is being written is the next turn', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+  const chat = inTerminal('chat', ...ENDLESS);
+  await chat.until(/> /);
+  chat.say('Tell me a story.\r');
+  await chat.until(/\n[^[\n]*\w+ \w+ \w+/);
+  chat.say('/exit\r');
+  chat.say('\x03');
+  await chat.until(/\[stopped/);
+  assert.equal(await chat.end, 0);
+});
+
+test('the example of docs/terminal.md is what it says', { skip: process.platform === 'win32' }, () => {
+  const project = folder();
+  mkdirSync(join(project, 'node_modules', '.bin'), { recursive: true });
+  symlinkSync(CLI, join(project, 'node_modules', '.bin', 'fireside'));
+  symlinkSync(join(ROOT, 'models'), join(project, 'models'));
+  writeFileSync(join(project, 'package.json'), '{}');
+  const [, example, output] = /```sh example\n([^]*?)```\n\n((?: {4}.*\n)+)/.exec(readFileSync(join(ROOT, 'docs', 'terminal.md'), 'utf8').split('## `npx fireside`')[1]) ?? [];
+  const code = examples('docs/terminal.md').find((each) => each.code === example)?.code ?? '';
+  const { status, stdout, stderr } = spawnSync('sh', ['-c', code], { cwd: project, encoding: 'utf8', env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, output.replaceAll(/^ {4}/gm, ''));
+});
+
+test('the bin is a program by itself', { skip: process.platform === 'win32' }, () => {
+  const { status, stdout } = spawnSync(CLI, ['--help'], { encoding: 'utf8' });
+  assert.equal(status, 0);
+  assert.match(stdout, /Usage: fireside COMMAND/);
+});

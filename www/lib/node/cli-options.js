@@ -1,0 +1,109 @@
+// The options of the commands: one table each for the model and for sampling, from which arguments are read and help is printed. Names are those of the native
+// `fireside`; node:util's parseArgs does the reading.
+
+import { parseArgs } from 'node:util';
+
+/** @import { GenerateOptions, LoadOptions } from '../types.d.ts' */
+
+/** Wrong arguments: what the user typed, not what became of it. */
+export class Usage extends Error {}
+
+/**
+ * An option: as what the library knows it (`key`), what it takes (none: it is a switch), how the value is read, and a sentence.
+ * @typedef {{ key: string, takes?: string, read?: (text: string, flag: string) => unknown, multiple?: boolean, about: string }} Option
+ */
+
+/** @param {string} text @param {string} flag */
+function number(text, flag) {
+  const value = Number(text);
+  if (!text.trim() || Number.isNaN(value)) throw new Usage(`${flag}: expected a number, got ${JSON.stringify(text)}`);
+  return value;
+}
+
+/** `ID=BIAS`. @param {string} text @param {string} flag */
+function bias(text, flag) {
+  const [, id, value] = /^(\d+)=(.+)$/.exec(text) ?? [];
+  if (id === undefined) throw new Usage(`${flag}: expected ID=BIAS, got ${JSON.stringify(text)}`);
+  return [id, number(value, flag)];
+}
+
+/** @type {Record<string, Option>} */
+export const MODEL = {
+  model: { key: 'source', takes: 'DIR|URL|hf:OWNER/NAME', about: 'Where the model is: a folder, its address, or its name on the hub' },
+  dtype: { key: 'dtype', takes: 'FORMAT', about: 'Storage format of the weights: auto, f32, f16, bf16, q8 or q4' },
+  'kv-dtype': { key: 'kvDtype', takes: 'FORMAT', about: 'Storage format of the KV cache: f32 or f16' },
+  threads: { key: 'threads', takes: 'N', read: (text, flag) => (text === 'auto' ? text : number(text, flag)), about: 'Threads that compute [default: as many as are fastest]' },
+  hub: { key: 'hub', takes: 'URL', about: 'Where hf: models are fetched from' },
+};
+
+/** @type {Record<string, Option>} */
+export const SAMPLING = {
+  'max-tokens': { key: 'maxTokens', takes: 'N', read: number, about: 'Tokens to generate at most' },
+  'min-tokens': { key: 'minTokens', takes: 'N', read: number, about: 'Tokens before which the text does not end' },
+  temperature: { key: 'temperature', takes: 'T', read: number, about: 'Divides the logits; 0 is greedy' },
+  'top-k': { key: 'topK', takes: 'K', read: number, about: 'Only the k likeliest tokens; 0 is off' },
+  'top-p': { key: 'topP', takes: 'P', read: number, about: 'Only the likeliest tokens that together have this probability' },
+  'min-p': { key: 'minP', takes: 'P', read: number, about: 'Only tokens at least this likely relative to the likeliest' },
+  'typical-p': { key: 'typicalP', takes: 'P', read: number, about: 'Only the most typical tokens that together have this probability; 1 is off' },
+  'repetition-penalty': { key: 'repetitionPenalty', takes: 'X', read: number, about: 'Makes tokens that are in the text already less likely; 1 is off' },
+  'frequency-penalty': { key: 'frequencyPenalty', takes: 'X', read: number, about: 'Subtracted from a token for each time it was generated; 0 is off' },
+  'presence-penalty': { key: 'presencePenalty', takes: 'X', read: number, about: 'Subtracted from tokens that were generated; 0 is off' },
+  'logit-bias': { key: 'logitBias', takes: 'ID=BIAS', read: bias, multiple: true, about: 'Added to the logit of a token; may be given several times' },
+  stop: { key: 'stop', takes: 'TEXT', multiple: true, about: 'A text that ends the generation; may be given several times' },
+  overflow: { key: 'overflow', takes: 'POLICY', about: 'When the context is full: error, drop-oldest or shift' },
+  seed: { key: 'seed', takes: 'N', read: number, about: 'Seed of the random choices [default: drawn anew]' },
+};
+
+/**
+ * Reads arguments. Throws Usage. The values are keyed as the library knows them; absent ones are not there.
+ * @param {string[]} args
+ * @param {Record<string, Option>} table
+ * @param {{ positionals?: string[] }} [settings] what stands without a name, each of which is needed
+ * @returns {{ values: Record<string, any>, positionals: string[], help: boolean }}
+ */
+export function parse(args, table, { positionals: wanted = [] } = {}) {
+  const described = Object.entries(table).map(([name, { takes, multiple }]) => [name, { type: takes ? 'string' : 'boolean', multiple: multiple ?? false }]);
+  let parsed;
+  try {
+    parsed = parseArgs({ args, options: { ...Object.fromEntries(described), help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
+  } catch (error) {
+    // Its messages name the argument; what they add about `--` is of no use here.
+    throw new Usage(/** @type {Error} */ (error).message.split(/\. (?=To specify|Did you)/)[0]);
+  }
+  const { help = false, ...given } = /** @type {Record<string, any>} */ (parsed.values);
+  if (help) return { values: {}, positionals: [], help: true };
+  if (parsed.positionals.length > wanted.length) throw new Usage(`unexpected argument ${JSON.stringify(parsed.positionals[wanted.length])}`);
+  if (parsed.positionals.length < wanted.length) throw new Usage(`${wanted[parsed.positionals.length]} is missing`);
+  const values = Object.entries(given).map(([name, value]) => {
+    const { key, read = (/** @type {string} */ text) => text } = table[name];
+    const each = (/** @type {string} */ text) => read(text, `--${name}`);
+    return [key, Array.isArray(value) ? value.map(each) : typeof value === 'string' ? each(value) : value];
+  });
+  return { values: Object.fromEntries(values), positionals: parsed.positionals, help: false };
+}
+
+/** The part of the values that a table is about. @param {Record<string, any>} values @param {Record<string, Option>} table */
+export function only(values, table) {
+  const keys = new Set(Object.values(table).map(({ key }) => key));
+  return Object.fromEntries(Object.entries(values).filter(([key]) => keys.has(key)));
+}
+
+/** Where the model is, and how it is to be loaded. Throws Usage. @param {Record<string, any>} values @returns {{ source: string, options: LoadOptions }} */
+export function modelOf(values) {
+  const { source, ...options } = only(values, MODEL);
+  if (!source) throw new Usage('--model is missing: a folder, an address, or hf:OWNER/NAME');
+  return { source, options };
+}
+
+/** @param {Record<string, any>} values @returns {GenerateOptions} */
+export function samplingOf(values) {
+  const { logitBias, ...options } = only(values, SAMPLING);
+  return logitBias ? { ...options, logitBias: Object.fromEntries(logitBias) } : options;
+}
+
+/** @param {string} usage @param {Record<string, Option>} table */
+export function helpOf(usage, table) {
+  const rows = [...Object.entries(table).map(([name, { takes, about }]) => [`--${name}${takes ? ` ${takes}` : ''}`, about]), ['--help', 'Print this']];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return `${usage}\n\n${rows.map(([name, about]) => `  ${name.padEnd(width)}  ${about}`).join('\n')}\n`;
+}

@@ -1,0 +1,57 @@
+#!/usr/bin/env node
+// The command line of the npm package: `fireside chat`, `fireside generate`, `fireside serve`, the first two as the native `fireside` has them.
+//
+// Text goes to standard output, everything about it to standard error, so that an answer can be piped. Exit status: 0, 1 for a failure, 2 for wrong arguments,
+// 130 for Ctrl-C.
+
+import { readFileSync } from 'node:fs';
+import { Usage } from './cli-options.js';
+
+const HELP = `Language models that run inside a browser tab; here, in a terminal.
+
+Usage: fireside COMMAND [OPTIONS]
+
+  chat               Talk with a model
+  generate PROMPT    Continue a text
+  serve              Answer HTTP requests in OpenAI's shape
+
+  --help             Print this, or the options of a command: fireside chat --help
+  --version          Print the version
+`;
+
+/** Each command gets the arguments after its name, and resolves with the exit status. @type {Record<string, (args: string[]) => Promise<number>>} */
+const COMMANDS = {
+  chat: async (args) => (await import('./cli-chat.js')).chat(args),
+  generate: async (args) => (await import('./cli-generate.js')).generate(args),
+  serve: async (args) => (await import('./serve.js')).serve(args),
+};
+
+/** @param {string[]} args @returns {Promise<number>} */
+async function main([name, ...rest]) {
+  if (name === '--version') {
+    const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'));
+    process.stdout.write(`fireside-lm ${version}\n`);
+    return 0;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  if (name === undefined) throw new Usage(`a command is missing\n\n${HELP}`);
+  if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`there is no command \`${name}\`: chat, generate and serve are there`);
+  return COMMANDS[name](rest);
+}
+
+// Whoever reads the text has had enough of it.
+process.stdout.on('error', (error) => {
+  if (Reflect.get(error, 'code') === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+main(process.argv.slice(2)).then(
+  (status) => (process.exitCode = status),
+  (error) => {
+    process.stderr.write(`fireside: ${error instanceof Error ? error.message : error}\n`);
+    process.exitCode = error instanceof Usage ? 2 : 1;
+  },
+);
