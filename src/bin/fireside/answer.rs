@@ -1,0 +1,110 @@
+//! Drives a run to its end: text to standard output as it comes, what is told of it to standard error.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use fireside::sampler::TokenLogprobs;
+use fireside::session::{Completion, FinishReason, Piece, Run, Session, Step};
+use fireside::tokenizer::Tokenizer;
+
+use crate::{Result, interrupt};
+
+/// A step computes about a layer of a pass of the prompt, so that Ctrl-C is heard soon. Units: tokens times layers.
+const PREFILL_WORK: usize = 64;
+
+/// What a generation cost, as one line.
+pub struct Report {
+    completion: Completion,
+    prefill: Duration,
+    decode: Duration,
+}
+
+impl Report {
+    /// Whether somebody stopped it.
+    pub fn stopped(&self) -> bool {
+        self.completion.finish_reason == FinishReason::Abort
+    }
+}
+
+/// Drives a run to its end, or until Ctrl-C: then it is given up.
+pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
+    let _answering = interrupt::answering();
+    run.set_prefill_work(PREFILL_WORK);
+    let (started, mut prefill) = (Instant::now(), None);
+    let mut printer = Printer { choice: 0, logprobs: Vec::new() };
+    let completion = loop {
+        if interrupt::heard() {
+            break session.abort(&mut run);
+        }
+        match session.step(&mut run)? {
+            Step::Overflow(dropped) => {
+                eprintln!("[the context is full: {} messages and {} tokens are forgotten]", dropped.messages, dropped.tokens);
+            }
+            Step::Prefill { .. } => {}
+            Step::Token(piece) => {
+                prefill.get_or_insert_with(|| started.elapsed());
+                printer.print(piece)?;
+            }
+            Step::End(piece, completion) => {
+                printer.print(piece)?;
+                break completion;
+            }
+        }
+    };
+    println!();
+    printer.tell(session.model().tokenizer())?;
+    let prefill = prefill.unwrap_or_else(|| started.elapsed());
+    Ok(Report { completion, prefill, decode: started.elapsed() - prefill })
+}
+
+struct Printer {
+    choice: usize,
+    logprobs: Vec<TokenLogprobs>,
+}
+
+impl Printer {
+    /// Lets the text of a piece out at once.
+    fn print(&mut self, piece: Piece) -> io::Result<()> {
+        let mut out = io::stdout();
+        if piece.choice != self.choice {
+            self.choice = piece.choice;
+            writeln!(out)?;
+            out.flush()?;
+            eprintln!("[continuation {}]", piece.choice + 1);
+        }
+        self.logprobs.extend(piece.logprobs);
+        write!(out, "{}", piece.text)?;
+        out.flush()
+    }
+
+    /// A line for each token whose probability was asked for.
+    fn tell(&self, tokenizer: &Tokenizer) -> Result<()> {
+        let shown = |id: u32, logprob: f32| -> Result<String> {
+            Ok(format!("{logprob:.3} {:?}", String::from_utf8_lossy(&tokenizer.piece_bytes(id)?)))
+        };
+        for TokenLogprobs { token, logprob, top } in &self.logprobs {
+            let top: Vec<String> = top.iter().map(|&(id, logprob)| shown(id, logprob)).collect::<Result<_>>()?;
+            eprintln!("[{}{}{}]", shown(*token, *logprob)?, if top.is_empty() { "" } else { " of " }, top.join(", "));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let usage = &self.completion.usage;
+        let per_second = |tokens: usize, time: Duration| tokens as f64 / time.as_secs_f64().max(1e-9);
+        let computed = usage.prompt_tokens - usage.cached_tokens;
+        write!(
+            f,
+            "[prompt {} tokens, {} of them cached, {:.0} a second; answer {} tokens, {:.0} a second; ended by {}]",
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            per_second(computed, self.prefill),
+            usage.completion_tokens,
+            per_second(usage.completion_tokens, self.decode),
+            self.completion.finish_reason.as_str(),
+        )
+    }
+}

@@ -1,0 +1,137 @@
+//! `fireside chat`: lines go in, answers come out, and the chat is a thing to keep, copy and go back to.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use fireside::session::{Session, Turn};
+use fireside::template::Message;
+
+use crate::answer::drive;
+use crate::args::{ModelArgs, SamplingArgs};
+use crate::lines::{Lines, Said};
+use crate::{Result, interrupt};
+
+/// The commands, as `/help` shows them.
+const HELP: &str = "\
+/help        shows this
+/regenerate  answers the last question once more, in place of the answer that is there
+/clone       goes on in a copy of the chat
+/back        leaves the copy: the chat is as it was at /clone
+/save FILE   writes the chat to a file, with what was computed for it
+/load FILE   goes on with the chat of such a file
+/reset       forgets the chat
+/exit        ends; so do Ctrl-D, and Ctrl-C where no answer is under way (there it stops the answer)
+A line that begins with a space is said as it is, also when a / follows.";
+
+/// A chat in a terminal.
+struct Chat<'a> {
+    session: Session,
+    /// The chats that were left for a copy, the latest last.
+    originals: Vec<Session>,
+    sampling: &'a SamplingArgs,
+    system: Option<String>,
+}
+
+/// Reads lines and answers them until there are no more.
+pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, system: Option<String>) -> Result<ExitCode> {
+    sampling.options().check()?;
+    let session = Session::new(model.load("chat")?);
+    interrupt::listen()?;
+    let mut chat = Chat { session, originals: Vec::new(), sampling, system };
+    let mut lines = Lines::new()?;
+    loop {
+        let prompt = format!("{}> ", "copy ".repeat(chat.originals.len()));
+        let line = match lines.next(&prompt)? {
+            Said::Line(line) => line,
+            Said::End => return Ok(ExitCode::SUCCESS),
+            Said::Interrupt => return Ok(ExitCode::from(interrupt::EXIT_CODE)),
+        };
+        let outcome = match line.strip_prefix('/') {
+            Some(command) if command.trim() == "exit" => return Ok(ExitCode::SUCCESS),
+            Some(command) => chat.obey(command),
+            None if line.trim().is_empty() => Ok(()),
+            None => chat.answer(&line),
+        };
+        if let Err(error) = outcome {
+            eprintln!("fireside: {error}");
+        }
+    }
+}
+
+impl Chat<'_> {
+    /// Does what a command asks for.
+    fn obey(&mut self, command: &str) -> Result<()> {
+        let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+        let file = || match rest.trim() {
+            "" => Err(format!("/{name} needs a file: /{name} FILE")),
+            file => Ok(Path::new(file)),
+        };
+        match name {
+            "save" => return self.save(file()?),
+            "load" => return self.load(file()?),
+            _ if !rest.trim().is_empty() => return Err(format!("/{name} takes nothing after it; /help lists the commands").into()),
+            "help" => eprintln!("{HELP}"),
+            "reset" => {
+                self.session.reset();
+                eprintln!("[the chat is forgotten]");
+            }
+            "regenerate" => {
+                let run = self.session.begin_regenerate(&self.sampling.options())?;
+                return self.tell(run);
+            }
+            "clone" => {
+                let copy = self.session.clone();
+                self.originals.push(std::mem::replace(&mut self.session, copy));
+                eprintln!("[in a copy of the chat; /back leaves it]");
+            }
+            "back" => {
+                self.session = self.originals.pop().ok_or("this is no copy: /clone makes one")?;
+                eprintln!("[back in the chat as it was: {}]", self.size());
+            }
+            _ => return Err(format!("there is no command /{name}; /help lists them").into()),
+        }
+        Ok(())
+    }
+
+    /// One turn; the system message goes before the first.
+    fn answer(&mut self, line: &str) -> Result<()> {
+        let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let turn = match &self.system {
+            Some(system) if self.session.messages().is_empty() => {
+                Turn::Conversation(vec![message("system", system), message("user", line)])
+            }
+            _ => Turn::User(line.into()),
+        };
+        let run = self.session.begin_chat(turn, &self.sampling.options())?;
+        self.tell(run)
+    }
+
+    fn tell(&mut self, run: fireside::session::Run) -> Result<()> {
+        let report = drive(&mut self.session, run)?;
+        eprintln!("{report}");
+        if report.stopped() {
+            eprintln!("[stopped: the chat is as it was before this turn]");
+        }
+        Ok(())
+    }
+
+    fn save(&self, file: &Path) -> Result<()> {
+        let bytes = self.session.save(true)?;
+        fs::write(file, &bytes).map_err(|error| format!("cannot write {}: {error}", file.display()))?;
+        eprintln!("[saved in {}: {}, {:.1} MB]", file.display(), self.size(), bytes.len() as f64 / 1e6);
+        Ok(())
+    }
+
+    fn load(&mut self, file: &Path) -> Result<()> {
+        let bytes = fs::read(file).map_err(|error| format!("cannot read {}: {error}", file.display()))?;
+        self.session = Session::restore(self.session.model().clone(), &bytes).map_err(|error| format!("{}: {error}", file.display()))?;
+        eprintln!("[loaded from {}: {}]", file.display(), self.size());
+        Ok(())
+    }
+
+    /// How long the chat is, in words.
+    fn size(&self) -> String {
+        format!("{} messages, {} tokens", self.session.messages().len(), self.session.context_usage())
+    }
+}

@@ -1,0 +1,62 @@
+//! What is said: lines with editing and a history where somebody types them, plain ones where they come out of a pipe.
+
+use std::io::{self, BufRead, IsTerminal};
+
+use rustyline::DefaultEditor;
+use rustyline::error::ReadlineError;
+
+use crate::Result;
+
+/// Where lines come from.
+pub enum Lines {
+    /// A terminal.
+    Typed(Box<DefaultEditor>),
+    /// A pipe or a file, or a terminal whose output goes elsewhere: the editor would write into that.
+    Plain { prompted: bool },
+}
+
+/// What came.
+pub enum Said {
+    /// A line, without its end.
+    Line(String),
+    /// There will be no more.
+    End,
+    /// Ctrl-C.
+    Interrupt,
+}
+
+impl Lines {
+    /// The lines of standard input.
+    pub fn new() -> Result<Lines> {
+        match (io::stdin().is_terminal(), io::stdout().is_terminal()) {
+            (true, true) => Ok(Lines::Typed(Box::new(DefaultEditor::new()?))),
+            (prompted, _) => Ok(Lines::Plain { prompted }),
+        }
+    }
+
+    /// Waits for the next line.
+    pub fn next(&mut self, prompt: &str) -> Result<Said> {
+        match self {
+            Lines::Typed(editor) => match editor.readline(prompt) {
+                Ok(line) => {
+                    editor.add_history_entry(&line)?;
+                    Ok(Said::Line(line))
+                }
+                Err(ReadlineError::Eof) => Ok(Said::End),
+                Err(ReadlineError::Interrupted) => Ok(Said::Interrupt),
+                Err(error) => Err(error.into()),
+            },
+            Lines::Plain { prompted } => {
+                if *prompted {
+                    eprint!("{prompt}");
+                }
+                let mut line = Vec::new();
+                if io::stdin().lock().read_until(b'\n', &mut line)? == 0 {
+                    return Ok(Said::End);
+                }
+                let line = String::from_utf8(line).map_err(|_| "standard input is not UTF-8 text")?;
+                Ok(Said::Line(line.trim_end_matches(['\r', '\n']).into()))
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! The command line as somebody uses it: the real program, through pipes and through a terminal.
+#![cfg(all(unix, feature = "cli"))]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use rexpect::session::{PtySession, spawn_command};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+
+/// Longer than anything here takes on a busy machine. Units: milliseconds.
+const PATIENCE_MS: u64 = 120_000;
+
+/// An answer without end: the context is shifted for ever.
+const ENDLESS: [&str; 6] = ["--min-tokens", "1000000", "--max-tokens", "1000000", "--overflow", "shift"];
+
+fn fireside(arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("TERM", "xterm");
+    command
+}
+
+/// What a chat with these flags makes of these lines.
+fn piped(flags: &[&str], lines: &str) -> Output {
+    let mut command = fireside(&[&["chat", "--temperature", "0"], flags].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn stderr(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+/// The answers to these lines, one by one.
+fn answers(flags: &[&str], lines: &str) -> Vec<String> {
+    let output = piped(flags, lines);
+    assert!(output.status.success(), "{}", stderr(&output));
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+/// A file of this test's own, not there yet.
+fn fresh(name: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let _ = std::fs::remove_file(&file);
+    file
+}
+
+#[test]
+fn a_chat_remembers_and_forgets() {
+    let said = answers(&[], "My name is Ada.\nWhat is my name?\n/reset\nWhat is my name?\n");
+    assert_eq!(said.len(), 3);
+    assert!(said[1].contains("Ada") && !said[2].contains("Ada"), "{said:?}");
+}
+
+#[test]
+fn a_copy_goes_its_own_way() {
+    let straight = answers(&[], "My name is Ada.\nWhat is my name?\n");
+    let said = answers(&[], "My name is Ada.\n/clone\n/reset\nMy name is Tom.\nWhat is my name?\n/back\nWhat is my name?\n");
+    assert!(said[2].contains("Tom"), "{said:?}");
+    assert_eq!((&said[0], &said[3]), (&straight[0], &straight[1]), "the chat is as it was at /clone");
+    let output = piped(&[], "/back\n");
+    assert!(stderr(&output).contains("fireside: this is no copy: /clone makes one\n"), "{}", stderr(&output));
+}
+
+#[test]
+fn an_answer_is_given_once_more() {
+    let said = answers(&[], "My name is Ada.\n/regenerate\nWhat is my name?\n");
+    assert_eq!(said[0], said[1]);
+    assert_eq!(said[2], answers(&[], "My name is Ada.\nWhat is my name?\n")[1], "in place of the other answer");
+    let output = piped(&[], "/regenerate\n");
+    assert!(stderr(&output).contains("expected a chat in which something was asked"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_chat_goes_on_in_another_program() {
+    let file = fresh("chat.state");
+    let path = file.to_str().unwrap();
+    let said = answers(&[], &format!("My name is Ada.\n/save {path}\nWhat is my name?\n"));
+    let output = piped(&[], &format!("/load {path}\nWhat is my name?\n"));
+    assert_eq!(stdout(&output).trim_end(), said[1]);
+    // Nothing of the first turn is computed again.
+    let told = stderr(&output);
+    let cached = told.split(" of them cached").next().unwrap().rsplit(' ').next().unwrap();
+    assert!(told.contains("2 messages") && cached.parse::<usize>().unwrap() > 10, "{told}");
+}
+
+#[test]
+fn what_cannot_be_done_is_told_and_the_chat_goes_on() {
+    let damaged = fresh("damaged.state");
+    std::fs::write(&damaged, b"no state").unwrap();
+    let lines = format!(
+        "My name is Ada.\n/dance\n/save\n/load /no/such/file\n/load {}\n/save /no/such/folder/file\n/reset now\nWhat is my name?\n",
+        damaged.display()
+    );
+    let output = piped(&[], &lines);
+    assert!(output.status.success());
+    assert!(stdout(&output).lines().nth(1).unwrap().contains("Ada"), "{}", stdout(&output));
+    let told = stderr(&output);
+    for expected in [
+        "fireside: there is no command /dance; /help lists them\n",
+        "fireside: /save needs a file: /save FILE\n",
+        "fireside: cannot read /no/such/file: ",
+        "damaged.state: state: expected bytes that `save` made, got others",
+        "fireside: cannot write /no/such/folder/file: ",
+        "fireside: /reset takes nothing after it; /help lists the commands\n",
+    ] {
+        assert!(told.contains(expected), "{expected:?} is not in {told}");
+    }
+}
+
+#[test]
+fn help_names_every_command_and_a_space_makes_text_of_one() {
+    let output = piped(&[], "/help\n /help\n/exit\nnever said\n");
+    for command in ["/help", "/regenerate", "/clone", "/back", "/save FILE", "/load FILE", "/reset", "/exit"] {
+        assert!(stderr(&output).contains(&format!("\n{command} ")), "{command}");
+    }
+    assert_eq!(stdout(&output).lines().count(), 1, "one answer, to the second line");
+}
+
+#[test]
+fn the_system_message_comes_first_also_after_a_reset() {
+    let prompt_tokens = |flags: &[&str], lines: &str| -> Vec<usize> {
+        let output = piped(flags, lines);
+        let reports = stderr(&output).lines().filter_map(|line| line.strip_prefix("[prompt ")?.split(' ').next()?.parse().ok());
+        reports.collect()
+    };
+    let without = prompt_tokens(&[], "Hello\n")[0];
+    let with = prompt_tokens(&["--system", "You are kind and short."], "Hello\n/reset\nHello\n");
+    assert!(with[0] > without && with[0] == with[1], "{without} and {with:?}");
+}
+
+#[test]
+fn wrong_options_are_refused_before_the_model_is_loaded() {
+    let code = |arguments: &[&str]| {
+        let output = fireside(arguments).stdin(Stdio::null()).output().unwrap();
+        assert!(output.stdout.is_empty());
+        (output.status.code().unwrap(), stderr(&output).lines().next().unwrap().to_owned())
+    };
+    let refused = "fireside: option `frequencyPenalty`: expected a number from -2 to 2 (0 is off), got 3.".to_owned();
+    assert_eq!(code(&["chat", "--frequency-penalty", "3"]), (1, refused.clone()));
+    assert_eq!(code(&["generate", "Once", "--frequency-penalty", "3"]), (1, refused));
+    for wrong in [["--logit-bias", "5"], ["--overflow", "wrap"], ["--stop-token", "-1"], ["--temprature", "1"]] {
+        assert_eq!(code(&[&["generate", "Once"], &wrong[..]].concat()).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn the_flags_of_sampling_reach_the_model() {
+    let said = |flags: &[&str]| {
+        let output = fireside(&[&["generate", "Once upon a time", "--max-tokens", "6"], flags].concat()).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+        (stdout(&output).to_owned(), stderr(&output).to_owned())
+    };
+    let (plain, told) = said(&["--temperature", "0", "--logprobs", "2"]);
+    let lines: Vec<&str> = told.lines().filter(|line| line.contains(" of ") && line.starts_with("[-")).collect();
+    assert_eq!(lines.len(), 6, "{told}");
+    assert!(lines[0].matches('"').count() == 6, "the token and two of the likeliest: {}", lines[0]);
+    assert_ne!(said(&["--temperature", "0", "--repetition-penalty", "1.9"]).0, plain);
+    assert_ne!(said(&["--temperature", "0", "--logit-bias", "40=100", "--logit-bias", "41=-100"]).0, plain);
+    let (several, told) = said(&["-n", "2", "--temperature", "1", "--seed", "3"]);
+    assert!(several.lines().count() == 2 && told.contains("[continuation 2]\n"), "{several}{told}");
+}
+
+/// A chat in a terminal, at its first prompt.
+fn typed(flags: &[&str]) -> PtySession {
+    let mut terminal = spawn_command(fireside(&[&["chat", "--temperature", "0"], flags].concat()), Some(PATIENCE_MS)).unwrap();
+    terminal.exp_string("> ").unwrap();
+    terminal
+}
+
+/// What the program in a terminal has ended with. The type of nix is not ours to name; it shows as `Exited(Pid(1), 0)`.
+fn exit_code(terminal: &PtySession) -> i32 {
+    let status = format!("{:?}", terminal.process().wait().unwrap());
+    let code = status.strip_prefix("Exited(").and_then(|rest| rest.strip_suffix(')')?.rsplit(' ').next()?.parse().ok());
+    code.unwrap_or_else(|| panic!("{status}"))
+}
+
+#[test]
+fn ctrl_c_stops_the_answer_and_at_the_prompt_the_program() {
+    let mut terminal = typed(&ENDLESS);
+    terminal.send_line("Tell me a story.").unwrap();
+    // More than a few words: the answer is under way.
+    terminal.exp_regex(r"story\.[\s\S]{80,}").unwrap();
+    terminal.send_control('c').unwrap();
+    terminal.exp_string("ended by abort]").unwrap();
+    terminal.exp_string("[stopped: the chat is as it was before this turn]").unwrap();
+    terminal.exp_string("> ").unwrap();
+    terminal.send_line("/clone").unwrap();
+    terminal.exp_string("in a copy of the chat").unwrap();
+    terminal.exp_string("copy > ").unwrap();
+    terminal.send_control('c').unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(exit_code(&terminal), 130);
+}
+
+#[test]
+fn a_terminal_has_a_history_of_lines_and_ctrl_d_ends() {
+    let mut terminal = typed(&["--max-tokens", "8"]);
+    terminal.send_line("/dance").unwrap();
+    terminal.exp_string("there is no command /dance").unwrap();
+    terminal.exp_string("> ").unwrap();
+    terminal.send("\x1b[A\r").unwrap(); // the line before, once more
+    terminal.flush().unwrap();
+    terminal.exp_string("there is no command /dance").unwrap();
+    terminal.exp_string("> ").unwrap();
+    terminal.send_control('d').unwrap();
+    terminal.exp_eof().unwrap();
+    assert_eq!(exit_code(&terminal), 0);
+}
+
+#[test]
+fn an_interrupt_ends_a_program_that_waits_at_a_pipe() {
+    let mut child = fireside(&["chat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // It listens once it has answered.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"Hello\n").unwrap();
+    let mut first = String::new();
+    std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut first).unwrap();
+    assert!(!first.trim().is_empty());
+    // The end of the answer is printed before it waits again: an interrupt in between only ends what has ended.
+    while child.try_wait().unwrap().is_none() {
+        Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        std::thread::yield_now();
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
