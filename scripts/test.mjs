@@ -1,9 +1,9 @@
 // Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
 // The exit status is 0 only when nothing failed; a suite that ran no test has failed.
 //
-//     node scripts/test.mjs [format | lint | rust | build | types | lib | openai | hostile | wasm | browser | faults]...
+//     node scripts/test.mjs [format | lint | rust | build | types | lib | doors | hostile | wasm | browser | bundlers | faults]...
 
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { setupBuild, setupTest } from './setup.mjs';
 import { command, must, ROOT, run, Trouble } from './tools.mjs';
@@ -112,10 +112,13 @@ const SUITES = [
   },
   { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/node', ['--test-concurrency=1']), nodeTest('tests/prompt-api'), nodeTest('tests/scripts')] },
   {
-    name: 'openai',
+    name: 'doors',
     browsers: true,
     // One file at a time: some of them look at the clock.
-    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE }, nodeTest('tests/openai', ['--test-concurrency=1'])],
+    steps: () => [
+      { program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE },
+      ...['tests/openai', 'tests/prompt-api'].filter((folder) => existsSync(join(ROOT, folder))).map((folder) => nodeTest(folder, ['--test-concurrency=1'])),
+    ],
   },
   {
     name: 'hostile',
@@ -136,6 +139,11 @@ const SUITES = [
     browsers: true,
     // One file at a time: two browsers on two cores make each other's waits longer.
     steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE }, nodeTest('tests/browser', ['--test-concurrency=1'])],
+  },
+  {
+    name: 'bundlers',
+    browsers: true,
+    steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE }, nodeTest('tests/bundlers', ['--test-concurrency=1'])],
   },
   {
     name: 'faults',

@@ -10,7 +10,7 @@ import { folder, GOLDEN, GREEDY, program, PROMPT, STORY, told } from './harness.
 const options = { ...GREEDY, maxTokens: GOLDEN.tokens.length };
 const WEIGHT_BYTES = statSync(join(STORY, 'model.safetensors')).size;
 
-/** A hub with one model, `owner/story`. `bytes`: those of weights that it has sent; `hold`: it sends so many of them in one answer, and then waits. */
+/** A hub with one model, `owner/story`. `bytes`: those of weights that it has sent; `hold`: of its next answer it sends so many, and then nothing. */
 const hub = { url: '', bytes: 0, hold: Infinity, answers: [] };
 const server = createServer((request, response) => {
   const name = basename(new URL(request.url ?? '', 'http://hub/').pathname);
@@ -24,6 +24,7 @@ const server = createServer((request, response) => {
   if (name !== 'model.safetensors') return createReadStream(path).pipe(response);
   hub.answers.push(request.headers.range ?? 'all');
   const bytes = readFileSync(path).subarray(from, from + hub.hold);
+  hub.hold = Infinity;
   hub.bytes += bytes.length;
   response.write(bytes);
   if (from + bytes.length === size) response.end();
@@ -72,6 +73,21 @@ test('a run that is killed in the middle of a download leaves what came, and the
   fresh();
   const { text, kept } = await told(load(), { env });
   assert.deepEqual([text, kept, hub.answers], [GOLDEN.text, 'stored', ['bytes=1048576-']]);
+});
+
+test('a model that is deleted while it is downloaded is loaded all the same, and info() says that it is not kept', async () => {
+  fresh(1_500_000);
+  const lines = `
+    const loading = Session.load('hf:owner/story', { hub: '${hub.url}', stallMs: 500 });
+    const begun = async () => (await cache.list()).some(({ files }) => files.some(({ file, bytes }) => file === 'model.safetensors' && bytes > 0));
+    while (!(await begun())) await new Promise((resolve) => setTimeout(resolve, 5));
+    const freed = await cache.delete();
+    const session = await loading;
+    const { text } = await session.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(options)});
+    console.log(JSON.stringify({ freed, text, reason: session.info().cacheReason }));`;
+  const { freed, text, reason } = await told(lines, { env: { XDG_CACHE_HOME: folder() } });
+  assert(freed > 1_000_000);
+  assert.deepEqual([text, reason], [GOLDEN.text, 'lost']);
 });
 
 test('a chunk that was damaged on disk is fetched again, alone, and one cut off too', async () => {

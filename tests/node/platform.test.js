@@ -74,13 +74,14 @@ test('relaxed SIMD is used where this Node has it', async () => {
   assert.equal(await told(source), relaxed);
 });
 
-test('a process ends by itself: with the model disposed of, left idle, left with threads, and after an abort', async () => {
+test('a process ends by itself: with the model disposed of, left idle, left with threads, after an abort, and with another attached', async () => {
   const load = `const session = await Session.load(${JSON.stringify(STORY)}, { threads: 2 });`;
   const run = `await session.generate('Once', { maxTokens: 4 });`;
   const abort = `const controller = new AbortController();
     const long = session.generate('Once', { maxTokens: 400, temperature: 50, topP: 1, signal: controller.signal });
     for await (const _ of long) { controller.abort(); break; }`;
-  for (const lines of [`${load} ${run} session.dispose();`, `${load} ${run}`, load, `${load} ${abort}`]) {
+  const attach = 'const attached = (await Model.attach(await session.model.port())).session(); await attached.tokenize("Once");';
+  for (const lines of [`${load} ${run} session.dispose();`, `${load} ${run}`, load, `${load} ${abort}`, `${load} ${attach}`]) {
     const started = program(lines);
     assert.equal(await started.done, 0, `${lines}\n${started.errors}`);
   }

@@ -3,6 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { assertSame, decided, golden } from './golden.js';
+import { sessions } from './session.js';
 
 export const GREEDY = { temperature: 0, repetitionPenalty: 1 };
 
@@ -21,7 +22,7 @@ export function cases(place, page, nowhere) {
   const models = golden().map((model) => ({ ...model, at: place(model) }));
   const story = models.find(({ model }) => model === 'story');
   const chat = models.find(({ model }) => model === 'chat');
-  return [...models.flatMap(goldenCases), ...runs(story.at, chat.at, story.cases[0]), ...failures(story.at, page), ...(nowhere ? [absent(nowhere)] : [])];
+  return [...models.flatMap(goldenCases), ...runs(story.at, chat.at, story.cases[0]), ...sessions(story.at, chat.at, story.cases[0]), ...failures(story.at, page), ...(nowhere ? [absent(nowhere)] : [])];
 }
 
 /** What transformers wrote. */

@@ -185,6 +185,9 @@ export function overPort(port, release) {
       port.close();
       release();
     },
+    // In Node, where a port keeps the process alive.
+    ref: () => Reflect.get(port, 'ref')?.call(port),
+    unref: () => Reflect.get(port, 'unref')?.call(port),
   };
   port.onmessage = (event) => worker.onmessage?.(event);
   // Where ports tell that nobody is at the other end any more; elsewhere the engine's lock does.

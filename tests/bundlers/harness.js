@@ -1,0 +1,90 @@
+// What the tests of bundlers share: a project into which the packed tarball was installed, and a look at what its page writes.
+
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+import { launch } from '../browser/harness.js';
+import { examples } from '../docs.js';
+import { golden } from '../surface/golden.js';
+
+export const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };
+
+/** The page and the program of docs/bundlers.md. */
+const [HTML, PROGRAM] = examples('docs/bundlers.md').map(({ code }) => code);
+const { greedy } = golden().find(({ model }) => model === 'story').cases[0];
+const PATIENCE_MS = 60_000;
+
+const folder = mkdtempSync(join(tmpdir(), 'fireside-bundlers-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** The tarball of dist/npm, once packed. */
+let tarball = '';
+function pack() {
+  const args = ['pack', '--json', '--pack-destination', folder];
+  const [{ filename }] = JSON.parse(execFileSync('npm', args, { cwd: join(ROOT, 'dist', 'npm'), encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
+  return join(folder, filename);
+}
+
+/**
+ * An empty project with the tarball and no configuration: the page, the program, the story model. `tools`: packages of ours that it has as well. `threads`: the program
+ * asks for two of them, since `auto` takes one on a machine of one core.
+ * @param {{ tools?: string[], program: string, threads?: boolean }} settings
+ */
+export function project({ tools = [], program, threads = false }) {
+  const root = mkdtempSync(join(folder, 'project-'));
+  const write = (/** @type {string} */ path, /** @type {string} */ text) => {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    writeFileSync(join(root, path), text);
+  };
+  write('package.json', '{"name": "project", "private": true, "type": "module"}');
+  execFileSync('npm', ['install', '--offline', '--no-audit', '--no-fund', (tarball ||= pack())], { cwd: root, stdio: 'ignore' });
+  for (const tool of tools) symlinkSync(join(ROOT, 'node_modules', tool), join(root, 'node_modules', tool), 'junction');
+  write(program, threads ? PROGRAM.replace("load('models/story/')", "load('models/story/', { threads: 2 })") : PROGRAM);
+  cpSync(join(ROOT, 'models', 'story'), join(root, 'public', 'models', 'story'), { recursive: true });
+  return { root, write };
+}
+
+/** The page, which has the program by this element. @param {string} script */
+export const html = (script) => HTML.replace(/<script.*<\/script>/, script);
+
+/** The story as the golden values have it. */
+export const STORY = greedy.text;
+
+/** Chromium for the tests of a file. `read(url)` resolves with the build that wrote the golden text. */
+export function chromium() {
+  /** @type {import('puppeteer-core').Browser} */
+  let browser;
+  before(async () => void (browser = await launch('chrome')));
+  after(() => browser.close());
+
+  /** @param {string} url @returns {Promise<string>} */
+  return async function read(url) {
+    const context = await browser.createBrowserContext();
+    const page = await context.newPage();
+    const problems = [];
+    page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
+    page.on('requestfailed', (request) => problems.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+    page.on('response', (response) => response.status() >= 400 && problems.push(`HTTP ${response.status()}: ${response.url()}`));
+    page.on('request', (request) => {
+      const { protocol, origin } = new URL(request.url());
+      if (protocol.startsWith('http') && origin !== new URL(url).origin) problems.push(`elsewhere: ${request.url()}`);
+    });
+    await page.goto(url);
+    await page.waitForSelector('#story[data-build]', { timeout: PATIENCE_MS }).catch((error) => assert.fail([error.message, ...problems].join('\n')));
+    const { text, build } = await page.$eval('#story', (element) => ({ text: element.textContent, build: element.getAttribute('data-build') }));
+    await context.close();
+    assert.deepEqual(problems, []);
+    assert.equal(text, STORY);
+    return build ?? '';
+  };
+}
+
+/** The build that a page of Chromium's gets, which has relaxed SIMD. @param {boolean} threads */
+export const expectedBuild = (threads) => (threads ? 'relaxed-threads' : 'relaxed');
+
+/** Text of a file of a project's. @param {string} root @param {string} path */
+export const textOf = (root, path) => readFileSync(join(root, path), 'utf8');
