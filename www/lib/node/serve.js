@@ -40,7 +40,13 @@ const OPTIONS = {
 };
 
 /** What the one at the terminal can put right: said in a line, without a stack. */
-class Trouble extends Error {}
+class Trouble extends Error {
+  /** @param {string} message @param {number} [status] the exit status: 2 for wrong arguments */
+  constructor(message, status = 2) {
+    super(message);
+    this.status = status;
+  }
+}
 
 /** @param {string} name @param {string} value @param {number} min @param {number} max */
 function whole(name, value, min, max) {
@@ -59,7 +65,7 @@ function read(args) {
   }
   const { model, host, dtype, help } = values;
   if (help) return { help };
-  if (model.length === 0) throw new Trouble(`which model? \n\n${USAGE}`.replace(' \n', '\n'));
+  if (model.length === 0) throw new Trouble(`--model is missing\n\n${USAGE}`);
   for (const origin of values['allow-origin']) {
     const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin;
     if (!isOrigin) throw new Trouble(`--allow-origin must be a scheme, a host and a port where there is one, as in https://app.example, not ${JSON.stringify(origin)}`);
@@ -94,7 +100,7 @@ export async function serve(args) {
   } catch (error) {
     if (!(error instanceof Trouble) && !(error instanceof FiresideError)) throw error;
     console.error(error.message);
-    return 1;
+    return error instanceof Trouble ? error.status : 1;
   }
 }
 
@@ -138,12 +144,12 @@ function stopSignal() {
 function explained(error, { host, port }) {
   switch (error.code) {
     case 'EADDRINUSE':
-      return new Trouble(`port ${port} is in use: choose another by --port, or any free one by --port 0`);
+      return new Trouble(`port ${port} is in use: choose another by --port, or any free one by --port 0`, 1);
     case 'EACCES':
-      return new Trouble(`port ${port} is not for ordinary users: choose one from 1024 on by --port`);
+      return new Trouble(`port ${port} is not for ordinary users: choose one from 1024 on by --port`, 1);
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
-      return new Trouble(`${host} is not an address of this machine: see --host`);
+      return new Trouble(`${host} is not an address of this machine: see --host`, 1);
     default:
       return error;
   }

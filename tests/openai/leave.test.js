@@ -1,0 +1,169 @@
+// Clients that go, and a server that is told to: measured at the engine, by a model whose runs tell when they began and ended.
+
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import { connect } from 'node:net';
+import { after, before, test } from 'node:test';
+import { Model } from '../../www/lib/node/index.js';
+import { createHandler, until } from './door.js';
+import { request } from './raw.js';
+import { folder, serving, start } from './server.js';
+
+const { listen } = await import('../../www/lib/node/http.js');
+
+/** What a turn may take to be free after its client has gone. */
+const FREE_MS = 250;
+
+let model;
+let server;
+/** Of each run of the engine: when it began, gave its first piece, and ended. */
+const runs = [];
+before(async () => {
+  model = await Model.load(folder('chat'), { threads: 1 });
+  server = await listen(createHandler({ models: { chat: watched(model) } }), { host: '127.0.0.1', port: 0 });
+});
+after(async () => {
+  await server.close();
+  model.dispose();
+});
+
+/** The model, whose chats leave a record. A chat ends when the engine says so, not when it is asked to. @param {Model} model */
+function watched(model) {
+  const wrap = (session) => new Proxy(session, {
+    get(target, name) {
+      const value = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      if (name === 'clone') return async () => wrap(await target.clone());
+      if (name !== 'chat') return value.bind(target);
+      return (...args) => {
+        const run = target.chat(...args);
+        const record = { began: performance.now(), text: JSON.stringify(args[0]) };
+        runs.push(record);
+        run.then(() => 'done', (error) => error.name).then((how) => Object.assign(record, { ended: performance.now(), how }));
+        return run;
+      };
+    },
+  });
+  return new Proxy(model, { get: (target, name) => (name === 'session' ? () => wrap(target.session()) : typeof target[name] === 'function' ? target[name].bind(target) : target[name]) });
+}
+
+/** A request that takes seconds, by a socket that can be cut. */
+function long({ stream, prompt = 'Hello!', tokens = 900 }) {
+  const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: prompt }], max_tokens: tokens, min_tokens: tokens, temperature: 2, stream });
+  const socket = connect({ port: server.port, host: '127.0.0.1' });
+  const received = { bytes: 0 };
+  socket.on('data', (data) => (received.bytes += data.length)).on('error', () => {});
+  socket.write(request('POST /v1/chat/completions HTTP/1.1', { Host: `localhost:${server.port}`, 'Content-Type': 'application/json', 'Content-Length': String(body.length) }, body));
+  return { socket, received };
+}
+
+/** The answer to a short request. */
+async function told(content) {
+  const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content }], max_tokens: 8 });
+  const response = await fetch(`http://localhost:${server.port}/v1/chat/completions`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+  return (await response.json()).choices[0].message.content;
+}
+
+const running = async () => (await (await fetch(`http://localhost:${server.port}/health`)).json()).running;
+
+for (const [title, ready, settings] of [
+  ['while its prompt is read', () => runs.length === 1, { stream: true, prompt: 'Hello there, I have a long story to tell you. '.repeat(40), tokens: 400 }],
+  ['before the first word of a whole answer', () => runs.length === 1, { stream: false }],
+  ['in the middle of a stream', (received) => received.bytes > 2_000, { stream: true }],
+  ['by half closing, then resetting', (received) => received.bytes > 500, { stream: true, reset: true }],
+]) {
+  // The middle one of three: this machine has other things to do as well.
+  test(`a client that disconnects ${title} frees its turn within ${FREE_MS} ms`, async (context) => {
+    const times = [];
+    for (let i = 0; i < 3; i++) {
+      runs.length = 0;
+      const { socket, received } = long(settings);
+      await until(() => ready(received));
+      const cut = performance.now();
+      if (settings.reset) socket.resetAndDestroy();
+      else socket.destroy();
+      await until(() => runs[0].ended);
+      assert.equal(runs[0].how, 'AbortError');
+      times.push(Math.round(runs[0].ended - cut));
+      assert.equal(await running(), 0);
+      assert.match(await told('Hi'), /\w/);
+    }
+    context.diagnostic(`${times} ms at the engine`);
+    assert(times.sort((a, b) => a - b)[1] < FREE_MS, `${times} ms`);
+  });
+}
+
+test('a client that disconnects while it waits is not computed', async () => {
+  runs.length = 0;
+  const first = long({ stream: true });
+  await until(() => first.received.bytes > 0);
+  const second = long({ stream: true, prompt: 'The one who goes.' });
+  await until(async () => true);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  second.socket.destroy();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  first.socket.destroy();
+  await until(() => runs[0].ended);
+  const third = long({ stream: true, tokens: 1 });
+  await until(() => third.received.bytes > 0);
+  assert(!runs.some(({ text }) => text.includes('The one who goes')));
+  third.socket.destroy();
+});
+
+test('health is 503 when the engine has gone', async () => {
+  const lost = await Model.load(folder('story'), { threads: 1 });
+  const handler = createHandler({ models: { story: lost } });
+  const health = async () => (await handler(new Request('http://localhost/health'))).status;
+  assert.equal(await health(), 200);
+  lost.dispose();
+  assert.equal(await health(), 503);
+});
+
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  test(`${signal} lets an answer end, and ends the server with 0`, async () => {
+    const program = await serving(['--model', folder('story'), '--threads', '1']);
+    const body = JSON.stringify({ model: 'story', prompt: 'Once upon a time', max_tokens: 200, min_tokens: 200, stream: true });
+    const response = await fetch(`${program.url}/completions`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
+    const ended = program.stop(signal);
+    assert.match(await response.text(), /data: \[DONE\]\n\n$/);
+    assert.equal(await ended, 0, program.errors);
+    assert.equal(program.errors, '');
+    await assert.rejects(fetch(`${program.url}/models`));
+  });
+}
+
+test('wrong arguments are told in a line, and end it with 2', async () => {
+  for (const [args, said] of [
+    [[], /^--model is missing\n\nusage: /],
+    [['--model', folder('story'), '--port', '-1'], /--port/],
+    [['--model', folder('story'), '--port', '70000'], /^--port must be a whole number from 0 to 65535, not "70000"\n$/],
+    [['--model', folder('story'), '--queue', 'many'], /^--queue must be a whole number/],
+    [['--model', folder('story'), '--allow-origin', '*'], /^--allow-origin must be a scheme, a host/],
+    [['--model', folder('story'), '--model', folder('story')], /^two models would be called story/],
+    [['--model', folder('story'), '--wrong'], /--wrong/],
+  ]) {
+    const program = start(args);
+    assert.equal(await program.ended, 2, args.join(' '));
+    assert.match(program.errors, said);
+    assert(!/\n {4}at /.test(program.errors), 'no stack');
+  }
+});
+
+test('a model that is none, and a port in use, are told in a line, and end it with 1', async () => {
+  const none = start(['--model', folder('none')]);
+  assert.equal(await none.ended, 1);
+  assert.match(none.errors, /^source: .*none"\.\n$/);
+  const other = createServer().listen(0, '127.0.0.1');
+  await until(() => other.listening);
+  const { port } = other.address();
+  const taken = start(['--model', folder('story'), '--threads', '1', '--port', String(port)]);
+  assert.equal(await taken.ended, 1);
+  assert.equal(taken.errors, `port ${port} is in use: choose another by --port, or any free one by --port 0\n`);
+  other.close();
+});
+
+test('--help says what there is', async () => {
+  const program = start(['--help']);
+  assert.equal(await program.ended, 0);
+  for (const option of ['--model', '--port', '--host', '--threads', '--dtype', '--queue', '--allow-origin', '--allow-host', '--api-key']) assert(program.output.includes(option));
+});
