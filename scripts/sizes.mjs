@@ -21,12 +21,19 @@ export const DOORS = [
 const LIB = join('www', 'lib');
 const VISIT = ['index', 'worker', 'thread'].map((name) => join(LIB, `${name}.js`));
 
-/** The modules that some lead to, themselves among them, as esbuild finds them. @param {string[]} entries relative to the root */
+/** The modules that are fetched with some, themselves among them, as esbuild finds them; those that are asked for when they are needed are not. @param {string[]} entries relative to the root */
 export async function reachable(entries) {
   const { build } = await import('esbuild');
   const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', external: ['./pkg/*'], logLevel: 'error' };
   const { metafile } = await build({ ...settings, absWorkingDir: ROOT, entryPoints: entries });
-  return Object.keys(metafile.inputs).sort();
+  const found = new Set();
+  const follow = (file) => {
+    if (found.has(file)) return;
+    found.add(file);
+    for (const { path, kind, external } of metafile.inputs[file].imports) if (kind === 'import-statement' && !external) follow(path);
+  };
+  entries.forEach(follow);
+  return [...found].sort();
 }
 
 const gzipBytes = (file) => gzipSync(readFileSync(join(ROOT, file)), { level: 9 }).length;

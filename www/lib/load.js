@@ -2,12 +2,12 @@
 // weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
 import { joined } from './bytes.js';
-import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { abortError, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
 import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
 /** @import { Located, NAMES, Opened, Pins, Place } from './source.js' */
-/** @import { Estimate, LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
+/** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
 
 /**
  * Bytes that may be on their way to the worker: chunks of a fast connection have 64 KB, and waiting for each to be taken would cost more than taking it.
@@ -19,9 +19,6 @@ const AHEAD = 2;
 
 /** A load whose files change while they are being read begins anew so often in all. */
 const ATTEMPTS = 2;
-
-/** The first bytes of a weight file: most headers are whole in them. */
-const HEAD_BYTES = 1 << 16;
 
 /**
  * @param {Source} source
@@ -44,51 +41,6 @@ export async function load(source, options, platform) {
 }
 
 /**
- * What a model would take, from its config and the headers of its weight files.
- * @param {Source} source
- * @param {LoadOptions | undefined} options
- * @param {Platform} platform
- * @returns {Promise<Estimate>}
- */
-export async function estimate(source, options, platform) {
-  const settings = check(options, platform);
-  return inWorker(source, settings, platform, async (client, started, located, signal) => {
-    if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
-    const [pins] = await Promise.all([located.pins(signal), started]);
-    const files = { located, pins, client, meter: new Meter(undefined), signal, silenceMs: settings.stallMs + SILENCE_MS };
-    const config = await small(files, 'config');
-    const survey = async (/** @type {Uint8Array | undefined} */ index) => client.request('survey', { files: { config, index }, options: settings.storage });
-    /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there is such a file */
-    const header = async (name, position) => {
-      const place = located.weights(name, position, pins);
-      for (let need = HEAD_BYTES, have = 0; need > have; ) {
-        have = need;
-        if (!place || place.absent) return false;
-        const head = 'url' in place ? undefined : await readHead(openInput(place, signal), need);
-        const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
-        if (!answer) return false;
-        need = answer.need;
-      }
-      return true;
-    };
-    const index = located.indexed ? await small(files, 'index') : undefined;
-    let names = await survey(index);
-    if (!(await header(names[0], 0))) {
-      const found = index ?? (await small(files, 'index'));
-      if (index || !found) throw missing(names[0], located);
-      names = await survey(found);
-      if (!(await header(names[0], 0))) throw missing(names[0], located);
-    }
-    for (const [position, name] of names.entries()) {
-      if (position > 0 && !(await header(name, position))) throw missing(name, located);
-    }
-    const result = await client.request('surveyEnd');
-    client.close(new Error('done'));
-    return { ...result, kvBytesPer1000Tokens: 1000 * result.kvBytesPerToken };
-  });
-}
-
-/**
  * Starts the engine and does something with it. Whatever fails first ends the rest: fetches of the page by the signal, the worker by being ended. Files
  * that change while they are being read are read anew, with a new engine.
  * @template T
@@ -98,7 +50,7 @@ export async function estimate(source, options, platform) {
  * @param {(client: WorkerClient, started: Promise<Promise<boolean>[]>, located: Located, signal: AbortSignal) => Promise<T>} job
  * @returns {Promise<T>}
  */
-async function inWorker(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
+export async function inWorker(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
   const located = await locate(source, hub, platform.disk);
   platform.check();
@@ -156,10 +108,10 @@ const START_MS = 5_000;
 const STALL_MS = 20_000;
 
 /** Beyond that a worker that fetches may be silent: for as long as a server may ask it to wait, and the longest pause between two attempts. */
-const SILENCE_MS = 80_000;
+export const SILENCE_MS = 80_000;
 
 /** Options are checked before anything is fetched. @param {LoadOptions | undefined} options @param {Platform} platform */
-function check(options = {}, platform) {
+export function check(options = {}, platform) {
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
   const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
@@ -200,7 +152,7 @@ function deviceBytes() {
 /** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal, silenceMs: number }} Reading */
 
 /** A small file. @param {Reading} reading @param {keyof typeof NAMES} key @returns {Promise<Uint8Array | undefined>} */
-async function small({ located, pins, client, meter, signal, silenceMs }, key) {
+export async function small({ located, pins, client, meter, signal, silenceMs }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;
   if (place.absent) return client.request('absent', { wanted: place });
@@ -266,7 +218,7 @@ async function weights(reading, files, storage) {
 }
 
 /** @param {string} file @param {Located} located */
-function missing(file, located) {
+export function missing(file, located) {
   return new FiresideError('NETWORK', `${file} is missing from ${located.label}. Check that the folder is complete.`, { file, status: 404 });
 }
 
@@ -311,7 +263,7 @@ async function push(opened, client, report) {
 }
 
 /** The beginning of a file, of at least so many bytes where it has as many. @param {Opened} opened @param {number} bytes */
-async function readHead({ chunks }, bytes) {
+export async function readHead({ chunks }, bytes) {
   const parts = [];
   let length = 0;
   for await (const chunk of chunks) {
@@ -333,7 +285,7 @@ function totalSize(index) {
 }
 
 /** Counts bytes for onProgress: of each file the most that was here. The total appears once it is known; a wrong one is never overrun. */
-class Meter {
+export class Meter {
   /** @type {Map<string, number>} */
   #bytes = new Map();
   #loaded = 0;

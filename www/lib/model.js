@@ -1,7 +1,7 @@
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. A thin proxy: all state lives in the worker.
 
 import { badInput, crashed, disposed } from './errors.js';
-import { estimate, load } from './load.js';
+import { load } from './load.js';
 import { holdLock, lockName } from './locks.js';
 import { platform } from './platform.js';
 import { Session } from './session.js';
@@ -55,7 +55,8 @@ export class Model {
    * @param {LoadOptions} [options]
    * @returns {Promise<Estimate>}
    */
-  static estimate(source, options) {
+  static async estimate(source, options) {
+    const { estimate } = await import('./estimate.js');
     return estimate(source, options, platform);
   }
 

@@ -46,15 +46,18 @@ const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
 export async function locate(source, hub, disk) {
   if (typeof source === 'string' || source instanceof URL) {
     const handle = disk?.folder(source);
-    return handle ? separate(filesByName(await filesIn(handle)), String(source)) : folder(folderUrl(source, hub), hub);
+    return handle ? separate(await picked(handle), String(source)) : folder(folderUrl(source, hub), hub);
   }
   if (typeof source === 'object' && source !== null) {
     if ('config' in source) return separate(/** @type {ModelFiles} */ (source), undefined, disk);
-    const files = 'kind' in source ? await filesIn(source) : Array.from(/** @type {ArrayLike<File>} */ (source));
-    if (files.length && files.every((file) => file instanceof Blob && typeof file.name === 'string')) return separate(filesByName(files));
+    const files = await picked(source);
+    if (files) return separate(files);
   }
   throw badInput('source', 'a folder URL, `hf:owner/name@revision`, a list of Files, a directory handle, or {config, tokenizer, weights, ...}', source);
 }
+
+/** Of a list of files or a folder's handle. @param {any} source @returns {Promise<any>} */
+const picked = async (source) => (await import('./picked.js')).picked(source);
 
 /**
  * @param {string | URL} source
@@ -200,37 +203,6 @@ function separate(given, label = 'the files given', disk) {
       return input === undefined ? undefined : at(input, name, true);
     },
   };
-}
-
-/** The files of a folder on disk. @param {any} handle a FileSystemDirectoryHandle @returns {Promise<File[]>} */
-async function filesIn(handle) {
-  const files = [];
-  for await (const entry of handle.values?.() ?? []) if (entry.kind === 'file') files.push(await entry.getFile());
-  return files;
-}
-
-/**
- * Picks a model out of files from a picker or a dropped folder: the topmost config.json and what lies beside it.
- * @param {File[]} files
- * @returns {ModelFiles}
- */
-function filesByName(files) {
-  const depth = (/** @type {File} */ file) => (file.webkitRelativePath || file.name).split('/').length;
-  const sorted = [...files].sort((a, b) => depth(a) - depth(b));
-  const find = (/** @type {string} */ name) => sorted.find((file) => file.name === name);
-  const first = find(NAMES.config) ?? sorted[0];
-  const top = first ? depth(first) : 0;
-  const shards = sorted.filter((file) => depth(file) === top && file.name.endsWith('.safetensors'));
-  /** @type {string[]} */
-  const missing = [NAMES.config, NAMES.tokenizer].filter((name) => !find(name));
-  if (!shards.length) missing.push('model.safetensors');
-  if (missing.length) {
-    const expected = `config.json, tokenizer.json and model.safetensors (missing: ${missing.join(', ')})`;
-    throw badInput('source', expected, files.map((file) => file.name).join(', ') || 'an empty folder');
-  }
-  const whole = shards.find((file) => file.name === 'model.safetensors');
-  const found = Object.entries(NAMES).map(([key, name]) => [key, whole && key === 'index' ? undefined : find(name)]);
-  return { ...Object.fromEntries(found), weights: whole ?? shards };
 }
 
 /** A shard's name comes out of a stranger's index: it must not lead anywhere else. @param {string} name */

@@ -158,7 +158,8 @@ export async function openBackend() {
     // private windows, and sites with storage switched off
   }
   try {
-    return responses(await caches.open(NAME));
+    const { responses } = await import('./responses.js');
+    return responses(await caches.open(NAME), NAME);
   } catch {
     return undefined;
   }
@@ -262,50 +263,4 @@ function entries(directory) {
 /** Errors: all but what says that there is no such file, and some others. @param {unknown} error @param {string[]} others */
 function absent(error, ...others) {
   if (!(error instanceof DOMException && ['NotFoundError', ...others].includes(error.name))) throw error;
-}
-
-/**
- * In the Cache API: an entry for each journal, which is written anew with every line, and one for each chunk.
- * @param {Cache} cache
- * @returns {Backend}
- */
-function responses(cache) {
-  const base = `https://${NAME}.invalid/`;
-  const remove = async (/** @type {string} */ prefix) => {
-    for (const { url } of await cache.keys()) if (url.startsWith(base + prefix)) await cache.delete(url);
-  };
-  return {
-    async file(folder, name) {
-      const journal = `${base}${folder}/${name}.journal`;
-      const chunk = (/** @type {number} */ index) => `${base}${folder}/${name}.chunks/${index}`;
-      const read = async () => (await cache.match(journal))?.text() ?? '';
-      return {
-        read,
-        async chunk(index) {
-          const response = await cache.match(chunk(index));
-          return response && new Uint8Array(await response.arrayBuffer());
-        },
-        put: (index, bytes) => cache.put(chunk(index), new Response(/** @type {any} */ (bytes))),
-        async log(at, text) {
-          const kept = new TextEncoder().encode(await read()).subarray(0, at);
-          await cache.put(journal, new Response(new Blob([kept, text])));
-        },
-        async remove() {
-          await cache.delete(journal);
-          await remove(`${folder}/${name}.chunks/`);
-        },
-        close: async () => {},
-      };
-    },
-    async folders() {
-      /** @type {Map<string, string[]>} */
-      const folders = new Map();
-      for (const { url } of await cache.keys()) {
-        const [, folder, name] = /^https:\/\/[^/]+\/(\w+)\/(.+)\.journal$/.exec(url) ?? [];
-        if (folder) folders.set(folder, [...(folders.get(folder) ?? []), name]);
-      }
-      return Array.from(folders, ([folder, files]) => ({ folder, files }));
-    },
-    remove: (folder) => remove(`${folder}/`),
-  };
 }
