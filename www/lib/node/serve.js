@@ -11,7 +11,7 @@ import { Model } from './index.js';
 export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [options]
 
   --model DIR           a model in Hugging Face layout, or hf:owner/name; its id is the folder's name
-  --port N              8080 unless said otherwise; 0 is any free one
+  --port N              8377 unless said otherwise; 0 is any free one
   --host ADDRESS        127.0.0.1 unless said otherwise: only this machine
   --threads N           as many as are fastest unless said otherwise
   --dtype TYPE          f32, f16, bf16, q8 or q4: the file's own unless said otherwise
@@ -27,7 +27,7 @@ const GRACE_MS = 5_000;
 /** @satisfies {import('node:util').ParseArgsConfig['options']} */
 const OPTIONS = {
   model: { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
-  port: { type: 'string', default: '8080' },
+  port: { type: 'string', default: '8377' },
   host: { type: 'string', default: '127.0.0.1' },
   threads: { type: 'string', default: 'auto' },
   dtype: { type: 'string', default: 'auto' },
