@@ -18,14 +18,17 @@ const USAGE = `Talk with a model; /help in the chat tells its commands
 
 Usage: fireside chat --model DIR [OPTIONS]`;
 
-const COMMANDS = `  /help         this
-  /save FILE    write the chat to a file, with what was computed for it
-  /load FILE    go on with the chat of a file
-  /clone        go on in a copy of the chat
-  /back         leave the copy: the chat as it was at /clone
-  /regenerate   answer the last message anew
-  /reset        forget the chat
-  /exit         end; so does Ctrl-D. Ctrl-C stops an answer
+/** In the words of the native program. */
+const HELP = `\
+/help        shows this
+/regenerate  answers the last question once more, in place of the answer that is there
+/clone       goes on in a copy of the chat
+/back        leaves the copy: the chat is as it was at /clone
+/save FILE   writes the chat to a file, with what was computed for it
+/load FILE   goes on with the chat of such a file
+/reset       forgets the chat
+/exit        ends; so do Ctrl-D, and Ctrl-C where no answer is under way (there it stops the answer)
+A line that begins with a space is said as it is, also when a / follows.
 `;
 
 /** @param {string[]} args @returns {Promise<number>} the exit status */
@@ -37,17 +40,18 @@ export async function chat(args) {
   }
   const { source, options } = modelOf(values);
   const model = await loadModel(source, options);
-  const lines = new Lines();
   const conversation = new Conversation(model, samplingOf(values), values.system);
+  const lines = new Lines();
   lines.onInterrupt = () => {
     if (conversation.stop()) return;
     lines.end(130);
     if (conversation.isAnswering) process.exit(130); // it was told to stop before, and has not
   };
   try {
-    await conversation.begin();
-    for (let line = await lines.next(); line !== undefined; line = await lines.next()) {
-      if (!(await conversation.take(line).catch(tell))) break;
+    await conversation.check();
+    for (let line; (line = await lines.next(conversation.prompt)) !== undefined; ) {
+      if (line.startsWith('/') && line.slice(1).trim() === 'exit') break;
+      await conversation.take(line).catch(tell);
     }
   } finally {
     lines.end(lines.status);
@@ -59,7 +63,6 @@ export async function chat(args) {
 /** A line that went wrong is told, and the chat goes on. @param {unknown} error */
 function tell(error) {
   say(`fireside: ${error instanceof Error ? error.message : error}\n`);
-  return true;
 }
 
 /** The chat, the chats that it was cloned from, and what each line does to them. */
@@ -79,12 +82,19 @@ class Conversation {
     this.#options = options;
     this.#system = system;
     this.#session = model.session();
+    this.#listen();
   }
 
-  /** An empty chat, but for what the model is told before it. */
-  async begin() {
-    await this.#session.reset();
-    if (this.#system !== undefined) await this.#session.setMessages([{ role: 'system', content: this.#system }]);
+  /** What stands before a line: how deep in copies the chat is. */
+  get prompt() {
+    return `${'copy '.repeat(this.#left.length)}> `;
+  }
+
+  /** Rejects where the options are not what the engine takes: an empty chat has no answer to give once more, but that is seen after them. */
+  async check() {
+    await this.#session.regenerate(this.#options).catch((error) => {
+      if (error.code === 'BAD_OPTION') throw error;
+    });
   }
 
   get isAnswering() {
@@ -98,40 +108,33 @@ class Conversation {
     return true;
   }
 
-  /** Does what a line says. Resolves with whether the chat goes on. @param {string} line */
+  /** Does what a line says. @param {string} line */
   async take(line) {
-    const [, word, rest] = /^\s*(\/\S*)?\s*(.*?)\s*$/s.exec(line) ?? [];
-    if (word === undefined) {
-      if (rest) await this.#answer((options) => this.#session.chat(line, options));
-      return true;
-    }
-    switch (word) {
-      case '/exit':
-        return false;
-      case '/help':
-        say(COMMANDS);
-        return true;
-      case '/reset':
-        await this.begin();
-        return true;
-      case '/regenerate':
-        await this.#answer((options) => this.#session.regenerate(options));
-        return true;
-      case '/save':
-        await this.#save(named(word, rest));
-        return true;
-      case '/load':
-        await this.#load(named(word, rest));
-        return true;
-      case '/clone':
-        await this.#clone();
-        return true;
-      case '/back':
-        this.#back();
-        return true;
-      default:
-        throw new Error(`there is no command ${word}; /help lists them`);
-    }
+    if (!line.trim()) return undefined;
+    if (!line.startsWith('/')) return this.#turn(line);
+    const [, name, rest] = /** @type {RegExpExecArray} */ (/^\/(\S*)\s*(.*?)\s*$/s.exec(line));
+    if (name === 'save') return this.#save(named(name, rest));
+    if (name === 'load') return this.#load(named(name, rest));
+    if (!Object.hasOwn(COMMANDS, name)) throw new Error(`there is no command /${name}; /help lists them`);
+    if (rest) throw new Error(`/${name} takes nothing after it; /help lists the commands`);
+    return COMMANDS[name](this);
+  }
+
+  async reset() {
+    await this.#session.reset();
+    say('[the chat is forgotten]\n');
+  }
+
+  regenerate() {
+    return this.#answer((options) => this.#session.regenerate(options));
+  }
+
+  /** What the model is told before the chat goes before the first turn. @param {string} line */
+  async #turn(line) {
+    const isFirst = this.#system !== undefined && (await this.#session.messages()).length === 0;
+    const user = { role: 'user', content: line };
+    const input = isFirst ? [{ role: 'system', content: /** @type {string} */ (this.#system) }, user] : line;
+    await this.#answer((options) => this.#session.chat(input, options));
   }
 
   /** @param {(options: GenerateOptions) => Run} begin */
@@ -142,7 +145,7 @@ class Conversation {
     } catch (error) {
       process.stdout.write('\n');
       if (!stop.signal.aborted) throw error;
-      say('[stopped: the turn is not part of the chat]\n');
+      say('[stopped: the chat is as it was before this turn]\n');
     } finally {
       this.#stop = undefined;
     }
@@ -156,39 +159,73 @@ class Conversation {
       await writeFile(part, bytes);
       await rename(part, file);
     } catch (error) {
-      await rm(part, { force: true });
-      throw error;
+      await rm(part, { force: true }).catch(() => {}); // where it cannot be, it is not
+      throw new Error(`cannot write ${file}: ${reason(error)}`);
     }
-    say(`[saved ${bytes.length} bytes]\n`);
+    say(`[saved in ${file}: ${await this.#size()}, ${(bytes.length / 1e6).toFixed(1)} MB]\n`);
   }
 
   /** @param {string} file */
   async #load(file) {
-    const restored = await Session.restore(this.#model, await readFile(file));
-    this.#session.dispose();
-    this.#session = restored;
-    say(`[a chat of ${(await restored.messages()).length} messages]\n`);
+    const bytes = await readFile(file).catch((error) => {
+      throw new Error(`cannot read ${file}: ${reason(error)}`);
+    });
+    const restored = await Session.restore(this.#model, bytes).catch((error) => {
+      throw new Error(`${file}: ${error.message}`);
+    });
+    this.#change(restored).dispose();
+    say(`[loaded from ${file}: ${await this.#size()}]\n`);
   }
 
-  async #clone() {
-    const copy = await this.#session.clone();
-    this.#left.push(this.#session);
-    this.#session = copy;
-    say(`[a copy; /back leaves it]\n`);
+  async clone() {
+    this.#left.push(this.#change(await this.#session.clone()));
+    say('[in a copy of the chat; /back leaves it]\n');
   }
 
-  #back() {
+  async back() {
     const before = this.#left.pop();
-    if (!before) throw new Error('there is no chat to go back to: /clone makes a copy');
-    this.#session.dispose();
-    this.#session = before;
-    say('[the chat as it was]\n');
+    if (!before) throw new Error('this is no copy: /clone makes one');
+    this.#change(before).dispose();
+    say(`[back in the chat as it was: ${await this.#size()}]\n`);
+  }
+
+  /** Goes on with another session. Returns the one that was left. @param {Session} session */
+  #change(session) {
+    const left = this.#session;
+    this.#session = session;
+    this.#listen();
+    return left;
+  }
+
+  #listen() {
+    this.#session.oncontextoverflow = ({ detail: { droppedMessages, droppedTokens } }) =>
+      say(`[the context is full: ${droppedMessages} messages and ${droppedTokens} tokens are forgotten]\n`);
+  }
+
+  /** How long the chat is, in words. */
+  async #size() {
+    const [messages, { contextUsage }] = await Promise.all([this.#session.messages(), this.#session.stats()]);
+    return `${messages.length} messages, ${contextUsage} tokens`;
   }
 }
 
-/** @param {string} word @param {string} file */
-function named(word, file) {
-  if (!file) throw new Error(`${word} needs the name of a file`);
+/** Commands without anything after them. @type {Record<string, (conversation: Conversation) => Promise<void> | void>} */
+const COMMANDS = {
+  help: () => void say(HELP),
+  regenerate: (conversation) => conversation.regenerate(),
+  clone: (conversation) => conversation.clone(),
+  back: (conversation) => conversation.back(),
+  reset: (conversation) => conversation.reset(),
+};
+
+/** Of a file that could not be read or written, without the name of the system call. @param {any} error */
+function reason(error) {
+  return /^\w+: (.*?),/.exec(error.message)?.[1] ?? error.message;
+}
+
+/** @param {string} name @param {string} file */
+function named(name, file) {
+  if (!file) throw new Error(`/${name} needs a file: /${name} FILE`);
   return file;
 }
 
@@ -199,7 +236,7 @@ class Lines {
   /** With which the program ends. */
   status = 0;
   #isTerminal = Boolean(process.stdin.isTTY && process.stderr.isTTY);
-  #reader = createInterface({ input: process.stdin, output: this.#isTerminal ? process.stderr : undefined, terminal: this.#isTerminal, prompt: '> ' });
+  #reader = createInterface({ input: process.stdin, output: this.#isTerminal ? process.stderr : undefined, terminal: this.#isTerminal });
   /** @type {string[]} */
   #waiting = [];
   #isOver = false;
@@ -221,8 +258,9 @@ class Lines {
 
   #onSignal = () => this.onInterrupt();
 
-  /** The next line; undefined when there is none. */
-  async next() {
+  /** The next line; undefined when there is none. @param {string} prompt */
+  async next(prompt) {
+    this.#reader.setPrompt(prompt);
     if (this.#isTerminal && this.#waiting.length === 0 && !this.#isOver) this.#reader.prompt();
     while (this.#waiting.length === 0 && !this.#isOver) await new Promise((resolve) => (this.#wake = () => resolve(undefined)));
     return this.status === 0 ? this.#waiting.shift() : undefined;

@@ -10,7 +10,7 @@ export class Usage extends Error {}
 
 /**
  * An option: as what the library knows it (`key`), what it takes (none: it is a switch), how the value is read, and a sentence.
- * @typedef {{ key: string, takes?: string, read?: (text: string, flag: string) => unknown, multiple?: boolean, about: string }} Option
+ * @typedef {{ key: string, takes?: string, read?: (text: string, flag: string) => unknown, multiple?: boolean, short?: string, about: string }} Option
  */
 
 /** @param {string} text @param {string} flag */
@@ -50,8 +50,11 @@ export const SAMPLING = {
   'presence-penalty': { key: 'presencePenalty', takes: 'X', read: number, about: 'Subtracted from tokens that were generated; 0 is off' },
   'logit-bias': { key: 'logitBias', takes: 'ID=BIAS', read: bias, multiple: true, about: 'Added to the logit of a token; may be given several times' },
   stop: { key: 'stop', takes: 'TEXT', multiple: true, about: 'A text that ends the generation; may be given several times' },
+  'stop-token': { key: 'stopTokenIds', takes: 'ID', read: number, multiple: true, about: 'A token that ends the generation; may be given several times' },
   overflow: { key: 'overflow', takes: 'POLICY', about: 'When the context is full: error, drop-oldest or shift' },
   seed: { key: 'seed', takes: 'N', read: number, about: 'Seed of the random choices [default: drawn anew]' },
+  logprobs: { key: 'logprobs', takes: 'K', read: number, about: 'Tell how likely each token was, and this many of the likeliest beside it' },
+  n: { key: 'n', takes: 'N', read: number, short: 'n', about: 'Continuations of the prompt; the first one counts' },
 };
 
 /**
@@ -62,10 +65,12 @@ export const SAMPLING = {
  * @returns {{ values: Record<string, any>, positionals: string[], help: boolean }}
  */
 export function parse(args, table, { positionals: wanted = [] } = {}) {
-  const described = Object.entries(table).map(([name, { takes, multiple }]) => [name, { type: takes ? 'string' : 'boolean', multiple: multiple ?? false }]);
+  const described = Object.entries(table).map(([name, { takes, multiple = false, short }]) => {
+    return [name, { type: takes ? 'string' : 'boolean', multiple, ...(short && { short }) }];
+  });
   let parsed;
   try {
-    parsed = parseArgs({ args, options: { ...Object.fromEntries(described), help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
+    parsed = parseArgs({ args: joined(args, table), options: { ...Object.fromEntries(described), help: { type: 'boolean', short: 'h' } }, allowPositionals: true });
   } catch (error) {
     // Its messages name the argument; what they add about `--` is of no use here.
     throw new Usage(/** @type {Error} */ (error).message.split(/\. (?=To specify|Did you)/)[0]);
@@ -80,6 +85,18 @@ export function parse(args, table, { positionals: wanted = [] } = {}) {
     return [key, Array.isArray(value) ? value.map(each) : typeof value === 'string' ? each(value) : value];
   });
   return { values: Object.fromEntries(values), positionals: parsed.positionals, help: false };
+}
+
+/** A number below 0 after an option is its value, which parseArgs takes for an option of its own. @param {string[]} args @param {Record<string, Option>} table */
+function joined(args, table) {
+  /** @type {string[]} */
+  const list = [];
+  for (const arg of args) {
+    const isValue = /^-[\d.]/.test(arg) && table[list.at(-1)?.slice(2) ?? '']?.takes;
+    if (isValue) list.push(`${list.pop()}=${arg}`);
+    else list.push(arg);
+  }
+  return list;
 }
 
 /** The part of the values that a table is about. @param {Record<string, any>} values @param {Record<string, Option>} table */
@@ -103,7 +120,8 @@ export function samplingOf(values) {
 
 /** @param {string} usage @param {Record<string, Option>} table */
 export function helpOf(usage, table) {
-  const rows = [...Object.entries(table).map(([name, { takes, about }]) => [`--${name}${takes ? ` ${takes}` : ''}`, about]), ['--help', 'Print this']];
+  const flag = (/** @type {string} */ name, /** @type {Option} */ { takes, short }) => `${short ? `-${short}, ` : ''}--${name}${takes ? ` ${takes}` : ''}`;
+  const rows = [...Object.entries(table).map(([name, option]) => [flag(name, option), option.about]), ['--help', 'Print this']];
   const width = Math.max(...rows.map(([name]) => name.length));
   return `${usage}\n\n${rows.map(([name, about]) => `  ${name.padEnd(width)}  ${about}`).join('\n')}\n`;
 }

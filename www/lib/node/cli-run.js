@@ -2,7 +2,7 @@
 
 import { Model } from './index.js';
 
-/** @import { LoadOptions, Progress } from '../types.d.ts' */
+/** @import { LoadOptions, Progress, TokenLogprob } from '../types.d.ts' */
 /** @import { Run } from '../run.js' */
 
 /** Everything that is not the text. @param {string} text */
@@ -31,19 +31,36 @@ export async function loadModel(source, options) {
   return model;
 }
 
-/** Writes a run out and tells what it cost. Rejects as the run does. @param {Run} run @param {string} [before] what stands before its text */
+/**
+ * Writes a run out, every continuation of it, and tells what it cost. Rejects as the run does.
+ * @param {Run} run
+ * @param {string} [before] what stands before its text
+ */
 export async function write(run, before = '') {
-  for await (const { text } of run) {
+  let present = 0;
+  for await (const { text, choice } of run) {
+    if (choice !== present) {
+      process.stdout.write('\n');
+      say(`[continuation ${choice + 1}]\n`);
+    }
+    present = choice;
     process.stdout.write(before + text);
     before = '';
   }
-  const { usage, timings, finishReason } = await run;
+  const { usage, timings, finishReason, choices } = await run;
   process.stdout.write(`${before}\n`);
+  for (const { logprobs = [] } of choices) for (const each of logprobs) say(`[${likelihood(each)}]\n`);
   const speed = (/** @type {number} */ perSecond) => `${Math.round(perSecond)} a second`;
   say(
     `[prompt ${usage.promptTokens} tokens, ${usage.cachedTokens} of them cached, ${speed(timings.prefillTokensPerSecond)}; ` +
       `answer ${usage.completionTokens} tokens, ${speed(timings.decodeTokensPerSecond)}; ended by ${finishReason}]\n`,
   );
+}
+
+/** @param {TokenLogprob} token */
+function likelihood({ top, ...token }) {
+  const shown = [token, ...top].map(({ logprob, text }) => `${logprob.toFixed(3)} ${JSON.stringify(text)}`);
+  return shown[0] + (top.length > 0 ? ` of ${shown.slice(1).join(', ')}` : '');
 }
 
 /** @param {number} bytes */
