@@ -1,6 +1,6 @@
 // Lays out what is published, of what has been built: dist/npm, the npm package, and dist/site, the page for any folder of any static host.
 
-import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { DOORS } from './sizes.mjs';
 import { must, ROOT } from './tools.mjs';
@@ -49,7 +49,7 @@ async function manifest() {
       './pkg/*': './lib/pkg/*',
       './package.json': './package.json',
     },
-    ...(existsSync(join(LIB, 'node', 'cli.js')) && { bin: { fireside: './lib/node/cli.js' } }),
+    bin: { fireside: './lib/node/cli.js' },
     files: ['lib'],
     sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
     engines: { node: '>=20' },
@@ -69,7 +69,8 @@ async function npmPackage() {
 /** Lays out dist/site: www with the bundled models and the page's libraries beside it, everything by relative addresses. */
 function staticSite() {
   const out = join(DIST, 'site');
-  const isNodes = (path) => path.startsWith(join(LIB, 'node') + sep) || path === join(LIB, 'node');
+  const nodes = [join(LIB, 'node'), join(LIB, 'bundled', 'node-server.js')];
+  const isNodes = (path) => nodes.some((node) => path === node || path.startsWith(node + sep));
   cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
   for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
   for (const [name, files] of Object.entries(VENDOR)) {

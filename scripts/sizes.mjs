@@ -1,7 +1,7 @@
 // What a visitor downloads, and its budgets: of the library the modules that its entry, its worker and its threads lead to, with one build of the engine; of
 // each door what it adds to that. Bytes are after gzip -9, file by file, as a server without a bundler sends them.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { ROOT } from './tools.mjs';
@@ -11,14 +11,15 @@ const WASM_MAX = 1_200_000;
 const JS_MAX = 56_000;
 const VISIT_MAX = 1_270_000;
 
-/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/doors/<name>.js`. `max`: what each may add to a visit. */
-export const DOORS = [
-  { name: 'openai', max: 30_000 },
-  { name: 'prompt-api', max: 16_000 },
-  { name: 'service-worker', max: 40_000 },
-].filter(({ name }) => existsSync(join(ROOT, 'www', 'lib', 'doors', `${name}.js`)));
-
 const LIB = join('www', 'lib');
+
+/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/doors/<name>.js`. `max`: what each may add to a visit; `scripts`: what it starts besides. */
+export const DOORS = [
+  { name: 'openai', max: 30_000, scripts: [] },
+  { name: 'prompt-api', max: 16_000, scripts: [] },
+  { name: 'service-worker', max: 30_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
+];
+
 const VISIT = ['index', 'worker', 'thread'].map((name) => join(LIB, `${name}.js`));
 
 /** The modules that are fetched with some, themselves among them, as esbuild finds them; those that are asked for when they are needed are not. @param {string[]} entries relative to the root */
@@ -45,9 +46,9 @@ export async function printSizes(builds) {
   const modules = await reachable(VISIT);
   const largest = (ending) => Math.max(...builds.map((name) => gzipBytes(join(LIB, 'pkg', name + ending))));
   const js = total(modules) + largest('.js');
-  const doors = DOORS.map(async ({ name, max }) => {
-    const more = (await reachable([join(LIB, 'doors', `${name}.js`)])).filter((file) => !modules.includes(file));
-    return { name: `door ${name}, ${more.length} modules`, gzip: total(more), max };
+  const doors = DOORS.map(async ({ name, max, scripts }) => {
+    const more = [...(await reachable([join(LIB, 'doors', `${name}.js`)])).filter((file) => !modules.includes(file)), ...scripts];
+    return { name: `door ${name}, ${more.length} files`, gzip: total(more), max };
   });
   const rows = [
     ...builds.map((name) => ({ name: `${name}_bg.wasm`, gzip: gzipBytes(join(LIB, 'pkg', `${name}_bg.wasm`)), max: WASM_MAX })),

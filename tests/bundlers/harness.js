@@ -30,11 +30,11 @@ function pack() {
 }
 
 /**
- * An empty project with the tarball and no configuration: the page, the program, the story model. `tools`: packages of ours that it has as well. `threads`: the program
- * asks for two of them, since `auto` takes one on a machine of one core.
- * @param {{ tools?: string[], program: string, threads?: boolean }} settings
+ * An empty project with the tarball and no configuration: the program, by default that of the manual, and the story model. `tools`: packages of ours that it has as
+ * well. `threads`: the program asks for two of them, since `auto` takes one on a machine of one core.
+ * @param {{ tools?: string[], program?: string, threads?: boolean }} settings
  */
-export function project({ tools = [], program, threads = false }) {
+export function project({ tools = [], program = PROGRAM, threads = false } = {}) {
   const root = mkdtempSync(join(folder, 'project-'));
   const write = (/** @type {string} */ path, /** @type {string} */ text) => {
     mkdirSync(dirname(join(root, path)), { recursive: true });
@@ -43,7 +43,7 @@ export function project({ tools = [], program, threads = false }) {
   write('package.json', '{"name": "project", "private": true, "type": "module"}');
   execFileSync('npm', ['install', '--offline', '--no-audit', '--no-fund', (tarball ||= pack())], { cwd: root, stdio: 'ignore' });
   for (const tool of tools) symlinkSync(join(ROOT, 'node_modules', tool), join(root, 'node_modules', tool), 'junction');
-  write(program, threads ? PROGRAM.replace("load('models/story/')", "load('models/story/', { threads: 2 })") : PROGRAM);
+  write('src/index.js', threads ? program.replace("load('models/story/')", "load('models/story/', { threads: 2 })") : program);
   cpSync(join(ROOT, 'models', 'story'), join(root, 'public', 'models', 'story'), { recursive: true });
   return { root, write };
 }

@@ -13,7 +13,7 @@ const MAP = `<script type="importmap">{ "imports": { "fireside-lm": "${MODULE}" 
 for (const threads of [false, true]) {
   for (const way of ['an import map', 'its path']) {
     test(`a static server is enough: found by ${way}, ${threads ? 'on two threads' : 'on one thread'}`, async () => {
-      const { root, write } = project({ program: 'src/index.js', threads });
+      const { root, write } = project({ threads });
       write('index.html', html(`${way === 'its path' ? '' : MAP}<script type="module" src="./src/index.js"></script>`));
       if (way === 'its path') write('src/index.js', textOf(root, 'src/index.js').replace("'fireside-lm'", `'.${MODULE}'`));
       const { url, close } = await serve({ mounts: { '/some/where/models/': join(root, 'public', 'models'), '/some/where/': root }, isolation: threads });

@@ -15,7 +15,7 @@ for (const threads of [false, true]) {
   const common = (root) => ({ root, configFile: /** @type {const} */ (false), logLevel: /** @type {const} */ ('error') });
 
   const made = () => {
-    const { root, write } = project({ tools: ['vite'], program: 'src/index.js', threads });
+    const { root, write } = project({ tools: ['vite'], threads });
     write('index.html', html('<script type="module" src="./src/index.js"></script>'));
     return root;
   };

@@ -16,7 +16,7 @@ for (const threads of [false, true]) {
 
   /** What webpack takes of the folder it is started in, which here is another. @param {'development' | 'production'} mode */
   const made = (mode) => {
-    const { root, write } = project({ program: 'src/index.js', threads });
+    const { root, write } = project({ threads });
     write('public/index.html', html('<script defer src="./main.js"></script>'));
     return { root, compiler: webpack({ context: root, mode, output: { path: join(root, 'dist') }, infrastructureLogging: { level: 'error' }, stats: 'errors-only' }) };
   };

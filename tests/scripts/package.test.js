@@ -62,12 +62,18 @@ test('a TypeScript program with strict settings finds its types', () => {
     `import { FiresideError, Model, Session, type RunResult } from 'fireside-lm';
     import { isolate } from 'fireside-lm/isolation';
     import init, { Session as RawSession } from 'fireside-lm/wasm';
+    import { createHandler } from 'fireside-lm/openai';
+    import { createLanguageModel } from 'fireside-lm/prompt-api';
+    import { answerRequests } from 'fireside-lm/service-worker';
     const isolated: boolean = await isolate();
     const session: Session = await Session.load('models/story/', { dtype: 'auto', threads: isolated ? 'auto' : 1, onProgress: ({ loaded }) => console.log(loaded.toFixed()) });
     const run = session.generate('Once upon a time', { maxTokens: 200, temperature: 0.8 });
     for await (const { text } of run) console.log(text.length);
     const { finishReason, usage }: RunResult = await run;
     console.log(finishReason satisfies 'stop' | 'length' | 'abort', usage.promptTokens.toFixed(), FiresideError, Model, init, RawSession);
+    const handler: (request: Request) => Promise<Response> = createHandler({ models: { story: session.model } });
+    const answer: string = await (await createLanguageModel({ source: 'models/chat/' }).create()).prompt('Hello!');
+    console.log(handler, answer.length, answerRequests);
     // @ts-expect-error a prompt is a string
     session.generate(1);
     export {};`,

@@ -18,6 +18,17 @@ import { Shared } from './prompt-api/shared.js';
 
 /** @import { LoadOptions, Source } from '../types.d.ts' */
 
+/** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: EventTarget) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */
+
+/**
+ * The class, as its users see it.
+ * @typedef {object} LanguageModelClass
+ * @property {PromptSession} prototype
+ * @property {(options?: object) => Promise<'unavailable' | 'downloadable' | 'downloading' | 'available'>} availability
+ * @property {(options?: CreateOptions) => Promise<PromptSession>} create
+ * @property {() => Promise<ReturnType<typeof params> | null>} params
+ */
+
 /** Where the model is, and how it is loaded. @typedef {{ source: Source } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings */
 
 /**
@@ -25,6 +36,7 @@ import { Shared } from './prompt-api/shared.js';
  * of them was destroyed. Throws a FiresideError for settings that are none.
  * @param {PromptSettings} settings
  * @param {{ Model?: typeof Model }} [engine] another engine, for tests
+ * @returns {LanguageModelClass}
  */
 export function createLanguageModel(settings, { Model: engine = Model } = {}) {
   if (settings === null || typeof settings !== 'object') throw badInput('settings', 'an object with `source` and options of loading', settings);
@@ -52,7 +64,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
 
     /**
      * A new session. Needs no user activation: it is your page that decides to download.
-     * @param {{ signal?: AbortSignal, monitor?: (monitor: EventTarget) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} [options]
+     * @param {CreateOptions} [options]
      * @returns {Promise<LanguageModel>}
      */
     static async create(options) {
@@ -76,6 +88,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
 /**
  * Makes `globalThis.LanguageModel`, where there is none, and gives back the class that is there now: the browser's own or this one.
  * @param {PromptSettings & { replace?: boolean }} settings `replace`: also where the browser has one
+ * @returns {LanguageModelClass}
  */
 export function install({ replace = false, ...settings }) {
   const own = Reflect.get(globalThis, 'LanguageModel');
