@@ -11,6 +11,7 @@
 //! ([`Session::save`]) are the session again.
 
 mod fit;
+mod pieces;
 mod run;
 mod state;
 
@@ -22,6 +23,7 @@ use crate::model::{CHUNK, Model, Scratch};
 use crate::options::{Options, Overflow};
 use crate::template::{Message, Now};
 
+pub use pieces::Pieces;
 use run::Draft;
 pub use run::{Choice, Completion, Dropped, FinishReason, Piece, Run, Step, Usage};
 
@@ -440,56 +442,4 @@ fn empty(what: &str) -> Error {
 
 fn no_messages() -> Error {
     Error::BadInput { what: "messages".into(), expected: "at least one".into(), got: "an empty list".into() }
-}
-
-/// The pieces of a generation as they come. Dropped half-way, a chat turn is as if it had never been asked.
-#[derive(Debug)]
-pub struct Pieces<'s> {
-    session: &'s mut Session,
-    run: Run,
-    completion: Option<Completion>,
-    failed: bool,
-}
-
-impl Iterator for Pieces<'_> {
-    type Item = Result<Piece>;
-
-    fn next(&mut self) -> Option<Result<Piece>> {
-        while self.completion.is_none() && !self.failed {
-            match self.session.step(&mut self.run) {
-                Ok(Step::Prefill { .. } | Step::Overflow(_)) => {}
-                Ok(Step::Token(piece)) => return Some(Ok(piece)),
-                Ok(Step::End(piece, completion)) => {
-                    self.completion = Some(completion);
-                    return (!piece.text.is_empty()).then_some(Ok(piece));
-                }
-                Err(error) => {
-                    self.failed = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-        None
-    }
-}
-
-impl<'s> Pieces<'s> {
-    fn new(session: &'s mut Session, run: Run) -> Pieces<'s> {
-        Pieces { session, run, completion: None, failed: false }
-    }
-
-    /// Runs to the end and returns the whole.
-    ///
-    /// Errors: as [`Session::step`].
-    pub fn finish(mut self) -> Result<Completion> {
-        for piece in self.by_ref() {
-            piece?;
-        }
-        Ok(self.completion.expect("an iterator that did not fail has ended"))
-    }
-
-    /// The whole, once the iterator has ended.
-    pub fn completion(&self) -> Option<&Completion> {
-        self.completion.as_ref()
-    }
 }
