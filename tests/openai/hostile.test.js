@@ -206,6 +206,16 @@ test('connections have an upper limit, and room again when some have gone', asyn
   await small.close();
 });
 
+test('a server of all addresses knows itself by address alone, and by the names that it was given', async () => {
+  const wide = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '0.0.0.0', port: 0, allowHosts: ['fireside.example'] });
+  const status = async (host) => (await raw(wide.port, [request('GET /v1/models HTTP/1.1', { Host: host, Connection: 'close' })])).statuses[0];
+  for (const host of ['127.0.0.1', '192.168.1.7', '[::1]', 'localhost']) assert.equal(await status(`${host}:${wide.port}`), 200, host);
+  assert.equal(await status('fireside.example'), 200);
+  for (const host of ['evil.example', '192.168.1.7.evil.example', '192.168.1', '0x7f.1']) assert.equal(await status(`${host}:${wide.port}`), 403, host);
+  assert.equal(await status('192.168.1.7:1'), 403);
+  await wide.close();
+});
+
 test('a key is asked for where there is one, but not by health', async () => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret' });
   const status = async (path, authorization) => {

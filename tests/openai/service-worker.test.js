@@ -204,6 +204,18 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
+  test('wrong options are errors of the page', async () => {
+    const { page, close } = await open();
+    const codes = await page.evaluate(async () => {
+      const { answerRequests } = await import('/lib/doors/service-worker.js');
+      const model = await window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true });
+      const code = (options) => answerRequests({ models: model, worker: '/service-worker.js', ...options }).then(() => 'none', ({ code, details }) => `${code} ${details.option}`);
+      return [await code({ models: {} }), await code({ models: { story: {} } }), await code({ queueMax: -1 }), await code({ wrong: 1 })];
+    });
+    assert.deepEqual(codes, ['BAD_OPTION models', 'BAD_OPTION models', 'BAD_OPTION queueMax', 'BAD_OPTION wrong']);
+    await close();
+  });
+
   /** Stops every service worker, as the browser does when it likes. */
   async function stopWorkers(page) {
     const session = await page.createCDPSession();

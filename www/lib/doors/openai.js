@@ -10,6 +10,7 @@ import { badOption } from '../errors.js';
 import { chat, completion, newId, now } from './openai/answers.js';
 import { readBody } from './openai/body.js';
 import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/errors.js';
+import { settle } from './openai/limits.js';
 import { readParameters } from './openai/parameters.js';
 import { Queue } from './openai/queue.js';
 import { perform } from './openai/runs.js';
@@ -46,8 +47,6 @@ import { early, streamed } from './openai/stream.js';
  */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
-
-const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000 };
 
 /** A text that the simple route asks for is a completion. */
 const SHAPES = { chat, completion, generate: completion };
@@ -185,16 +184,6 @@ export function createHandler({ models, base = '', ...limits }) {
   }
 
   return Object.assign(handle, { close });
-}
-
-/** @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
-function settle(limits) {
-  for (const [name, value] of Object.entries(limits)) {
-    if (!Object.hasOwn(LIMITS, name)) throw badOption(name, `one of models, ${Object.keys(LIMITS).join(', ')}`, value);
-    const min = name === 'queueMax' || name === 'kvBytesMax' ? 0 : 1;
-    if (value !== undefined && !(Number.isSafeInteger(value) && value >= min)) throw badOption(name, `a whole number from ${min} on`, value);
-  }
-  return { ...LIMITS, ...Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)) };
 }
 
 /** By what it can do: a model that was attached, or a test's, is as good. @param {any} value @returns {value is Model} */

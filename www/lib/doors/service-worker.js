@@ -9,11 +9,12 @@
 // `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; and asks to be taken over, `{ fireside: 'claim' }`.
 
 import { badOption, FiresideError } from '../errors.js';
+import { settle } from './openai/limits.js';
 
 /** @import { Model } from '../model.js' */
 /** @import { HandlerOptions } from './openai.js' */
 
-/** @typedef {HandlerOptions & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */
+/** @typedef {Omit<HandlerOptions, 'base'> & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */
 
 /** A service worker that takes longer to become this page's is not coming. */
 const PATIENCE_MS = 20_000;
@@ -30,6 +31,7 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
   /** @type {[string, Model][]} */
   const entries = typeof models?.session === 'function' ? [['fireside', /** @type {Model} */ (models)]] : Object.entries(models ?? {});
   if (entries.length === 0 || !entries.every(([, model]) => typeof model?.port === 'function')) throw badOption('models', 'a Model, or one for each id', models);
+  settle(limits);
 
   let isOver = false;
   const offer = async (/** @type {ServiceWorker | null | undefined} */ to) => {

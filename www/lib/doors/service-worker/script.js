@@ -25,7 +25,7 @@ const GRACE_MS = 300_000;
 /** By the ids of their pages. @type {Map<string, Promise<Door | undefined>>} */
 const doors = new Map();
 
-/** The asking of all pages, since this service worker was started. @type {Promise<void> | undefined} */
+/** The asking of all pages: under way, or done with success since this service worker was started. @type {Promise<boolean> | undefined} */
 let asked;
 
 /** Called when a page has spoken. @type {Set<() => void>} */
@@ -39,8 +39,7 @@ addEventListener('message', (/** @type {any} */ event) => {
   if (data?.fireside === 'claim') event.waitUntil(scope.clients.claim());
   if (data?.fireside !== 'models') return;
   drop(source.id);
-  if (data.models.length > 0) doors.set(source.id, open(data));
-  event.waitUntil(doors.get(source.id));
+  if (data.models.length > 0) event.waitUntil(offered(source.id, data));
   for (const listener of listeners) listener();
 });
 
@@ -50,13 +49,23 @@ addEventListener('fetch', (/** @type {any} */ event) => {
   event.respondWith(answer(event));
 });
 
-/** @param {{ models: { id: string, port: MessagePort }[], limits: object }} offered @returns {Promise<Door | undefined>} */
+/** @typedef {{ models: { id: string, port: MessagePort }[], limits: object }} Offer */
+
+/** @param {string} id of the page @param {Offer} offer */
+async function offered(id, offer) {
+  const door = open(offer);
+  doors.set(id, door);
+  // An engine that has gone meanwhile is no offer.
+  if (!(await door) && doors.get(id) === door) doors.delete(id);
+}
+
+/** @param {Offer} offer @returns {Promise<Door | undefined>} */
 async function open({ models, limits }) {
   try {
     const attached = await Promise.all(models.map(async ({ id, port }) => /** @type {const} */ ([id, await Model.attach(port)])));
     return { handler: createHandler({ ...limits, models: Object.fromEntries(attached), base }), models: attached.map(([, model]) => model) };
-  } catch (error) {
-    return undefined; // its engine has gone meanwhile
+  } catch {
+    return undefined;
   }
 }
 
@@ -72,13 +81,7 @@ async function drop(id) {
 /** @param {any} event @returns {Promise<Response>} */
 async function answer(event) {
   // A page that is being opened has no id yet.
-  const clientId = event.clientId || event.resultingClientId;
-  let page = await choose(clientId);
-  if (page !== clientId && !(page && asked)) {
-    await (asked ??= ask(clientId).finally(() => (asked = undefined)));
-    page = await choose(clientId);
-    if (page) asked = Promise.resolve();
-  }
+  const page = await find(event.clientId || event.resultingClientId);
   const door = page && (await doors.get(page));
   if (!page || !door) {
     const message = 'No page of this site has a model. Open one that has, and try again.';
@@ -91,10 +94,19 @@ async function answer(event) {
   return response;
 }
 
-/** Has every page that has offered nothing offer what it has. @param {string} clientId */
+/** The page that answers. Where this service worker was just started, or no page has a model, they are asked first. @param {string} clientId */
+async function find(clientId) {
+  const page = await choose(clientId);
+  if (page === clientId || (page && asked)) return page;
+  asked ??= ask(clientId);
+  if (!(await asked)) asked = undefined;
+  return choose(clientId);
+}
+
+/** Has every page that has offered nothing offer what it has. Resolves with whether there is an offer. @param {string} clientId */
 async function ask(clientId) {
   const clients = (await scope.clients.matchAll({ type: 'window' })).filter((/** @type {{ id: string }} */ { id }) => !doors.has(id));
-  if (clients.length === 0) return;
+  if (clients.length === 0) return doors.size > 0;
   const heard = new Promise((/** @type {(_: void) => void} */ resolve) => {
     const listener = () => {
       if (doors.has(clientId)) resolve();
@@ -105,6 +117,7 @@ async function ask(clientId) {
   });
   for (const client of clients) client.postMessage({ fireside: 'models?' });
   await heard;
+  return doors.size > 0;
 }
 
 /** The page that answers: the one that asks, if it has a model, else any. @param {string} clientId */

@@ -1,0 +1,21 @@
+// What a handler is given besides its models, checked: where it is made, and in a page that has one made in a service worker.
+
+import { badOption } from '../../errors.js';
+
+export const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000 };
+
+/** Those that may be none. */
+const FROM_ZERO = ['queueMax', 'kvBytesMax'];
+
+/** Errors: BAD_OPTION for an unknown name and for a value that is none. @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
+export function settle(limits) {
+  const settled = { ...LIMITS };
+  for (const [name, value] of Object.entries(limits)) {
+    if (!Object.hasOwn(LIMITS, name)) throw badOption(name, `one of models, ${Object.keys(LIMITS).join(', ')}`, value);
+    if (value === undefined) continue;
+    const min = FROM_ZERO.includes(name) ? 0 : 1;
+    if (!(Number.isSafeInteger(value) && value >= min)) throw badOption(name, `a whole number from ${min} on`, value);
+    settled[/** @type {keyof typeof LIMITS} */ (name)] = value;
+  }
+  return settled;
+}
