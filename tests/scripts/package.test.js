@@ -73,13 +73,20 @@ test('a TypeScript program with strict settings finds its types', () => {
     console.log(finishReason satisfies 'stop' | 'length' | 'abort', usage.promptTokens.toFixed(), FiresideError, Model, init, RawSession);
     const handler: (request: Request) => Promise<Response> = createHandler({ models: { story: session.model } });
     const answer: string = await (await createLanguageModel({ source: 'models/chat/' }).create()).prompt('Hello!');
-    console.log(handler, answer.length, answerRequests);
+    const LanguageModel = createLanguageModel({ source: 'models/chat/' });
+    console.log(handler, answer.length, answerRequests, (await LanguageModel.create()) instanceof LanguageModel);
     // @ts-expect-error a prompt is a string
     session.generate(1);
     export {};`,
   );
   const options = ['--strict', '--noEmit', '--target', 'es2022', '--module', 'esnext', '--moduleResolution', 'bundler', '--types', '', '--lib', 'es2024,esnext.disposable,dom,dom.asynciterable'];
   execFileSync(process.execPath, [TSC, ...options, 'program.ts'], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
+});
+
+test('its command tells the version of the package', () => {
+  const { version, bin } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
+  const output = execFileSync(process.execPath, [join(PACKAGE, bin.fireside), '--version'], { encoding: 'utf8' });
+  assert.equal(output, `fireside-lm ${version}\n`);
 });
 
 test('the raw engine tells a story in Node', () => {

@@ -21,13 +21,14 @@ import { Shared } from './prompt-api/shared.js';
 /** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: EventTarget) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */
 
 /**
- * The class, as its users see it.
- * @typedef {object} LanguageModelClass
+ * What the class has itself.
+ * @typedef {object} Statics
  * @property {PromptSession} prototype
  * @property {(options?: object) => Promise<'unavailable' | 'downloadable' | 'downloading' | 'available'>} availability
  * @property {(options?: CreateOptions) => Promise<PromptSession>} create
  * @property {() => Promise<ReturnType<typeof params> | null>} params
  */
+/** The class, as its users see it: sessions are instances of it, and made by `create`. @typedef {Statics & (new (key: never, state: never) => PromptSession)} LanguageModelClass */
 
 /** Where the model is, and how it is loaded. @typedef {{ source: Source } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings */
 
