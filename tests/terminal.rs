@@ -167,6 +167,40 @@ fn the_flags_of_sampling_reach_the_model() {
     assert!(several.lines().count() == 2 && told.contains("[continuation 2]\n"), "{several}{told}");
 }
 
+#[test]
+fn the_native_example_of_the_manual_is_what_it_says() {
+    let page = include_str!("../docs/terminal.md");
+    let (_, rest) = page.split_once("```sh native example\n").unwrap();
+    let (code, rest) = rest.split_once("```\n\n").unwrap();
+    let expected: Vec<&str> = rest.lines().map_while(|line| line.strip_prefix("    ")).collect();
+    let path = format!("{}:{}", Path::new(PROGRAM).parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh").args(["-c", code]).current_dir(env!("CARGO_MANIFEST_DIR")).env("PATH", path).output().unwrap();
+    assert_eq!(stdout(&output).lines().collect::<Vec<_>>(), expected, "{}", stderr(&output));
+    assert!(expected.len() == 2);
+}
+
+#[test]
+fn every_option_of_the_manual_is_known_and_no_other() {
+    let page = include_str!("../docs/sampling.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| name |")).skip(2).take_while(|line| line.starts_with('|'));
+    let documented: Vec<&str> = rows.flat_map(|row| row.split('|').nth(1).unwrap().split('`').nth(1)).collect();
+    let error = fireside::Options::from_json(&serde_json::json!({"unheard of": 1})).unwrap_err().to_string();
+    let (known, _) = error.split_once("one of ").unwrap().1.split_once(", got").unwrap();
+    let sorted = |mut names: Vec<&str>| {
+        names.sort_unstable();
+        names.join(" ")
+    };
+    assert_eq!(sorted(documented), sorted(known.split(", ").collect()));
+    // Each other spelling is known too, whatever is wrong with its value.
+    for spelling in
+        page.lines().filter(|line| line.starts_with("| `")).flat_map(|row| row.split('|').nth(2).unwrap().split('`').skip(1).step_by(2))
+    {
+        let options = serde_json::Map::from_iter([(spelling.to_owned(), serde_json::json!("?"))]);
+        let error = fireside::Options::from_json(&options.into()).map(drop).err().map(|error| error.to_string());
+        assert!(error.is_none_or(|error| !error.contains("an unknown name")), "{spelling}");
+    }
+}
+
 /// A chat in a terminal, at its first prompt.
 fn typed(flags: &[&str]) -> PtySession {
     let mut terminal = spawn_command(fireside(&[&["chat", "--temperature", "0"], flags].concat()), Some(PATIENCE_MS)).unwrap();

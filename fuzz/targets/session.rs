@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use fireside::options::Overflow;
 use fireside::session::{Run, Step};
 use fireside::{Completion, Error, FinishReason, Message, Model, Options, Session, Turn};
 use fireside_fuzz::fixture;
@@ -45,6 +46,9 @@ fn options(input: &mut Unstructured) -> Result<Options> {
         repetition_penalty: input.ratio(1, 4)?.then_some(1.3),
         stop: if input.ratio(1, 4)? { vec![words(input)?] } else { Vec::new() },
         seed: Some(3),
+        logprobs: input.ratio(1, 4)?.then_some(2),
+        n: input.ratio(1, 4)?.then_some(2),
+        overflow: *input.choose(&[Overflow::Error, Overflow::Error, Overflow::DropOldest, Overflow::Shift])?,
         ..Options::default()
     })
 }
@@ -64,25 +68,29 @@ fn conversation(input: &mut Unstructured, history: &[Message]) -> Result<Vec<Mes
 enum Ask {
     Prompt(String),
     Chat(Turn),
+    Again,
 }
 
 fn begin(session: &mut Session, ask: &Ask, options: &Options) -> fireside::Result<Run> {
     match ask {
         Ask::Prompt(prompt) => session.begin_generate(prompt, options),
         Ask::Chat(turn) => session.begin_chat(turn.clone(), options),
+        Ask::Again => session.begin_regenerate(options),
     }
 }
 
 /// Drives a run to its end and checks its pieces against the whole.
 fn finish(session: &mut Session, mut run: Run) -> fireside::Result<Completion> {
-    let mut shown = String::new();
+    let mut shown = vec![String::new(); 2];
     loop {
         match session.step(&mut run)? {
             Step::Overflow(_) => {}
             Step::Prefill { done, total, .. } => assert!(done <= total),
-            Step::Token(piece) => shown += &piece.text,
+            Step::Token(piece) => shown[piece.choice] += &piece.text,
             Step::End(piece, completion) => {
-                assert_eq!(shown + &piece.text, completion.text);
+                shown[piece.choice] += &piece.text;
+                assert_eq!(shown[0], completion.text);
+                assert!(completion.others.iter().zip(&shown[1..]).all(|(other, shown)| other.text == *shown));
                 return Ok(completion);
             }
         }
@@ -118,19 +126,30 @@ impl Twin {
                 let user = Message { role: "user".into(), content: text.clone() };
                 Ask::Chat(Turn::Conversation([self.history.clone(), vec![user]].concat()))
             }
+            Ask::Again if self.history.iter().any(|message| message.role != "assistant") => {
+                let asked = self.history.iter().rposition(|message| message.role != "assistant").map_or(0, |last| last + 1);
+                Ask::Chat(Turn::Conversation(self.history[..asked].to_vec()))
+            }
             other => other.clone(),
         };
         let expected = begin(&mut fresh, &whole, options).and_then(|run| finish(&mut fresh, run));
         if let (Ok(completion), Ask::Chat(Turn::Conversation(messages))) = (&got, &whole) {
             let answer = Message { role: "assistant".into(), content: completion.text.clone() };
-            self.history = [messages.clone(), vec![answer]].concat();
+            let whole = [messages.clone(), vec![answer]].concat();
+            // What went for want of room went from the beginning; the question and its answer are there.
+            let kept = self.session.messages();
+            assert!(if options.overflow == Overflow::Error { kept == whole } else { kept.ends_with(&whole[whole.len() - 2..]) });
+            self.history = kept.to_vec();
         }
         if let Ok(completion) = &got {
             let (usage, read) = (completion.usage, self.session.context_usage());
             assert!(usage.cached_tokens < usage.prompt_tokens, "{usage:?}");
-            assert_eq!(usage.completion_tokens, completion.tokens.len());
+            let others = completion.others.last().map_or(completion.tokens.len(), |last| last.tokens.len());
+            assert_eq!(usage.completion_tokens, completion.others.iter().fold(completion.tokens.len(), |sum, other| sum + other.tokens.len()));
             // The last token of a text has been read only where something came after it.
-            assert!(read == usage.prompt_tokens + usage.completion_tokens || read + 1 == usage.prompt_tokens + usage.completion_tokens);
+            if options.overflow != Overflow::Shift {
+                assert!(read == usage.prompt_tokens + others || read + 1 == usage.prompt_tokens + others);
+            }
             assert!(completion.finish_reason != FinishReason::Abort);
         }
         assert_eq!(outcome(got), outcome(expected), "{ask:?} with {options:?} after {:?}", self.history);
@@ -177,13 +196,29 @@ fn run(input: &mut Unstructured) -> Result<()> {
         if input.is_empty() {
             break;
         }
-        let ask = match input.int_in_range(0..=3)? {
+        let ask = match input.int_in_range(0..=4)? {
+            4 => Ask::Again,
             0 => Ask::Prompt(words(input)?),
             1 => Ask::Chat(Turn::Conversation(conversation(input, &twin.history)?)),
             _ => Ask::Chat(Turn::User(words(input)?)),
         };
         let options = options(input)?;
-        match input.int_in_range(0..=7)? {
+        match input.int_in_range(0..=11)? {
+            8 => twin.session = twin.session.clone(),
+            9 => {
+                let state = twin.session.save(input.arbitrary()?).expect("memory");
+                twin.session = Session::restore(twin.session.model().clone(), &state).expect("what was saved");
+            }
+            10 => {
+                let messages = conversation(input, &[])?;
+                if twin.session.append(messages, &options).is_ok() {
+                    twin.history = twin.session.messages().to_vec();
+                }
+            }
+            11 => {
+                twin.history = conversation(input, &twin.history)?;
+                twin.session.set_messages(twin.history.clone());
+            }
             0 => {
                 twin.session.reset();
                 twin.history.clear();

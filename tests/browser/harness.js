@@ -58,7 +58,7 @@ export function launch(name, { prefs = {}, ...more } = {}) {
 export function inEachBrowser(title, define, settings = {}) {
   for (const name of /** @type {const} */ (['chrome', 'firefox'])) {
     describe(`${title}, ${name}`, () => {
-      const context = { name, browser: undefined, open: (url, options) => openPage(context.browser, url, options) };
+      const context = { name, browser: undefined, open: (url, options) => open(context.browser, url, options) };
       before(async () => {
         context.browser = await launch(name, settings);
       });
@@ -72,7 +72,7 @@ export function inEachBrowser(title, define, settings = {}) {
  * A page that keeps a record of console errors, exceptions, violations of the Content-Security-Policy and requests to other hosts. `setup` is run in it before
  * anything of its own.
  */
-export async function openPage(browser, url, { expected = /^$/, setup = () => {} } = {}) {
+async function open(browser, url, { expected = /^$/, setup = () => {} } = {}) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE_MS);

@@ -1,4 +1,4 @@
-// The Prompt API in Chromium on the engine itself: every row of its table; as a polyfill for a page that knows the browser's API only; and the example of its docs.
+// The Prompt API in both browsers on the engine itself: every row of its table; as a polyfill for a page that knows the browser's API only; and the example of its docs.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
 import { examples } from '../docs.js';
 import { TABLE } from '../prompt-api/table.js';
-import { launch, openPage, serveTests } from './harness.js';
+import { inEachBrowser, serveTests } from './harness.js';
 
 const CHAT = join(ROOT, 'models', 'chat');
 const TYPES = { html: 'text/html', js: 'text/javascript' };
@@ -17,7 +17,6 @@ const made = {
   '/example.js': examples('docs/prompt-api.md')[0].code,
 };
 
-let browser;
 let server;
 before(async () => {
   server = await serveTests({
@@ -29,82 +28,80 @@ before(async () => {
       return true;
     },
   });
-  browser = await launch('chrome');
 });
-after(async () => {
-  await browser?.close();
-  await server?.close();
-});
+after(() => server?.close());
 
-const open = (path, options) => openPage(browser, `${server.url}${path}`, options);
+inEachBrowser('Prompt API', (browser) => {
+  const open = (path, options) => browser.open(`${server.url}${path}`, options);
 
-describe('Prompt API in Chromium', () => {
-  let opened;
-  before(async () => {
-    // Chrome tells of the addresses that the rows expect to lead nowhere.
-    opened = await open('tests/blank.html', { expected: /404 .*\/missing\// });
-    await opened.page.evaluate(async () => {
-      const { createLanguageModel } = await import('/lib/doors/prompt-api.js');
-      const { Model } = await import('/lib/index.js');
-      const { TABLE } = await import('/prompt-api/table.js');
-      const at = (name) => `/${name}/`;
-      const make = (settings) => createLanguageModel({ source: at('chat'), ...settings });
-      const LanguageModel = make();
-      (await LanguageModel.create()).destroy();
-      // The engine's own answer, of a session that has seen nothing else.
-      const model = await Model.load(at('chat'));
-      const reference = async (messages) => {
-        const session = model.session();
-        const { text } = await session.chat(messages, { temperature: 0, maxTokens: session.contextWindow });
-        session.dispose();
-        return text;
-      };
-      window.row = (group, index) => TABLE[group].rows[index].test({ LanguageModel, make, at, reference });
+  describe('its table', () => {
+    let opened;
+    before(async () => {
+      // Browsers tell of the addresses that the rows expect to lead nowhere.
+      opened = await open('tests/blank.html', { expected: /404 .*\/missing\// });
+      await opened.page.evaluate(async () => {
+        const { createLanguageModel } = await import('/lib/doors/prompt-api.js');
+        const { Model } = await import('/lib/index.js');
+        const { TABLE } = await import('/prompt-api/table.js');
+        const at = (name) => `/${name}/`;
+        const make = (settings) => createLanguageModel({ source: at('chat'), ...settings });
+        const LanguageModel = make();
+        (await LanguageModel.create()).destroy();
+        // The engine's own answer, of a session that has seen nothing else.
+        const model = await Model.load(at('chat'));
+        const reference = async (messages) => {
+          const session = model.session();
+          const { text } = await session.chat(messages, { temperature: 0, maxTokens: session.contextWindow });
+          session.dispose();
+          return text;
+        };
+        window.row = (group, index) => TABLE[group].rows[index].test({ LanguageModel, make, at, reference });
+      });
     });
-  });
-  after(() => opened?.close());
+    after(() => opened?.close());
 
-  for (const [group, { title, rows }] of TABLE.entries()) {
-    for (const [index, { behaviour, only }] of rows.entries()) {
-      if (only !== 'fake') test(`${title}: ${behaviour}`, () => opened.page.evaluate((group, index) => window.row(group, index), group, index));
+    for (const [group, { title, rows }] of TABLE.entries()) {
+      for (const [index, { behaviour, only }] of rows.entries()) {
+        if (only !== 'fake') test(`${title}: ${behaviour}`, () => opened.page.evaluate((group, index) => window.row(group, index), group, index));
+      }
     }
-  }
-});
-
-test('a page that was written for the browser\'s LanguageModel works, with one line before it', async () => {
-  const { page, until, close } = await open('prompt-api/page.html', { setup: () => delete globalThis.LanguageModel });
-  await until(() => document.querySelector('#state').textContent === 'ready');
-  await page.evaluate(() => {
-    document.querySelector('input').value = 'My name is Ada.';
-    document.querySelector('form').requestSubmit();
   });
-  await until(() => /Ada/.test(document.querySelector('#answer').textContent) && document.querySelector('#state').textContent === 'ready');
-  const { share, used, own } = await page.evaluate(() => ({
-    share: document.querySelector('progress').value,
-    used: document.querySelector('#used').textContent,
-    own: Object.getOwnPropertyDescriptor(globalThis, 'LanguageModel').enumerable,
-  }));
-  assert.equal(share, 1);
-  assert.match(used, /^\d+ of 1024$/);
-  assert.equal(own, false);
-  await close();
-});
 
-test('install() leaves a LanguageModel that is there alone, unless told otherwise', async () => {
-  const { page, close } = await open('tests/blank.html', { setup: () => Object.defineProperty(globalThis, 'LanguageModel', { value: class Own {}, configurable: true, writable: true }) });
-  const names = await page.evaluate(async () => {
-    const { install } = await import('/lib/doors/prompt-api.js');
-    const kept = install({ source: '/chat/' });
-    const before = [kept.name, kept === globalThis.LanguageModel, 'prompt' in globalThis.LanguageModel.prototype];
-    const replaced = install({ source: '/chat/', replace: true });
-    return [...before, replaced === globalThis.LanguageModel, 'prompt' in globalThis.LanguageModel.prototype, typeof globalThis.QuotaExceededError];
+  test('a page that was written for the browser\'s LanguageModel works, with one line before it', async () => {
+    const { page, until, close } = await open('prompt-api/page.html', { setup: () => delete globalThis.LanguageModel });
+    await until(() => document.querySelector('#state').textContent === 'ready');
+    await page.evaluate(() => {
+      document.querySelector('input').value = 'My name is Ada.';
+      document.querySelector('form').requestSubmit();
+    });
+    await until(() => /Ada/.test(document.querySelector('#answer').textContent) && document.querySelector('#state').textContent === 'ready');
+    const { share, used, own } = await page.evaluate(() => ({
+      share: document.querySelector('progress').value,
+      used: document.querySelector('#used').textContent,
+      own: Object.getOwnPropertyDescriptor(globalThis, 'LanguageModel').enumerable,
+    }));
+    assert.equal(share, 1);
+    assert.match(used, /^\d+ of 1024$/);
+    assert.equal(own, false);
+    await close();
   });
-  assert.deepEqual(names, ['Own', true, false, true, true, 'function']);
-  await close();
-});
 
-test('the example of docs/prompt-api.md runs', async () => {
-  const { until, close } = await open('example.html');
-  await until(() => /Ada/.test(document.body.innerText));
-  await close();
+  test('install() leaves a LanguageModel that is there alone, unless told otherwise', async () => {
+    const { page, close } = await open('tests/blank.html', { setup: () => Object.defineProperty(globalThis, 'LanguageModel', { value: class Own {}, configurable: true, writable: true }) });
+    const names = await page.evaluate(async () => {
+      const { install } = await import('/lib/doors/prompt-api.js');
+      const kept = install({ source: '/chat/' });
+      const before = [kept.name, kept === globalThis.LanguageModel, 'prompt' in globalThis.LanguageModel.prototype];
+      const replaced = install({ source: '/chat/', replace: true });
+      return [...before, replaced === globalThis.LanguageModel, 'prompt' in globalThis.LanguageModel.prototype, typeof globalThis.QuotaExceededError];
+    });
+    assert.deepEqual(names, ['Own', true, false, true, true, 'function']);
+    await close();
+  });
+
+  test('the example of docs/prompt-api.md runs', async () => {
+    const { until, close } = await open('example.html');
+    await until(() => /Ada/.test(document.body.innerText));
+    await close();
+  });
 });

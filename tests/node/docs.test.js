@@ -1,4 +1,4 @@
-// The examples of docs/node.md, run as somebody runs them who has installed the package.
+// The examples of docs/node.md and docs/session.md, run as somebody runs them who has installed the package.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,14 +15,19 @@ symlinkSync(join(ROOT, 'dist', 'npm'), join(project, 'node_modules', 'fireside-l
 symlinkSync(join(ROOT, 'models'), join(project, 'models'), 'junction');
 writeFileSync(join(project, 'package.json'), '{"type": "module"}');
 
+/** What each example writes. @type {[page: string, check: (text: string) => void][]} */
 const written = [
-  (/** @type {string} */ text) => assert(text.length > 100 && GOLDEN.text.startsWith(text), text),
-  (/** @type {string} */ text) => assert.equal(text, 'Your name is Ada.\n'),
+  ['node', (text) => assert(text.length > 100 && GOLDEN.text.startsWith(text), text)],
+  ['node', (text) => assert.equal(text, 'Your name is Ada.\n')],
+  ['session', (text) => assert.match(text, /^Your name is Ada\. [1-9]\d+\n4 4\ntrue 1\n$/)],
 ];
 
-for (const [index, { code }] of examples('docs/node.md').entries()) {
-  test(`example ${index + 1} of docs/node.md writes what it says`, () => {
+const found = ['node', 'session'].flatMap((page) => examples(`docs/${page}.md`).map(({ code }) => ({ page, code })));
+
+for (const [index, { page, code }] of found.entries()) {
+  test(`example ${index + 1} of the manual, in docs/${page}.md, writes what it says`, () => {
     writeFileSync(join(project, `example-${index}.js`), code);
-    written[index](execFileSync(process.execPath, [`example-${index}.js`], { cwd: project, encoding: 'utf8' }));
+    assert.equal(written[index][0], page);
+    written[index][1](execFileSync(process.execPath, [`example-${index}.js`], { cwd: project, encoding: 'utf8' }));
   });
 }

@@ -74,6 +74,7 @@ export function fakeEngine({ strict = false } = {}) {
               said += text;
               onPiece({ text, completionTokens: ++count, tokensPerSecond: 1, choice: 0 });
             }
+            await tick(); // too late for an abort
             this.history = [...messages, { role: 'assistant', content: said }];
             this.contextUsage = prompt + count;
             return /** @type {any} */ ({ text: said, finishReason: 'stop' });
@@ -85,6 +86,7 @@ export function fakeEngine({ strict = false } = {}) {
     append(messages, { signal } = {}) {
       return this.queue(async () => {
         if (strict && [...this.history, ...messages].every(({ role }) => role === 'system')) throw new FiresideError('BAD_TEMPLATE', 'a system message alone');
+        if (tokens([...this.history, ...messages]) > WINDOW) throw new FiresideError('CONTEXT_OVERFLOW', 'too long', { requested: WINDOW + 1, contextWindow: WINDOW });
         await tick();
         signal?.throwIfAborted();
         log.push(`append ${messages.length}`);
@@ -101,6 +103,7 @@ export function fakeEngine({ strict = false } = {}) {
     }
     clone() {
       return this.queue(() => {
+        log.push('clone');
         const copy = this.model.session();
         [copy.history, copy.contextUsage] = [this.history, this.contextUsage];
         return copy;
@@ -127,6 +130,7 @@ export function fakeEngine({ strict = false } = {}) {
       if (memoryBytesMax <= 1000) throw new FiresideError('OUT_OF_MEMORY', 'too large');
       for (let loaded = 0; loaded <= 10; loaded++) {
         await tick();
+        if (signal?.aborted) log.push(`given up ${source}`);
         onProgress({ phase: 'download', file: 'model.safetensors', loaded, total: 10 });
         signal?.throwIfAborted();
         if (/missing|offline/.test(source)) throw new FiresideError('NETWORK', 'model.safetensors is missing.', { status: 404 });

@@ -95,6 +95,18 @@ const context = [
     },
   },
   {
+    behaviour: 'only as many turns go as have to, the oldest first; a system prompt of the first call is never one of them',
+    source: 'Explainer, Tokenization, context window length limits, and overflow; System prompts',
+    test: (env) =>
+      inSession(env, async (session) => {
+        await session.append([SYSTEM]);
+        const part = await filler(session, session.contextWindow * 0.36);
+        const [oldest, newer, asked] = ['first ', 'second ', 'third '].map((word) => user(word + part));
+        await session.append([oldest, assistant('One.'), newer, assistant('Two.')]);
+        equal(await session.prompt([asked]), await env.reference([SYSTEM, newer, assistant('Two.'), asked]));
+      }),
+  },
+  {
     behaviour: '`append()` drops old turns in the same way',
     source: 'Explainer, Appending messages without prompting for a response',
     test: (env) =>

@@ -1,5 +1,5 @@
 // What the Prompt API is documented to do, row by row: the behaviour, where it is written down, and its test. The same rows are run in Node on a stand-in for the
-// engine, in Chromium on the engine, and are the table of docs/prompt-api.md.
+// engine, in browsers on the engine, and are the table of docs/prompt-api.md.
 //
 // Runs in a page as it stands: nothing here but the language. Sources: the explainer and the specification of webmachinelearning/prompt-api at 2e27365 (June 2026), the
 // shared infrastructure of writing-assistance-apis, and web-platform-tests under ai/language-model.

@@ -42,12 +42,84 @@ test('a template that refuses a system prompt by itself gets it with the first q
   assert.equal(await session.prompt('two'), await reference([system, { role: 'user', content: 'one' }, { role: 'user', content: 'two' }]));
 });
 
+test('an abort that comes after the last piece undoes the turn all the same', async () => {
+  const { LanguageModel, reference } = await environment();
+  const session = await LanguageModel.create();
+  const controller = new AbortController();
+  const reader = session.promptStreaming('one two', { signal: controller.signal }).getReader();
+  let said = '';
+  while (!said.endsWith(' two')) said += (await reader.read()).value;
+  controller.abort();
+  assert.equal(await session.prompt('three'), await reference([{ role: 'user', content: 'three' }]));
+});
+
+test('the history stays where dropping it would not make room for an answer', async () => {
+  const { LanguageModel } = await environment();
+  const session = await LanguageModel.create();
+  session.addEventListener('contextoverflow', () => assert.fail('it fits'));
+  await session.append([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
+  // 6 tokens of history and 85 of the question leave 5 of 96 for the answer; without the history it would be less than an eighth as well.
+  assert.equal(await session.prompt('word '.repeat(82)), '3 messages of 84 words,');
+});
+
+test('a turn goes where the question would fit, but no answer to speak of', async () => {
+  const { LanguageModel } = await environment();
+  const session = await LanguageModel.create();
+  await session.append([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
+  // 6 and 80 leave 10 of 96: less than an eighth.
+  assert.match(await session.prompt('word '.repeat(77)), /^1 messages of 77 words/);
+});
+
+test('messages that nobody answered go one by one', async () => {
+  const { LanguageModel, reference } = await environment();
+  const session = await LanguageModel.create();
+  const long = (/** @type {string} */ name) => ({ role: 'user', content: `${name} `.repeat(30).trim() });
+  await session.append([long('first'), long('second')]);
+  assert.equal(await session.prompt([long('third')]), await reference([long('second'), long('third')]));
+});
+
+test('a prompt that was aborted in the queue never reaches the engine', async () => {
+  const { LanguageModel, log } = await environment();
+  const session = await LanguageModel.create();
+  log.length = 0;
+  const controller = new AbortController();
+  const ends = Promise.allSettled([session.prompt('one'), session.prompt('two', { signal: controller.signal }), session.prompt('three')]);
+  controller.abort();
+  await ends;
+  assert.deepEqual(log.map((line) => line.slice(0, 6)), ['chat 1', 'chat 3']);
+});
+
+test('a clone that is aborted while it is made is disposed of', async () => {
+  const { LanguageModel, log } = await environment();
+  const session = await LanguageModel.create();
+  log.length = 0;
+  const controller = new AbortController();
+  const clone = session.clone({ signal: controller.signal });
+  // The engine logs the clone when it makes it; what it answers comes later.
+  log.push = (...lines) => {
+    if (lines[0] === 'clone') controller.abort();
+    return Array.prototype.push.apply(log, lines);
+  };
+  await assert.rejects(clone, { name: 'AbortError' });
+  await session.prompt('x');
+  assert.deepEqual(log.slice(0, 2), ['clone', 'dispose session']);
+});
+
 test('a model that no session needs is unloaded after a minute, not before, and loaded again when one does', async () => {
   const { LanguageModel, log } = await environment();
-  const first = await LanguageModel.create();
+  // A clone needs it as long as any other.
+  const original = await LanguageModel.create();
+  const first = await original.clone();
   mock.timers.enable({ apis: ['setTimeout'] });
   try {
+    original.destroy();
+    mock.timers.tick(60_000);
     first.destroy();
+    mock.timers.tick(59_999);
+    const between = LanguageModel.create(); // in time
+    mock.timers.tick(60_000);
+    assert(!log.includes('dispose model'));
+    (await between).destroy();
     mock.timers.tick(59_999);
     assert(!log.includes('dispose model'));
     mock.timers.tick(1);
@@ -70,6 +142,19 @@ test('a session that failed or was aborted while it was made leaves nothing behi
   await assert.rejects(pending, { name: 'AbortError' });
   await assert.rejects(LanguageModel.create({ initialPrompts: [{ role: 'user', content: 'word '.repeat(200) }] }), { name: 'QuotaExceededError' });
   assert.equal(log.filter((line) => line === 'dispose session').length, 2);
+});
+
+test('a load that nobody waits for any more is given up, the next one begins anew', async () => {
+  const { make, at, log } = await environment();
+  const LanguageModel = make({ source: at('other') });
+  const controller = new AbortController();
+  const pending = LanguageModel.create({ signal: controller.signal });
+  controller.abort();
+  await assert.rejects(pending, { name: 'AbortError' });
+  const session = await LanguageModel.create();
+  assert.equal(typeof (await session.prompt('x')), 'string');
+  assert.equal(log.filter((line) => line === `given up ${at('other')}`).length, 1);
+  assert.equal(log.filter((line) => line === `load ${at('other')}`).length, 2);
 });
 
 test('settings that are none are refused where they are made', () => {

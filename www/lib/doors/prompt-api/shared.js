@@ -102,11 +102,10 @@ export class Shared {
   /** @returns {Loading} */
   #load() {
     const controller = new AbortController();
-    let highest = 0;
     const onProgress = (/** @type {Progress} */ { phase, loaded, total }) => {
       loading.isDownload = phase === 'download' && isRemote(this.#source);
-      highest = Math.max(highest, phase === 'build' ? 1 : total ? loaded / total : 0);
-      for (const report of loading.reports) report(highest);
+      const share = phase === 'build' ? 1 : total ? loaded / total : 0;
+      for (const report of loading.reports) report(share);
     };
     const model = this.#engine.load(this.#source, { ...this.#options, signal: controller.signal, onProgress }).then(
       (model) => {
