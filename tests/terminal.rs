@@ -208,6 +208,31 @@ fn typed(flags: &[&str]) -> PtySession {
     terminal
 }
 
+#[test]
+fn a_terminal_does_not_obey_what_a_model_writes() {
+    let tokenizer = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/story/tokenizer.json")).unwrap();
+    let escape = fireside::tokenizer::Tokenizer::from_bytes(&tokenizer, None).unwrap().id("<0x1B>").unwrap();
+    let bias = format!("{escape}=100");
+    let arguments = ["generate", "Once", "--temperature", "0", "--max-tokens", "3", "--logit-bias", &bias];
+    let mut terminal = spawn_command(fireside(&arguments), Some(PATIENCE_MS)).unwrap();
+    let shown = terminal.exp_eof().unwrap();
+    // rexpect takes each byte for a character.
+    let replaced: String = "Once\u{fffd}\u{fffd}\u{fffd}".bytes().map(char::from).collect();
+    assert!(shown.contains(&replaced) && !shown.contains('\x1b'), "{shown:?}");
+    // A pipe gets the text as it is.
+    assert_eq!(stdout(&fireside(&arguments).output().unwrap()), "Once\x1b\x1b\x1b\n");
+}
+
+#[test]
+fn a_reader_that_has_gone_is_a_failure_and_no_crash() {
+    let mut command = fireside(&[&["generate", "Once upon a time"], &ENDLESS[..]].concat());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).ends_with("fireside: Broken pipe (os error 32)\n"), "{}", stderr(&output));
+}
+
 /// What the program in a terminal has ended with. The type of nix is not ours to name; it shows as `Exited(Pid(1), 0)`.
 fn exit_code(terminal: &PtySession) -> i32 {
     let status = format!("{:?}", terminal.process().wait().unwrap());

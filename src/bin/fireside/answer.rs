@@ -1,7 +1,7 @@
 //! Drives a run to its end: text to standard output as it comes, what is told of it to standard error.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use fireside::sampler::TokenLogprobs;
@@ -32,7 +32,7 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
     let _answering = interrupt::answering();
     run.set_prefill_work(PREFILL_WORK);
     let (started, mut prefill) = (Instant::now(), None);
-    let mut printer = Printer { choice: 0, logprobs: Vec::new() };
+    let mut printer = Printer { terminal: io::stdout().is_terminal(), choice: 0, logprobs: Vec::new() };
     let completion = loop {
         if interrupt::heard() {
             break session.abort(&mut run);
@@ -52,13 +52,15 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
             }
         }
     };
-    println!();
+    writeln!(io::stdout())?;
     printer.tell(session.model().tokenizer())?;
     let prefill = prefill.unwrap_or_else(|| started.elapsed());
     Ok(Report { completion, prefill, decode: started.elapsed() - prefill })
 }
 
 struct Printer {
+    /// Whether the text goes to a terminal, which would obey what it says.
+    terminal: bool,
     choice: usize,
     logprobs: Vec<TokenLogprobs>,
 }
@@ -74,7 +76,11 @@ impl Printer {
             eprintln!("[continuation {}]", piece.choice + 1);
         }
         self.logprobs.extend(piece.logprobs);
-        write!(out, "{}", piece.text)?;
+        if self.terminal {
+            write!(out, "{}", harmless(&piece.text))?;
+        } else {
+            write!(out, "{}", piece.text)?;
+        }
         out.flush()
     }
 
@@ -89,6 +95,12 @@ impl Printer {
         }
         Ok(())
     }
+}
+
+/// The text without control characters: a model of strangers may write sequences that a terminal takes for commands.
+fn harmless(text: &str) -> String {
+    let control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+    text.chars().map(|character| if control(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()
 }
 
 impl fmt::Display for Report {

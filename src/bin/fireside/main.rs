@@ -13,6 +13,7 @@ mod lines;
 mod lock;
 mod trace;
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -98,7 +99,7 @@ fn generate(prompt: &str, model: &ModelArgs, sampling: &SamplingArgs) -> Result<
     options.check()?;
     let mut session = Session::new(model.load("story")?);
     let run = session.begin_generate(prompt, &options)?;
-    print!("{prompt}");
+    write!(io::stdout(), "{prompt}")?;
     eprintln!("{}", answer::drive(&mut session, run)?);
     Ok(())
 }
