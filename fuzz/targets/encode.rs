@@ -1,4 +1,4 @@
-//! Any text: the ids of the reference implementation (tokenizers 0.22 with the regex engine of the Python wheels), and the text back.
+//! Any text: the ids and offsets of the reference implementation (tokenizers 0.22 with the regex engine of the Python wheels), and no structure of what was typed.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -38,5 +38,19 @@ fuzz_target!(|data: &[u8]| {
         assert!(specials(&ids) < specials(expected.get_ids()), "{text:?} became structure: {ids:?}, tokenizer {which}");
     }
     let unknown = ours.id("<unk>");
+
+    let pieces = ours.encode_with_offsets(&text, true).expect("a text");
+    assert!(pieces.iter().map(|piece| piece.id).eq(prompt), "{text:?} as a prompt with offsets, tokenizer {which}");
+    let pieces = ours.encode_with_offsets(&text, false).expect("a text");
+    assert!(pieces.iter().map(|piece| piece.id).eq(ids.iter().copied()), "{text:?} with offsets, tokenizer {which}");
+    if expected.get_ids() == ids {
+        let expected = literal.encode(text.as_str(), false).expect("a text");
+        let offsets = pieces.iter().map(|piece| (piece.start, piece.end));
+        assert!(
+            offsets.eq(expected.get_offsets().iter().copied()),
+            "{text:?}: {pieces:?}, {:?}, tokenizer {which}",
+            expected.get_offsets()
+        );
+    }
     assert!(ids.iter().all(|&id| !ours.is_special(id) || Some(id) == unknown), "{text:?} became structure: {ids:?}, tokenizer {which}");
 });

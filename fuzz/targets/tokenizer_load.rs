@@ -60,7 +60,16 @@ fuzz_target!(|data: &[u8]| {
             }
         }
     }
+    for (text, special) in TEXTS.iter().flat_map(|text| [(text, true), (text, false)]) {
+        match tokenizer.encode_with_offsets(text, special) {
+            Ok(pieces) => assert!(pieces.iter().all(|piece| text.get(piece.start..piece.end).is_some()), "{pieces:?} of {text:?}"),
+            Err(error) => expected(error),
+        }
+    }
     let last = tokenizer.vocab() as u32 - 1;
+    if let Err(error) = tokenizer.piece_bytes(last) {
+        expected(error);
+    }
     assert_eq!(tokenizer.decode(&[last + 1], true).map_err(|error| error.code()), Err("BAD_INPUT"));
     if let Err(error) = tokenizer.decode(&[last, 0, last], true) {
         expected(error);
