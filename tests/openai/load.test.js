@@ -71,6 +71,37 @@ for (const concurrency of [1, 3]) {
   });
 }
 
+test('clients that leave when they like change nobody else\'s answer, and leave nothing behind', async () => {
+  const server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', '1', '--queue', '200', '--concurrency', '2']);
+  let seed = 1;
+  const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
+  try {
+    let [told, left] = [0, 0];
+    await Promise.all(Array.from({ length: 40 }, async (_, i) => {
+      const client = new OpenAI({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
+      for (let k = 0; k < 5; k++) {
+        const asked = wish(i, k);
+        if (i % 2) {
+          const text = await ask(client, asked, k % 2 === 0);
+          assert.equal(text, expected.get(`${i} ${k}`), `client ${i}, request ${k}`);
+          told++;
+          continue;
+        }
+        const path = asked.messages ? 'chat/completions' : 'completions';
+        const body = JSON.stringify({ ...asked, max_tokens: 300, min_tokens: 300, stream: k % 2 === 0 });
+        const response = fetch(`${server.url}/${path}`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' }, signal: AbortSignal.timeout(Math.round(random() * 80)) });
+        await response.then((response) => response.text()).catch(() => left++);
+      }
+    }));
+    assert.equal(told, 100);
+    assert(left > 50, `${left} left`);
+    const health = await (await fetch(server.url.replace('/v1', '/health'))).json();
+    assert.deepEqual([health.running, health.queue.length], [0, 0]);
+  } finally {
+    assert.equal(await server.stop(), 0);
+  }
+});
+
 test('a small queue sends away at once with 429, and clients that come back all get their answer', async () => {
   const server = await serving(['--model', folder('story'), '--threads', '1', '--queue', '2']);
   try {

@@ -84,7 +84,7 @@ function read(args) {
 function named(sources) {
   const models = new Map();
   for (const source of sources) {
-    const id = source.startsWith('hf:') ? source.slice(3) : basename(resolve(source));
+    const id = /^hf:([^@]+)/.exec(source)?.[1] ?? basename(resolve(source));
     if (models.has(id)) throw new Trouble(`two models would be called ${id}: rename a folder`);
     models.set(id, source);
   }
