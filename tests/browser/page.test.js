@@ -1,62 +1,15 @@
 // The page, as a visitor uses it: a story, a chat, mistakes, languages, keyboard, and a host without special headers.
 
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { golden, inEachBrowser, serveSite, serveTests } from './harness.js';
+import { GREEDY, visitor } from './visitor.js';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const STORY = golden().find(({ model }) => model === 'story').cases[0];
 
 let server;
 before(async () => (server = await serveTests()));
 after(() => server.close());
-
-/** What a visitor does on the page, by the ids of index.html. */
-function visitor({ page, until, close }) {
-  const visible = (id) => page.evaluate((id) => document.getElementById(id).checkVisibility(), id);
-  const shown = (id) => until((id) => document.getElementById(id).checkVisibility(), id);
-  const text = (id) => page.evaluate((id) => document.getElementById(id).textContent, id);
-  const click = async (id) => {
-    await shown(id);
-    await page.click(`#${id}`);
-  };
-  const type = async (id, value) => {
-    await shown(id);
-    await page.evaluate((id) => document.getElementById(id).select(), id);
-    await page.type(`#${id}`, value);
-  };
-  const loaded = () => until(() => document.getElementById('loading').hidden && document.getElementById('model-facts').textContent !== '');
-  return {
-    page, until, close, visible, shown, text, click, type, loaded,
-    /** Sets sampling controls of a view, by their names. */
-    async set(view, values) {
-      await loaded();
-      await page.evaluate((view) => (document.getElementById(`${view}-controls`).open = true), view);
-      for (const [name, value] of Object.entries(values)) await type(`${view}-controls-${name}`, String(value));
-    },
-    /** Tells the story of `opening` to its end, and resolves with the whole text. */
-    async tell(opening) {
-      await type('opening', opening);
-      await click('tell');
-      await shown('again');
-      return text('tale');
-    },
-    /** Says something in the chat and resolves with the answer. */
-    async say(message) {
-      await type('message', message);
-      await click('send');
-      await shown('send');
-      await until(() => !document.querySelector('#transcript [data-running]'));
-      return page.evaluate(() => document.querySelector('#transcript li:last-child .says').textContent);
-    },
-    banner: async () => ((await visible('banner')) ? `${await text('banner-code')}: ${await text('banner-text')}` : ''),
-  };
-}
-
-/** What makes the next tokens the reference's own. */
-const GREEDY = { temperature: 0, repetitionPenalty: 1 };
 
 inEachBrowser('page', (browser) => {
   const visit = async (path = '', options) => visitor(await browser.open(server.url + path, options));
@@ -216,14 +169,9 @@ inEachBrowser('page', (browser) => {
     test(`axe finds no fault in ${hash}, in either language and colours`, async () => {
       const it = await visit(hash);
       await it.loaded();
-      await it.page.evaluate(AXE);
       for (const press of [[], ['language'], ['theme'], ['language']]) {
         for (const id of press) await it.click(id);
-        const faults = await it.page.evaluate(async () => {
-          const { violations } = await window.axe.run(document, { rules: { 'color-contrast-enhanced': { enabled: false } } });
-          return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
-        });
-        assert.deepEqual(faults, []);
+        assert.deepEqual(await it.faults(), []);
       }
       await it.close();
     });
