@@ -9,14 +9,17 @@ import { ModelBar } from './model-bar.js';
 import { BUNDLED, Picker } from './picker.js';
 import { Seat } from './seat.js';
 import { Story } from './story.js';
+import { startTokens } from './token-card.js';
 
 startLanguage();
 startBanner();
 startTheme();
+startTokens();
 await isolate();
 
 const seats = { story: new Seat(BUNDLED[0]), chat: new Seat(BUNDLED[1]) };
-const views = { story: new Story(seats.story), chat: new Chat(seats.chat) };
+const story = new Story(seats.story);
+const views = { story, chat: new Chat(seats.chat, () => story.forget()) };
 const bar = new ModelBar();
 
 /** The view in front. @type {keyof typeof views} */

@@ -1,35 +1,72 @@
-// The chat view: a transcript and a composer. The session keeps the history; a turn that is stopped or fails is not part of it.
+// The chat view: a transcript and a composer. The session keeps the history; a turn that is stopped or fails is not part of it, and the page shows it so.
 
 import { clearError, showFailure, wasStopped } from './banner.js';
+import { SpeedChart } from './chart.js';
+import { ChatList } from './chat-list.js';
 import { Controls } from './controls.js';
-import { byId, grow, make, meansSend, stoke } from './dom.js';
+import { Conversations } from './conversations.js';
+import { byId, grow, make, meansSend, remember, stoke } from './dom.js';
 import { Figures } from './figures.js';
-import { number, t, translated } from './i18n.js';
+import { t, translated } from './i18n.js';
+import { Meter } from './meter.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
+import { tabStops } from './token-card.js';
+import { ALTERNATIVES } from './tokens.js';
+import { Answer, notice, Question } from './turn.js';
 
-/** @typedef {import('../lib/index.js').RunResult} RunResult */
+/** @import { GenerateOptions, Message, Run, Session } from '../lib/index.js' */
+/** @import { Conversation, Turn } from './conversations.js' */
+
+/**
+ * An answer to be given.
+ * @typedef {object} Ask
+ * @property {number} keep so many of the turns stay; those after them are replaced
+ * @property {string} [question] what is asked; none where the last question is answered anew
+ * @property {(session: Session, options: GenerateOptions) => Run} start
+ */
 
 const STARTERS = ['Hello! My name is Ada.', 'What is 3 + 4?', 'My favourite colour is green. Can you remember that?'];
 
+/** Of the window's height: the rest is for reading. */
+const FIGURES_SHARE = 0.35;
+
 export class Chat {
   #seat;
+  #chats;
   #figures = new Figures(byId('chat-figures'), { reuse: true });
+  #chart = new SpeedChart(byId('chat-chart'));
   #controls = new Controls(byId('chat-controls'));
   #message = byId('message', HTMLTextAreaElement);
   #fit = grow(this.#message);
   #transcript = byId('transcript');
-  /** The small print of each answer, to be said again in another language. @type {Map<HTMLElement, RunResult>} */
-  #notes = new Map();
-  /** @type {AbortController | undefined} */
-  #running;
-  /** The turn under way: what was asked, and the answer so far. @type {HTMLElement[]} */
+  #meter = new Meter(byId('chat-meter'), 'chat', async () => {
+    const text = this.#message.value.trim();
+    return text && !this.#running ? (await this.#chats.session(this.#chats.current)).measureContextUsage(text) : 0;
+  });
+  /** The chat whose turns are shown, and they. @type {Conversation | undefined} */
+  #shown;
+  /** @type {(Question | Answer)[]} */
   #turns = [];
-  /** The session that the transcript belongs to. @type {import('../lib/index.js').Session | undefined} */
+  /** @type {{ controller: AbortController, ended: Promise<void> } | undefined} */
+  #running;
+  /** The model whose settings are shown, and its key. @type {import('../lib/index.js').Model | undefined} */
   #adopted;
+  #adoptedKey = '';
 
-  /** @param {import('./seat.js').Seat} seat */
-  constructor(seat) {
+  #forgetRest;
+
+  /** @param {import('./seat.js').Seat} seat @param {() => void} forgetRest forgets what is kept besides chats */
+  constructor(seat, forgetRest) {
     this.#seat = seat;
+    this.#forgetRest = forgetRest;
+    this.#chats = new Conversations(seat);
+    this.#chats.addEventListener('change', () => this.#show());
+    new ChatList(this.#chats, seat, {
+      open: (chat) => this.#turnTo(() => this.#chats.open(chat)),
+      remove: (chat) => this.#chats.remove(chat),
+      begin: () => this.#begin(),
+      forget: () => this.#forget(),
+    });
     byId('composer').addEventListener('submit', (event) => {
       event.preventDefault();
       this.#send();
@@ -39,8 +76,9 @@ export class Chat {
       event.preventDefault();
       this.#send();
     });
+    this.#message.addEventListener('input', () => this.#meter.typed());
     byId('chat-stop').addEventListener('click', () => this.stop());
-    byId('new-chat').addEventListener('click', () => this.#restart());
+    byId('new-chat').addEventListener('click', () => this.#begin());
     byId('starters').append(
       ...STARTERS.map((starter) => {
         const button = make('button', { type: 'button', className: 'suggestion', lang: 'en' }, starter);
@@ -52,10 +90,14 @@ export class Chat {
       }),
     );
     translated(() => {
-      for (const [note, result] of this.#notes) describe(note, result);
+      for (const [index, turn] of this.#turns.entries()) {
+        const { result } = this.#shown?.turns[index] ?? {};
+        if (turn instanceof Answer && result) turn.describe(result);
+      }
       this.#render();
     });
     seat.addEventListener('change', () => this.#adopt());
+    this.#chats.recall();
   }
 
   enter() {
@@ -64,93 +106,241 @@ export class Chat {
   }
 
   stop() {
-    this.#running?.abort();
+    this.#running?.controller.abort();
   }
 
-  async #send() {
+  #send() {
     const question = this.#message.value.trim();
     if (this.#running || !question) return;
-    const controller = (this.#running = new AbortController());
-    const asked = performance.now();
-    const options = this.#controls.values();
-    options.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
-    const answer = make('p', { className: 'says', lang: this.#seat.choice.bundled ? 'en' : '' });
-    const note = make('p', { className: 'meta' });
-    const turns = [
-      make('li', { className: 'turn you' }, speaker('chat.you'), make('p', { className: 'says' }, question)),
-      make('li', { className: 'turn model' }, speaker('chat.model'), answer, note),
-    ];
-    this.#turns = turns;
-    turns[1].toggleAttribute('data-running', true);
-    this.#transcript.append(...turns);
     this.#message.value = '';
     this.#fit();
-    clearError();
-    clearSpeech();
+    this.#answer({ keep: this.#turns.length, question, start: (session, options) => session.chat(question, options) });
+  }
+
+  /** Replaces a question, and all that came after it. @param {Question} turn @param {string} question */
+  #edit(turn, question) {
+    const keep = this.#turns.indexOf(turn);
+    if (this.#running || keep < 0) return;
+    const list = [...messages(this.#chats.current.turns.slice(0, keep)), { role: 'user', content: question }];
+    this.#answer({ keep, question, start: (session, options) => session.chat(list, options) });
+  }
+
+  /** Answers the last question anew. */
+  #again() {
+    if (this.#running || this.#turns.length === 0) return;
+    this.#answer({ keep: this.#turns.length - 1, start: (session, options) => session.regenerate(options) });
+  }
+
+  /** @param {Answer} turn */
+  async #branch(turn) {
+    const count = this.#turns.indexOf(turn) + 1;
+    if (this.#running || count === 0) return;
+    try {
+      await this.#chats.branch(this.#chats.current, count);
+      announce(t('chat.branched'));
+      this.#message.focus();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** @param {Ask} ask */
+  #answer(ask) {
+    const controller = new AbortController();
+    const ended = this.#run(ask, controller);
+    this.#running = { controller, ended };
     this.#render();
     this.#follow(true);
+    return ended;
+  }
+
+  /** @param {Ask} ask @param {AbortController} controller */
+  async #run({ keep, question, start }, { signal }) {
+    await null; // #running is set
+    const chat = this.#chats.current;
+    const asked = performance.now();
+    const options = { ...this.#controls.values(), logprobs: ALTERNATIVES, overflow: /** @type {const} */ ('drop-oldest'), signal };
+    options.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
+    const replaced = this.#turns.splice(keep);
+    for (const { element } of replaced) element.remove();
+    if (replaced.length) for (const stale of this.#transcript.querySelectorAll('.void, .notice:not(.horizon)')) stale.remove();
+    const answer = this.#makeAnswer();
+    const coming = question === undefined ? [answer] : [this.#makeQuestion(question), answer];
+    this.#transcript.append(...coming.map(({ element }) => element));
+    answer.running = true;
+    chat.busy = true;
+    clearError();
+    clearSpeech();
+    this.#meter.sent();
+    this.#chart.begin();
+    this.#render();
+    this.#follow(true);
+    /** @type {Session | undefined} */
+    let session;
+    const onOverflow = (/** @type {Event} */ event) => {
+      const { droppedMessages } = /** @type {CustomEvent} */ (event).detail;
+      this.#drawHorizon(droppedMessages, coming[0].element);
+    };
     let firstMs = 0;
     try {
-      const session = await this.#seat.ready(controller.signal);
-      const run = session.chat(question, { ...options, signal: controller.signal });
-      for await (const { text, completionTokens, tokensPerSecond } of run) {
+      session = await this.#chats.session(chat, signal);
+      session.addEventListener('contextoverflow', onOverflow);
+      const run = start(session, options);
+      for await (const piece of run) {
         const following = this.#atEnd();
-        answer.append(answer.firstChild ? text : text.trimStart());
+        answer.text.push(piece.text, piece.logprobs);
         if (following) this.#follow();
-        speak(text);
+        speak(piece.text);
         firstMs ||= performance.now() - asked;
-        this.#figures.show({ firstMs, tokens: completionTokens, speed: completionTokens > 4 ? tokensPerSecond : undefined });
+        this.#chart.add(piece);
+        const { completionTokens: tokens, tokensPerSecond } = piece;
+        this.#figures.show({ firstMs, tokens, speed: tokens > 4 ? tokensPerSecond : undefined });
       }
-      const result = await run;
-      this.#notes.set(note, result);
-      describe(note, result);
-      this.#figures.show({
-        usage: result.usage,
-        speed: result.timings.decodeTokensPerSecond,
-        tokens: result.usage.completionTokens,
-        stats: await session.stats(),
-      });
+      const { usage, timings, finishReason, message, text } = await run;
+      const result = { usage, timings, finishReason };
+      answer.text.end();
+      answer.describe(result);
+      this.#chart.end({ usage, timings });
+      this.#figures.show({ usage, timings, tokens: usage.completionTokens, speed: timings.decodeTokensPerSecond });
+      chat.turns.length = keep;
+      if (question !== undefined) chat.turns.push({ role: 'user', content: question });
+      chat.turns.push({ role: 'assistant', content: message?.content ?? text, parts: answer.text.parts, result });
+      if (this.#shown === chat) this.#turns.push(...coming);
       finishSpeech();
+      await this.#chats.turned(chat);
+      this.#measured(await session.stats());
+      if (this.#shown === chat) this.#drawHorizon();
     } catch (error) {
-      // The session has rolled the turn back: so does the page.
-      const key = wasStopped(error) ? 'chat.stopped' : 'chat.failed';
-      note.dataset.i18n = key;
-      note.textContent = t(key);
-      for (const turn of turns) turn.classList.add('void');
-      if (!this.#message.value && turns[0].isConnected) this.#message.value = question;
-      this.#fit();
-      if (wasStopped(error)) finishSpeech(t('chat.stopped'));
+      answer.text.end();
+      if (this.#shown === chat && !this.#turns.includes(answer)) this.#rollBack(replaced, coming, question, wasStopped(error));
+      else if (question && !chat.draft && !chat.turns.some(({ content }) => content === question)) chat.draft = question;
+      if (wasStopped(error)) finishSpeech(t(replaced.length ? 'chat.keptStopped' : 'chat.stopped'));
       else this.#fail(error);
     } finally {
-      answer.normalize();
-      turns[1].removeAttribute('data-running');
+      session?.removeEventListener('contextoverflow', onOverflow);
+      answer.running = false;
+      chat.busy = false;
       this.#running = undefined;
-      this.#turns = [];
       this.#render();
       this.#follow();
     }
   }
 
-  async #restart() {
-    this.stop();
-    this.#clear();
-    clearError();
-    clearSpeech();
-    this.#message.focus();
-    try {
-      await this.#seat.session?.reset();
-      this.#figures.show({
-        usage: undefined,
-        tokens: undefined,
-        speed: undefined,
-        firstMs: undefined,
-        stats: await this.#seat.session?.stats(),
-      });
-      announce(t('chat.cleared'));
-    } catch (error) {
-      this.#fail(error);
+  /** The session has kept the history as it was: so does the page. @param {(Question | Answer)[]} replaced @param {(Question | Answer)[]} coming @param {string | undefined} question @param {boolean} stopped */
+  #rollBack(replaced, coming, question, stopped) {
+    if (replaced.length) {
+      for (const { element } of coming) element.remove();
+      this.#turns.push(...replaced);
+      this.#transcript.append(...replaced.map(({ element }) => element), notice(stopped ? 'chat.keptStopped' : 'chat.keptFailed'));
+      if (question !== undefined && replaced[0] instanceof Question) replaced[0].edit(question); // what was typed is not lost
+      return;
     }
+    const answer = /** @type {Answer} */ (coming.at(-1));
+    answer.fail(stopped ? 'chat.stopped' : 'chat.failed');
+    for (const { element } of coming) element.classList.add('void');
+    if (!this.#message.value && question) this.#message.value = question;
+    this.#fit();
+  }
+
+  /** @param {string} question */
+  #makeQuestion(question) {
+    /** @type {Question} */
+    const turn = new Question(question, (edited) => this.#edit(turn, edited));
+    return turn;
+  }
+
+  #makeAnswer() {
+    /** @type {Answer} */
+    const turn = new Answer(this.#seat.choice.bundled ? 'en' : '', { onAgain: () => this.#again(), onBranch: () => this.#branch(turn) });
+    return turn;
+  }
+
+  /**
+   * The line above which the model remembers nothing; while an answer is under way, so many messages were dropped for it.
+   * @param {number} [dropped]
+   * @param {HTMLElement} [before] where it stands if no turn that was there is remembered
+   */
+  #drawHorizon(dropped = 0, before) {
+    const chat = this.#chats.current;
+    const forgotten = Math.min(Math.max(chat.turns.length - chat.history.length, 0) + dropped, this.#turns.length);
+    this.#transcript.querySelector('.horizon')?.remove();
+    for (const [index, { element }] of this.#turns.entries()) element.classList.toggle('forgotten', index < forgotten);
+    if (!forgotten) return;
+    const line = notice('chat.horizon', 'horizon');
+    const first = this.#turns[forgotten]?.element ?? before;
+    if (first) first.before(line);
+    else this.#transcript.append(line);
+    if (dropped) announce(t('chat.dropped'));
+  }
+
+  /** Shows the chat in front, if it is not shown already. */
+  #show() {
+    const chat = this.#chats.current;
+    if (chat === this.#shown) return;
+    if (this.#shown) this.#shown.draft ||= this.#message.value;
+    this.#shown = chat;
+    this.#turns = chat.turns.map(({ role, content, parts, result }) => {
+      if (role === 'user') return this.#makeQuestion(content);
+      const answer = this.#makeAnswer();
+      answer.text.restore(parts ?? [content]);
+      if (result) answer.describe(result);
+      return answer;
+    });
+    this.#transcript.replaceChildren(...this.#turns.map(({ element }) => element));
+    this.#message.value = chat.draft;
+    chat.draft = '';
+    this.#fit();
+    clearSpeech();
+    tabStops();
+    this.#drawHorizon();
+    this.#figures.show({ usage: undefined, timings: undefined, tokens: undefined, speed: undefined, firstMs: undefined });
+    this.#meter.sent();
+    this.#open();
     this.#render();
+    this.#follow(true);
+  }
+
+  /** Opens the session of the chat in front ahead of need, if the model is there. */
+  async #open() {
+    const chat = this.#chats.current;
+    if (!this.#seat.model) return;
+    try {
+      const session = await this.#chats.session(chat);
+      if (chat === this.#chats.current) this.#measured(await session.stats());
+    } catch {
+      // Said when something is asked.
+    }
+  }
+
+  /** Stops the answer under way, and then turns. @param {() => void} turn */
+  async #turnTo(turn) {
+    this.stop();
+    await this.#running?.ended;
+    clearError();
+    turn();
+  }
+
+  async #begin() {
+    await this.#turnTo(() => this.#chats.current.turns.length && this.#chats.begin());
+    for (const stale of this.#transcript.querySelectorAll('.void, .notice')) stale.remove();
+    announce(t('chat.cleared'));
+    this.#render();
+    this.#message.focus();
+  }
+
+  async #forget() {
+    this.stop();
+    await this.#running?.ended;
+    this.#message.value = '';
+    await this.#chats.removeAll();
+    remember('chat', '');
+    this.#forgetRest();
+  }
+
+  /** @param {import('../lib/index.js').SessionStats} stats */
+  #measured(stats) {
+    this.#figures.show({ stats });
+    this.#meter.show(stats);
   }
 
   /** @param {any} error */
@@ -159,60 +349,56 @@ export class Chat {
   }
 
   #adopt() {
-    const { session } = this.#seat;
-    if (!session || session === this.#adopted) return;
-    // Another session knows nothing of the conversation so far.
-    if (this.#adopted) this.#clear(this.#turns);
-    this.#adopted = session;
-    const info = session.info();
+    const { model, choice } = this.#seat;
+    if (!model || model === this.#adopted) return;
+    this.#chats.letGo();
+    const other = this.#adopted && this.#adoptedKey !== choice.key;
+    this.#adopted = model;
+    this.#adoptedKey = choice.key;
+    const info = model.info();
     this.#controls.adopt(info.defaults);
     this.#figures.show({ info });
-    session.stats().then(
-      (stats) => this.#figures.show({ stats }),
-      () => {},
-    );
+    this.#chart.prepare();
+    // What was said to another model stays in its own chat.
+    if (other && this.#chats.current.turns.length) this.#chats.begin();
+    else this.#open();
     this.#render();
   }
 
-  /** @param {HTMLElement[]} [kept] */
-  #clear(kept = []) {
-    this.#transcript.replaceChildren(...kept);
-    this.#notes.clear();
+  /** How far the page is above where an answer is read: its end over the composer, and below that a third of the window, at most, for the figures. */
+  #toEnd() {
+    const { top } = byId('chat-measures').getBoundingClientRect();
+    const below = document.documentElement.scrollHeight - scrollY - top;
+    return top + Math.min(below, innerHeight * FIGURES_SHARE) - innerHeight;
   }
 
   #atEnd() {
-    const page = document.documentElement;
-    return page.scrollHeight - page.scrollTop - page.clientHeight < 120;
+    return this.#toEnd() < 120;
   }
 
   #follow(always = false) {
-    if (always || this.#atEnd()) scrollTo({ top: document.documentElement.scrollHeight });
+    if (byId('view-chat').hidden) return;
+    const distance = this.#toEnd();
+    if (distance > 0 && (always || distance < 120)) scrollBy({ top: distance });
   }
 
   #render() {
     const running = Boolean(this.#running);
     const empty = !this.#transcript.childElementCount;
     stoke();
+    this.#transcript.toggleAttribute('data-waiting', running);
     byId('send').hidden = running;
     byId('chat-stop').hidden = !running;
     byId('starters').hidden = byId('chat-lede').hidden = !empty;
     byId('new-chat').hidden = empty;
     const note = byId('chat-note');
-    note.hidden = this.#seat.session?.info().chatTemplate !== 'chatml';
+    note.hidden = this.#seat.model?.info().chatTemplate !== 'chatml';
     note.textContent = t('chat.chatml');
+    tabStops();
   }
 }
 
-/** @param {string} key */
-function speaker(key) {
-  return make('p', { className: 'speaker', 'data-i18n': key }, t(key));
-}
-
-/** The small print under an answer. @param {HTMLElement} note @param {RunResult} result */
-function describe(note, { finishReason, usage, timings }) {
-  const { completionTokens, cachedTokens, promptTokens } = usage;
-  const parts = [t('chat.meta', { tokens: number(completionTokens), speed: number(timings.decodeTokensPerSecond) })];
-  if (cachedTokens) parts.push(t('chat.reused', { cached: number(cachedTokens), prompt: number(promptTokens) }));
-  if (finishReason === 'length') parts.push(t('chat.cut'));
-  note.textContent = parts.join(' · ');
+/** @param {Turn[]} turns @returns {Message[]} */
+function messages(turns) {
+  return turns.map(({ role, content }) => ({ role, content }));
 }

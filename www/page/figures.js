@@ -10,6 +10,7 @@ import { bytes, number, t, translated } from './i18n.js';
  * @property {number} [tokens]
  * @property {import('../lib/index.js').SessionStats} [stats]
  * @property {{ cachedTokens: number, promptTokens: number }} [usage]
+ * @property {import('../lib/index.js').RunResult['timings']} [timings]
  * @property {import('../lib/index.js').ModelInfo} [info]
  * @property {number} [seed]
  */
@@ -41,10 +42,11 @@ export class Figures {
   }
 
   #render() {
-    const { speed, firstMs, tokens, stats, usage, info, seed } = this.#measured;
+    const { speed, firstMs, tokens, stats, usage, timings, info, seed } = this.#measured;
     /** @type {[string, string | undefined][]} */
     const rows = [
       ['speed', speed && t('figures.speedValue', { value: number(speed, speed < 20 ? 1 : 0) })],
+      ['prefill', timings?.prefillTokensPerSecond ? t('figures.speedValue', { value: number(timings.prefillTokensPerSecond) }) : undefined],
       ['first', firstMs && t('figures.firstValue', { value: number(firstMs, firstMs < 10 ? 1 : 0) })],
       ['tokens', tokens && number(tokens)],
       [
@@ -53,18 +55,12 @@ export class Figures {
           ? t('figures.reusedValue', { cached: number(usage.cachedTokens), prompt: number(usage.promptTokens) })
           : undefined,
       ],
-      [
-        'context',
-        stats?.contextUsage
-          ? t('figures.contextValue', { used: number(stats.contextUsage), window: number(stats.contextWindow) })
-          : undefined,
-      ],
       ['memory', stats?.wasmBytes ? bytes(stats.wasmBytes) : undefined],
       ['build', info && build(info)],
       ['seed', seed === undefined ? undefined : String(seed)],
     ].map(([name, value]) => [String(name), value ? String(value) : undefined]);
     this.#list.replaceChildren(
-      ...rows.flatMap(([name, value]) => (value ? [make('div', {}, make('dt', {}, t(`figures.${name}`)), make('dd', {}, value))] : [])),
+      ...rows.flatMap(([name, value]) => (value ? [make('div', { className: name }, make('dt', {}, t(`figures.${name}`)), make('dd', {}, value))] : [])),
     );
   }
 }

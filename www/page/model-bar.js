@@ -42,13 +42,13 @@ export class ModelBar {
   #draw() {
     const seat = this.#seat;
     if (!seat) return;
-    const { progress, session, choice, coming } = seat;
-    const info = session?.info();
+    const { progress, model, choice, coming } = seat;
+    const info = model?.info();
     byId('model-name').textContent = (coming ?? choice).name();
     byId('model-facts').textContent =
       info && !progress ? t('model.facts', { parameters: compact(info.parameters), dtype: info.dtype, size: bytes(info.weightBytes) }) : '';
     byId('loading').hidden = !progress;
-    if (this.#wasLoading && !progress && session) announce(t('model.ready', { name: choice.name() }));
+    if (this.#wasLoading && !progress && model) announce(t('model.ready', { name: choice.name() }));
     this.#wasLoading = Boolean(progress);
     if (!progress) return;
     const bar = byId('progress', HTMLProgressElement);

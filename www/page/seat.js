@@ -1,8 +1,7 @@
-// A view's model and session: which model was chosen, how far it has loaded, and the session to work with. A model chosen in both views is loaded once.
+// A view's model: which was chosen, and how far it has loaded. One chosen in both views is loaded once. The sessions on it are the views' own.
 
 import { Model } from '../lib/index.js';
 
-/** @typedef {import('../lib/index.js').Session} Session */
 /** @typedef {import('../lib/index.js').Progress} Progress */
 /**
  * @typedef {object} Choice
@@ -24,9 +23,9 @@ export class Seat extends EventTarget {
   /** @type {Progress | 'starting' | undefined} */
   progress;
   #key = '';
-  /** @type {Session | undefined} */
-  #session;
-  /** @type {Promise<Session> | undefined} */
+  /** @type {Model | undefined} */
+  #model;
+  /** @type {Promise<Model> | undefined} */
   #loading;
   #controller = new AbortController();
 
@@ -36,14 +35,14 @@ export class Seat extends EventTarget {
     this.choice = choice;
   }
 
-  /** The session in use, if one is loaded. */
-  get session() {
-    return this.#session;
+  /** The model in use, if one is loaded. */
+  get model() {
+    return this.#model;
   }
 
-  /** The session, loading its model first where need be. The signal ends the wait, not the loading. @param {AbortSignal} [signal] @returns {Promise<Session>} */
+  /** The model, loading it first where need be. The signal ends the wait, not the loading. @param {AbortSignal} [signal] @returns {Promise<Model>} */
   ready(signal) {
-    if (this.#session && !this.#loading) return Promise.resolve(this.#session);
+    if (this.#model && !this.#loading) return Promise.resolve(this.#model);
     const loading = (this.#loading ??= this.#load(this.choice));
     return new Promise((resolve, reject) => {
       signal?.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -64,16 +63,16 @@ export class Seat extends EventTarget {
     this.#loading = undefined;
   }
 
-  /** Brings back the session, if its engine has stopped, with its conversation; where that fails, the model is loaded anew. */
+  /** Brings back the model, if its engine has stopped, with the conversations on it; where that fails, it is loaded anew, without them. */
   recover() {
-    const session = this.#session;
-    session?.stats().catch(() => session === this.#session && this.#revive(session));
+    const model = this.#model;
+    model?.stats().catch(() => model === this.#model && this.#revive(model));
   }
 
-  /** @param {Session} session */
-  #revive(session) {
-    const revived = session.model.reload().then(
-      () => session,
+  /** @param {Model} model */
+  #revive(model) {
+    const revived = model.reload().then(
+      () => model,
       () => {
         shelf.delete(this.#key);
         this.#leave();
@@ -89,7 +88,7 @@ export class Seat extends EventTarget {
     this.#loading = loading;
   }
 
-  /** @param {Choice} choice @returns {Promise<Session>} */
+  /** @param {Choice} choice @returns {Promise<Model>} */
   async #load(choice) {
     const controller = (this.#controller = new AbortController());
     const { signal } = controller;
@@ -100,14 +99,13 @@ export class Seat extends EventTarget {
     try {
       const model = shelf.get(choice.key)?.model ?? (await this.#fetch(choice, signal, current));
       if (!shelf.has(choice.key)) shelf.set(choice.key, { model, seats: 0 });
-      const session = model.session();
+      const place = shelf.get(choice.key);
+      if (place) place.seats += 1; // before leaving: it may be the same one
       this.#leave();
       this.#key = choice.key;
       this.choice = choice;
-      this.#session = session;
-      const place = shelf.get(choice.key);
-      if (place) place.seats += 1;
-      return session;
+      this.#model = model;
+      return model;
     } finally {
       if (controller === this.#controller) {
         this.progress = this.coming = undefined;
@@ -128,8 +126,7 @@ export class Seat extends EventTarget {
   }
 
   #leave() {
-    this.#session?.dispose();
-    this.#session = undefined;
+    this.#model = undefined;
     const place = shelf.get(this.#key);
     if (place && --place.seats <= 0) {
       place.model.dispose();

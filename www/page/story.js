@@ -1,11 +1,16 @@
-// The story view: an opening, and what the model makes of it.
+// The story view: an opening, and what the model makes of it. It is still there after a reload, and can be told on past the model's window.
 
 import { clearError, showFailure, wasStopped } from './banner.js';
+import { SpeedChart } from './chart.js';
 import { Controls } from './controls.js';
 import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
 import { t, translated } from './i18n.js';
+import { Meter } from './meter.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
+import { StoryKeeper } from './story-keeper.js';
+import { tabStops } from './token-card.js';
+import { ALTERNATIVES, TokenText } from './tokens.js';
 
 const OPENINGS = [
   'Once upon a time, there was a little fox who',
@@ -16,28 +21,37 @@ const OPENINGS = [
 
 export class Story {
   #seat;
+  #keeper;
   #figures = new Figures(byId('story-figures'));
+  #chart = new SpeedChart(byId('story-chart'));
   #controls = new Controls(byId('story-controls'));
   #opening = byId('opening', HTMLTextAreaElement);
   #fit = grow(this.#opening);
+  #meter = new Meter(byId('story-meter'), 'story', () => this.#measure());
   /** @type {AbortController | undefined} */
   #running;
   /** Whole text told so far, the opening included; '' before the first telling. */
   #text = '';
-  /** The session whose settings are shown. @type {import('../lib/index.js').Session | undefined} */
+  /** What of it was told, with its tokens. */
+  #told = new TokenText(byId('told'));
+  /** The model whose settings are shown. @type {import('../lib/index.js').Model | undefined} */
   #adopted;
   /** How the last telling ended. @type {'stop' | 'length' | 'abort' | undefined} */
   #ended;
+  /** Whether the model sees less than all of the text. */
+  #shifted = false;
 
   /** @param {import('./seat.js').Seat} seat */
   constructor(seat) {
     this.#seat = seat;
+    this.#keeper = new StoryKeeper(seat);
     byId('tell').addEventListener('click', () => this.#tell());
     byId('again').addEventListener('click', () => this.#tell());
-    byId('continue').addEventListener('click', () => this.#goOn());
+    byId('continue').addEventListener('click', () => this.#run());
     byId('story-stop').addEventListener('click', () => this.stop());
     byId('fresh').addEventListener('click', () => this.#clear());
     byId('copy').addEventListener('click', () => this.#copy());
+    this.#opening.addEventListener('input', () => this.#meter.typed());
     this.#opening.addEventListener('keydown', (event) => {
       if (!meansSend(event)) return;
       event.preventDefault();
@@ -60,6 +74,7 @@ export class Story {
     );
     translated(() => this.#render());
     seat.addEventListener('change', () => this.#adopt());
+    this.#recall();
   }
 
   /** Begins to load, so that the first word is near when it is asked for. */
@@ -72,64 +87,116 @@ export class Story {
     this.#running?.abort();
   }
 
+  /** Is rid of the story, also of what is kept of it. */
+  forget() {
+    this.stop();
+    this.#clear(false);
+  }
+
   /** Tells the opening's story, from its beginning. */
   #tell() {
     const opening = this.#opening.value.trimEnd() || OPENINGS[0];
     this.#opening.value = opening;
+    this.#begin(opening);
+    this.#shifted = false;
+    return this.#run();
+  }
+
+  /** @param {string} opening */
+  #begin(opening) {
     this.#text = opening;
     byId('given').textContent = opening;
     byId('tale').classList.toggle('latin', /^[A-Za-z]/.test(opening)); // only an alphabet takes a drop cap
-    byId('told').textContent = '';
-    return this.#run();
+    this.#told = new TokenText(byId('told'));
   }
 
-  /** Tells on from where the text stands; what was computed for it is still in the session's cache. */
-  #goOn() {
-    return this.#run();
-  }
-
+  /** Tells on from where the text stands; what was computed for it is still in the session's cache. Past the window, the model forgets the middle. */
   async #run() {
     if (this.#running) return;
     const controller = (this.#running = new AbortController());
     const asked = performance.now();
-    const options = this.#controls.values();
+    const { signal } = controller;
+    const options = { ...this.#controls.values(), logprobs: ALTERNATIVES, overflow: /** @type {const} */ ('shift'), signal };
     options.seed ??= crypto.getRandomValues(new Uint32Array(1))[0];
-    const told = byId('told');
+    const told = this.#told;
     this.#ended = undefined;
     clearError();
     clearSpeech();
+    this.#meter.sent();
+    this.#chart.begin();
     this.#render();
     announce(t('story.telling'));
     let [before, firstMs] = [this.#text, 0];
+    const onOverflow = () => {
+      this.#shifted = true;
+      this.#render();
+    };
+    /** @type {import('../lib/index.js').Session | undefined} */
+    let session;
     try {
-      const session = await this.#seat.ready(controller.signal);
-      const run = session.generate(this.#text, { ...options, signal: controller.signal });
-      for await (const { text, completionTokens, tokensPerSecond } of run) {
-        this.#text += text;
-        told.append(text);
-        speak(text);
+      session = await this.#keeper.session(signal);
+      session.addEventListener('contextoverflow', onOverflow);
+      const run = session.generate(this.#text, options);
+      for await (const piece of run) {
+        this.#text += piece.text;
+        told.push(piece.text, piece.logprobs);
+        speak(piece.text);
         firstMs ||= performance.now() - asked;
-        this.#figures.show({ firstMs, tokens: completionTokens, speed: completionTokens > 4 ? tokensPerSecond : undefined });
+        this.#chart.add(piece);
+        const { completionTokens: tokens, tokensPerSecond } = piece;
+        this.#figures.show({ firstMs, tokens, speed: tokens > 4 ? tokensPerSecond : undefined });
       }
       const { finishReason, usage, timings } = await run;
       this.#ended = finishReason;
-      this.#figures.show({
-        tokens: usage.completionTokens,
-        speed: timings.decodeTokensPerSecond,
-        seed: options.seed,
-        stats: await session.stats(),
-      });
+      this.#chart.end({ usage, timings });
+      this.#figures.show({ usage, timings, tokens: usage.completionTokens, speed: timings.decodeTokensPerSecond, seed: options.seed });
       finishSpeech(t(finishReason === 'stop' ? 'story.ended' : 'story.paused'));
     } catch (error) {
       this.#ended = 'abort';
       if (wasStopped(error)) finishSpeech(t('story.stopped'));
       else this.#fail(error);
-      if (this.#text === before && !told.textContent) this.#text = '';
+      if (this.#text === before && told.empty) this.#text = '';
     } finally {
-      told.normalize();
+      told.end();
+      session?.removeEventListener('contextoverflow', onOverflow);
       this.#running = undefined;
       this.#render();
     }
+    this.#measured(session);
+    this.#keep();
+  }
+
+  /** @param {import('../lib/index.js').Session} [session] */
+  async #measured(session) {
+    const stats = await session?.stats().catch(() => undefined);
+    if (!stats) return;
+    this.#figures.show({ stats });
+    this.#meter.show(stats);
+  }
+
+  #keep() {
+    if (!this.#text) return;
+    this.#keeper.keep({ given: byId('given').textContent ?? '', text: this.#text, parts: this.#told.parts, ended: this.#ended, shifted: this.#shifted });
+  }
+
+  /** Shows the story of an earlier visit, if there is one and none was begun meanwhile. */
+  async #recall() {
+    const story = await this.#keeper.recall();
+    if (!story || this.#text) return;
+    this.#begin(story.given);
+    this.#opening.value = story.given;
+    this.#text = story.text;
+    this.#told.restore(story.parts);
+    this.#ended = story.ended;
+    this.#shifted = story.shifted;
+    this.#render();
+  }
+
+  /** Tokens of the opening as it stands. */
+  async #measure() {
+    const opening = this.#opening.value;
+    if (!opening || this.#running) return 0;
+    return (await (await this.#seat.ready()).tokenize(opening, { special: true })).length;
   }
 
   /** @param {any} error */
@@ -137,14 +204,19 @@ export class Story {
     showFailure(error, this.#seat, this.#controls);
   }
 
-  #clear() {
+  /** @param {boolean} [focus] */
+  #clear(focus = true) {
     this.#text = '';
     this.#ended = undefined;
+    this.#shifted = false;
     this.#opening.value = '';
+    this.#told = new TokenText(byId('told'));
+    this.#keeper.forget();
     clearSpeech();
+    this.#meter.clear();
     this.#render();
     this.#fit();
-    this.#opening.focus();
+    if (focus) this.#opening.focus();
   }
 
   async #copy() {
@@ -156,15 +228,16 @@ export class Story {
   }
 
   #adopt() {
-    const { session, choice } = this.#seat;
-    if (!session || session === this.#adopted) return;
-    this.#adopted = session;
-    const info = session.info();
+    const { model, choice } = this.#seat;
+    if (!model || model === this.#adopted) return;
+    this.#adopted = model;
+    const info = model.info();
     this.#controls.adopt(info.defaults);
     this.#figures.show({ info });
+    this.#chart.prepare();
     for (const id of ['tale', 'opening']) byId(id).lang = choice.bundled ? 'en' : '';
-    session.stats().then(
-      (stats) => this.#figures.show({ stats }),
+    this.#keeper.session().then(
+      (session) => this.#measured(session),
       () => {},
     );
   }
@@ -176,11 +249,13 @@ export class Story {
     byId('telling').hidden = !told;
     byId('telling').toggleAttribute('data-running', running);
     stoke();
+    tabStops();
     this.#opening.hidden = byId('suggestions').hidden = told;
     byId('tell').hidden = told || running;
     byId('story-stop').hidden = !running;
     byId('continue').hidden = running || !told || this.#ended === 'stop';
     for (const id of ['again', 'copy', 'fresh']) byId(id).hidden = running || !told;
+    byId('story-shifted').hidden = !this.#shifted;
     const ornament = byId('ornament');
     ornament.hidden = running || this.#ended !== 'stop';
     ornament.textContent = t('story.theEnd');

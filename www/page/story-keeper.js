@@ -1,0 +1,86 @@
+// The story between two visits: its text, and the session that can tell it on without reading it again.
+
+import { Session } from '../lib/index.js';
+import { forget, keep, keepState, recordsKept, STATE_BYTES_MAX, stateKept } from './vault.js';
+
+/** @typedef {import('./tokens.js').Group} Group */
+/**
+ * @typedef {object} Told
+ * @property {string} given the opening
+ * @property {string} text the opening and what was told
+ * @property {(Group | string)[]} parts what was told, with its tokens
+ * @property {'stop' | 'length' | 'abort' | undefined} ended
+ * @property {boolean} shifted whether the model sees less than all of it
+ */
+
+const ID = 'story';
+
+export class StoryKeeper {
+  #seat;
+  /** @type {Session | undefined} */
+  #session;
+  /** @type {Promise<Session> | undefined} */
+  #opening;
+  /** The model of the story that is kept. */
+  #model = '';
+  #recalled;
+  /** Grows with each story kept or forgotten: a state of an earlier one is not written. */
+  #version = 0;
+
+  /** @param {import('./seat.js').Seat} seat */
+  constructor(seat) {
+    this.#seat = seat;
+    this.#recalled = recordsKept().then((records) => {
+      const record = /** @type {(Told & import('./vault.js').Kept) | undefined} */ (records.find(({ id }) => id === ID));
+      this.#model = record?.model ?? '';
+      return record;
+    });
+  }
+
+  /** The story of an earlier visit. @returns {Promise<Told | undefined>} */
+  recall() {
+    return this.#recalled;
+  }
+
+  /** The session on the model in use; the first one takes up the story that is kept, if it was told by that model. @param {AbortSignal} [signal] @returns {Promise<Session>} */
+  async session(signal) {
+    const model = await this.#seat.ready(signal);
+    if (this.#session?.model === model) return this.#session;
+    this.#opening ??= this.#open().finally(() => (this.#opening = undefined));
+    return this.#opening;
+  }
+
+  async #open() {
+    const model = await this.#seat.ready();
+    await this.#recalled;
+    const state = this.#model === this.#seat.choice.key ? await stateKept(ID) : undefined;
+    // A state that is damaged costs a second reading and not the story.
+    const session = (state && (await Session.restore(model, state).catch(() => undefined))) ?? model.session();
+    this.#session?.dispose();
+    this.#session = session;
+    return session;
+  }
+
+  /** @param {Told} told */
+  async keep(told) {
+    const version = (this.#version += 1);
+    const session = this.#session;
+    this.#model = this.#seat.choice.key;
+    await keep(/** @type {any} */ ({ kind: 'story', id: ID, model: this.#model, updated: Date.now(), ...told }));
+    if (!session) return;
+    try {
+      const { contextUsage } = await session.stats();
+      const fits = contextUsage * session.info().kvBytesPerToken <= STATE_BYTES_MAX;
+      const state = fits ? await session.save({ cache: true }) : undefined;
+      if (version === this.#version) await keepState(ID, state);
+    } catch {
+      // The session has gone; its story is kept.
+    }
+  }
+
+  forget() {
+    this.#version += 1;
+    this.#model = '';
+    return forget(ID);
+  }
+}
