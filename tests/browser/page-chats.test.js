@@ -1,0 +1,243 @@
+// The chat view's histories: a message edited, an answer given anew, a branch; and what comes back after a reload.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { inEachBrowser, serveTests } from './harness.js';
+import { GREEDY, visitor, withDatabase } from './visitor.js';
+
+let server;
+before(async () => (server = await serveTests()));
+after(() => server.close());
+
+inEachBrowser('chats', (browser) => {
+  const visit = async (path = '#chat') => visitor(await browser.open(server.url + path, { setup: withDatabase }));
+  /** A chat of two turns, greedy. */
+  const introduced = async () => {
+    const it = await visit();
+    await it.set('chat', GREEDY);
+    await it.say('My name is Ada.');
+    await it.say('What is my name?');
+    return it;
+  };
+  const edit = async (it, index, text) => {
+    await it.press('edit', index);
+    await it.page.evaluate(() => document.querySelector('.editor textarea').select());
+    await it.page.keyboard.type(text);
+  };
+
+  test('an edited message is answered anew, and what came after it is replaced', async () => {
+    const it = await introduced();
+    await edit(it, 0, 'My name is Tom.');
+    await it.page.keyboard.press('Enter');
+    await it.answered();
+    const turns = await it.turns();
+    assert.deepEqual(turns.map(([who]) => who), ['you', 'model']);
+    assert.equal(turns[0][1], 'My name is Tom.');
+    assert.match(await it.say('What is my name?'), /Tom/);
+    await it.close();
+  });
+
+  test('Escape and Cancel leave a message as it was', async () => {
+    const it = await introduced();
+    const before = await it.turns();
+    await edit(it, 1, 'Never mind.');
+    await it.page.keyboard.press('Escape');
+    assert.deepEqual(await it.turns(), before);
+    assert.equal(await it.page.evaluate(() => document.activeElement.classList.contains('tool')), true, 'the button has the focus again');
+    await edit(it, 0, 'Never mind.');
+    await it.page.click('.editor button[type="button"]');
+    assert.deepEqual(await it.turns(), before);
+    await it.close();
+  });
+
+  test('an edit that is stopped or refused leaves the conversation as it was, says so, and keeps what was typed', async () => {
+    const it = await introduced();
+    const before = await it.turns();
+    await edit(it, 0, 'My name is Tom.');
+    await it.page.evaluate(() => {
+      document.querySelector('.editor button[type="submit"]').click();
+      document.getElementById('chat-stop').click();
+    });
+    await it.answered();
+    assert.match(await it.text('transcript'), /Stopped\. The conversation is as it was before\./);
+    assert.equal(await it.page.evaluate(() => document.querySelector('.editor textarea').value), 'My name is Tom.');
+    await it.page.keyboard.press('Escape');
+    assert.deepEqual(await it.turns(), before);
+
+    await it.set('chat', { temperature: -1 });
+    await edit(it, 0, 'My name is Tom.');
+    await it.page.keyboard.press('Enter');
+    await it.shown('banner');
+    assert.match(await it.banner(), /^BAD_OPTION: /);
+    assert.match(await it.text('transcript'), /That failed\. The conversation is as it was before\./);
+    await it.page.focus('.editor textarea');
+    await it.page.keyboard.press('Escape');
+    assert.deepEqual(await it.turns(), before);
+    await it.set('chat', { temperature: 0 });
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('the last answer can be given anew; stopped, the old one is back', async () => {
+    const it = await introduced();
+    const before = await it.turns();
+    assert.equal(await it.page.evaluate(() => [...document.querySelectorAll('.again')].filter((node) => node.checkVisibility()).length), 1);
+    await it.press('again', -1);
+    await it.answered();
+    assert.deepEqual(await it.turns(), before, 'greedy, it is the same');
+    await it.page.evaluate(() => {
+      [...document.querySelectorAll('.again')].at(-1).click();
+      document.getElementById('chat-stop').click();
+    });
+    await it.answered();
+    assert.deepEqual(await it.turns(), before);
+    assert.match(await it.text('transcript'), /The conversation is as it was before\./);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('a branch goes on by itself, and the original knows nothing of it', async () => {
+    const it = await introduced();
+    await it.press('branch', 0);
+    await it.until(() => document.querySelectorAll('#transcript .turn').length === 2);
+    await it.say('Now my name is Tom.');
+    assert.match(await it.say('What is my name?'), /Tom/);
+    await it.click('open-chats');
+    assert.equal(await it.page.evaluate(() => document.querySelectorAll('#chat-list li').length), 2);
+    assert.match(await it.text('chat-list'), /A branch of “My name is Ada\.”/);
+    await it.until(() => /2 sessions with [1-9][\d.]* .B of KV cache/.test(document.getElementById('chats-memory').textContent));
+    await it.page.click('#chat-list li:last-child .chat-open');
+    await it.until(() => document.querySelectorAll('#transcript .turn').length === 4);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('a chat is deleted, and its place in the browser with it', async () => {
+    const it = await introduced();
+    await it.kept(1);
+    await it.click('open-chats');
+    await it.page.click('#chat-list .icon');
+    await it.shown('chats-none');
+    await it.kept(0);
+    assert.equal(await it.page.evaluate(() => document.querySelectorAll('#transcript .turn').length), 0);
+    await it.close();
+  });
+
+  test('a chat comes back after a reload, with what was computed for it', async () => {
+    const it = await introduced();
+    const before = await it.turns();
+    await it.kept(1);
+    await it.page.reload();
+    await it.set('chat', GREEDY);
+    assert.deepEqual(await it.turns(), before);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    const [, cached, prompt] = /(\d+) of (\d+) prompt tokens reused/.exec(await it.page.evaluate(() => document.querySelector('#transcript li:last-child .meta').textContent));
+    assert(prompt - cached < 20, `${cached} of ${prompt}: no more than the new message was read`);
+    await it.close();
+  });
+
+  for (const [what, spoil] of [
+    ['damaged', (state) => state.fill(7, state.length >> 1)],
+    ['cut off', (state) => state.slice(0, 40)],
+    ['not a state at all', () => new TextEncoder().encode('<!doctype html>')],
+  ]) {
+    test(`a saved state that is ${what} costs the cache and not the chat`, async () => {
+      const it = await introduced();
+      await it.kept(1);
+      const [key] = await it.page.evaluate(() => window.database('fireside-states', 'states', 'getAllKeys'));
+      const state = await it.page.evaluate(async (key) => [...(await window.database('fireside-states', 'states', 'get', key))], key);
+      const spoilt = [...spoil(Uint8Array.from(state))];
+      await it.page.evaluate((key, bytes) => window.database('fireside-states', 'states', 'put', Uint8Array.from(bytes), key), key, spoilt);
+      await it.page.reload();
+      await it.set('chat', GREEDY);
+      assert.match(await it.say('What is my name?'), /Ada/);
+      assert.equal(await it.banner(), '');
+      await it.close();
+    });
+  }
+
+  test('a chat goes on with another model by its history, and what was said to one model stays in its own chat', async () => {
+    const it = await introduced();
+    await it.kept(1);
+    await it.click('pick');
+    await it.page.click('#choices li:first-child button');
+    await it.until(() => document.querySelectorAll('#transcript .turn').length === 0 && /storyteller/.test(document.getElementById('model-name').textContent));
+    await it.loaded();
+    await it.click('open-chats');
+    await it.page.click('#chat-list .chat-open');
+    await it.set('chat', { maxTokens: 8 });
+    await it.say('Tell me more.');
+    assert.equal((await it.turns()).length, 6);
+    assert.equal(await it.banner(), '');
+    await it.close();
+  });
+
+  test('more chats than may be live rest as saved state, and answer when they are opened', async () => {
+    const it = await visit();
+    await it.set('chat', GREEDY);
+    const names = ['Ada', 'Tom', 'Lily', 'Max', 'Sam', 'Ben'];
+    for (const name of names) {
+      await it.say(`My name is ${name}.`);
+      await it.click('new-chat');
+      await it.until(() => document.querySelectorAll('#transcript .turn').length === 0);
+    }
+    await it.click('open-chats');
+    const facts = await it.page.evaluate(() => [...document.querySelectorAll('#chat-list .chat-open')].map((node) => node.textContent));
+    assert.equal(facts.length, names.length);
+    assert(facts.filter((text) => /in memory/.test(text)).length <= 4, facts.join('\n'));
+    assert.match(facts.at(-1), /My name is Ada.*at rest/);
+    await it.page.click('#chat-list li:last-child .chat-open');
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('the story comes back after a reload and is told on', async () => {
+    const it = await visit('#story');
+    await it.set('story', { ...GREEDY, maxTokens: 20 });
+    const before = await it.tell('Once upon a time');
+    await it.kept(1);
+    await it.page.reload();
+    await it.set('story', { ...GREEDY, maxTokens: 20 });
+    assert.equal(await it.text('tale'), before);
+    await it.click('continue');
+    await it.shown('again');
+    const after = await it.text('tale');
+    assert(after.startsWith(before) && after.length > before.length);
+    await it.close();
+  });
+
+  test('Forget everything forgets everything, after being asked twice', async () => {
+    const it = await introduced();
+    await it.click('to-story');
+    await it.set('story', { maxTokens: 10 });
+    await it.tell('Once upon a time');
+    await it.kept(2);
+    await it.click('to-chat');
+    await it.click('open-chats');
+    await it.click('forget');
+    await it.click('forget-not');
+    assert.equal(await it.page.evaluate(() => document.querySelectorAll('#chat-list li').length), 1);
+    await it.click('forget');
+    await it.click('forget-yes');
+    await it.shown('chats-none');
+    await it.kept(0);
+    assert.deepEqual(await it.page.evaluate(() => window.database('fireside-work', 'records', 'getAllKeys')), []);
+    await it.page.reload();
+    await it.loaded();
+    assert.deepEqual(await it.turns(), []);
+    await it.click('to-story');
+    await it.shown('opening');
+    assert.equal(await it.visible('telling'), false);
+    await it.close();
+  });
+
+  test('a browser that keeps nothing is told of, and the page works', async () => {
+    const it = visitor(await browser.open(`${server.url}#chat`, { setup: () => Object.defineProperty(window, 'indexedDB', { value: undefined }) }));
+    await it.set('chat', GREEDY);
+    await it.say('My name is Ada.');
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.click('open-chats');
+    assert.match(await it.text('chats-private'), /keeps nothing here/);
+    await it.close();
+  });
+});
