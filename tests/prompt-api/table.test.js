@@ -2,6 +2,8 @@
 
 import assert from 'node:assert/strict';
 import { describe, mock, test } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { createLanguageModel } from '../../www/lib/doors/prompt-api.js';
 import { fakeEngine } from './fake.js';
 import { TABLE } from './table.js';
@@ -155,6 +157,25 @@ test('a load that nobody waits for any more is given up, the next one begins ane
   assert.equal(typeof (await session.prompt('x')), 'string');
   assert.equal(log.filter((line) => line === `given up ${at('other')}`).length, 1);
   assert.equal(log.filter((line) => line === `load ${at('other')}`).length, 2);
+});
+
+test('a session that was lost sight of is freed when it is collected, not while it answers', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc');
+  const { LanguageModel, log } = await environment();
+  log.length = 0;
+  const stream = await LanguageModel.create().then((/** @type {any} */ session) => session.promptStreaming('one two three').getReader());
+  await stream.read();
+  for (let turn = 0; turn < 3; turn++, await new Promise((resolve) => setTimeout(resolve))) collect();
+  let said = '';
+  for (let { done, value } = await stream.read(); !done; { done, value } = await stream.read()) said += value;
+  assert.match(said, /three$/);
+  const deadline = Date.now() + 10_000;
+  while (!log.includes('dispose session') && Date.now() < deadline) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.equal(log.at(-1), 'dispose session');
 });
 
 test('settings that are none are refused where they are made', () => {

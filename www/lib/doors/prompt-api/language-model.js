@@ -22,6 +22,12 @@ const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
 
 /** @typedef {{ shared: Shared, session: Session, sampling: Sampling, initial: Message[], history: Message[], usage: number, engineHas?: Message[] }} State */
 
+/** Sessions that a page has lost sight of without destroying them: pages written for a browser count on that. */
+const lost = new FinalizationRegistry((/** @type {Pick<State, 'session' | 'shared'>} */ { session, shared }) => {
+  session.dispose();
+  shared.release();
+});
+
 /** Who may construct. */
 const KEY = Symbol('LanguageModel');
 
@@ -61,6 +67,7 @@ export class PromptSession extends EventTarget {
     this.#engineHas = state.engineHas;
     this.#usage = state.usage;
     this.#window = state.session.contextWindow;
+    lost.register(this, { session: state.session, shared: state.shared }, this);
   }
 
   static {
@@ -227,6 +234,7 @@ export class PromptSession extends EventTarget {
   #destroy(reason) {
     if (this.#gone) return;
     this.#gone = { reason };
+    lost.unregister(this);
     for (const giveUp of [...this.#calls]) giveUp(reason);
     this.#session.dispose();
     this.#shared.release();
