@@ -8,7 +8,7 @@ import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
 import { ROOT } from '../../scripts/tools.mjs';
-import { launch, openPage, serveTests } from '../browser/harness.js';
+import { inEachBrowser, serveTests } from '../browser/harness.js';
 import { examples } from '../docs.js';
 import { PARAMETERS, until } from './door.js';
 
@@ -61,30 +61,30 @@ test('the handler answers without a server', async () => {
   assert.equal(await printed(HANDLER, 'handler.js'), "[ 'story' ]\n");
 });
 
-test('a page is answered inside the browser', async () => {
-  const map = { imports: { 'fireside-lm': '/lib/index.js', 'fireside-lm/service-worker': '/lib/doors/service-worker.js' } };
-  const files = {
-    '/example.html': ['text/html', `<!doctype html><link rel="icon" href="data:," /><script type="importmap">${JSON.stringify(map)}</script><script type="module" src="/example.js"></script>`],
-    '/example.js': ['text/javascript', IN_A_PAGE.code],
-    '/service-worker.js': ['text/javascript', readFileSync(join(ROOT, 'www', 'lib', 'bundled', 'service-worker.js'), 'utf8')],
-  };
-  const first = (request, response) => {
-    const [type, text] = files[request.url] ?? [];
-    if (type) response.writeHead(200, { 'Content-Type': type }).end(text);
-    return type !== undefined;
-  };
-  const server = await serveTests({ first });
-  const browser = await launch('chrome');
-  try {
-    const { page, until, close } = await openPage(browser, `${server.url}example.html`);
-    await until(() => document.body.textContent.length > 0);
-    assert.match(await page.evaluate(() => document.body.textContent), /^(Hello|Hi)/);
-    assert(!server.requests.some((path) => path.startsWith('/v1/')), 'nothing left the browser');
-    await close();
-  } finally {
-    await browser.close();
-    await server.close();
-  }
+inEachBrowser('example', (browser) => {
+  test('a page is answered inside the browser', async () => {
+    const map = { imports: { 'fireside-lm': '/lib/index.js', 'fireside-lm/service-worker': '/lib/doors/service-worker.js' } };
+    const files = {
+      '/example.html': ['text/html', `<!doctype html><link rel="icon" href="data:," /><script type="importmap">${JSON.stringify(map)}</script><script type="module" src="/example.js"></script>`],
+      '/example.js': ['text/javascript', IN_A_PAGE.code],
+      '/service-worker.js': ['text/javascript', readFileSync(join(ROOT, 'www', 'lib', 'bundled', 'service-worker.js'), 'utf8')],
+    };
+    const first = (request, response) => {
+      const [type, text] = files[request.url] ?? [];
+      if (type) response.writeHead(200, { 'Content-Type': type }).end(text);
+      return type !== undefined;
+    };
+    const server = await serveTests({ first });
+    try {
+      const { page, until, close } = await browser.open(`${server.url}example.html`);
+      await until(() => document.body.textContent.length > 0);
+      assert.match(await page.evaluate(() => document.body.textContent), /^(Hello|Hi)/);
+      assert(!server.requests.some((path) => path.startsWith('/v1/')), 'nothing left the browser');
+      await close();
+    } finally {
+      await server.close();
+    }
+  });
 });
 
 test('the table of parameters is that of the code', () => {

@@ -46,8 +46,8 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port
     const { origin } = headers;
     if (origin === undefined) {
       // What a page embeds (a script, an image) has no Origin, but current browsers say where it is from.
-      const isForeign = headers['sec-fetch-site'] === 'cross-site' && headers['sec-fetch-mode'] !== 'navigate';
-      if (isForeign) throw forbidden('Pages of other sites may not ask this server.', 'origin_not_allowed');
+      const isForeign = ['cross-site', 'same-site'].includes(String(headers['sec-fetch-site'])) && headers['sec-fetch-mode'] !== 'navigate';
+      if (isForeign) throw forbidden('Pages of other origins may not ask this server.', 'origin_not_allowed');
       return {};
     }
     if (origin === `http://${headers.host}`) return {};

@@ -80,7 +80,7 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
 /** Refuses without reading the body, which may never end. @param {IncomingMessage} request @param {ServerResponse} response @param {ApiError} error */
 function refuse(request, response, error) {
   const body = JSON.stringify(error);
-  response.writeHead(error.status, { ...error.headers, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body), Connection: 'close' });
+  response.writeHead(error.status, { ...error.headers, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body), 'X-Content-Type-Options': 'nosniff', Connection: 'close' });
   response.end(body);
   request.resume();
 }
