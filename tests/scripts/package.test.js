@@ -83,10 +83,17 @@ test('a TypeScript program with strict settings finds its types', () => {
   execFileSync(process.execPath, [TSC, ...options, 'program.ts'], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
 });
 
-test('its command tells the version of the package', () => {
-  const { version, bin } = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
-  const output = execFileSync(process.execPath, [join(PACKAGE, bin.fireside), '--version'], { encoding: 'utf8' });
-  assert.equal(output, `fireside-lm ${version}\n`);
+test('the installed tarball has its program', () => {
+  const npm = (...args) => execFileSync('npm', args, { cwd: place, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  const place = mkdtempSync(join(tmpdir(), 'fireside-installed-'));
+  try {
+    writeFileSync(join(place, 'package.json'), '{"private": true}');
+    const [{ filename, version }] = JSON.parse(npm('pack', '--json', PACKAGE));
+    npm('install', '--offline', '--no-audit', '--no-fund', `./${filename}`);
+    assert.equal(npm('exec', '--no', '--', 'fireside', '--version').trim(), `fireside-lm ${version}`);
+  } finally {
+    rmSync(place, { recursive: true });
+  }
 });
 
 test('the raw engine tells a story in Node', () => {
