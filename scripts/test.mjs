@@ -110,7 +110,15 @@ const SUITES = [
     // What runs in browsers knows nothing of Node.
     steps: () => ['.', 'tsconfig.node.json'].map((config) => ({ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', config], counts: oneCheck })),
   },
-  { name: 'lib', steps: () => [nodeTest('tests/lib'), nodeTest('tests/node', ['--test-concurrency=1']), nodeTest('tests/scripts')] },
+  {
+    name: 'lib',
+    steps: () => [
+      { program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE },
+      nodeTest('tests/lib'),
+      nodeTest('tests/node', ['--test-concurrency=1']),
+      nodeTest('tests/scripts'),
+    ],
+  },
   {
     name: 'doors',
     browsers: true,

@@ -1,7 +1,7 @@
 // What Node keeps of models that it fetched, between runs and whatever ends them.
 
 import assert from 'node:assert/strict';
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { basename, join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -131,6 +131,15 @@ test('a lock that a killed process left is taken over at once', async () => {
   holder.child.kill('SIGKILL');
   await holder.done;
   assert.equal(await told(`${hold} console.log(JSON.stringify(await request('name', { signal }, async () => 'mine')));`, { env }), 'mine');
+});
+
+test('where no lock can be made the download is kept all the same', async () => {
+  fresh();
+  const env = { XDG_CACHE_HOME: folder() };
+  mkdirSync(join(env.XDG_CACHE_HOME, 'fireside-lm'));
+  writeFileSync(join(env.XDG_CACHE_HOME, 'fireside-lm', 'locks'), '');
+  const { text, kept } = await told(load(), { env });
+  assert.deepEqual([text, kept], [GOLDEN.text, 'stored']);
 });
 
 test('without a cache, or a folder for it, the load goes on and says why nothing is kept', async () => {

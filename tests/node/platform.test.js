@@ -5,11 +5,17 @@ import { cpSync, mkdirSync, openSync, ftruncateSync, closeSync, rmSync, symlinkS
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
-import { Model, Session } from '../../www/lib/node/index.js';
+import * as browsers from '../../www/lib/index.js';
+import * as nodes from '../../www/lib/node/index.js';
 import { disk } from '../../www/lib/node/disk.js';
 import { folder, GOLDEN, GREEDY, program, PROMPT, STORY, told } from './harness.js';
 
+const { Model, Session } = nodes;
 const options = { ...GREEDY, maxTokens: GOLDEN.tokens.length };
+
+test('the entry for Node gives the names that the one for browsers does', () => {
+  assert.deepEqual(Object.keys(nodes), Object.keys(browsers));
+});
 
 test('a model loads from a path, absolute and relative, and from file: URLs, and writes the golden text', async () => {
   const at = (/** @type {string} */ name) => pathToFileURL(join(STORY, name));

@@ -191,7 +191,7 @@ export class Files {
     let release;
     const turn = new Promise((resolve) => {
       const hold = () => new Promise((end) => resolve((release = () => end(undefined))));
-      locks.request(`fireside-lm ${name}`, { signal: waiting.signal }, hold).catch(() => resolve(undefined));
+      locks.request(`fireside-lm ${name}`, { signal: waiting.signal }, hold).catch(() => resolve((release = () => {}))); // no lock to be had: without one
     });
     let [bytes, since] = [stored.bytes, performance.now()];
     for (;;) {
