@@ -15,6 +15,7 @@
 
 use std::cmp::Ordering;
 
+use crate::kernels;
 use crate::options::Settings;
 
 /// Draws the tokens of one generation. The same seed and the same logits give the same tokens on every machine.
@@ -29,6 +30,7 @@ pub struct Sampler {
     /// In order of token.
     candidates: Vec<Candidate>,
     scratch: Vec<Candidate>,
+    exponentials: Vec<f32>,
     counts: Vec<u32>, // (vocab): all 0 between two uses
 }
 
@@ -64,8 +66,8 @@ struct Candidate {
 impl Sampler {
     /// A sampler with these settings and this seed; `ends` are the tokens that end the text.
     pub fn new(settings: Settings, seed: u64, ends: Vec<u32>) -> Sampler {
-        let (raw, candidates, scratch, counts) = Default::default();
-        Sampler { settings, random: SplitMix64(seed), ends, raw, candidates, scratch, counts }
+        let (raw, candidates, scratch, exponentials, counts) = Default::default();
+        Sampler { settings, random: SplitMix64(seed), ends, raw, candidates, scratch, exponentials, counts }
     }
 
     /// The next token. Shapes: `logits` (vocab), all finite (`Model::forward` sees to it); changed in place. `prompt` and
@@ -79,7 +81,7 @@ impl Sampler {
         }
         self.penalise(logits, prompt, generated);
         let token = if self.settings.temperature == 0.0 { argmax(logits) } else { self.draw(logits) };
-        Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k)) }
+        Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k, &mut self.exponentials)) }
     }
 
     /// What makes single tokens more or less likely, whether one is then drawn or the likeliest taken.
@@ -159,10 +161,9 @@ impl Sampler {
             keep_likeliest(candidates, scratch, top_k);
         }
         let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
-        for candidate in candidates.iter_mut() {
-            candidate.score = (candidate.score - largest) / temperature;
-            candidate.weight = libm::expf(candidate.score);
-        }
+        candidates.iter_mut().for_each(|c| c.score = (c.score - largest) / temperature);
+        exponentiate(&mut self.exponentials, candidates.iter().map(|c| c.score));
+        candidates.iter_mut().zip(&self.exponentials).for_each(|(c, &weight)| c.weight = weight);
         candidates.retain(|c| c.weight > 0.0);
         if top_p < 1.0 {
             keep_nucleus(candidates, scratch, top_p);
@@ -177,9 +178,10 @@ impl Sampler {
 
 impl TokenLogprobs {
     /// What these logits say of a token and of the k likeliest.
-    fn of(token: u32, logits: &[f32], k: usize) -> TokenLogprobs {
+    fn of(token: u32, logits: &[f32], k: usize, exponentials: &mut Vec<f32>) -> TokenLogprobs {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let total: f64 = logits.iter().map(|logit| f64::from(libm::expf(logit - largest))).sum();
+        exponentiate(exponentials, logits.iter().map(|logit| logit - largest));
+        let total: f64 = exponentials.iter().map(|&value| f64::from(value)).sum();
         let logprob = |logit: f32| (f64::from(logit) - f64::from(largest) - libm::log(total)) as f32;
         let mut top: Vec<(u32, f32)> = Vec::with_capacity(k + 1);
         for (token, &logit) in logits.iter().enumerate() {
@@ -221,6 +223,14 @@ fn each_distinct<'t>(counts: &mut Vec<u32>, vocab: usize, tokens: impl Iterator<
 /// A penalty may be far from 1: what it takes beyond f32 stays the largest or smallest number, and can be compared.
 fn bounded(before: f32, after: f32) -> f32 {
     if before.is_finite() { after.clamp(f32::MIN, f32::MAX) } else { before }
+}
+
+/// e^x of numbers up to 0; below e^-87 it is 0.
+fn exponentiate(out: &mut Vec<f32>, numbers: impl Iterator<Item = f32>) {
+    out.clear();
+    out.extend(numbers);
+    // A softmax that has seen a 0 already, and nothing else.
+    kernels::softmax_step(out, 1.0, &mut [0.0, 0.0]);
 }
 
 fn weight_of(candidates: &[Candidate]) -> f64 {

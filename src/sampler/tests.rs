@@ -139,7 +139,7 @@ impl Case {
     }
 }
 
-/// Less than this is nothing: the weights of f32 end near exp(-103), and are coarse before that.
+/// Less than this is nothing: the exponentials of the kernels end at exp(-87).
 const NOTHING: f64 = -85.0;
 
 #[test]
