@@ -136,15 +136,16 @@ test('/save and /load: a new process answers as the old one would have', () => {
 test('a file that cannot be written leaves nothing behind, one that is no chat is refused; the chat goes on', () => {
   const place = folder();
   writeFileSync(join(place, 'no.chat'), 'My name is Ada.');
-  const lines = [`/save ${join(place, 'nowhere', 'x')}`, `/load ${join(place, 'none')}`, `/load ${join(place, 'no.chat')}`, '/save', '/load', 'My name is Ada.'];
+  mkdirSync(join(place, 'taken'));
+  const lines = [`/save ${join(place, 'nowhere', 'x')}`, `/save ${join(place, 'taken')}`, `/load ${join(place, 'none')}`, `/load ${join(place, 'no.chat')}`, '/save', '/load', 'My name is Ada.'];
   const { status, stdout, stderr } = run(['chat', ...GREEDY], `${lines.join('\n')}\n`);
   assert.equal(status, 0);
   assert.match(stdout, /Ada/);
-  assert.equal(stderr.match(/^fireside: /gm)?.length, 5);
+  assert.equal(stderr.match(/^fireside: /gm)?.length, 6);
   for (const sentence of [/cannot write .*nowhere\/x: no such file or directory$/m, /cannot read .*none: no such file or directory$/m, /no\.chat: .*`save`/, /\/save needs a file: \/save FILE/]) {
     assert.match(stderr, sentence);
   }
-  assert.deepEqual(readdirSync(place), ['no.chat']);
+  assert.deepEqual(readdirSync(place), ['no.chat', 'taken']);
 });
 
 test('/clone goes on in a copy, /back to where it was, and there is no further back', () => {
