@@ -148,7 +148,7 @@ fn a_model_tells_its_shape_its_memory_and_its_defaults() {
     for name in ["parameters", "vocab", "layers", "hidden", "context", "weightBytes", "kvBytesPerToken", "defaults.maxTokens"] {
         assert!(number(&info, name) >= 1.0, "{name} of {}", show(&info));
     }
-    for name in ["temperature", "topK", "topP", "minP", "repetitionPenalty"] {
+    for name in ["temperature", "topK", "topP", "minP", "typicalP", "repetitionPenalty"] {
         number(&info, &format!("defaults.{name}"));
     }
     assert!(get(&info, "ignoredConfig").is_array());

@@ -28,17 +28,20 @@ pub(super) struct ModelInfo<'a> {
 #[serde(rename_all = "camelCase")]
 struct Defaults {
     max_tokens: usize,
+    min_tokens: usize,
     temperature: f32,
     top_k: usize,
     top_p: f32,
     min_p: f32,
+    typical_p: f32,
     repetition_penalty: f32,
 }
 
 impl ModelInfo<'_> {
     pub(super) fn of(model: &Model) -> ModelInfo<'_> {
         let config = model.config();
-        let Settings { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty, .. } = Settings::of(model.generation());
+        let Settings { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty, .. } =
+            Settings::of(model.generation());
         ModelInfo {
             family: config.family.name(),
             parameters: config.parameters(),
@@ -54,7 +57,7 @@ impl ModelInfo<'_> {
                 TemplateSource::ChatMl => "chatml",
             },
             kernels: crate::kernels::NAME,
-            defaults: Defaults { max_tokens, temperature, top_k, top_p, min_p, repetition_penalty },
+            defaults: Defaults { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty },
             ignored_config: &config.ignored,
         }
     }

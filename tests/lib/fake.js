@@ -22,7 +22,7 @@ const INFO = {
   chatTemplate: /** @type {const} */ ('model'),
   kernels: 'fake',
   ignoredConfig: [],
-  defaults: { maxTokens: 200, temperature: 0.8, topK: 0, topP: 0.9, minP: 0, repetitionPenalty: 1 },
+  defaults: { maxTokens: 200, minTokens: 0, temperature: 0.8, topK: 0, topP: 0.9, minP: 0, typicalP: 1, repetitionPenalty: 1 },
 };
 
 /** @param {string} code @param {string} message @param {object} [details] */

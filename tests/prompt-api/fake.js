@@ -14,7 +14,7 @@ const [MESSAGE, OPENING] = [2, 1];
 const words = (/** @type {string} */ text) => text.split(/\s+/).filter(Boolean);
 const tokens = (/** @type {Message[]} */ messages) => messages.reduce((sum, { content }) => sum + MESSAGE + words(content).length, 0);
 const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
-const DEFAULTS = { maxTokens: 20, temperature: 0.5, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
+const DEFAULTS = { maxTokens: 20, minTokens: 0, temperature: 0.5, topK: 0, topP: 1, minP: 0, typicalP: 1, repetitionPenalty: 1 };
 
 /** @param {Message[]} messages */
 function answerTo(messages) {

@@ -190,10 +190,12 @@ export interface RunResult extends Continuation {
 
 export interface SamplingDefaults {
   maxTokens: number;
+  minTokens: number;
   temperature: number;
   topK: number;
   topP: number;
   minP: number;
+  typicalP: number;
   repetitionPenalty: number;
 }
 

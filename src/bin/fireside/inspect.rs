@@ -34,7 +34,7 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
         },
     );
     let defaults = Settings::of(loader.generation());
-    let filters = format!("top-k {}, top-p {}, min-p {}", defaults.top_k, defaults.top_p, defaults.min_p);
+    let filters = format!("top-k {}, top-p {}, min-p {}, typical-p {}", defaults.top_k, defaults.top_p, defaults.min_p, defaults.typical_p);
     row("sampling", format!("temperature {}, {filters}, repetition penalty {}", defaults.temperature, defaults.repetition_penalty));
     for name in loader.files() {
         let bytes = fs::metadata(folder.join(name)).map(|file| megabytes(file.len())).unwrap_or_else(|error| format!("missing: {error}"));
