@@ -109,7 +109,10 @@ async function run(sources, load, limits, listening) {
   /** @type {Record<string, Model>} */
   const models = Object.create(null);
   try {
-    for (const [id, source] of sources) models[id] = await Model.load(source, load);
+    for (const [id, source] of sources) {
+      models[id] = await Model.load(source, load);
+      await warm(models[id]);
+    }
     const server = await listen(createHandler({ models, ...limits }), listening).catch((error) => {
       throw explained(error, listening);
     });
@@ -126,6 +129,13 @@ async function run(sources, load, limits, listening) {
   } finally {
     for (const model of Object.values(models)) model.dispose();
   }
+}
+
+/** V8 compiles the engine's functions as they are called first: not while a client waits, or one who has gone cannot be noticed. @param {Model} model */
+async function warm(model) {
+  const session = model.session();
+  await session.chat([{ role: 'user', content: 'Hello!' }], { maxTokens: 2 }).catch(() => {}); // a model that is for no chats
+  session.dispose();
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the program as it is. */
