@@ -85,6 +85,7 @@ inEachBrowser('chats', (browser) => {
     await it.press('again', -1);
     await it.answered();
     assert.deepEqual(await it.turns(), before, 'greedy, it is the same');
+    assert.equal(await it.page.evaluate(() => document.activeElement.classList.contains('again')), true, 'the button has the focus again');
     await it.page.evaluate(() => {
       [...document.querySelectorAll('.again')].at(-1).click();
       document.getElementById('chat-stop').click();
@@ -109,6 +110,24 @@ inEachBrowser('chats', (browser) => {
     await it.page.click('#chat-list li:last-child .chat-open');
     await it.until(() => document.querySelectorAll('#transcript .turn').length === 4);
     assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
+  test('turning to another chat stops the answer, whose question waits in its own chat', async () => {
+    const it = await introduced();
+    await it.press('branch', -1);
+    await it.until(() => document.getElementById('chats-count').textContent === '2');
+    await it.page.evaluate(() => {
+      document.getElementById('message').value = 'Tell me more.';
+      document.getElementById('composer').requestSubmit();
+      document.querySelector('#chat-list li:last-child .chat-open').click();
+    });
+    await it.answered();
+    await it.until(() => document.getElementById('message').value === '');
+    assert.equal((await it.turns()).length, 4);
+    await it.page.evaluate(() => document.querySelector('#chat-list li:first-child .chat-open').click());
+    await it.until(() => document.getElementById('message').value === 'Tell me more.');
+    assert.equal((await it.turns()).length, 4);
     await it.close();
   });
 
@@ -155,6 +174,18 @@ inEachBrowser('chats', (browser) => {
       await it.close();
     });
   }
+
+  test('a record that is no chat is passed over', async () => {
+    const it = await introduced();
+    await it.kept(1);
+    for (const record of [{ kind: 'chat', id: 'a' }, { id: 'story', text: 7 }, 'no record', null]) {
+      await it.page.evaluate((record) => window.database('fireside-work', 'records', 'put', record, record?.id ?? String(record)), record);
+    }
+    await it.page.reload();
+    await it.set('chat', GREEDY);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
 
   test('a chat goes on with another model by its history, and what was said to one model stays in its own chat', async () => {
     const it = await introduced();

@@ -199,6 +199,11 @@ inEachBrowser('measures', (browser) => {
     assert.equal(await it.banner(), '');
     const told = await it.text('told');
     assert(told.startsWith(before) && told.length > before.length, told);
+    await it.page.click('#view-story .show-tokens');
+    for (const press of [[], ['theme']]) {
+      for (const id of press) await it.click(id);
+      assert.deepEqual(await it.faults(), []);
+    }
     await it.close();
   });
 

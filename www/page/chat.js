@@ -7,6 +7,7 @@ import { Controls } from './controls.js';
 import { Conversations } from './conversations.js';
 import { byId, grow, make, meansSend, remember, stoke } from './dom.js';
 import { Figures } from './figures.js';
+import { atEnd, follow } from './follow.js';
 import { t, translated } from './i18n.js';
 import { Meter } from './meter.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
@@ -26,9 +27,6 @@ import { Answer, notice, Question } from './turn.js';
  */
 
 const STARTERS = ['Hello! My name is Ada.', 'What is 3 + 4?', 'My favourite colour is green. Can you remember that?'];
-
-/** Of the window's height: the rest is for reading. */
-const FIGURES_SHARE = 0.35;
 
 export class Chat {
   #seat;
@@ -150,7 +148,9 @@ export class Chat {
     const ended = this.#run(ask, controller);
     this.#running = { controller, ended };
     this.#render();
-    this.#follow(true);
+    // The button that was pressed is gone meanwhile: Stop is in reach, and the answer's own tools after it.
+    if (ask.keep < this.#turns.length) byId('chat-stop').focus({ preventScroll: true });
+    follow(true);
     return ended;
   }
 
@@ -174,7 +174,7 @@ export class Chat {
     this.#meter.sent();
     this.#chart.begin();
     this.#render();
-    this.#follow(true);
+    follow(true);
     /** @type {Session | undefined} */
     let session;
     const onOverflow = (/** @type {Event} */ event) => {
@@ -187,9 +187,9 @@ export class Chat {
       session.addEventListener('contextoverflow', onOverflow);
       const run = start(session, options);
       for await (const piece of run) {
-        const following = this.#atEnd();
+        const following = atEnd();
         answer.text.push(piece.text, piece.logprobs);
-        if (following) this.#follow();
+        if (following) follow(true);
         speak(piece.text);
         firstMs ||= performance.now() - asked;
         this.#chart.add(piece);
@@ -222,7 +222,7 @@ export class Chat {
       chat.busy = false;
       this.#running = undefined;
       this.#render();
-      this.#follow();
+      follow();
     }
   }
 
@@ -297,7 +297,7 @@ export class Chat {
     this.#meter.sent();
     this.#open();
     this.#render();
-    this.#follow(true);
+    follow(true);
   }
 
   /** Opens the session of the chat in front ahead of need, if the model is there. */
@@ -365,26 +365,10 @@ export class Chat {
     this.#render();
   }
 
-  /** How far the page is above where an answer is read: its end over the composer, and below that a third of the window, at most, for the figures. */
-  #toEnd() {
-    const { top } = byId('chat-measures').getBoundingClientRect();
-    const below = document.documentElement.scrollHeight - scrollY - top;
-    return top + Math.min(below, innerHeight * FIGURES_SHARE) - innerHeight;
-  }
-
-  #atEnd() {
-    return this.#toEnd() < 120;
-  }
-
-  #follow(always = false) {
-    if (byId('view-chat').hidden) return;
-    const distance = this.#toEnd();
-    if (distance > 0 && (always || distance < 120)) scrollBy({ top: distance });
-  }
-
   #render() {
     const running = Boolean(this.#running);
     const empty = !this.#transcript.childElementCount;
+    const handsOn = !running && document.activeElement === byId('chat-stop');
     stoke();
     this.#transcript.toggleAttribute('data-waiting', running);
     byId('send').hidden = running;
@@ -395,6 +379,7 @@ export class Chat {
     note.hidden = this.#seat.model?.info().chatTemplate !== 'chatml';
     note.textContent = t('chat.chatml');
     tabStops();
+    if (handsOn) this.#turns.at(-1)?.focus();
   }
 }
 

@@ -69,7 +69,9 @@ export class Conversations extends EventTarget {
 
   /** Brings back what is kept; the chat that was in front is so again. */
   async recall() {
-    const kept = /** @type {ReturnType<Conversation['record']>[]} */ (await recordsKept()).filter(({ kind }) => kind === 'chat');
+    const records = /** @type {ReturnType<Conversation['record']>[]} */ (await recordsKept());
+    const kept = records.filter(({ kind, turns, history }) => kind === 'chat' && [turns, history].every(Array.isArray));
+    kept.sort((a, b) => b.updated - a.updated);
     this.all.push(...kept.map((record) => Object.assign(new Conversation(), record)));
     if (this.current.turns.length === 0) this.current = this.all.find(({ id }) => id === recall('chat')) ?? this.current;
     this.#tell();

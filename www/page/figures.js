@@ -60,7 +60,7 @@ export class Figures {
       ['seed', seed === undefined ? undefined : String(seed)],
     ].map(([name, value]) => [String(name), value ? String(value) : undefined]);
     this.#list.replaceChildren(
-      ...rows.flatMap(([name, value]) => (value ? [make('div', { className: name }, make('dt', {}, t(`figures.${name}`)), make('dd', {}, value))] : [])),
+      ...rows.flatMap(([name, value]) => (value ? [make('div', { className: `figure-${name}` }, make('dt', {}, t(`figures.${name}`)), make('dd', {}, value))] : [])),
     );
   }
 }

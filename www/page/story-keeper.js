@@ -32,7 +32,8 @@ export class StoryKeeper {
     this.#seat = seat;
     this.#recalled = recordsKept().then((records) => {
       const record = /** @type {(Told & import('./vault.js').Kept) | undefined} */ (records.find(({ id }) => id === ID));
-      this.#model = record?.model ?? '';
+      if (!record || typeof record.text !== 'string' || !Array.isArray(record.parts)) return undefined;
+      this.#model = record.model;
       return record;
     });
   }

@@ -34,7 +34,7 @@ export function startTokens() {
     if (event.pointerType === 'mouse') open(tokenAt(event.target));
   });
   main.addEventListener('pointerout', (event) => {
-    if (event.pointerType === 'mouse' && about !== document.activeElement) close();
+    if (event.pointerType === 'mouse') open(tokenAt(document.activeElement)); // the one that has the focus, if one has
   });
   main.addEventListener('focusin', (event) => open(tokenAt(event.target)));
   main.addEventListener('focusout', close);
@@ -44,7 +44,11 @@ export function startTokens() {
     open(token);
     token?.focus({ preventScroll: true });
   });
-  addEventListener('scroll', () => (about && about === document.activeElement ? place(about) : close()), { passive: true });
+  const onScroll = () => {
+    open(tokenAt(document.activeElement));
+    if (about) place(about);
+  };
+  addEventListener('scroll', onScroll, { passive: true });
   addEventListener('resize', close);
   addEventListener('keydown', onKey, { capture: true });
   translated(close);

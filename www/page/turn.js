@@ -44,6 +44,10 @@ export class Question {
     this.element.append(speaker('chat.you'), this.#says, this.#tools);
   }
 
+  focus() {
+    this.#edit.focus({ preventScroll: true });
+  }
+
   /** Opens the editor with this text in it. @param {string} text */
   edit(text) {
     const area = make('textarea', { rows: 1, 'aria-label': t('chat.editLabel'), 'data-i18n-label': 'chat.editLabel' });
@@ -55,7 +59,7 @@ export class Question {
     const close = () => {
       form.replaceWith(this.#says);
       this.#tools.hidden = false;
-      this.#edit.focus({ preventScroll: true });
+      this.focus();
     };
     const submit = () => {
       const edited = area.value.trim();
@@ -88,16 +92,21 @@ export class Question {
 export class Answer {
   #says = make('p', { className: 'says' });
   #note = make('p', { className: 'meta' });
+  #again;
   text = new TokenText(this.#says, { trim: true });
   element = make('li', { className: 'turn model' });
 
   /** @param {string} lang of the text @param {{ onAgain: () => void, onBranch: () => void }} acts */
   constructor(lang, { onAgain, onBranch }) {
     this.#says.lang = lang;
-    const again = tool('i-again', 'chat.again', onAgain);
-    again.classList.add('again'); // shown on the last answer alone
-    const tools = make('div', { className: 'turn-tools' }, again, tool('i-branch', 'chat.branch', onBranch));
+    this.#again = tool('i-again', 'chat.again', onAgain);
+    this.#again.classList.add('again'); // shown on the last answer alone
+    const tools = make('div', { className: 'turn-tools' }, this.#again, tool('i-branch', 'chat.branch', onBranch));
     this.element.append(speaker('chat.model'), this.#says, make('div', { className: 'turn-foot' }, this.#note, tools));
+  }
+
+  focus() {
+    this.#again.focus({ preventScroll: true });
   }
 
   /** @param {boolean} running */

@@ -30,8 +30,9 @@ export function keeps() {
 }
 
 /** All records. @returns {Promise<Kept[]>} */
-export function recordsKept() {
-  return attempt(() => values(records), []);
+export async function recordsKept() {
+  const all = await attempt(() => values(records), []);
+  return all.filter((record) => typeof record?.id === 'string');
 }
 
 /** The saved state of a record's session, if one is kept. @param {string} id @returns {Promise<Uint8Array | undefined>} */
@@ -50,7 +51,7 @@ export function keepState(id, state) {
     await del(id, states);
     if (!state || state.byteLength > STATE_BYTES_MAX) return;
     await set(id, state, states);
-    const latest = /** @type {Kept[]} */ (await values(records)).sort((a, b) => b.updated - a.updated).map((record) => record.id);
+    const latest = /** @type {Kept[]} */ (await recordsKept()).sort((a, b) => b.updated - a.updated).map((record) => record.id);
     for (const key of await keys(states)) {
       const place = latest.indexOf(String(key));
       if (place < 0 || place >= STATES_MAX) await del(key, states);
