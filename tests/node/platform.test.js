@@ -38,7 +38,7 @@ test('a folder whose name has characters of URLs loads, and one of links', async
 
 test('a folder that is not there, a file in its place, and one without a model are BAD_INPUT', async () => {
   const file = join(STORY, 'config.json');
-  for (const source of [join(STORY, 'nowhere'), file, pathToFileURL(file), folder(), { config: pathToFileURL(`${STORY}/none`), tokenizer: new Uint8Array(), weights: new Uint8Array() }]) {
+  for (const source of [join(STORY, 'nowhere'), 'file://elsewhere/model', file, pathToFileURL(file), folder(), { config: pathToFileURL(`${STORY}/none`), tokenizer: new Uint8Array(), weights: new Uint8Array() }]) {
     await assert.rejects(Model.load(source), { name: 'FiresideError', code: 'BAD_INPUT' }, String(source));
   }
 });

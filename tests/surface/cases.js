@@ -22,7 +22,7 @@ export function cases(place, page, nowhere) {
   const models = golden().map((model) => ({ ...model, at: place(model) }));
   const story = models.find(({ model }) => model === 'story');
   const chat = models.find(({ model }) => model === 'chat');
-  return [...models.flatMap(goldenCases), ...runs(story.at, chat.at, story.cases[0]), ...sessions(story.at, chat.at, story.cases[0]), ...failures(story.at, page), ...(nowhere ? [absent(nowhere)] : [])];
+  return [...models.flatMap(goldenCases), ...runs(story.at, chat.at, story.cases[0]), ...sessions(story.at, chat.at, story.cases[0]), ...failures(story.at, page), ...misuses(chat.at), ...(nowhere ? [absent(nowhere)] : [])];
 }
 
 /** What transformers wrote. */
@@ -179,6 +179,87 @@ function failures(story, page) {
           disposed: 'FiresideError DISPOSED',
         });
         assert.notEqual(text, '');
+      },
+    },
+  ];
+}
+
+/** Each method, called as it must not be. @param {string} at a chat model @returns {Case[]} */
+function misuses(at) {
+  return [
+    {
+      name: 'whatever is called wrongly rejects with BAD_INPUT or BAD_OPTION, and changes nothing',
+      args: { at },
+      run: async ({ Model, Session }, { at }) => {
+        const model = await Model.load(at);
+        const session = model.session();
+        const history = [{ role: 'user', content: 'Hello!' }, { role: 'assistant', content: 'Hello.' }];
+        await session.setMessages(history);
+        const empty = model.session();
+        const calls = {
+          BAD_INPUT: [
+            ...[null, 5, '', '  ', [], 'ftp://x/y', 'hf:bad'].map((source) => () => Model.load(source)),
+            ...[null, 5].map((options) => () => Model.load(at, options)),
+            ...[undefined, {}, null].map((port) => () => Model.attach(port)),
+            () => Session.restore(model, new Uint8Array(8)),
+            () => session.generate(5),
+            () => session.chat(5),
+            () => empty.regenerate(),
+            ...['x', [], [1], [{ role: 'user' }], null].map((messages) => () => session.append(messages)),
+            ...['x', [1], [{ role: 'user' }], null].map((messages) => () => session.setMessages(messages)),
+            () => session.measureContextUsage(5),
+            () => session.tokenize(5),
+            () => session.pieces(null),
+            ...[[1.5], [-1], [2 ** 31], 'x', null].map((ids) => () => session.detokenize(ids)),
+          ],
+          BAD_OPTION: [
+            ...[{ x: 1 }, { kvBytesMax: 0 }, { kvBytesMax: 'x' }, { threads: 0 }, { signal: {} }].map((options) => () => Model.load(at, options)),
+            ...[{ x: 1 }, { cache: 'x' }].map((options) => () => session.save(options)),
+            () => session.append([{ role: 'user', content: 'x' }], { x: 1 }),
+            () => session.tokenize('x', { x: 1 }),
+            ...[{ n: 0 }, { n: 17 }, { n: 1.5 }, { logprobs: 21 }, { logprobs: -1 }, { logitBias: { x: 1 } }, { logitBias: { 5: 101 } }, { logitBias: [1] }, { logitBias: { 99999999: 1 } }].map((options) => () => session.generate('x', options)),
+            ...[{ stop: {} }, { stop: [-1] }, { stop: '' }, { overflow: 'x' }, { minTokens: 9, maxTokens: 5 }, { temperature: NaN }, { typicalP: 2 }, { seed: -1 }].map((options) => () => session.chat('x', options)),
+          ],
+        };
+        const wrong = [];
+        for (const [code, list] of Object.entries(calls)) {
+          for (const call of list) {
+            const got = await Promise.resolve().then(call).then(() => 'nothing', (error) => error.code ?? String(error));
+            if (got !== code) wrong.push(`${call}: ${got}`);
+          }
+        }
+        const isSame = JSON.stringify(await session.messages()) === JSON.stringify(history);
+        model.dispose();
+        return { wrong, isSame };
+      },
+      check: ({ wrong, isSame }) => {
+        assert.deepEqual(wrong, []);
+        assert(isSame);
+      },
+    },
+    {
+      name: 'what is given up half-way leaves no trace, and what is disposed of half-way rejects with DISPOSED',
+      args: { at },
+      run: async ({ Model }, { at }) => {
+        const model = await Model.load(at);
+        const session = model.session();
+        const endOf = (promise) => Promise.resolve(promise).then(() => 'ended', (error) => error.code || error.name);
+        const stop = new AbortController();
+        const appended = session.append([{ role: 'user', content: 'The sea. '.repeat(60) }], { signal: stop.signal }).catch((error) => error.name);
+        stop.abort();
+        const names = [await appended, (await session.messages()).length];
+        const first = session.generate('x', { minTokens: 400, maxTokens: 400 });
+        const second = session.generate('y', { maxTokens: 4 }); // in the queue behind it, as all that follows
+        const ends = [first, second, session.clone(), session.save(), session.stats()].map(endOf);
+        session.dispose();
+        const other = model.session();
+        const last = [other.generate('x', { minTokens: 400, maxTokens: 400 }), other.clone(), model.stats(), model.port()].map(endOf);
+        model.dispose();
+        return { names, ends: await Promise.all(ends), last: await Promise.all(last) };
+      },
+      check: ({ names, ends, last }) => {
+        assert.deepEqual(names, ['AbortError', 0]);
+        assert.deepEqual([...ends, ...last], Array(9).fill('DISPOSED'));
       },
     },
   ];

@@ -2,7 +2,7 @@
 // weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
 import { joined } from './bytes.js';
-import { abortError, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
 import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
@@ -112,6 +112,7 @@ export const SILENCE_MS = 80_000;
 
 /** Options are checked before anything is fetched. @param {LoadOptions | undefined} options @param {Platform} platform */
 export function check(options = {}, platform) {
+  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
   const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));

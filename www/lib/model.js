@@ -66,6 +66,7 @@ export class Model {
    * @param {MessagePort} port
    */
   static async attach(port) {
+    if (!(port instanceof MessagePort)) throw badInput('port', 'a MessagePort', port);
     const alive = lockName('client');
     const release = await holdLock(alive);
     const client = new WorkerClient(overPort(port, release));

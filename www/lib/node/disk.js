@@ -33,7 +33,13 @@ export const disk = {
 /** @param {string | URL} address */
 function pathOf(address) {
   const text = String(address).trim();
-  if (/^file:/i.test(text)) return fileURLToPath(text);
+  if (/^file:/i.test(text)) {
+    try {
+      return fileURLToPath(text);
+    } catch {
+      throw badInput('source', 'the URL of a folder or file of this machine', text);
+    }
+  }
   // One letter and a colon are a drive of Windows.
   return !text || /^[a-z][a-z\d+.-]+:/i.test(text) ? undefined : text;
 }
