@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
+import { harmless, likelihood } from '../../www/lib/node/cli-run.js';
 import { examples } from '../docs.js';
 import { folder } from './harness.js';
 
@@ -326,4 +327,26 @@ test('the bin is a program by itself', { skip: process.platform === 'win32' }, (
   const { status, stdout } = spawnSync(CLI, ['--help'], { encoding: 'utf8' });
   assert.equal(status, 0);
   assert.match(stdout, /Usage: fireside COMMAND/);
+});
+
+test('a terminal does not obey what a model writes, a pipe gets it as it is', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+  // Token 30 of the story model is the byte of Escape.
+  const args = ['generate', 'Once', '--model', join(ROOT, 'models', 'story'), '--temperature', '0', '--max-tokens', '3', '--logit-bias', '30=100', '--logprobs', '1'];
+  const terminal = inTerminal(...args);
+  assert.equal(await terminal.end, 0);
+  assert(terminal.output.includes('Once\uFFFD\uFFFD\uFFFD') && !terminal.output.includes('\x1b'), JSON.stringify(terminal.output));
+  const { stdout, stderr } = run(args);
+  assert.equal(stdout, 'Once\x1b\x1b\x1b\n');
+  assert.match(stderr, /"\\u001b"/);
+});
+
+test('every control character is taken from the text but the end of a line and a tab, in what is told of a token it is spelled', () => {
+  const controls = Array.from({ length: 0xa0 }, (_, code) => String.fromCharCode(code)).filter((character) => /\p{Cc}/u.test(character));
+  assert.equal(controls.length, 65);
+  for (const character of controls) {
+    assert.equal(harmless(`a${character}🙂`), '\n\t'.includes(character) ? `a${character}🙂` : 'a\uFFFD🙂');
+    const told = likelihood({ id: 1, text: character, bytes: [], logprob: -1, top: [{ id: 1, text: character, bytes: [], logprob: -1 }] });
+    assert.doesNotMatch(told, /\p{Cc}/u);
+    assert.equal(JSON.parse(told.split(' of ')[0].slice('-1.000 '.length)), character);
+  }
 });

@@ -44,7 +44,7 @@ export async function write(run, before = '') {
       say(`[continuation ${choice + 1}]\n`);
     }
     present = choice;
-    process.stdout.write(before + text);
+    process.stdout.write(before + (process.stdout.isTTY ? harmless(text) : text));
     before = '';
   }
   const { usage, timings, finishReason, choices } = await run;
@@ -57,9 +57,15 @@ export async function write(run, before = '') {
   );
 }
 
-/** @param {TokenLogprob} token */
-function likelihood({ top, ...token }) {
-  const shown = [token, ...top].map(({ logprob, text }) => `${logprob.toFixed(3)} ${JSON.stringify(text)}`);
+/** What a model of strangers writes may be taken for commands by a terminal: control characters, but the end of a line and a tab. @param {string} text */
+export function harmless(text) {
+  return text.replace(/[^\P{Cc}\n\t]/gu, '\uFFFD');
+}
+
+/** A line about a token, with no control character in it. @param {TokenLogprob} token */
+export function likelihood({ top, ...token }) {
+  const quoted = (/** @type {string} */ text) => JSON.stringify(text).replace(/\p{Cc}/gu, (character) => `\\u00${character.charCodeAt(0).toString(16)}`);
+  const shown = [token, ...top].map(({ logprob, text }) => `${logprob.toFixed(3)} ${quoted(text)}`);
   return shown[0] + (top.length > 0 ? ` of ${shown.slice(1).join(', ')}` : '');
 }
 
