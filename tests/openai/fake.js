@@ -19,7 +19,7 @@ const rendered = (/** @type {{ role: string, content: string }[]} */ messages) =
 const failure = (/** @type {any} */ code, /** @type {string} */ message, details = {}) => new FiresideError(code, message, details);
 
 /** What stands for one token, with its probability. @param {string} text */
-const likelihood = (text) => ({ id: hash(text) % 1000, text, bytes: [...new TextEncoder().encode(text)], logprob: -((hash(text) % 100) + 1) / 100 });
+const likelihood = (text) => ({ id: hash(text) % 1000, text, bytes: [...new TextEncoder().encode(text)], logprob: text.endsWith('5') ? -Infinity : -((hash(text) % 100) + 1) / 100 });
 
 /** The text of an answer. @param {string} prompt @param {number} seed @param {number} count */
 export function answerTo(prompt, seed, count) {
@@ -32,7 +32,7 @@ export function answerTo(prompt, seed, count) {
  * @param {{ tokenMs?: number, prefillMs?: number, kvBytesMax?: number }} [settings] `tokenMs`: that a token takes; 0 lets other events in between all the same
  */
 export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } = {}) {
-  const log = /** @type {{ what: 'start' | 'end' | 'abort', prompt: string, at: number }[]} */ ([]);
+  const log = /** @type {{ what: 'start' | 'end' | 'abort', prompt: string, at: number, options?: any }[]} */ ([]);
   const state = { log, computing: 0, computingMax: 0, sessions: new Set(), crashed: false, isStuck: false, clones: 0 };
   const pause = (/** @type {number} */ ms) => new Promise((resolve) => (ms ? setTimeout(resolve, ms) : setImmediate(resolve)));
   const check = () => {
@@ -63,7 +63,8 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } 
       }, signal);
     }
     /** @param {string} prompt @param {any} options @param {(piece: any) => void} onPiece @param {AbortSignal} stop */
-    async compute(prompt, { seed = 0, maxTokens = 8, n = 1, logprobs, stop: stops = [], logitBias }, onPiece, stop) {
+    async compute(prompt, options, onPiece, stop) {
+      const { seed = 0, maxTokens = 8, n = 1, logprobs, stop: stops = [], logitBias } = options;
       check();
       if (logitBias?.[99999]) throw failure('BAD_OPTION', 'option `logitBias`: expected ids below 1000, got 99999.', { option: 'logitBias' });
       const asked = words(prompt);
@@ -76,7 +77,7 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } 
         throw new DOMException('The operation was aborted.', 'AbortError');
       };
       abort();
-      log.push({ what: 'start', prompt, at: performance.now() });
+      log.push({ what: 'start', prompt, at: performance.now(), options });
       state.computingMax = Math.max(state.computingMax, ++state.computing);
       try {
         let cachedTokens = 0;

@@ -157,9 +157,27 @@ test('stop sequences end the text for the reason stop', async () => {
   assert(text.startsWith(message.content) && message.content.length < text.length);
 });
 
-test('top_p 0 asks for the likeliest token alone', async () => {
+test('what is honoured reaches the engine by its own names, and nothing else does', async () => {
+  const { handler, state } = door();
+  const sampling = { temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, typical_p: 0.8, repetition_penalty: 1.1, frequency_penalty: 0.2, presence_penalty: -0.3, logit_bias: { 7: -1 }, stop: 'x', seed: 9, n: 2, min_tokens: 1 };
+  const passed = { temperature: 0.5, topP: 0.9, topK: 5, minP: 0.1, typicalP: 0.8, repetitionPenalty: 1.1, frequencyPenalty: 0.2, presencePenalty: -0.3, logitBias: { 7: -1 }, stop: ['x'], seed: 9, n: 2, minTokens: 1, maxTokens: 3 };
+  const options = async (request) => {
+    assert.equal((await handler(request)).status, 200);
+    return state.log.findLast(({ what }) => what === 'start').options;
+  };
+  const asked = { model: 'story', ...sampling, user: 'ada' };
+  assert.deepEqual(await options(post('/v1/chat/completions', { ...asked, messages: USER, max_completion_tokens: 3, logprobs: true, top_logprobs: 2, store: false })), { ...passed, logprobs: 2 });
+  assert.deepEqual(await options(post('/v1/completions', { ...asked, prompt: 'The fox ', max_tokens: 3, logprobs: 0 })), { ...passed, logprobs: 0 });
+  assert.deepEqual(await options(post('/v1/chat/completions', { model: 'story', messages: USER, logprobs: true })), { logprobs: 0 });
+  assert.deepEqual(await options(post('/v1/completions', { model: 'story', prompt: 'The fox ' })), { maxTokens: 16 });
+  assert.deepEqual(await options(post('/generate', { text: 'The fox ' })), { maxTokens: 100, temperature: 0.7 });
+  assert.deepEqual(await options(post('/v1/completions', { model: 'story', prompt: 'The fox ', top_p: 0 })), { maxTokens: 16, topK: 1 });
+});
+
+test('a token that cannot be has the least probability that JSON can say', async () => {
   const { handler } = door();
-  assert.equal((await handler(post('/v1/chat/completions', ask({ top_p: 0 })))).status, 200);
+  const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', ask({ logprobs: true, top_logprobs: 6 })))).json();
+  assert.deepEqual(logprobs.content.map(({ top_logprobs }) => top_logprobs[5].logprob), [-9999, -9999, -9999, -9999]);
 });
 
 test('the simple route generates max_length tokens and says how long it took', async () => {

@@ -26,6 +26,15 @@ test('two at a time interleave where that is asked for', async () => {
   assert.equal(state.computingMax, 2);
 });
 
+test('two at a time do not share a session, however alike they are', async () => {
+  const { handler, state } = door({ tokenMs: 2 }, { concurrency: 2 });
+  const prompt = 'The fox who kept a fire by the sea told this ';
+  await (await handler(text(prompt))).json();
+  const told = await Promise.all([1, 2, 3].map(async (seed) => (await (await handler(text(prompt, { seed }))).json()).choices[0].text));
+  assert.deepEqual(told, [1, 2, 3].map((seed) => answerTo(prompt, seed, 6)));
+  assert.equal(state.computingMax, 2);
+});
+
 test('a full queue sends away at once, and says when to come back', async () => {
   const { handler, state } = door({ tokenMs: 20 }, { queueMax: 2 });
   const under = [0, 1, 2].map((i) => handler(text(`Story ${i} `)));
@@ -121,6 +130,28 @@ test('what several begin with is computed once: the second one has a clone', asy
   assert.equal(state.clones, 2);
 });
 
+test('a conversation is still there after another one was cloned from it', async () => {
+  const { handler, state } = door();
+  const talk = async (messages) => (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5 }))).json();
+  const first = [{ role: 'user', content: 'This is how all of these conversations begin, word for word.' }];
+  const { choices } = await talk(first);
+  await talk([...first, { role: 'assistant', content: 'Another answer' }, { role: 'user', content: 'And now?' }]);
+  assert.equal(state.clones, 1);
+  const { usage } = await talk([...first, choices[0].message, { role: 'user', content: 'Go on' }]);
+  assert(usage.prompt_tokens_details.cached_tokens >= usage.prompt_tokens - 5, JSON.stringify(usage));
+  assert.equal(state.clones, 1);
+});
+
+test('of several answers the first one is what a session goes on with', async () => {
+  const { handler, state } = door();
+  const messages = [{ role: 'user', content: 'Which of these answers do I like best of all?' }];
+  const { choices } = await (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5, n: 3 }))).json();
+  const more = [...messages, choices[0].message, { role: 'user', content: 'Go on' }];
+  const { usage } = await (await handler(post('/v1/chat/completions', { model: 'story', messages: more, max_tokens: 5 }))).json();
+  assert(usage.prompt_tokens_details.cached_tokens >= usage.prompt_tokens - 5, JSON.stringify(usage));
+  assert.equal(state.clones, 0);
+});
+
 test('sessions are bounded in number', async () => {
   const { handler, state } = door({}, { sessionsMax: 3 });
   for (let i = 0; i < 12; i++) await (await handler(text(`${i} is the number of this story `))).json();
@@ -190,6 +221,16 @@ test('closing sends away who comes and who waits, lets an answer end, and frees 
   assert.equal((await (await running).json()).choices[0].text, answerTo('Running ', 1, 6));
   await closed;
   assert.equal(state.sessions.size, 0);
+});
+
+test('closing waits for nothing that has ended', async () => {
+  const { handler } = door();
+  await (await handler(text('Whole '))).json();
+  await events(await handler(text('Streaming ', { stream: true })));
+  await (await handler(text(''))).text(); // which fails
+  const begin = performance.now();
+  await handler.close({ graceMs: 10_000 });
+  assert(performance.now() - begin < 5_000);
 });
 
 test('closing without grace cuts what runs, and says so to those who read', async () => {

@@ -180,7 +180,7 @@ export function createHandler({ models, base = '', ...limits }) {
     while (underWay.size > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
     for (const closing of underWay) closing.abort();
     while (queue.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const { sessions } of served.values()) sessions.clear({ forGood: true });
+    for (const { sessions } of served.values()) sessions.clear();
   }
 
   return Object.assign(handle, { close });

@@ -12,7 +12,7 @@
 /** @import { Session } from '../../session.js' */
 
 /** @typedef {{ kind: 'text', text: string } | { kind: 'chat', messages: Message[] }} Input */
-/** @typedef {{ session: Session, kind: string, held: string, isBusy: boolean, kvBytes: number }} Kept `held`: the text that its cache stands for */
+/** @typedef {{ session: Session, held: string, isBusy: boolean, kvBytes: number }} Kept `held`: the text that its cache stands for */
 
 /** Less in common than this, in UTF-16 units, is not worth a clone: computing it takes no longer. */
 const WORTHWHILE = 16;
@@ -23,7 +23,6 @@ export class Sessions {
   #kvBytesMax;
   /** The one that was of use last stands last. @type {Set<Kept>} */
   #kept = new Set();
-  #isClosed = false;
 
   /** @param {Model} model @param {{ sessionsMax: number, kvBytesMax: number }} limits `kvBytesMax`: of the caches of the sessions that are kept, the latest excepted */
   constructor(model, { sessionsMax, kvBytesMax }) {
@@ -38,18 +37,18 @@ export class Sessions {
 
   /** A session for this text, nobody else's until it is given back. @param {Input} input @returns {Promise<Kept>} */
   async take(input) {
-    const { best, common } = this.#closest(input.kind, textOf(input));
+    const { best, common } = this.#closest(textOf(input));
     if (best && common === best.held.length) return this.#use(best);
     const makeRoom = () => this.#drop(() => this.#kept.size >= this.#sessionsMax);
     if (!best || common < WORTHWHILE) {
       makeRoom();
-      return this.#open(input.kind, async () => this.#model.session());
+      return this.#open(async () => this.#model.session());
     }
     this.#use(best);
     makeRoom();
     if (this.#kept.size >= this.#sessionsMax) return best;
     try {
-      return await this.#open(input.kind, () => best.session.clone());
+      return await this.#open(() => best.session.clone());
     } finally {
       best.isBusy = false;
     }
@@ -69,24 +68,22 @@ export class Sessions {
       this.#forget(kept);
     }
     kept.isBusy = false;
-    if (this.#isClosed) this.#forget(kept);
     let total = 0;
     for (const { kvBytes } of this.#kept) total += kvBytes;
     this.#drop((next) => next !== kept && total > this.#kvBytesMax && ((total -= next.kvBytes), true));
   }
 
-  /** Frees every session that nobody uses: for want of memory, or for good. @param {{ forGood?: boolean }} [how] */
-  clear({ forGood = false } = {}) {
-    this.#isClosed ||= forGood;
+  /** Frees every session that nobody uses. */
+  clear() {
     this.#drop(() => true);
   }
 
-  /** @param {string} kind @param {string} wanted */
-  #closest(kind, wanted) {
+  /** @param {string} wanted */
+  #closest(wanted) {
     /** @type {{ best?: Kept, common: number }} */
     let found = { common: 0 };
     for (const kept of this.#kept) {
-      if (kept.isBusy || kept.kind !== kind) continue;
+      if (kept.isBusy) continue;
       const common = commonLength(kept.held, wanted);
       // Of equals the one that has nothing else.
       const isBetter = !found.best || common > found.common || (common === found.common && kept.held.length <= found.best.held.length);
@@ -95,9 +92,9 @@ export class Sessions {
     return found;
   }
 
-  /** Counts a session before it is there, so that two at a time are not one too many. @param {string} kind @param {() => Promise<Session>} open */
-  async #open(kind, open) {
-    const kept = { session: /** @type {any} */ (undefined), kind, held: '', isBusy: true, kvBytes: 0 };
+  /** Counts a session before it is there, so that two at a time are not one too many. @param {() => Promise<Session>} open */
+  async #open(open) {
+    const kept = { session: /** @type {any} */ (undefined), held: '', isBusy: true, kvBytes: 0 };
     this.#kept.add(kept);
     try {
       kept.session = await open();
