@@ -91,7 +91,9 @@ const availability = [
     behaviour: 'options that are of the wrong type reject with TypeError, members that no dictionary has are ignored',
     source: 'Web IDL, dictionaries and enumerations',
     async test({ LanguageModel }) {
-      for (const options of [5, { samplingMode: 'wild' }, { expectedInputs: [{ type: 'smell' }] }, { expectedInputs: [{}] }, { expectedInputs: {} }]) {
+      const modes = [{ samplingMode: 'wild' }, { samplingMode: 'toString' }, { samplingMode: '__proto__' }, { samplingMode: null }];
+      const numbers = [{ temperature: 1n, topK: 3 }, { temperature: 1, topK: Symbol('3') }];
+      for (const options of [5, ...modes, ...numbers, { expectedInputs: [{ type: 'smell' }] }, { expectedInputs: [{}] }, { expectedInputs: {} }]) {
         await rejects(() => LanguageModel.availability(options), 'TypeError');
         await rejects(() => LanguageModel.create(options), 'TypeError');
       }
@@ -285,9 +287,9 @@ const sampling = [
   },
   {
     behaviour: 'below their range they reject with RangeError, above it they are lowered to what `params()` tells',
-    source: 'Explainer, Legacy: Configuration of per-session raw parameters',
+    source: 'Explainer, Legacy: Configuration of per-session raw parameters; Specification, The API: both are an `unrestricted double`, so that Infinity does not fail',
     async test({ LanguageModel }) {
-      for (const options of [{ temperature: -0.5, topK: 3 }, { temperature: 0.5, topK: 0 }, { temperature: 0.5, topK: -2 }, { temperature: NaN, topK: 3 }]) {
+      for (const options of [{ temperature: -0.5, topK: 3 }, { temperature: 0.5, topK: 0 }, { temperature: 0.5, topK: -2 }, { temperature: NaN, topK: 3 }, { temperature: 0.5, topK: NaN }]) {
         await rejects(() => LanguageModel.create(options), 'RangeError');
       }
       const { maxTemperature, maxTopK } = await LanguageModel.params();

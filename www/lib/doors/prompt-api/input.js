@@ -70,13 +70,14 @@ export function toSignalOptions(options) {
 /** The options of `availability()`. Throws a TypeError, or a RangeError for a language tag that is none. @param {unknown} options @returns {CoreSettings} */
 export function toCoreOptions(options) {
   const { samplingMode, temperature, topK, expectedInputs, expectedOutputs, tools } = dictionary(options);
-  if (samplingMode !== undefined && !(`${samplingMode}` in MODES)) throw new TypeError(`\`samplingMode\` is one of ${Object.keys(MODES).join(', ')}.`);
+  if (samplingMode !== undefined && !Object.hasOwn(MODES, `${samplingMode}`)) throw new TypeError(`\`samplingMode\` is one of ${Object.keys(MODES).join(', ')}.`);
   const unsupported = [...toExpected('expectedInputs', expectedInputs), ...toExpected('expectedOutputs', expectedOutputs)];
   if (tools !== undefined && sequence('tools', tools).length > 0) unsupported.push('`tools`');
   return {
     samplingMode: samplingMode === undefined ? undefined : /** @type {Mode} */ (`${samplingMode}`),
-    temperature: temperature === undefined ? undefined : Number(temperature),
-    topK: topK === undefined ? undefined : Number(topK),
+    // These are of the type `unrestricted double`: NaN and Infinity pass, a BigInt and a Symbol throw.
+    temperature: temperature === undefined ? undefined : +temperature,
+    topK: topK === undefined ? undefined : +topK,
     unsupported: unsupported[0],
   };
 }
