@@ -25,7 +25,7 @@ const GRACE_MS = 300_000;
 /** By the ids of their pages. @type {Map<string, Promise<Door | undefined>>} */
 const doors = new Map();
 
-/** The asking of all pages: under way, or done with success since this service worker was started. @type {Promise<boolean> | undefined} */
+/** The asking of all pages: under way, or done with success since this service worker was started and since a page was last forgotten. @type {Promise<boolean> | undefined} */
 let asked;
 
 /** Called when a page has spoken. @type {Set<() => void>} */
@@ -38,8 +38,11 @@ addEventListener('message', (/** @type {any} */ event) => {
   const { data, source } = event;
   if (data?.fireside === 'claim') event.waitUntil(scope.clients.claim());
   if (data?.fireside !== 'models') return;
-  drop(source.id);
+  const old = doors.get(source.id);
   if (data.models.length > 0) event.waitUntil(offered(source.id, data));
+  else forget(source.id);
+  // Those who wait there go on at the new door.
+  leave(old);
   for (const listener of listeners) listener();
 });
 
@@ -56,7 +59,7 @@ async function offered(id, offer) {
   const door = open(offer);
   doors.set(id, door);
   // An engine that has gone meanwhile is no offer.
-  if (!(await door) && doors.get(id) === door) doors.delete(id);
+  if (!(await door) && doors.get(id) === door) forget(id);
 }
 
 /** @param {Offer} offer @returns {Promise<Door | undefined>} */
@@ -69,10 +72,16 @@ async function open({ models, limits }) {
   }
 }
 
-/** Forgets a page. What it is answering may end; its sessions go then, or with its engine. @param {string} id */
-async function drop(id) {
+/** Forgets a page, which is asked again. @param {string} id */
+function forget(id) {
   const door = doors.get(id);
   doors.delete(id);
+  asked = undefined;
+  return door;
+}
+
+/** Opens to nobody else. What is being answered may end; its sessions go then, or with its engine. @param {Promise<Door | undefined> | undefined} door */
+async function leave(door) {
   const { handler, models = [] } = (await door) ?? {};
   await handler?.close({ graceMs: GRACE_MS });
   for (const model of models) model.dispose();
@@ -81,17 +90,27 @@ async function drop(id) {
 /** @param {any} event @returns {Promise<Response>} */
 async function answer(event) {
   // A page that is being opened has no id yet.
-  const page = await find(event.clientId || event.resultingClientId);
-  const door = page && (await doors.get(page));
+  const client = event.clientId || event.resultingClientId;
+  let page = await find(client);
+  let door = page && (await doors.get(page));
   if (!page || !door) {
     const message = 'No page of this site has a model. Open one that has, and try again.';
     return new ApiError(503, message, { code: 'no_model_loaded' }).toResponse();
   }
-  // No browser tells a service worker of a page that gives up waiting for a Response.
-  const response = await door.handler(event.request, { waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
-  // Its page offers it again when it has been loaded again.
-  if (response.status === 503) event.waitUntil(look(page, door));
-  return response;
+  for (;;) {
+    // No browser tells a service worker of a page that gives up waiting for a Response.
+    const response = await door.handler(event.request.clone(), { waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
+    if (response.status !== 503) return response;
+    // Nothing of an answer has been sent. Where the door was left meanwhile, there may be another one.
+    const next = await choose(client);
+    const other = next && (await doors.get(next));
+    if (!other || other === door) {
+      // Its page offers it again when it has been loaded again.
+      event.waitUntil(look(page, door));
+      return response;
+    }
+    [page, door] = [next, other];
+  }
 }
 
 /** The page that answers. Where this service worker was just started, or no page has a model, they are asked first. @param {string} clientId */
@@ -125,14 +144,15 @@ async function choose(clientId) {
   for (const id of new Set([clientId, ...doors.keys()])) {
     if (!doors.has(id)) continue;
     if (await scope.clients.get(id)) return id;
-    drop(id);
+    leave(forget(id));
   }
   return undefined;
 }
 
 /** Forgets a page whose engine is gone, so that the next request asks it again. @param {string} page @param {Door} door */
-async function look(page, { models }) {
-  const states = await Promise.allSettled(models.map((model) => model.stats()));
+async function look(page, door) {
+  const states = await Promise.allSettled(door.models.map((model) => model.stats()));
   if (states.every(({ status }) => status === 'fulfilled')) return;
-  drop(page);
+  // Meanwhile it may have offered a new one.
+  if ((await doors.get(page)) === door) leave(forget(page));
 }
