@@ -1,6 +1,7 @@
 // The Prompt API's rows in Node, on a stand-in for the engine; and what only a stand-in can show.
 
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { describe, mock, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
@@ -159,6 +160,18 @@ test('a load that nobody waits for any more is given up, the next one begins ane
   assert.equal(log.filter((line) => line === `load ${at('other')}`).length, 2);
 });
 
+/** Collects garbage until the log ends so. @param {string[]} log @param {string} line */
+async function collectUntil(log, line) {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc');
+  const deadline = Date.now() + 10_000;
+  while (!log.includes(line) && Date.now() < deadline) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.equal(log.at(-1), line);
+}
+
 test('a session that was lost sight of is freed when it is collected, not while it answers', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc');
@@ -170,12 +183,30 @@ test('a session that was lost sight of is freed when it is collected, not while 
   let said = '';
   for (let { done, value } = await stream.read(); !done; { done, value } = await stream.read()) said += value;
   assert.match(said, /three$/);
-  const deadline = Date.now() + 10_000;
-  while (!log.includes('dispose session') && Date.now() < deadline) {
-    collect();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  assert.equal(log.at(-1), 'dispose session');
+  await collectUntil(log, 'dispose session');
+});
+
+test('a signal that outlives its sessions keeps none of them, destroyed or lost, and has no listener left', async () => {
+  const { LanguageModel, log } = await environment();
+  const { signal } = new AbortController();
+  const listeners = () => getEventListeners(signal, 'abort').length;
+  const destroyed = await LanguageModel.create({ signal });
+  assert.equal(listeners(), 1);
+  await destroyed.prompt('one', { signal });
+  assert.equal(listeners(), 1);
+  destroyed.destroy();
+  assert.equal(listeners(), 0);
+  await LanguageModel.create({ signal, initialPrompts: [{ role: 'user', content: 'one' }] }).then(() => undefined);
+  log.length = 0;
+  await collectUntil(log, 'dispose session');
+  assert.equal(listeners(), 0);
+});
+
+test('a load that failed leaves nothing at the signal', async () => {
+  const { make, at } = await environment();
+  const { signal } = new AbortController();
+  await assert.rejects(make({ source: at('missing') }).create({ signal }), { name: 'NetworkError' });
+  assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
 test('settings that are none are refused where they are made', () => {

@@ -23,7 +23,8 @@ const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
 /** @typedef {{ shared: Shared, session: Session, sampling: Sampling, initial: Message[], history: Message[], usage: number, engineHas?: Message[] }} State */
 
 /** Sessions that a page has lost sight of without destroying them: pages written for a browser count on that. */
-const lost = new FinalizationRegistry((/** @type {Pick<State, 'session' | 'shared'>} */ { session, shared }) => {
+const lost = new FinalizationRegistry((/** @type {Pick<State, 'session' | 'shared'> & { listening: AbortController }} */ { session, shared, listening }) => {
+  listening.abort();
   session.dispose();
   shared.release();
 });
@@ -53,6 +54,8 @@ export class PromptSession extends EventTarget {
   #calls = new Set();
   /** Once destroyed: why. @type {{ reason: unknown } | undefined} */
   #gone;
+  /** Aborted when nothing is listened for any more. */
+  #listening = new AbortController();
   #handlers = new Handlers(this);
 
   /** Not for pages: `LanguageModel.create()` makes sessions. @internal @param {symbol} key @param {State} state */
@@ -67,7 +70,7 @@ export class PromptSession extends EventTarget {
     this.#engineHas = state.engineHas;
     this.#usage = state.usage;
     this.#window = state.session.contextWindow;
-    lost.register(this, { session: state.session, shared: state.shared }, this);
+    lost.register(this, { session: state.session, shared: state.shared, listening: this.#listening }, this);
   }
 
   static {
@@ -84,7 +87,7 @@ export class PromptSession extends EventTarget {
         const model = await unlessAborted(signal, shared.hold((share) => signal?.aborted || meter.tell(share)));
         const state = { shared, session: model.session(), sampling: sampling(asked, model.info()), initial: [], history: [], usage: 0, engineHas: [] };
         const session = (made = new Class(KEY, state));
-        signal?.addEventListener('abort', () => session.#destroy(signal.reason), { once: true });
+        if (signal) session.#endWith(signal);
         if (initial.length > 0) await session.#call([signal], (stop) => session.#begin(initial, stop));
         return session;
       } catch (error) {
@@ -230,10 +233,21 @@ export class PromptSession extends EventTarget {
     this.#destroy(invalidState('The session has been destroyed.'));
   }
 
+  /** Such a signal may live as long as the page, and must not keep the session. @param {AbortSignal} signal */
+  #endWith(signal) {
+    const held = new WeakRef(this);
+    const end = () => {
+      const session = held.deref();
+      if (session) session.#destroy(signal.reason);
+    };
+    signal.addEventListener('abort', end, { signal: this.#listening.signal });
+  }
+
   /** @param {unknown} reason */
   #destroy(reason) {
     if (this.#gone) return;
     this.#gone = { reason };
+    this.#listening.abort();
     lost.unregister(this);
     for (const giveUp of [...this.#calls]) giveUp(reason);
     this.#session.dispose();
@@ -261,13 +275,13 @@ export class PromptSession extends EventTarget {
     return new Promise((resolve, reject) => {
       this.#check(signals);
       const stop = new AbortController();
-      const listening = new AbortController();
       const giveUp = (/** @type {unknown} */ reason) => {
         reject(reason);
         stop.abort(reason);
       };
       this.#calls.add(giveUp);
-      for (const signal of signals) signal?.addEventListener('abort', () => giveUp(signal.reason), { signal: listening.signal });
+      const onAbort = (/** @type {Event} */ { target }) => giveUp(/** @type {AbortSignal} */ (target).reason);
+      for (const signal of signals) signal?.addEventListener('abort', onAbort);
       this.#tail = this.#tail.then(async () => {
         try {
           if (!stop.signal.aborted) resolve(await job(stop.signal));
@@ -277,7 +291,8 @@ export class PromptSession extends EventTarget {
           if ((code === 'CRASHED' || code === 'OUT_OF_MEMORY') && !this.#gone) await this.#shared.mend().catch(() => {});
         } finally {
           this.#calls.delete(giveUp);
-          listening.abort();
+          // By hand: in Node a listener with a signal of its own leaves a trace that would keep the session.
+          for (const signal of signals) signal?.removeEventListener('abort', onAbort);
         }
       });
     });
@@ -397,8 +412,9 @@ function turnLength(history) {
 function unlessAborted(signal, promise) {
   if (!signal) return promise;
   return new Promise((resolve, reject) => {
-    promise.then(resolve, reject);
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+    const giveUp = () => reject(signal.reason);
+    signal.addEventListener('abort', giveUp);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', giveUp));
+    if (signal.aborted) giveUp();
   });
 }
