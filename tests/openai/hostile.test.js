@@ -111,6 +111,7 @@ const ROWS = [
   ['a NUL in the prompt', postRow(BODY.replace('fox', 'f\\u0000x')), 200],
   ['half a surrogate in the prompt', postRow(BODY.replace('fox', 'f\\ud800x')), 200],
   ['bytes that are no UTF-8', () => [Buffer.concat([Buffer.from(request('POST /v1/completions HTTP/1.1', json('123'))), Buffer.from([0xff, 0xfe, 0x7d])])], 400],
+  ['a prompt of a million spaces', postRow(BODY.replace('The fox ', ' '.repeat(1_000_000))), 400],
   // Heads and paths.
   ['a header of 64 KiB', getRow('/v1/models', { Cookie: 'a'.repeat(65_536) }), 431],
   ['five thousand headers', () => [request('GET /v1/models HTTP/1.1', { Host: own(), ...Object.fromEntries([...Array(5_000).keys()].map((i) => [`X-${i}`, 'a'])) })], 431],

@@ -62,6 +62,11 @@ const REFUSED = [
   [() => raw(VALID.replace('{', '{"__proto__": {"temperature": 1}, '), {}), 400, 'unknown_parameter', '__proto__'],
   [() => raw(VALID.replace('{', '{"constructor": 1, '), {}), 400, 'unknown_parameter', 'constructor'],
   [() => raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":-1'), {}), 400, 'integer_below_min_value', 'max_tokens'],
+  // Texts of which no more is read than their length: the model's context is 512 tokens.
+  [() => text({ prompt: ' '.repeat(16_385) }), 400, 'context_length_exceeded', 'prompt'],
+  [() => text({ prompt: ['Once', ' '.repeat(16_385)] }), 400, 'context_length_exceeded', 'prompt'],
+  [() => chat({ messages: Array(2).fill({ role: 'user', content: ' '.repeat(8_193) }) }), 400, 'context_length_exceeded', 'messages'],
+  [() => post('/generate', { text: ' '.repeat(1_000_000) }), 400, 'context_length_exceeded', 'text'],
   // Messages.
   [() => chat({ messages: [] }), 400, 'empty_array', 'messages'],
   [() => chat({ messages: 'Hello' }), 400, 'invalid_type', 'messages'],

@@ -10,7 +10,7 @@ import { badOption } from '../errors.js';
 import { chat, completion, newId, now } from './openai/answers.js';
 import { readBody } from './openai/body.js';
 import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/errors.js';
-import { settle } from './openai/limits.js';
+import { CHARS_PER_TOKEN, settle } from './openai/limits.js';
 import { readParameters } from './openai/parameters.js';
 import { Queue } from './openai/queue.js';
 import { perform } from './openai/runs.js';
@@ -32,6 +32,8 @@ import { early, streamed } from './openai/stream.js';
  * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
  * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
  * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
+ * @property {number} [promptCharsMax] of a prompt, or of a chat's messages together, in UTF-16 units: 32 for each token of the model's context unless said otherwise. To
+ *   find out the number of tokens keeps the engine from everybody else
  */
 
 /**
@@ -69,7 +71,7 @@ const Hono = HonoOfPackage;
  * @returns {Handler}
  */
 export function createHandler({ models, base = '', ...limits }) {
-  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs } = settle(limits);
+  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax } = settle(limits);
   const queue = new Queue({ concurrency, queueMax });
   const created = now();
   /** @type {[string, Model][]} */
@@ -130,7 +132,9 @@ export function createHandler({ models, base = '', ...limits }) {
     const asked = readParameters(route, await readBody(request, bodyBytesMax));
     const { values, options } = asked;
     const { id, model, sessions } = route === 'generate' ? first : find(values.model);
-    checkLength(asked, model.info().context);
+    const { context } = model.info();
+    checkLength(asked, context);
+    checkChars(asked, promptCharsMax ?? CHARS_PER_TOKEN * context);
     const closing = new AbortController();
     underWay.add(closing);
     const signal = AbortSignal.any([request.signal, closing.signal]);
@@ -204,6 +208,17 @@ function checkLength({ values }, context) {
     if (values[name] > context) {
       throw invalid(name, 'invalid_value', `${name} is too large: ${values[name]}. This model supports at most ${context} tokens, prompt and answer together.`);
     }
+  }
+}
+
+/** @param {Asked} asked @param {number} charsMax */
+function checkChars(asked, charsMax) {
+  for (const input of inputs(asked)) {
+    const texts = input.kind === 'chat' ? input.messages.map(({ content }) => content) : [input.text];
+    const chars = texts.reduce((total, text) => total + text.length, 0);
+    if (chars <= charsMax) continue;
+    const name = INPUT[asked.route];
+    throw invalid(name, 'context_length_exceeded', `Your ${name} resulted in ${chars} characters, and this model takes at most ${charsMax}. Please reduce the length of the ${name}.`);
   }
 }
 

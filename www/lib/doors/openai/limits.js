@@ -2,7 +2,10 @@
 
 import { badOption } from '../../errors.js';
 
-export const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000 };
+/** A prompt of more characters (UTF-16 units) than this for each token of the context is refused without being read: tokens of words have four or five. */
+export const CHARS_PER_TOKEN = 32;
+
+export const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000, promptCharsMax: /** @type {number | undefined} */ (undefined) };
 
 /** Those that may be none. */
 const FROM_ZERO = ['queueMax', 'kvBytesMax'];
