@@ -122,7 +122,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
       return Object.assign(new Session(), { history: this.history, used: this.used });
     }
     save() {
-      return new TextEncoder().encode(JSON.stringify(this.history));
+      return new TextEncoder().encode(`FIRESIDE${JSON.stringify(this.history)}`);
     }
     messages() {
       return this.history;
@@ -161,7 +161,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     /** @param {Uint8Array} bytes */
     restore(bytes) {
       try {
-        return Object.assign(new Session(), { history: JSON.parse(new TextDecoder().decode(bytes)) });
+        return Object.assign(new Session(), { history: JSON.parse(new TextDecoder().decode(bytes.subarray(8))) });
       } catch {
         throw failure('BAD_INPUT', 'state: expected bytes that `save` made, got others.');
       }

@@ -87,9 +87,63 @@ test('an aborted append or regenerate leaves the history as it was', () =>
     const regenerating = session.regenerate({ maxTokens: 1e6, signal: controller.signal });
     const appending = session.append([{ role: 'user', content: 'word '.repeat(1e5) }], { signal: controller.signal });
     setTimeout(() => controller.abort(), 30);
-    await assert.rejects(async () => regenerating, { name: 'AbortError' });
-    await assert.rejects(appending, { name: 'AbortError' });
+    await Promise.all([assert.rejects(async () => regenerating, { name: 'AbortError' }), assert.rejects(appending, { name: 'AbortError' })]);
     assert.deepEqual(await session.messages(), before);
+  }));
+
+test('a turn that waits for its own is given up at once, and has never been', () =>
+  using({ stepMs: 1 }, async ({ session, platform }) => {
+    const [first, second] = [new AbortController(), new AbortController()];
+    const running = session.generate('long', { maxTokens: 1e6, signal: first.signal });
+    running.catch(() => {});
+    const waiting = session.chat('never', { signal: second.signal });
+    setTimeout(() => second.abort(), 20);
+    await assert.rejects(async () => waiting, { name: 'AbortError' });
+    assert.ok(!platform.log.includes('abort long'), 'while the other goes on');
+    first.abort();
+    assert.deepEqual(await session.messages(), []);
+    assert.ok(!platform.log.includes('start never'));
+  }));
+
+test('a clone whose original is gone before it is there leaves nothing behind', () =>
+  using({}, async ({ session, model }) => {
+    const cloning = session.clone();
+    session.dispose();
+    await assert.rejects(cloning, { code: 'DISPOSED' });
+    await until(async () => (await model.stats()).sessions === 0, 'no session is left');
+  }));
+
+test('what a run that was given up has read is in the context', () =>
+  using({ stepMs: 1 }, async ({ session }) => {
+    await session.chat('one', { maxTokens: 1 });
+    const before = session.contextUsage;
+    const controller = new AbortController();
+    const run = session.chat('two', { maxTokens: 1e6, signal: controller.signal });
+    setTimeout(() => controller.abort(), 20);
+    await assert.rejects(async () => run, { name: 'AbortError' });
+    assert.equal((await session.stats()).contextUsage, session.contextUsage);
+    assert.ok(before > 0);
+  }));
+
+test('a model that is disposed of while it is loaded again stops loading', () =>
+  using({}, async ({ model, platform }) => {
+    const reloading = model.reload();
+    model.dispose();
+    await assert.rejects(reloading, { code: 'DISPOSED' });
+    assert.equal(platform.workers.size, 0);
+  }));
+
+test('a request that the engine does not know is refused, and nobody else suffers', () =>
+  using({}, async ({ model, session }) => {
+    const port = await model.port();
+    const replies = [];
+    port.onmessage = ({ data }) => replies.push(data);
+    for (const message of [{ id: 1, op: 'nonsense', args: {} }, { id: 2, op: 'toString' }, 5, null, { id: 3, op: 'stats' }]) port.postMessage(message);
+    await until(() => replies.length >= 4, 'each has its answer');
+    assert.ok(replies.every(({ error }) => error && error.code !== 'OK'), JSON.stringify(replies));
+    assert.equal((await session.generate('hello', { maxTokens: 1 })).text, ' Once');
+    port.close();
+    await assert.rejects(Model.attach({}), { code: 'BAD_INPUT' });
   }));
 
 test('clones and restored sessions come back after a reload with their histories', () =>

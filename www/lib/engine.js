@@ -9,8 +9,13 @@ import { drive, Pace } from './stream.js';
 /** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
 
 /** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
+/** Whether it was aborted, whether it waits for its turn, and whether it was answered before its end. @typedef {{ aborted: boolean, waits: boolean, ended: boolean }} Request */
+/** Requests without their end yet. @typedef {Map<number, Request>} Live */
 /** What each request does; its arguments are those that session.js and load.js send. @typedef {Record<string, (args: any, id: number) => unknown>} Handlers */
 /** @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report says how much of a file is here */
+
+/** How long a port may be on its way to whom it is for. */
+const GREETING_MS = 60_000;
 
 /** Units: pages of 64 KiB. A memory that cannot grow by these 16 MB is full. */
 const OOM_PAGES = 256;
@@ -41,6 +46,8 @@ export function serve(port, start, store) {
   let arrived;
   const wasm = new Promise((/** @type {(wasm: RawModule) => void} */ resolve) => (arrived = resolve));
   const pace = new Pace();
+  /** Ports by which somebody has come in. @type {WeakSet<PortLike>} */
+  const greeted = new WeakSet();
   /** Who asks: each port with sessions of its own. @type {Map<PortLike, Map<number, Slot>>} */
   const ports = new Map();
 
@@ -123,7 +130,7 @@ export function serve(port, start, store) {
   function listen(port, more) {
     /** @type {Map<number, Slot>} */
     const sessions = new Map();
-    /** Requests without their end yet; true once aborted. @type {Map<number, boolean>} */
+    /** @type {Live} */
     const live = new Map();
     ports.set(port, sessions);
     const report = (/** @type {number} */ id) => (/** @type {Parameters<Report>} */ ...[phase, bytes, total]) =>
@@ -131,27 +138,40 @@ export function serve(port, start, store) {
     const handlers = { ...answering(port, sessions, live), ...more?.(report) };
 
     port.onmessage = async ({ data }) => {
-      if ('abort' in data) {
-        if (live.has(data.abort)) live.set(data.abort, true);
-        return;
-      }
-      const { id, op, args } = data;
-      live.set(id, false);
+      const { abort, id, op, args } = data ?? {};
+      if (abort !== undefined) return giveUp(abort);
+      /** @type {Request} */
+      const request = { aborted: false, waits: false, ended: false };
+      live.set(id, request);
       try {
-        port.postMessage({ id, result: await handlers[op](args, id) });
+        // Who came in by a port may be of another version.
+        if (!Object.hasOwn(handlers, op)) throw new FiresideError('BAD_INPUT', `request: the engine knows no ${op}.`, { op });
+        const result = await handlers[op](args ?? {}, id);
+        port.postMessage({ id, result }, op === 'save' ? [/** @type {Uint8Array<ArrayBuffer>} */ (result).buffer] : []);
       } catch (error) {
         // A trap leaves the engine in an unknown state: nothing more is asked of it.
-        if (isFireside(error) || error instanceof Aborted) port.postMessage({ id, error: toWire(error) });
-        else for (const each of ports.keys()) each.postMessage({ fatal: toWire(fatal(error)) });
+        if (!isFireside(error)) for (const each of ports.keys()) each.postMessage({ fatal: toWire(fatal(error)) });
+        else if (!request.ended) port.postMessage({ id, error: toWire(error) });
       } finally {
         live.delete(id);
       }
     };
 
+    /** Ends a request where it stands; one that still waits for its turn at once. @param {number} id */
+    function giveUp(id) {
+      const request = live.get(id);
+      if (!request) return;
+      request.aborted = true;
+      if (!request.waits) return;
+      request.ended = true;
+      port.postMessage({ id, error: toWire(new Aborted()) });
+    }
+
     port.onmessageerror = () => port.postMessage({ fatal: toWire(crashed('a message to the worker could not be read')) });
+    return () => handlers.bye({}, 0);
   }
 
-  /** What a port asks of the model and of its sessions. @param {PortLike} port @param {Map<number, Slot>} sessions @param {Map<number, boolean>} live @returns {Handlers} */
+  /** What a port asks of the model and of its sessions. @param {PortLike} port @param {Map<number, Slot>} sessions @param {Live} live @returns {Handlers} */
   function answering(port, sessions, live) {
     const keep = (/** @type {number} */ session, /** @type {RawSession} */ raw) => sessions.set(session, { raw, tail: Promise.resolve(), closed: false });
 
@@ -173,8 +193,11 @@ export function serve(port, start, store) {
      */
     function queue(session, id, job) {
       const slot = must(sessions.get(session));
+      const request = must(live.get(id));
+      request.waits = true;
       const turn = slot.tail.then(() => {
-        if (live.get(id) || slot.closed) throw new Aborted();
+        if (request.aborted || slot.closed) throw new Aborted();
+        request.waits = false;
         return job(slot);
       });
       slot.tail = turn.catch(() => {});
@@ -186,11 +209,11 @@ export function serve(port, start, store) {
       let trapped = false;
       try {
         const post = (/** @type {object} */ piece) => port.postMessage({ id, piece });
-        const result = await drive(run, { pace, post, aborted: () => Boolean(live.get(id)) || slot.closed });
+        const result = await drive(run, { pace, post, aborted: () => Boolean(live.get(id)?.aborted) || slot.closed });
         if (!result) throw new Aborted();
         return { result, stats: slot.raw.stats() };
       } catch (error) {
-        trapped = !isFireside(error) && !(error instanceof Aborted);
+        trapped = !isFireside(error);
         throw error;
       } finally {
         if (!trapped) run.free(); // after a trap even this might trap
@@ -243,9 +266,15 @@ export function serve(port, start, store) {
         const sessions = [...ports.values()].reduce((count, sessions) => count + sessions.size, 0);
         return { sessions, ...must(model).stats() };
       },
-      connect: ({ port }) => listen(port),
+      connect({ port }) {
+        const leave = listen(port);
+        // Whom it was meant for may have gone before it came there.
+        const late = setTimeout(() => greeted.has(port) || leave(), GREETING_MS);
+        /** @type {any} */ (late).unref?.(); // Node would wait for it
+      },
       // Who came in by a port of its own says so, and how its end can be told where it cannot say that as well.
       hello({ alive }) {
+        greeted.add(port);
         lockReleased(alive).then(leave, () => {});
         port.addEventListener?.('close', leave);
         return { info: must(info), name };

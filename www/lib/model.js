@@ -3,6 +3,7 @@
 import { badInput, crashed, disposed } from './errors.js';
 import { load } from './load.js';
 import { holdLock, lockName } from './locks.js';
+import { plainOptions } from './options.js';
 import { platform } from './platform.js';
 import { Session } from './session.js';
 import { overPort, WorkerClient } from './worker-client.js';
@@ -15,6 +16,8 @@ const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 /** How long an engine may take to answer a context that comes in: it is loaded, and computes for a twentieth of a second at a time. */
 const HELLO_MS = 10_000;
 
+/** @typedef {(signal?: AbortSignal) => Promise<{ client: WorkerClient, info: ModelInfo }>} Load */
+
 export class Model {
   #client;
   #info;
@@ -23,6 +26,8 @@ export class Model {
   #disposed = false;
   /** Sessions on this model, which come back with it. @type {Set<Session>} */
   #sessions = new Set();
+  /** Ends a reload. @type {AbortController | undefined} */
+  #stop;
   /** A reload under way. @type {Promise<void> | undefined} */
   #reloading;
 
@@ -30,7 +35,7 @@ export class Model {
    * Use `Model.load`.
    * @internal
    * @param {{ client: WorkerClient, info: ModelInfo, again: boolean }} loaded
-   * @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} [load] loads the same once more
+   * @param {Load} [load] loads the same once more
    */
   constructor({ client, info, again }, load) {
     this.#client = client;
@@ -46,7 +51,7 @@ export class Model {
   static async load(source, options) {
     // A signal and a progress bar belong to the first load.
     const { signal: _, onProgress: __, ...lasting } = options ?? {};
-    return new Model(await load(source, options, platform), () => load(source, lasting, platform));
+    return new Model(await load(source, options, platform), (signal) => load(source, { ...lasting, signal }, platform));
   }
 
   /**
@@ -110,10 +115,13 @@ export class Model {
     return this.#reloading;
   }
 
-  /** @param {() => Promise<{ client: WorkerClient, info: ModelInfo }>} load */
+  /** @param {Load} load */
   async #reload(load) {
     this.#client.close(crashed('the model is being loaded again'));
-    const { client, info } = await load();
+    this.#stop = new AbortController();
+    const { client, info } = await load(this.#stop.signal).catch((error) => {
+      throw this.#disposed ? disposed('this model') : error;
+    });
     if (this.#disposed) {
       client.close(disposed('this model'));
       throw disposed('this model');
@@ -142,26 +150,27 @@ export class Model {
   /** Token ids. `special`: special tokens in the text are recognised, and those that begin a prompt added. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<Uint32Array>} */
   async tokenize(text, options) {
     if (typeof text !== 'string') throw badInput('text', 'a string', text);
-    return this.#request('tokenize', { text, options });
+    return this.#request('tokenize', { text, options: plainOptions(options) });
   }
 
   /** The tokens of a text, each with what of it they stand for; options as `tokenize`. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<TokenPiece[]>} */
   async pieces(text, options) {
     if (typeof text !== 'string') throw badInput('text', 'a string', text);
-    return this.#request('pieces', { text, options });
+    return this.#request('pieces', { text, options: plainOptions(options) });
   }
 
   /** Text of token ids. @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] @returns {Promise<string>} */
   async detokenize(ids, options) {
     const list = Array.from(ids ?? [NaN]);
     if (!list.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 32)) throw badInput('ids', 'a list of token ids', ids);
-    return this.#request('detokenize', { ids: Uint32Array.from(list), options });
+    return this.#request('detokenize', { ids: Uint32Array.from(list), options: plainOptions(options) });
   }
 
   /** Ends the worker, which frees weights, caches and all. Sessions on this model reject with DISPOSED. */
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
+    this.#stop?.abort();
     this.#client.close(disposed('this model'));
   }
 

@@ -13,22 +13,28 @@ const NOTHING_KNOWN = [[]];
  * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
  */
 export function splitOptions(options = {}) {
-  if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
-  const { signal, ...rest } = options;
+  const { signal, ...rest } = isRecord(options) ? options : /** @type {GenerateOptions} */ (plainOptions(options));
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
-  for (const key in rest) {
-    if (rest[key] === undefined) delete rest[key];
-    else rest[key] = plain(rest[key]);
-  }
-  return { signal, rest };
+  return { signal, rest: plainOptions(rest) };
+}
+
+/** Options that can be sent. @param {unknown} [options] @returns {Record<string, unknown>} */
+export function plainOptions(options = {}) {
+  if (!isRecord(options)) throw badInput('options', 'an object', options);
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given.map(([name, value]) => [name, plain(value)]));
+}
+
+/** Whether it is an object and nothing more: no list, no Map, no bytes; of whatever frame. @param {unknown} value @returns {value is Record<string, any>} */
+function isRecord(value) {
+  return Object.prototype.toString.call(value) === '[object Object]';
 }
 
 /** @param {unknown} value @returns {unknown} */
 function plain(value) {
   if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
   if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? NOTHING_KNOWN : plain(part)));
-  const isRecord = typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value));
-  if (!isRecord) return NOTHING_KNOWN;
+  if (!isRecord(value)) return NOTHING_KNOWN;
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, typeof part === 'number' ? part : String(part)]));
 }
 

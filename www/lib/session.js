@@ -2,7 +2,7 @@
 
 import { badInput, disposed } from './errors.js';
 import { Model } from './model.js';
-import { attempt, checkInput, splitOptions } from './options.js';
+import { attempt, checkInput, plainOptions, splitOptions } from './options.js';
 import { Run } from './run.js';
 
 /** @import { ContextOverflow, GenerateOptions, LoadOptions, Message, Piece, SessionStats, Source } from './types.d.ts' */
@@ -11,6 +11,12 @@ import { Run } from './run.js';
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 
 let nextSession = 1;
+
+/** How a saved session begins: what does not is not sent to the engine. */
+const MAGIC = new TextEncoder().encode('FIRESIDE');
+
+/** More than any history takes beside the cache. Units: bytes. */
+const HISTORY_BYTES_MAX = 1 << 26;
 
 export class Session extends EventTarget {
   #model;
@@ -71,8 +77,12 @@ export class Session extends EventTarget {
   static async restore(model, bytes) {
     if (!(model instanceof Model)) throw badInput('model', 'a Model', model);
     if (!(bytes instanceof Uint8Array || bytes instanceof ArrayBuffer)) throw badInput('state', 'a Uint8Array', bytes);
+    const state = new Uint8Array(bytes).slice();
+    const { kvBytesPerToken, context } = model.info();
+    const isOurs = MAGIC.every((byte, index) => state[index] === byte);
+    if (!isOurs || state.length > kvBytesPerToken * context + HISTORY_BYTES_MAX) throw badInput('state', 'bytes that `save` made', 'others');
     const id = nextSession++;
-    const made = await model.client.request('restore', { as: id, bytes: new Uint8Array(bytes) });
+    const made = await model.client.request('restore', { as: id, bytes: state }, { transfer: [state.buffer] });
     return new Session(model, { made: { id, ...made } });
   }
 
@@ -131,7 +141,11 @@ export class Session extends EventTarget {
    */
   async clone() {
     const id = nextSession++;
-    const made = await this.#request('clone', { as: id });
+    const made = await this.#request('clone', { as: id }).catch((error) => {
+      // The worker may have made it all the same.
+      this.#model.client.request('close', { session: id }).catch(() => {});
+      throw error;
+    });
     return new Session(this.#model, { owners: this.#owners, made: { id, ...made } });
   }
 
@@ -140,8 +154,8 @@ export class Session extends EventTarget {
    * @param {{ cache?: boolean }} [options]
    * @returns {Promise<Uint8Array>}
    */
-  save(options) {
-    return this.#request('save', { options });
+  async save(options) {
+    return this.#request('save', { options: plainOptions(options) });
   }
 
   /** Forgets the conversation and its cache. */
@@ -203,7 +217,7 @@ export class Session extends EventTarget {
     return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.detokenize(ids, options);
   }
 
-  /** Frees the session, and the model that `Session.load` made with the last of its sessions. Runs under way reject with DISPOSED. */
+  /** Frees the session, and the model that `Session.load` made with the last of its clones. Runs under way reject with DISPOSED. */
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -233,7 +247,9 @@ export class Session extends EventTarget {
         if (!('overflow' in piece)) return onPiece(piece);
         this.dispatchEvent(new CustomEvent('contextoverflow', { detail: piece.overflow }));
       };
-      const { result, stats, messages } = await this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop });
+      const request = this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop });
+      request.catch(() => this.stats().catch(() => {})); // what a run that failed has read is in the context
+      const { result, stats, messages } = await request;
       this.#seen(stats);
       if (messages) this.#messages = messages;
       return result;

@@ -415,7 +415,7 @@ export interface WorkerLike {
 export interface PortLike {
   addEventListener?(type: string, listener: () => void): void;
   onmessageerror?: ((event: any) => void) | null;
-  postMessage(message: Reply): void;
+  postMessage(message: Reply, transfer?: Transferable[]): void;
   onmessage: ((event: any) => void) | null;
 }
 
