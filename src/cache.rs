@@ -135,13 +135,21 @@ impl Cache {
 
     /// Makes room for `seq` positions after the present ones, in blocks of its own.
     ///
-    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was, apart from blocks already made.
+    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
     pub fn reserve(&mut self, seq: usize) -> Result<()> {
         self.own(self.len, self.len + seq)
     }
 
     /// Makes the blocks of some positions there and this cache's own.
     fn own(&mut self, first: usize, end: usize) -> Result<()> {
+        let made = self.make_own(first, end);
+        if made.is_err() {
+            self.truncate(self.len); // what was made for nothing is others' to have
+        }
+        made
+    }
+
+    fn make_own(&mut self, first: usize, end: usize) -> Result<()> {
         for layer in &mut self.layers {
             for index in first / BLOCK..end.div_ceil(BLOCK) {
                 match layer.get_mut(index) {
@@ -200,15 +208,13 @@ impl Cache {
         Ok(())
     }
 
+    /// Units: bytes of the first `len` positions as [`Cache::export`] writes them.
+    pub fn export_bytes(&self, len: usize) -> u64 {
+        self.shape.export_bytes(self.layers.len(), len)
+    }
+
     /// Appends the first `len` positions to `out` as they are stored: what [`Cache::import`] reads.
-    ///
-    /// Errors: `OUT_OF_MEMORY`.
-    pub fn export(&self, len: usize, out: &mut Vec<u8>) -> Result<()> {
-        let requested_bytes = self.shape.export_bytes(self.layers.len(), len);
-        let room = usize::try_from(requested_bytes).is_ok_and(|bytes| out.try_reserve(bytes).is_ok());
-        if !room {
-            return Err(Error::OutOfMemory { what: "the state of the session".into(), requested_bytes });
-        }
+    pub fn export(&self, len: usize, out: &mut Vec<u8>) {
         for layer in &self.layers {
             for (index, block) in layer[..len.div_ceil(BLOCK)].iter().enumerate() {
                 for row in self.shape.rows(BLOCK.min(len - index * BLOCK)) {
@@ -216,7 +222,6 @@ impl Cache {
                 }
             }
         }
-        Ok(())
     }
 
     /// Takes `len` positions from bytes that [`Cache::export`] wrote; the cache must be empty. `None`: the bytes are not as many, or a number in
@@ -224,7 +229,7 @@ impl Cache {
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then empty.
     pub fn import(&mut self, len: usize, bytes: &[u8]) -> Result<Option<()>> {
-        if self.shape.export_bytes(self.layers.len(), len) != bytes.len() as u64 {
+        if self.export_bytes(len) != bytes.len() as u64 {
             return Ok(None);
         }
         let made = self.reserve(len).map(|()| {

@@ -2,6 +2,7 @@
 //!
 //! The small files come first and are checked before a byte of weights is asked for; the weights come in chunks.
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 
 use serde_json::Value;
@@ -163,7 +164,18 @@ impl ModelLoader {
     pub fn finish(self) -> Result<Model> {
         let ModelLoader { config, tokenizer, template, generation, weights, kv_dtype, kv_budget, pool } = self;
         let weights = weights.finish()?;
-        Ok(Model { weights, config, tokenizer, template, generation, kv_dtype, kv_budget, pool, fingerprint: OnceLock::new() })
+        Ok(Model {
+            weights,
+            config,
+            tokenizer,
+            template,
+            generation,
+            kv_dtype,
+            kv_budget,
+            pool,
+            fingerprint: OnceLock::new(),
+            runs: AtomicU64::new(0),
+        })
     }
 }
 

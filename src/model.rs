@@ -4,6 +4,7 @@
 //! `seq` new positions come after `past` cached ones.
 
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::{Budget, Cache, KvDtype, Shape};
@@ -32,6 +33,7 @@ pub struct Model {
     pub(crate) kv_budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
     pub(crate) fingerprint: OnceLock<String>,
+    pub(crate) runs: AtomicU64,
 }
 
 /// A place in the forward pass whose values can be looked at; see [`Model::trace`].
@@ -88,11 +90,11 @@ impl Scratch {
             gate: none(),
             up: none(),
             row: vec![0.0; model.config.head_dim],
-            logits: vec![0.0; model.config.vocab],
+            logits: none(),
         }
     }
 
-    /// The logits of the last position of the last [`Model::forward`]. Shapes: (vocab).
+    /// The logits of the last position of the last [`Model::forward`]. Shapes: (vocab), or none before it.
     pub fn logits(&self) -> &[f32] {
         &self.logits
     }
@@ -185,9 +187,17 @@ impl Model {
         &self.kv_budget
     }
 
-    /// Which weights these are and how they are stored, as 64 hexadecimal digits: what a saved session belongs to.
+    /// Which weights these are, how they are stored, and what else keys and values depend on, as 64 hexadecimal digits: what a saved session belongs to.
     pub fn fingerprint(&self) -> &str {
-        self.fingerprint.get_or_init(|| self.weights.fingerprint())
+        self.fingerprint.get_or_init(|| {
+            let ModelConfig { rms_eps, rope_theta, rope_scaling, attention, .. } = &self.config;
+            self.weights.fingerprint(&format!("{rms_eps:?} {rope_theta:?} {rope_scaling:?} {attention:?}"))
+        })
+    }
+
+    /// A number that no other run on this model has.
+    pub(crate) fn next_run(&self) -> u64 {
+        self.runs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// An empty KV cache of the model's shape.
@@ -271,6 +281,7 @@ impl Model {
         ops::rms_norm(&s.residual[last..], &self.weights.norm, self.config.rms_eps, x);
         observe(Site::Model("norm"), x);
         let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
+        s.logits.resize(self.config.vocab, 0.0);
         s.workshop.project(head, x, &mut s.logits); // (vocab)
         observe(Site::Model("logits"), &s.logits);
 

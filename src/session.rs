@@ -42,8 +42,8 @@ pub struct Session {
     /// this text alone.
     cut: Option<usize>,
     messages: Vec<Message>,
-    /// Runs begun so far: only the latest may be driven on.
-    runs: u64,
+    /// The latest of its runs: only that one may be driven on.
+    run: u64,
 }
 
 /// What is said to a chat.
@@ -93,7 +93,7 @@ impl Clone for Session {
             tokens: self.tokens.clone(),
             cut: self.cut,
             messages: self.messages.clone(),
-            runs: 0,
+            run: 0,
         }
     }
 }
@@ -102,7 +102,7 @@ impl Session {
     /// An empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
         let (cache, scratch) = (model.cache(), Scratch::new(&model));
-        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), runs: 0, model }
+        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), run: 0, model }
     }
 
     /// The model it runs on.
@@ -117,7 +117,7 @@ impl Session {
 
     /// Replaces the chat; a run under way is over. What the cache holds stays, and serves as far as the new history begins with it.
     pub fn set_messages(&mut self, messages: Vec<Message>) {
-        self.runs += 1;
+        self.run = self.model.next_run();
         self.messages = messages;
     }
 
@@ -138,7 +138,7 @@ impl Session {
 
     /// Forgets the chat and everything computed; a run under way is over.
     pub fn reset(&mut self) {
-        self.runs += 1;
+        self.run = self.model.next_run();
         self.messages.clear();
         self.forget(0);
     }
@@ -202,12 +202,12 @@ impl Session {
     /// Errors: as there.
     pub fn begin_regenerate(&mut self, options: &Options) -> Result<Run> {
         options.check()?;
-        let asked = self.messages.iter().rposition(|message| message.role != "assistant").map_or(0, |last| last + 1);
-        if asked == 0 {
+        let last = self.messages.iter().rposition(|message| message.role != "assistant");
+        let Some(last) = last.filter(|&last| !fit::is_system(&self.messages[last])) else {
             let expected = "a chat in which something was asked".into();
             return Err(Error::BadInput { what: "session".into(), expected, got: "one without a question".into() });
-        }
-        self.begin_turn(self.messages[..asked].to_vec(), true, options)
+        };
+        self.begin_turn(self.messages[..=last].to_vec(), true, options)
     }
 
     /// The run of [`Session::append`], to be driven by [`Session::step`]. Of the options, `overflow` and `now` matter to it.
@@ -244,9 +244,9 @@ impl Session {
         ends.extend(&options.stop_tokens);
         let decoder = self.model.tokenizer.decoder(&prompt)?;
         let seed = options.seed.unwrap_or(0);
-        self.runs += 1;
+        self.run = self.model.next_run();
         Ok(Run {
-            number: self.runs,
+            number: self.run,
             answers,
             dropped,
             overflow: options.overflow,
@@ -261,6 +261,7 @@ impl Session {
             pass: None,
             prefill_work: usize::MAX,
             origin: None,
+            first: None,
             choices: Vec::new(),
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
             prompt,
@@ -298,7 +299,7 @@ impl Session {
     ///
     /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session works on. `BAD_INPUT` for a run after which another was begun.
     pub fn step(&mut self, run: &mut Run) -> Result<Step> {
-        if run.number != self.runs {
+        if run.number != self.run {
             return Err(Error::BadInput { what: "run".into(), expected: "the latest of its session".into(), got: "one before it".into() });
         }
         if let Some(dropped) = run.dropped.take() {
@@ -334,6 +335,9 @@ impl Session {
     /// Gives a run up. The cache stays valid, the history as it was before.
     pub fn abort(&mut self, run: &mut Run) -> Completion {
         run.conversation = None;
+        if run.number == self.run {
+            self.cache.truncate(self.tokens.len()); // gives back what a pass under way had reserved
+        }
         match self.end(run, FinishReason::Abort) {
             Step::End(_, completion) => completion,
             other => unreachable!("{other:?} is no end"),
@@ -409,10 +413,10 @@ impl Session {
         let Some((cache, logits)) = run.origin.as_ref().filter(|_| choice + 1 < run.n) else {
             return Ok(self.end(run, finish_reason));
         };
-        self.cache = cache.clone();
+        let ended_at =
+            (std::mem::replace(&mut self.cache, cache.clone()), std::mem::replace(&mut self.tokens, run.prompt.clone()), self.cut.take());
         self.scratch.logits_mut().copy_from_slice(logits);
-        self.tokens.clone_from(&run.prompt);
-        self.cut = None;
+        run.first.get_or_insert(ended_at);
         let (text, ended) = run.draft.end(finish_reason);
         run.choices.push(ended);
         run.draft = run.draft(self.model.tokenizer.decoder(&run.prompt)?);
@@ -424,6 +428,10 @@ impl Session {
         let (text, ended) = run.draft.end(finish_reason);
         run.choices.push(ended);
         run.origin = None;
+        // What goes on from here goes on from the first.
+        if let Some(first) = run.first.take() {
+            (self.cache, self.tokens, self.cut) = first;
+        }
         let choice = run.choices.len() - 1;
         let completion = Completion::new(std::mem::take(&mut run.choices), run.usage);
         if let Some(mut messages) = run.conversation.take() {

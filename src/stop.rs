@@ -22,7 +22,8 @@ impl StopMatcher {
             return (String::new(), true);
         }
         self.held.push_str(piece);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
+        let short = |stop: &&String| stop.len() <= self.held.len();
+        let found = self.stops.iter().filter(short).filter_map(|stop| self.held.find(stop.as_str())).min();
         if let Some(at) = found {
             self.held.truncate(at);
             self.stopped = true;

@@ -92,10 +92,11 @@ impl Weights {
         matrices + vector(&self.norm) + self.layers.iter().map(layer).sum::<u64>()
     }
 
-    /// The SHA-256 of all norms and biases and of [`SAMPLED_ROWS`] rows of each matrix as they are stored: two models, or two formats of one, differ in
+    /// The SHA-256 of what `more` tells, and of all norms and biases and of [`SAMPLED_ROWS`] rows of each matrix as they are stored: two models, or two formats of one, differ in
     /// it, and it takes a moment, where reading all weights would take as long as loading them.
-    pub(crate) fn fingerprint(&self) -> String {
+    pub(crate) fn fingerprint(&self, more: &str) -> String {
         let mut hash = Sha256::new();
+        hash.update(more);
         let vector = |hash: &mut Sha256, values: &[f32]| values.iter().for_each(|value| hash.update(value.to_le_bytes()));
         let matrix = |hash: &mut Sha256, matrix: &Matrix| {
             hash.update(format!("{} {} {}", matrix.dtype(), matrix.rows(), matrix.cols()));

@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::files::folder;
-use common::{Random, greedy};
+use common::{Folder, Random, greedy};
 use fireside::cache::{BLOCK, KvDtype};
 use fireside::quant::Dtype;
 use fireside::session::{Completion, Step};
@@ -297,6 +297,7 @@ fn the_caches_of_all_sessions_share_one_bound() {
     assert_eq!(error.code(), "OUT_OF_MEMORY");
     assert!(error.to_string().contains("kvBytesMax"), "{error}");
     assert!(sessions[2].messages().is_empty());
+    assert_eq!((sessions[2].kv_bytes(), Some(model.kv_budget().used())), (0, kv_bytes_max), "it keeps nothing of what it tried");
     sessions[0].reset();
     assert_eq!(chat(&mut sessions[2], "hello", 5).tokens, expected.tokens, "there is room again");
 }
@@ -367,10 +368,44 @@ fn several_continuations_are_those_of_several_runs() {
     assert_eq!(texts, expected.iter().map(|completion| completion.text.clone()).collect::<Vec<_>>());
     assert_eq!(got.usage.completion_tokens, expected.iter().map(|completion| completion.tokens.len()).sum::<usize>());
     assert_eq!(got.usage.prompt_tokens, expected[0].usage.prompt_tokens, "one prefill");
-    // The first is a chat's answer.
+    // The first is a chat's answer, and what the next turn goes on from.
     let turn = session.chat("hello", &options(7, 3)).unwrap().finish().unwrap();
     assert_eq!(session.messages()[1].content, turn.text);
     assert_eq!(session.messages().len(), 2);
+    let next = session.chat("again", &greedy(4)).unwrap().finish().unwrap();
+    assert!(next.usage.cached_tokens >= turn.usage.prompt_tokens + turn.tokens.len() - 1, "{:?}", next.usage);
+}
+
+#[test]
+fn a_run_is_driven_on_its_own_session_alone() {
+    let model = model("qwen2-bf16");
+    let (mut a, mut b) = (Session::new(model.clone()), Session::new(model));
+    let mut run = a.begin_chat("hello".into(), &greedy(4)).unwrap();
+    b.begin_chat("hello".into(), &greedy(4)).unwrap();
+    let mut copy = a.clone();
+    for other in [&mut b, &mut copy] {
+        assert_eq!(other.step(&mut run).unwrap_err().code(), "BAD_INPUT");
+    }
+    a.step(&mut run).unwrap();
+}
+
+#[test]
+fn a_system_message_is_no_question() {
+    let mut session = Session::new(model("chat"));
+    session.set_messages(vec![message("system", "You are kind.")]);
+    assert_eq!(session.regenerate(&greedy(4)).unwrap_err().code(), "BAD_INPUT");
+}
+
+#[test]
+fn a_state_belongs_to_what_its_keys_depend_on() {
+    let files = folder("llama-odd-f32");
+    let mut config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
+    config["rms_norm_eps"] = 0.5.into();
+    let other = Folder { config: config.to_string().into_bytes(), ..files.clone() };
+    let mut session = Session::new(Arc::new(files.load()));
+    session.append(vec![message("user", "hello")], &Options::default()).unwrap();
+    let said = refusal(&Arc::new(other.load()), &session.save(true).unwrap());
+    assert!(said.starts_with("state: expected the state of a session on this model, model "), "{said}");
 }
 
 #[test]

@@ -144,14 +144,14 @@ impl Twin {
         if let Ok(completion) = &got {
             let (usage, read) = (completion.usage, self.session.context_usage());
             assert!(usage.cached_tokens < usage.prompt_tokens, "{usage:?}");
-            let others = completion.others.last().map_or(completion.tokens.len(), |last| last.tokens.len());
             assert_eq!(
                 usage.completion_tokens,
                 completion.others.iter().fold(completion.tokens.len(), |sum, other| sum + other.tokens.len())
             );
             // The last token of a text has been read only where something came after it.
             if options.overflow != Overflow::Shift {
-                assert!(read == usage.prompt_tokens + others || read + 1 == usage.prompt_tokens + others);
+                let whole = usage.prompt_tokens + completion.tokens.len();
+                assert!(read == whole || read + 1 == whole);
             }
             assert!(completion.finish_reason != FinishReason::Abort);
         }

@@ -87,7 +87,7 @@ impl Session {
         if prompt.len() >= context {
             return Err(overflow());
         }
-        let dropped = Dropped { messages: conversation.len() - left.len(), tokens: whole.len() - prompt.len() };
+        let dropped = Dropped { messages: conversation.len() - left.len(), tokens: whole.len().saturating_sub(prompt.len()) };
         Ok((left, prompt, (dropped.messages > 0).then_some(dropped)))
     }
 
@@ -119,7 +119,7 @@ fn turns(conversation: &[Message]) -> Vec<Vec<usize>> {
     turns
 }
 
-fn is_system(message: &Message) -> bool {
+pub(super) fn is_system(message: &Message) -> bool {
     matches!(message.role.as_str(), "system" | "developer")
 }
 

@@ -149,6 +149,8 @@ pub struct Run {
     pub(super) prefill_work: usize,
     /// Where further continuations begin: the prompt's keys and values, and its logits.
     pub(super) origin: Option<(Cache, Vec<f32>)>,
+    /// Where the first of several continuations ended: its cache, the tokens in it, and where they were cut.
+    pub(super) first: Option<(Cache, Vec<u32>, Option<usize>)>,
     pub(super) draft: Draft,
     pub(super) choices: Vec<Choice>,
     pub(super) usage: Usage,

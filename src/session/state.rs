@@ -46,13 +46,18 @@ impl Session {
         // What is behind a cut would not be computed so again.
         let len = if with_cache { self.cut.unwrap_or(self.tokens.len()) } else { 0 };
         let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), len)).expect("strings and numbers are JSON");
+        let parts = [MAGIC.len() + 8 + head.len(), 4 * len, DIGEST_BYTES].map(|bytes| bytes as u64);
+        let requested_bytes = parts.iter().sum::<u64>() + self.cache.export_bytes(len);
         let mut bytes = Vec::new();
+        if !usize::try_from(requested_bytes).is_ok_and(|room| bytes.try_reserve_exact(room).is_ok()) {
+            return Err(Error::OutOfMemory { what: "the state of the session".into(), requested_bytes });
+        }
         bytes.extend_from_slice(MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&head);
         self.tokens[..len].iter().for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()));
-        self.cache.export(len, &mut bytes)?;
+        self.cache.export(len, &mut bytes);
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
         Ok(bytes)

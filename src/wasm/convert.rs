@@ -7,7 +7,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::Error;
 use crate::load::{LoadOptions, ModelFiles};
-use crate::options::Options;
+use crate::options::{Options, not_an_object};
 use crate::session::Turn;
 use crate::template::{Message, Now};
 
@@ -61,7 +61,11 @@ pub(super) fn as_bytes(what: &str, value: JsValue) -> Result<Vec<u8>> {
 
 /// The only option of a call, true or false; `None` where it is left out.
 pub(super) fn flag(options: &JsValue, name: &str) -> Result<Option<bool>> {
-    let Value::Object(object) = from_js(options)? else { return Ok(None) };
+    let object = match from_js(options)? {
+        Value::Null => return Ok(None),
+        Value::Object(object) => object,
+        other => return Err(to_error(not_an_object(&other))),
+    };
     object.iter().try_fold(None, |_, (key, value)| match (key == name, value) {
         (true, Value::Bool(value)) => Ok(Some(*value)),
         (true, Value::Null) => Ok(None),
@@ -137,7 +141,7 @@ fn not_messages(error: &serde_wasm_bindgen::Error) -> JsValue {
 /// A plain JavaScript value as JSON. A number that JSON has no word for becomes its text, so that it is refused by name.
 fn from_js(value: &JsValue) -> Result<Value> {
     if !value.is_object() || Array::is_array(value) {
-        return Ok(serde_wasm_bindgen::from_value(value.clone())?);
+        return serde_wasm_bindgen::from_value(value.clone()).map_err(|_| to_error(not_an_object(&Value::Null)));
     }
     let entries = js_sys::Object::entries(value.unchecked_ref());
     let pairs = entries.iter().map(|entry| {
@@ -146,7 +150,8 @@ fn from_js(value: &JsValue) -> Result<Value> {
         let json = match value.as_f64() {
             Some(number) if !number.is_finite() => Value::String(number.to_string()),
             _ if value.is_function() || value.is_symbol() => Value::String("a function".into()),
-            _ => serde_wasm_bindgen::from_value(value)?,
+            // What JSON has no word for, a list in a list stands for: no option takes that.
+            _ => serde_wasm_bindgen::from_value(value).unwrap_or_else(|_| serde_json::json!([[]])),
         };
         Ok((name, json))
     });
