@@ -133,6 +133,50 @@ test('a lock that a killed process left is taken over at once', async () => {
   assert.equal(await told(`${hold} console.log(JSON.stringify(await request('name', { signal }, async () => 'mine')));`, { env }), 'mine');
 });
 
+test('of a lock that was made in another container only the age counts, not the process', async () => {
+  const env = { XDG_CACHE_HOME: folder() };
+  const gone = program('', { env });
+  await gone.done;
+  const lines = `
+    const { readdirSync, readFileSync, utimesSync, writeFileSync } = await import('node:fs');
+    const { request } = await import('${new URL('../../www/lib/node/locks.js', import.meta.url)}');
+    const place = process.env.XDG_CACHE_HOME + '/fireside-lm/locks/';
+    const take = (job) => request('name', { signal: AbortSignal.timeout(400) }, job).catch((error) => error.name);
+    const outcomes = [];
+    await take(async () => {
+      const file = place + readdirSync(place)[0];
+      const mine = JSON.parse(readFileSync(file, 'utf8'));
+      globalThis.leave = (changes) => writeFileSync(file, JSON.stringify({ ...mine, pid: ${gone.child.pid}, ...changes }));
+      globalThis.age = () => utimesSync(file, new Date(Date.now() - 60_000), new Date(Date.now() - 60_000));
+    });
+    leave({ host: 'another container' });
+    outcomes.push(await take(async () => 'mine'));
+    age();
+    outcomes.push(await take(async () => 'mine'));
+    leave({});
+    outcomes.push(await take(async () => 'mine'));
+    console.log(JSON.stringify(outcomes));`;
+  assert.deepEqual(await told(lines, { env }), ['AbortError', 'mine', 'mine']);
+});
+
+test("a lock that was taken away from its holder is neither touched nor removed by it, being another's now", async () => {
+  const lines = `
+    const { readdirSync, readFileSync, statSync, writeFileSync, utimesSync } = await import('node:fs');
+    const { request } = await import('${new URL('../../www/lib/node/locks.js', import.meta.url)}');
+    const place = process.env.XDG_CACHE_HOME + '/fireside-lm/locks/';
+    let file;
+    await request('name', { signal: new AbortController().signal }, async () => {
+      file = place + readdirSync(place)[0];
+      const before = statSync(file).mtimeMs;
+      while (statSync(file).mtimeMs === before) await new Promise((resolve) => setTimeout(resolve, 50));
+      writeFileSync(file, 'another');
+      utimesSync(file, 1, 1);
+      await new Promise((resolve) => setTimeout(resolve, 2500));
+    });
+    console.log(JSON.stringify([readFileSync(file, 'utf8'), statSync(file).mtimeMs]));`;
+  assert.deepEqual(await told(lines, { env: { XDG_CACHE_HOME: folder() } }), ['another', 1000]);
+});
+
 test('where no lock can be made the download is kept all the same', async () => {
   fresh();
   const env = { XDG_CACHE_HOME: folder() };

@@ -1,15 +1,18 @@
 // Locks that hold between the threads and processes of a machine, in the shape of a browser's `navigator.locks.request`: two programs that load the same
 // model share one download.
 //
-//     a lock is a file that only one can make; it says whose it is, and is touched every second for as long as it is held
-//     one whose process is gone, or that has not been touched for long (its thread was ended), is taken away and made anew
+//     a lock is a file that only one can make; it says whose it is (machine or container, process, and a word of its own), and is touched every second
+//     for as long as it is held
+//     one whose process is gone, or that has not been touched for long (its thread was ended), is taken away and made anew; of processes elsewhere (another
+//     container with the same folder) nothing can be known but the touch
 //
 // Should two ever believe that they hold it (both took the same old one away in the same instant), the cost is a download, never a wrong file: every chunk
 // that is kept has its checksum.
 
 import { createHash, randomUUID } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { cacheFolder } from './store.js';
@@ -28,24 +31,25 @@ export async function request(name, { signal }, job) {
   const folder = join(cacheFolder(), 'locks');
   await mkdir(folder, { recursive: true });
   const file = join(folder, createHash('sha256').update(name).digest('hex').slice(0, 32));
-  while (!(await make(file))) {
+  const owner = JSON.stringify({ host: hostname(), pid: process.pid, id: randomUUID() });
+  while (!(await make(file, owner))) {
     if (await isLeft(file)) await takeAway(file);
     else await wait(LOOK_MS, undefined, { signal });
   }
-  const touching = setInterval(() => utimes(file, new Date(), new Date()).catch(() => {}), TOUCH_MS);
+  const touching = setInterval(() => touch(file, owner).catch(() => {}), TOUCH_MS);
   try {
     signal.throwIfAborted();
     return await job();
   } finally {
     clearInterval(touching);
-    rmSync(file, { force: true }); // at once: the worker may be ended before it would come to it
+    letGo(file, owner);
   }
 }
 
-/** Whether the lock's file could be made. @param {string} file */
-async function make(file) {
+/** Whether the lock's file could be made. @param {string} file @param {string} owner */
+async function make(file, owner) {
   try {
-    await writeFile(file, String(process.pid), { flag: 'wx' });
+    await writeFile(file, owner, { flag: 'wx' });
     return true;
   } catch (error) {
     if (Reflect.get(error ?? {}, 'code') === 'EEXIST') return false;
@@ -53,14 +57,34 @@ async function make(file) {
   }
 }
 
+/** One that was held up for long may find another's in its place. @param {string} file @param {string} owner */
+async function touch(file, owner) {
+  if ((await readFile(file, 'utf8')) === owner) await utimes(file, new Date(), new Date());
+}
+
+/** At once: the worker may be ended before it would come to it. @param {string} file @param {string} owner */
+function letGo(file, owner) {
+  try {
+    if (readFileSync(file, 'utf8') === owner) rmSync(file, { force: true });
+  } catch {
+    // taken away by another
+  }
+}
+
 /** Whether nobody holds it any more. @param {string} file */
 async function isLeft(file) {
   try {
-    const [{ mtimeMs }, pid] = [await stat(file), Number(await readFile(file, 'utf8'))];
-    return Date.now() - mtimeMs > STALE_MS || (pid > 0 && !isAlive(pid));
+    const [{ mtimeMs }, owner] = [await stat(file), await readFile(file, 'utf8')];
+    return Date.now() - mtimeMs > STALE_MS || isGone(owner);
   } catch {
-    return false; // let go of just now
+    return false; // let go of just now, or made just now
   }
+}
+
+/** Whether its process is known to be gone. Throws where it is not written yet. @param {string} owner as the file has it */
+function isGone(owner) {
+  const { host, pid } = JSON.parse(owner);
+  return host === hostname() && !isAlive(pid);
 }
 
 /** By another name first: of several who try, one can. @param {string} file */
