@@ -222,6 +222,63 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
+  test('where memory is short, the other chats rest, and trying again is enough', async () => {
+    const it = await visit();
+    await it.loaded();
+    await it.page.evaluate(async () => {
+      const { Model } = await import('/lib/index.js');
+      const { load } = Model;
+      Model.load = (source, options) => load.call(Model, source, { ...options, kvBytesMax: 700_000 });
+    });
+    await it.click('pick');
+    await it.type('address', '/models/chat/');
+    await it.page.keyboard.press('Enter');
+    await it.until(() => document.getElementById('loading').hidden && document.getElementById('model-name').textContent === 'chat');
+    await it.set('chat', GREEDY);
+    const failed = [];
+    for (const name of ['Ada', 'Tom', 'Lily', 'Max']) {
+      await it.say(`My name is ${name}. I like apples and pears and plums, and I like to read by the fire.`);
+      const banner = await it.banner();
+      if (banner) {
+        failed.push(banner);
+        await it.click('send');
+        await it.answered();
+        assert.equal(await it.banner(), '');
+      }
+      assert.equal((await it.turns()).length, 2);
+      await it.click('new-chat');
+      await it.until(() => document.querySelectorAll('#transcript .turn').length === 0);
+    }
+    assert(failed.length > 0 && failed.every((banner) => /^OUT_OF_MEMORY/.test(banner)), `${failed}`);
+    await it.close();
+  });
+
+  test('an engine that is loaded again brings back every live chat with its conversation', async () => {
+    const it = await introduced();
+    await it.press('branch', 0);
+    await it.until(() => document.querySelectorAll('#transcript .turn').length === 2);
+    await it.say('Now my name is Tom.');
+    await it.page.evaluate(async () => {
+      const { Model } = await import('/lib/index.js');
+      const { stats } = Model.prototype;
+      // The chats' own model: the one that is asked for its memory.
+      Model.prototype.stats = function () {
+        window.model = this;
+        return stats.call(this);
+      };
+    });
+    await it.click('open-chats');
+    await it.until(() => window.model !== undefined);
+    await it.page.evaluate(() => window.model.reload());
+    await it.click('chats-close');
+    assert.match(await it.say('What is my name?'), /Tom/);
+    await it.click('open-chats');
+    await it.page.click('#chat-list li:last-child .chat-open');
+    await it.until(() => document.querySelectorAll('#transcript .turn').length === 4);
+    assert.match(await it.say('What is my name?'), /Ada/);
+    await it.close();
+  });
+
   test('the story comes back after a reload and is told on', async () => {
     const it = await visit('#story');
     await it.set('story', { ...GREEDY, maxTokens: 20 });

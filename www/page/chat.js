@@ -216,6 +216,7 @@ export class Chat {
       else if (question && !chat.draft && !chat.turns.some(({ content }) => content === question)) chat.draft = question;
       if (wasStopped(error)) finishSpeech(t(replaced.length ? 'chat.keptStopped' : 'chat.stopped'));
       else this.#fail(error);
+      if (/** @type {any} */ (error)?.code === 'OUT_OF_MEMORY') await this.#chats.restOthers(chat); // the next try has their room
     } finally {
       session?.removeEventListener('contextoverflow', onOverflow);
       answer.running = false;

@@ -181,6 +181,16 @@ export class Conversations extends EventTarget {
     }
   }
 
+  /** Puts all chats but this one to rest: there is no memory for their caches beside its own. @param {Conversation} chat */
+  async restOthers(chat) {
+    for (const other of this.all) {
+      if (other === chat || other.busy) continue;
+      await this.#writeState(other);
+      this.#rest(other);
+    }
+    this.#tell();
+  }
+
   /** @param {Conversation} chat */
   #rest(chat) {
     chat.session?.dispose();
