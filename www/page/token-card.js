@@ -125,8 +125,7 @@ function close() {
 /** Below the token, or above where there is no room; never over the window's edge. @param {HTMLElement} token */
 function place(token) {
   const EDGE = 8;
-  // A token that begins a line leaves its space at the end of the line before.
-  const [line] = [...token.getClientRects()].sort((a, b) => b.width - a.width);
+  const [line] = token.lastElementChild?.getClientRects() ?? [];
   if (!line) return;
   const { width, height } = card.getBoundingClientRect();
   const { clientWidth, clientHeight } = document.documentElement;

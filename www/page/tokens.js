@@ -118,7 +118,9 @@ export class TokenText {
     const shown = typeof part === 'string' ? text : { ...part, text };
     this.#parts.push(shown);
     if (typeof shown === 'string') return fragment.append(shown);
-    const span = make('span', { className: 'token' }, text);
+    // The space before a word is left unshaded: at the end of a line it hangs over the edge.
+    const space = /^\s+(?=\S)/.exec(text)?.[0] ?? '';
+    const span = make('span', { className: 'token' }, ...(space ? [space] : []), make('span', { className: 'ink' }, text.slice(space.length)));
     span.dataset.shade = String(SHADES.filter((least) => Math.exp(shown.logprob) < least).length);
     groups.set(span, shown);
     fragment.append(span);
