@@ -87,6 +87,7 @@ const REFUSED = [
   [() => chat({ messages: Array(5000).fill(USER[0]) }), 400, 'array_above_max_length', 'messages'],
   // Prompts.
   [() => text({ prompt: '' }), 400, 'invalid_value', 'prompt'],
+  [() => text({ prompt: ['Once', ''] }), 400, 'invalid_value', 'prompt'],
   [() => text({ prompt: [] }), 400, 'empty_array', 'prompt'],
   [() => text({ prompt: [1, 2, 3] }), 400, 'unsupported_value', 'prompt'],
   [() => text({ prompt: [[1, 2], [3]] }), 400, 'unsupported_value', 'prompt'],
@@ -122,6 +123,7 @@ const REFUSED = [
   // The rest.
   [() => chat({ stop: Array(17).fill('a') }), 400, 'array_above_max_length', 'stop'],
   [() => chat({ stop: '' }), 400, 'invalid_value', 'stop'],
+  [() => chat({ stop: ['a', 'b'.repeat(1_001)] }), 400, 'string_above_max_length', 'stop'],
   [() => chat({ stop: ['a', 3] }), 400, 'invalid_type', 'stop[1]'],
   [() => chat({ logit_bias: { a: 1 } }), 400, 'invalid_value', 'logit_bias'],
   [() => chat({ logit_bias: { 3: 101 } }), 400, 'decimal_above_max_value', 'logit_bias.3'],
@@ -181,6 +183,10 @@ test('what asks for nothing is taken: parameters that change no answer, neutral 
   const full = await handler(chat({ seed: 3, ...neutral }));
   assert.equal(full.status, 200);
   assert.deepEqual((await full.json()).choices, plain.choices);
+  assert.equal((await handler(chat({ stop: 'b'.repeat(1_000) }))).status, 200);
+  const streamed = await handler(chat({ stream: true, stream_options: { include_usage: null } }));
+  assert.equal(streamed.status, 200);
+  assert(!(await streamed.text()).includes('usage'));
   assert.equal((await handler(text({ best_of: 1, echo: false, suffix: '', user: 'ada' }))).status, 200);
 });
 

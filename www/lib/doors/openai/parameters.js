@@ -16,6 +16,8 @@ const TOKENS_MAX = 2 ** 31 - 1;
 const CHOICES_MAX = 16;
 const PROMPTS_MAX = 16;
 const STOPS_MAX = 16;
+/** UTF-16 units: each token of an answer is held against every stop sequence. */
+const STOP_CHARS_MAX = 1_000;
 
 /** @param {Rule} rule @param {string} [option] @returns {Parameter} */
 const honoured = (rule, option) => ({ use: 'honoured', rule, option });
@@ -40,6 +42,7 @@ function logitBias(value, name) {
 function stop(value, name) {
   const list = strings(STOPS_MAX)(value, name);
   if (list.includes('')) throw invalid(name, 'invalid_value', `Invalid '${name}': a stop sequence must not be empty.`);
+  if (list.some((/** @type {string} */ text) => text.length > STOP_CHARS_MAX)) throw invalid(name, 'string_above_max_length', `Invalid '${name}': string too long. Expected at most ${STOP_CHARS_MAX} characters.`);
   return list;
 }
 
@@ -48,12 +51,15 @@ function prompt(value, name) {
   const isOfIds = Array.isArray(value) && value.some((part) => typeof part === 'number' || Array.isArray(part));
   if (isOfIds) throw invalid(name, 'unsupported_value', `Unsupported value: '${name}' must be text here, not ids of tokens.`);
   if (isEmpty(value)) throw invalid(name, 'empty_array', `Invalid '${name}': empty array. Expected an array with minimum length 1, but got an empty array instead.`);
-  return strings(PROMPTS_MAX)(value, name);
+  const list = strings(PROMPTS_MAX)(value, name);
+  // The engine says so too, of one of several after it has answered those before it.
+  if (list.includes('')) throw invalid(name, 'invalid_value', `Invalid '${name}': a prompt must not be empty.`);
+  return list;
 }
 
 /** @type {Rule} */
 function streamOptions(value, name) {
-  objectOf(boolean)(value, name);
+  objectOf((each, key) => each === null || boolean(each, key))(value, name);
   for (const key of Object.keys(value)) {
     if (key !== 'include_usage' && key !== 'include_obfuscation') throw unknown(`${name}.${key}`);
   }
