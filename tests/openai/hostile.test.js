@@ -219,6 +219,49 @@ test('a server of all addresses knows itself by address alone, and by the names 
   await wide.close();
 });
 
+test('a page that may ask is told that it has the wrong key', async () => {
+  const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret', allowOrigins: ['https://app.example'] });
+  const ask = async (origin) => (await raw(keyed.port, [request('GET /v1/models HTTP/1.1', { Host: `localhost:${keyed.port}`, Origin: origin, Connection: 'close' })])).text;
+  assert.match(await ask('https://app.example'), /^HTTP\/1\.1 401 [^]*Access-Control-Allow-Origin: https:\/\/app\.example\r\n/i);
+  assert.doesNotMatch(await ask('https://evil.example'), /access-control/i);
+  await keyed.close();
+});
+
+test('a client that sends many requests ahead is cut, and what runs for it ends', async () => {
+  const slow = fakeModel({ tokenMs: 20 });
+  const other = await listen(createHandler({ models: { story: slow.model } }), { host: '127.0.0.1', port: 0 });
+  const long = BODY.replace('3}', '500}');
+  const headers = { Host: `localhost:${other.port}`, 'Content-Type': 'application/json', 'Content-Length': String(long.length) };
+  const more = request('GET /v1/models HTTP/1.1', { Host: headers.Host });
+  for (const count of [8, 5_000]) {
+    const { closed, statuses } = await raw(other.port, [request('POST /v1/completions HTTP/1.1', headers, long) + more.repeat(count)], { patienceMs: 2_000 });
+    assert.deepEqual([closed, statuses], [true, []]);
+    await until(() => slow.state.computing === 0);
+  }
+  // As many as may be, by one who leaves.
+  const socket = connect({ port: other.port, host: '127.0.0.1' }).on('error', () => {});
+  socket.write(request('POST /v1/completions HTTP/1.1', headers, long) + more.repeat(7));
+  await until(() => slow.state.computing === 1);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(slow.state.computing, 1);
+  socket.destroy();
+  const left = performance.now();
+  await until(() => slow.state.computing === 0);
+  assert(performance.now() - left < 1_000);
+  await other.close();
+});
+
+test('a connection that is kept may ask as often as it likes, one after the other', async () => {
+  const socket = connect({ port, host: '127.0.0.1' });
+  let text = '';
+  socket.setEncoding('latin1').on('data', (data) => (text += data));
+  for (let i = 1; i <= 20; i++) {
+    socket.write(request('GET /v1/models HTTP/1.1', { Host: own() }));
+    await until(() => text.split('HTTP/1.1 200 ').length === i + 1 && text.endsWith('}'));
+  }
+  socket.destroy();
+});
+
 test('a key is asked for where there is one, but not by health', async () => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret' });
   const status = async (path, authorization) => {

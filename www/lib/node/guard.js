@@ -19,8 +19,8 @@ export function isLoopback(host) {
 }
 
 /**
- * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, or, for a browser's question whether a page may ask, gives the answer's
- * headers with `isPreflight`.
+ * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, with the same headers once it is known who
+ * asks, or, for a browser's question whether a page may ask, gives the answer's headers with `isPreflight`.
  * @param {Allowed} allowed
  * @param {() => number} port that the server listens on
  */
@@ -64,13 +64,13 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port
     };
   }
 
-  /** @param {IncomingMessage} request */
-  function checkKey({ headers, url }) {
+  /** @param {IncomingMessage} request @param {Record<string, string>} shared by which a page may read that it has the wrong key */
+  function checkKey({ headers, url }, shared) {
     // Whoever watches over the server need not have the key.
     if (apiKey === undefined || url === '/health') return;
     const given = headers.authorization?.match(/^Bearer (.+)$/i)?.[1] ?? '';
     if (timingSafeEqual(digest(given), digest(apiKey))) return;
-    throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers: { 'WWW-Authenticate': 'Bearer' } });
+    throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers: { ...shared, 'WWW-Authenticate': 'Bearer' } });
   }
 
   /** @param {IncomingMessage} request @returns {{ isPreflight: boolean, headers: Record<string, string> }} */
@@ -83,7 +83,7 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port
     }
     const shared = checkOrigin(request);
     const isPreflight = method === 'OPTIONS' && headers['access-control-request-method'] !== undefined && 'Vary' in shared;
-    if (!isPreflight) checkKey(request);
+    if (!isPreflight) checkKey(request, shared);
     return { isPreflight, headers: shared };
   };
 }

@@ -18,6 +18,9 @@ const LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsChec
 /** Connections at a time; further ones are closed as they come. */
 const CONNECTIONS_MAX = 1_024;
 
+/** Requests on one connection that have not been answered; who sends more ahead is cut. While many wait, Node reads no further, and does not notice that the client has gone. */
+const AHEAD_MAX = 8;
+
 /** A connection on which nothing moves for so long is cut: longer than an answer is waited for, since waiting is silent. */
 const SILENCE_MS = 600_000;
 
@@ -41,7 +44,17 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
   let isClosing = false;
   const check = guard(allowed, () => chosen);
   const answer = getRequestListener(handler, { overrideGlobalObjects: false, hostname: 'localhost' });
+  /** Requests that have not been answered. @type {WeakMap<Socket, number>} */
+  const ahead = new WeakMap();
   const server = createServer({ ...LIMITS, ...limits, noDelay: true }, (request, response) => {
+    const { socket } = request;
+    const count = (/** @type {number} */ more) => {
+      const sum = (ahead.get(socket) ?? 0) + more;
+      ahead.set(socket, sum);
+      return sum;
+    };
+    if (count(1) > AHEAD_MAX) return void socket.destroy();
+    response.on('close', () => count(-1));
     try {
       const { isPreflight, headers } = check(request);
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
