@@ -123,6 +123,30 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
+  test('a page that has requests answered twice offers the models of both, and each call takes back its own', async () => {
+    const { page, close } = await open({ expected: /503/ });
+    const told = await page.evaluate(async () => {
+      const { answerRequests } = await import('/lib/doors/service-worker.js');
+      const ids = async () => (await (await fetch('/v1/models')).json()).data?.map(({ id }) => id);
+      const [one, two] = await Promise.all([1, 2].map(() => window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true })));
+      const worker = '/service-worker.js';
+      const told = [];
+      // Messages and fetches go to a service worker by different ways.
+      const tell = () => new Promise((resolve) => setTimeout(resolve, 500)).then(async () => told.push(await ids()));
+      const first = await answerRequests({ models: { one }, worker });
+      await tell();
+      const second = await answerRequests({ models: { two }, worker });
+      await tell();
+      for (const { stop } of [first, second]) {
+        stop();
+        await tell();
+      }
+      return told;
+    });
+    assert.deepEqual(told.map((ids) => ids ?? null), [['one'], ['one', 'two'], ['two'], null]);
+    await close();
+  });
+
   test('a page that is closed takes its model along', async () => {
     const { page, close } = await open({ expected: /503/ });
     const other = await page.browserContext().newPage();
@@ -152,6 +176,26 @@ inEachBrowser('service worker', (browser) => {
       return [before, during, await ask()];
     });
     assert.deepEqual(statuses, [200, 503, 200]);
+    await close();
+  });
+
+  test('an engine that crashes after the service worker was stopped answers again when it has been loaded again', async () => {
+    if (browser.name !== 'chrome') return; // only Chromium lets a test stop one
+    const { page, close } = await open({ expected: /503/ });
+    await answering(page);
+    await stopWorkers(page);
+    assert.equal(await status(page), 200);
+    const statuses = await page.evaluate(async () => {
+      const ask = async () => {
+        const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 });
+        return (await fetch('/v1/chat/completions', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })).status;
+      };
+      const reloading = window.model.reload(); // ends the engine at once
+      const during = await ask();
+      await reloading;
+      return [during, await ask()];
+    });
+    assert.deepEqual(statuses, [503, 200]);
     await close();
   });
 

@@ -19,11 +19,40 @@ import { settle } from './openai/limits.js';
 /** A service worker that takes longer to become this page's is not coming. */
 const PATIENCE_MS = 20_000;
 
+/** All that this page offers, in the order in which it was asked to: of models with the same id, and of the limits, the latest holds. @type {Set<{ entries: [string, Model][], limits: object }>} */
+const offers = new Set();
+
+/** Offers go out one after the other, each as it is by then. */
+let last = Promise.resolve();
+
+/** @param {ServiceWorker | null | undefined} to */
+function offer(to) {
+  const sent = last.then(async () => {
+    const models = new Map([...offers].flatMap(({ entries }) => entries));
+    const limits = Object.assign({}, ...[...offers].map(({ limits }) => limits));
+    // A model whose engine is gone has no port; when it has been loaded again, it is offered again.
+    const offered = (await Promise.all([...models].map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])))).flat();
+    to?.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
+  });
+  last = sent.catch(() => {});
+  return sent;
+}
+
+/** Of a service worker that has been started again. @param {MessageEvent} event */
+function onMessage({ data, source }) {
+  if (data?.fireside === 'models?') offer(/** @type {ServiceWorker} */ (source));
+}
+
+/** A newer script takes over: it has to be told as well. */
+function onChange() {
+  offer(navigator.serviceWorker.controller);
+}
+
 /**
  * Has the requests of this page and of others in its folder answered. Resolves when the next `fetch` will be. Rejects with UNSUPPORTED_ENVIRONMENT where there are no service
  * workers (a page from plain http, a private window) or the script cannot be had.
  * @param {AnswerOptions} options
- * @returns {Promise<{ stop: () => void }>} `stop`: answer no more by this page's models
+ * @returns {Promise<{ stop: () => void }>} `stop`: answer no more by these models; those of other calls stay
  */
 export async function answerRequests({ worker = 'service-worker.js', models, ...limits }) {
   const { serviceWorker } = navigator;
@@ -33,27 +62,22 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
   if (entries.length === 0 || !entries.every(([, model]) => typeof model?.port === 'function')) throw badOption('models', 'a Model, or one for each id', models);
   settle(limits);
 
-  let isOver = false;
-  const offer = async (/** @type {ServiceWorker | null | undefined} */ to) => {
-    // A model whose engine is gone has no port; when it has been loaded again, it is offered again.
-    const ports = isOver ? [] : await Promise.all(entries.map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])));
-    const offered = ports.flat();
-    to?.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
-  };
-  const onMessage = (/** @type {MessageEvent} */ { data, source }) => {
-    if (data?.fireside === 'models?') offer(/** @type {ServiceWorker} */ (source));
-  };
-
+  const mine = { entries, limits };
   const url = new URL(worker, document.baseURI);
   const registration = await serviceWorker.register(url, { updateViaCache: 'none' }).catch((cause) => {
     throw unsupported(`the service worker at ${url}`, "Copy fireside-lm's service-worker.js into the page's folder, or name its address by `worker`.", cause);
   });
+  offers.add(mine);
+  // The same function is added once, however often it is.
   serviceWorker.addEventListener('message', onMessage);
+  serviceWorker.addEventListener('controllerchange', onChange);
   serviceWorker.startMessages();
   const stop = () => {
-    if (isOver) return;
-    isOver = true;
-    serviceWorker.removeEventListener('message', onMessage);
+    if (!offers.delete(mine)) return;
+    if (offers.size === 0) {
+      serviceWorker.removeEventListener('message', onMessage);
+      serviceWorker.removeEventListener('controllerchange', onChange);
+    }
     offer(serviceWorker.controller);
   };
   try {
@@ -62,8 +86,6 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
     stop();
     throw error;
   }
-  // A newer script takes over: it has to be told as well.
-  serviceWorker.addEventListener('controllerchange', () => !isOver && offer(serviceWorker.controller));
   return { stop };
 }
 
