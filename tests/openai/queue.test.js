@@ -244,3 +244,31 @@ test('closing without grace cuts what runs, and says so to those who read', asyn
   await until(() => state.computing === 0);
   assert.equal(state.sessions.size, 0);
 });
+
+for (const [what, isHeld] of [['ignores that its run is aborted', 'run'], ['does not tell of its sessions', 'stats']]) {
+  test(`closing does not wait for an engine that ${what}, and frees its session when it comes back`, async () => {
+    const { model, state } = fakeModel();
+    let release;
+    const held = new Promise((resolve) => (release = resolve));
+    let isReached = false;
+    const reach = async () => ((isReached = true), held);
+    const session = () => {
+      const made = model.session();
+      const run = made.generate.bind(made);
+      if (isHeld === 'stats') made.stats = async () => (await reach(), { kvBytes: 0 });
+      else made.generate = (prompt, { signal, ...options }) => ({ [Symbol.asyncIterator]: async function* () { await reach(); }, then: (resolve, reject) => run(prompt, options).then(resolve, reject) });
+      return made;
+    };
+    const handler = createHandler({ models: { story: { ...model, session } } });
+    const under = handler(text('Stuck '));
+    await until(() => isReached);
+    const begin = performance.now();
+    await handler.close();
+    const ms = performance.now() - begin;
+    assert(ms > 900 && ms < 3_000, `${ms} ms`);
+    assert.equal(state.sessions.size, 0);
+    release();
+    await under;
+    assert.equal(state.sessions.size, 0);
+  });
+}

@@ -39,7 +39,7 @@ import { early, streamed } from './openai/stream.js';
 /**
  * @typedef {object} Closing
  * @property {(options?: { graceMs?: number }) => Promise<void>} close refuses new requests with 503, gives those under way so long to end (0 unless said otherwise), aborts
- *   the others, and frees every session. The models stay
+ *   the others, waits a second for an engine that does not notice, and frees every session. The models stay
  */
 
 /**
@@ -49,6 +49,9 @@ import { early, streamed } from './openai/stream.js';
  */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
+
+/** What an engine may take to notice that a run is aborted, on closing; one that takes longer is stuck and waited for no more. */
+const ABORT_MS = 1_000;
 
 /** A text that the simple route asks for is a completion. */
 const SHAPES = { chat, completion, generate: completion };
@@ -183,8 +186,9 @@ export function createHandler({ models, base = '', ...limits }) {
     const end = performance.now() + graceMs;
     while (underWay.size > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
     for (const closing of underWay) closing.abort();
-    while (queue.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    for (const { sessions } of served.values()) sessions.clear();
+    const last = performance.now() + ABORT_MS;
+    while (queue.running > 0 && performance.now() < last) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (const { sessions } of served.values()) sessions.clear({ isOver: true });
   }
 
   return Object.assign(handle, { close });

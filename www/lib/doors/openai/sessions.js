@@ -68,14 +68,17 @@ export class Sessions {
       this.#forget(kept);
     }
     kept.isBusy = false;
+    // By then all may have been freed.
+    if (!this.#kept.has(kept)) return kept.session.dispose();
     let total = 0;
     for (const { kvBytes } of this.#kept) total += kvBytes;
     this.#drop((next) => next !== kept && total > this.#kvBytesMax && ((total -= next.kvBytes), true));
   }
 
-  /** Frees every session that nobody uses. */
-  clear() {
+  /** Frees every session that nobody uses; where all `isOver`, the others too, whose engine is stuck. @param {{ isOver?: boolean }} [how] */
+  clear({ isOver = false } = {}) {
     this.#drop(() => true);
+    if (isOver) for (const kept of this.#kept) this.#forget(kept);
   }
 
   /** @param {string} wanted */
@@ -123,7 +126,7 @@ export class Sessions {
   /** @param {Kept} kept */
   #forget(kept) {
     this.#kept.delete(kept);
-    kept.session.dispose();
+    kept.session?.dispose(); // which is not there yet where an engine is stuck
   }
 }
 
