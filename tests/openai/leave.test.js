@@ -140,6 +140,12 @@ test('wrong arguments are told in a line, and end it with 2', async () => {
     [['--model', folder('story'), '--port', '70000'], /^--port must be a whole number from 0 to 65535, not "70000"\n$/],
     [['--model', folder('story'), '--queue', 'many'], /^--queue must be a whole number/],
     [['--model', folder('story'), '--allow-origin', '*'], /^--allow-origin must be a scheme, a host/],
+    [['--model', folder('story'), '--host', ''], /^--host must be an address .*, not ""\n$/],
+    [['--model', folder('story'), '--allow-host', ''], /^--allow-host must be a name, .*, not ""\n$/],
+    [['--model', folder('story'), '--allow-host', 'https://app.example'], /^--allow-host must be a name/],
+    [['--model', folder('story'), '--allow-host', 'app.example/'], /^--allow-host must be a name/],
+    [['--model', folder('story'), '--allow-host', 'app.example:70000'], /^--allow-host must be a name/],
+    [['--model', folder('story'), '--allow-host', '*'], /^--allow-host must be a name/],
     [['--model', folder('story'), '--model', folder('story')], /^two models would be called story/],
     [['--model', folder('story'), '--wrong'], /--wrong/],
   ]) {
@@ -147,6 +153,14 @@ test('wrong arguments are told in a line, and end it with 2', async () => {
     assert.equal(await program.ended, 2, args.join(' '));
     assert.match(program.errors, said);
     assert(!/\n {4}at /.test(program.errors), 'no stack');
+  }
+});
+
+test('hosts that are well written are taken', async () => {
+  for (const args of [['--host', 'localhost'], ['--allow-host', 'app.example', '--allow-host', 'app.example:8443', '--allow-host', '[::1]:80']]) {
+    const program = start([...args, '--model', folder('none')]);
+    assert.equal(await program.ended, 1); // for want of the model
+    assert.match(program.errors, /^source: /);
   }
 });
 

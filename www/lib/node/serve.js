@@ -70,6 +70,12 @@ function read(args) {
     const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin;
     if (!isOrigin) throw new Trouble(`--allow-origin must be a scheme, a host and a port where there is one, as in https://app.example, not ${JSON.stringify(origin)}`);
   }
+  if (!/^[\w.:%-]+$/.test(host)) throw new Trouble(`--host must be an address or a name of this machine, not ${JSON.stringify(host)}`);
+  for (const name of values['allow-host']) {
+    // As a Host has it; an address of IPv6 stands in brackets there.
+    const found = name.match(/^(?:\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i);
+    if (!found || Number(found[1] ?? 0) > 65_535) throw new Trouble(`--allow-host must be a name, and a port where there is one, as in app.example or app.example:8443, not ${JSON.stringify(name)}`);
+  }
   const apiKey = values['api-key'] ?? process.env.FIRESIDE_API_KEY;
   if (apiKey === '') throw new Trouble('the API key must not be empty');
   return {
