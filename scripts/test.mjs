@@ -117,6 +117,8 @@ const SUITES = [
       nodeTest('tests/lib'),
       nodeTest('tests/node', ['--test-concurrency=1']),
       nodeTest('tests/scripts'),
+      // What the native program and that of the package, which has been built now, do together.
+      cargo(['test', '--locked', '--test', 'terminal', '--', '--ignored'], cargoCounts),
     ],
   },
   {

@@ -85,9 +85,43 @@ fn a_chat_goes_on_in_another_program() {
     let output = piped(&[], &format!("/load {path}\nWhat is my name?\n"));
     assert_eq!(stdout(&output).trim_end(), said[1]);
     // Nothing of the first turn is computed again.
-    let told = stderr(&output);
-    let cached = told.split(" of them cached").next().unwrap().rsplit(' ').next().unwrap();
-    assert!(told.contains("2 messages") && cached.parse::<usize>().unwrap() > 10, "{told}");
+    assert!(stderr(&output).contains("2 messages") && first_cached(&output) > 10, "{}", stderr(&output));
+}
+
+/// What the chat of the npm package makes of these lines.
+fn piped_node(lines: &str) -> Output {
+    let mut command = Command::new("node");
+    command.args(["www/lib/node/cli.js", "chat", "--model", "models/chat", "--temperature", "0", "--threads", "1"]);
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    output
+}
+
+#[test]
+#[ignore = "needs node, and the npm package built of the same source: `node scripts/test.mjs lib` runs it"]
+fn a_chat_that_one_of_the_two_programs_saved_goes_on_in_the_other() {
+    let file = fresh("native.state");
+    let path = file.to_str().unwrap();
+    let native = answers(&[], &format!("My name is Ada.\n/save {path}\nWhat is my name?\n"));
+    let node = piped_node(&format!("/load {path}\nWhat is my name?\n"));
+    assert!(native[1].contains("Ada"), "{native:?}");
+    assert_eq!(stdout(&node).trim_end(), native[1], "{}", stderr(&node));
+    assert!(first_cached(&node) > 10, "{}", stderr(&node));
+
+    let file = fresh("npm.state");
+    let path = file.to_str().unwrap();
+    let node = piped_node(&format!("My name is Ada.\n/save {path}\nWhat is my name?\n"));
+    let native = piped(&[], &format!("/load {path}\nWhat is my name?\n"));
+    assert_eq!(stdout(&native).trim_end(), stdout(&node).lines().nth(1).unwrap(), "{}", stderr(&native));
+    assert!(first_cached(&native) > 10, "{}", stderr(&native));
+}
+
+/// Of the first turn that it tells of: the tokens that were not computed again.
+fn first_cached(output: &Output) -> usize {
+    stderr(output).split(" of them cached").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
