@@ -120,6 +120,45 @@ test('health is 503 when the engine has gone', async () => {
   assert.equal(await health(), 503);
 });
 
+/** Runs in a server before anything of its own: at SIGUSR2 it says how many engines were started, and ends them. */
+const ENDING = `
+  import threads from 'node:worker_threads';
+  import { syncBuiltinESMExports } from 'node:module';
+  const engines = [];
+  threads.Worker = class extends threads.Worker {
+    constructor(...args) {
+      super(...args);
+      engines.push(this);
+    }
+  };
+  syncBuiltinESMExports();
+  if (threads.isMainThread) process.on('SIGUSR2', () => (console.error(engines.length + ' started'), engines.forEach((engine) => engine.terminate())));
+`;
+
+test('a server starts its engine once, and when that has ended health and everybody else are told, 503', async () => {
+  const program = await serving(['--model', folder('story'), '--threads', '1'], ['--import', `data:text/javascript,${encodeURIComponent(ENDING)}`]);
+  const headers = { 'Content-Type': 'application/json' };
+  const ask = (more) => fetch(`${program.url}/completions`, { method: 'POST', body: JSON.stringify({ model: 'story', prompt: 'Once upon a time', max_tokens: 4, ...more }), headers });
+  const health = async () => (await fetch(program.url.replace('/v1', '/health'))).status;
+  try {
+    for (let seed = 0; seed < 10; seed++) assert.equal((await ask({ seed })).status, 200);
+    assert.equal(await health(), 200);
+    const running = await ask({ max_tokens: 500, min_tokens: 500, n: 4, stream: true });
+    const waiting = ask();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    program.child.kill('SIGUSR2');
+    assert.match(await running.text(), /"code":"engine_crashed"}}\n\n$/);
+    for (const response of [await waiting, await ask()]) {
+      assert.equal(response.status, 503);
+      assert.equal((await response.json()).error.code, 'engine_crashed');
+    }
+    assert.equal(await health(), 503);
+    assert.equal(program.errors, '1 started\n');
+  } finally {
+    assert.equal(await program.stop(), 0);
+  }
+});
+
 for (const signal of ['SIGINT', 'SIGTERM']) {
   test(`${signal} lets an answer end, and ends the server with 0`, async () => {
     const program = await serving(['--model', folder('story'), '--threads', '1']);

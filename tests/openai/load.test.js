@@ -50,9 +50,9 @@ before(async () => {
 });
 after(() => Object.values(models).forEach((model) => model.dispose()));
 
-for (const concurrency of [1, 3]) {
-  test(`${CLIENTS} clients ask ${REQUESTS} times each, ${concurrency} answered at a time`, async () => {
-    const server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', '1', '--queue', '200', '--concurrency', String(concurrency)]);
+for (const [concurrency, threads] of [[1, 1], [3, 1], [1, 2]]) {
+  test(`${CLIENTS} clients ask ${REQUESTS} times each, ${concurrency} answered at a time by ${threads} ${threads === 1 ? 'thread' : 'threads'}`, async () => {
+    const server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', String(threads), '--queue', '200', '--concurrency', String(concurrency)]);
     try {
       let answers = 0;
       await Promise.all(Array.from({ length: CLIENTS }, async (_, i) => {

@@ -10,18 +10,18 @@ await bundle();
 export const folder = (/** @type {string} */ model) => join(ROOT, 'models', model);
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 
-/** Runs it with these arguments. `ended` resolves with its exit status. @param {string[]} args */
-export function start(args) {
-  const child = spawn(process.execPath, [CLI, 'serve', ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+/** Runs it with these arguments. `ended` resolves with its exit status. @param {string[]} args @param {string[]} [node] arguments of Node's own */
+export function start(args, node = []) {
+  const child = spawn(process.execPath, [...node, CLI, 'serve', ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   const program = { child, output: '', errors: '', ended: new Promise((resolve) => child.on('close', (status, signal) => resolve(signal ?? status))) };
   child.stdout.setEncoding('utf8').on('data', (text) => (program.output += text));
   child.stderr.setEncoding('utf8').on('data', (text) => (program.errors += text));
   return program;
 }
 
-/** Runs it until it listens, on a free port. Resolves with its address and what ends it. @param {string[]} args */
-export async function serving(args) {
-  const program = start([...args, '--port', '0']);
+/** Runs it until it listens, on a free port. Resolves with its address and what ends it. @param {string[]} args @param {string[]} [node] */
+export async function serving(args, node) {
+  const program = start([...args, '--port', '0'], node);
   const url = await new Promise((resolve, reject) => {
     program.child.stdout.on('data', () => {
       const found = program.output.match(/http:\/\/127\.0\.0\.1:(\d+)\/v1/);
@@ -29,5 +29,5 @@ export async function serving(args) {
     });
     program.ended.then((status) => reject(new Error(`it ended with ${status}: ${program.errors}`)));
   });
-  return { ...program, url, stop: (signal = 'SIGTERM') => (program.child.kill(signal), program.ended) };
+  return Object.assign(program, { url, stop: (signal = 'SIGTERM') => (program.child.kill(signal), program.ended) });
 }
