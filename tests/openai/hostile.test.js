@@ -169,7 +169,7 @@ test('no request of a page that may not ask reaches the engine', async () => {
   assert.equal(model.state.log.length, seen);
 });
 
-test('five hundred sockets that say little keep a good client no longer, and are cut', async () => {
+test('five hundred sockets that say little keep a good client no longer, and are cut', async (context) => {
   const slow = [...Array(500)].map((_, i) => {
     const socket = connect({ port, host: '127.0.0.1' });
     socket.on('error', () => {});
@@ -177,9 +177,10 @@ test('five hundred sockets that say little keep a good client no longer, and are
     const part = i % 2 ? `GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\nX-A: ` : request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': '1000' }));
     socket.on('connect', () => socket.write(part));
     const drip = setInterval(() => socket.writable && socket.write('a'), 100);
-    return { socket, drip };
+    context.after(() => (clearInterval(drip), socket.destroy()));
+    return socket;
   });
-  await until(() => slow.every(({ socket }) => !socket.connecting));
+  await until(() => slow.every((socket) => !socket.connecting));
   const times = [];
   for (let i = 0; i < 10; i++) {
     const begin = performance.now();
@@ -189,16 +190,14 @@ test('five hundred sockets that say little keep a good client no longer, and are
     times.push(performance.now() - begin);
   }
   assert(times.sort((a, b) => a - b)[5] < 1_000, `${times.map(Math.round)} ms`);
-  await until(() => slow.every(({ socket }) => socket.destroyed || socket.readableEnded));
-  for (const { socket, drip } of slow) {
-    clearInterval(drip);
-    socket.destroy();
-  }
+  await until(() => slow.every((socket) => socket.destroyed || socket.readableEnded));
 });
 
-test('connections have an upper limit, and room again when some have gone', async () => {
+test('connections have an upper limit, and room again when some have gone', async (context) => {
   const small = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, limits: { ...LIMITS, connectionsMax: 4 } });
+  context.after(() => small.close());
   const idle = [...Array(4)].map(() => connect({ port: small.port, host: '127.0.0.1' }).on('error', () => {}));
+  context.after(() => idle.forEach((socket) => socket.destroy()));
   await until(() => idle.every(({ connecting }) => !connecting));
   await new Promise((resolve) => setTimeout(resolve, 50));
   const head = request('GET /v1/models HTTP/1.1', { Host: `localhost:${small.port}`, Connection: 'close' });
@@ -206,25 +205,24 @@ test('connections have an upper limit, and room again when some have gone', asyn
   for (const socket of idle) socket.destroy();
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual((await raw(small.port, [head])).statuses, [200]);
-  await small.close();
 });
 
-test('a server of all addresses knows itself by address alone, and by the names that it was given', async () => {
+test('a server of all addresses knows itself by address alone, and by the names that it was given', async (context) => {
   const wide = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '0.0.0.0', port: 0, allowHosts: ['fireside.example'] });
+  context.after(() => wide.close());
   const status = async (host) => (await raw(wide.port, [request('GET /v1/models HTTP/1.1', { Host: host, Connection: 'close' })])).statuses[0];
   for (const host of ['127.0.0.1', '192.168.1.7', '[::1]', 'localhost']) assert.equal(await status(`${host}:${wide.port}`), 200, host);
   assert.equal(await status('fireside.example'), 200);
   for (const host of ['evil.example', '192.168.1.7.evil.example', '192.168.1', '0x7f.1']) assert.equal(await status(`${host}:${wide.port}`), 403, host);
   assert.equal(await status('192.168.1.7:1'), 403);
-  await wide.close();
 });
 
-test('a page that may ask is told that it has the wrong key', async () => {
+test('a page that may ask is told that it has the wrong key', async (context) => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret', allowOrigins: ['https://app.example'] });
+  context.after(() => keyed.close());
   const ask = async (origin) => (await raw(keyed.port, [request('GET /v1/models HTTP/1.1', { Host: `localhost:${keyed.port}`, Origin: origin, Connection: 'close' })])).text;
   assert.match(await ask('https://app.example'), /^HTTP\/1\.1 401 [^]*Access-Control-Allow-Origin: https:\/\/app\.example\r\n/i);
   assert.doesNotMatch(await ask('https://evil.example'), /access-control/i);
-  await keyed.close();
 });
 
 test('a client that sends many requests ahead is cut, and what runs for it ends', async () => {
@@ -262,8 +260,9 @@ test('a connection that is kept may ask as often as it likes, one after the othe
   socket.destroy();
 });
 
-test('a key is asked for where there is one, but not by health', async () => {
+test('a key is asked for where there is one, but not by health', async (context) => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret' });
+  context.after(() => keyed.close());
   const status = async (path, authorization) => {
     const response = await fetch(`http://localhost:${keyed.port}${path}`, { headers: authorization ? { authorization } : {} });
     const body = await response.json();
@@ -274,5 +273,4 @@ test('a key is asked for where there is one, but not by health', async () => {
   assert.deepEqual(await status('/v1/models', 'Basic secret'), [401, 'invalid_api_key']);
   assert.deepEqual(await status('/v1/models', 'Bearer secret'), [200, null]);
   assert.deepEqual(await status('/health'), [200, null]);
-  await keyed.close();
 });
