@@ -234,6 +234,18 @@ test('what is wrong with the prompt is a status even where a stream was asked fo
   });
 });
 
+test('prompts have as many characters as they may, and no more', async () => {
+  const { handler, state } = door({}, { promptCharsMax: 8 });
+  const status = async (path, asked) => (await handler(post(path, asked))).status;
+  for (const [text, expected] of [['The fox ', 200], ['The fox a', 400]]) {
+    assert.equal(await status('/v1/completions', { model: 'story', prompt: text }), expected);
+    assert.equal(await status('/v1/completions', { model: 'story', prompt: ['a', text] }), expected);
+    assert.equal(await status('/v1/chat/completions', ask({ messages: [{ role: 'system', content: text.slice(0, 4) }, { role: 'user', content: text.slice(4) }] })), expected);
+    assert.equal(await status('/generate', { text }), expected);
+  }
+  assert.equal(state.log.filter(({ what }) => what === 'start').length, 5);
+});
+
 test('the handler refuses limits and models that are none', () => {
   const { model } = fakeModel();
   const code = (options) => {
@@ -248,5 +260,6 @@ test('the handler refuses limits and models that are none', () => {
   assert.equal(code({ models: { story: {} } }), 'BAD_OPTION models');
   assert.equal(code({ models: model, concurrency: 0 }), 'BAD_OPTION concurrency');
   assert.equal(code({ models: model, queueMax: -1 }), 'BAD_OPTION queueMax');
+  assert.equal(code({ models: model, promptCharsMax: 0 }), 'BAD_OPTION promptCharsMax');
   assert.equal(code({ models: model, wrong: 1 }), 'BAD_OPTION wrong');
 });
