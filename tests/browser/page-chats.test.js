@@ -106,7 +106,7 @@ inEachBrowser('chats', (browser) => {
     await it.click('open-chats');
     assert.equal(await it.page.evaluate(() => document.querySelectorAll('#chat-list li').length), 2);
     assert.match(await it.text('chat-list'), /A branch of “My name is Ada\.”/);
-    await it.until(() => /2 sessions with [1-9][\d.]* .B of KV cache/.test(document.getElementById('chats-memory').textContent));
+    await it.until(() => /model: 2, with [1-9][\d.]* .B of KV cache/.test(document.getElementById('chats-memory').textContent));
     await it.page.click('#chat-list li:last-child .chat-open');
     await it.until(() => document.querySelectorAll('#transcript .turn').length === 4);
     assert.match(await it.say('What is my name?'), /Ada/);

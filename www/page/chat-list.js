@@ -70,7 +70,8 @@ export class ChatList {
   #item(chat, inFront) {
     const parent = this.#chats.all.find(({ id }) => id === chat.parent);
     const date = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' }).format(chat.updated);
-    const facts = [date, t('chats.turns', { count: number(Math.ceil(chat.turns.length / 2)) }), t(chat.session ? 'chats.live' : 'chats.resting')];
+    const count = Math.ceil(chat.turns.length / 2);
+    const facts = [date, t(count === 1 ? 'chats.turn' : 'chats.turns', { count: number(count) }), t(chat.session ? 'chats.live' : 'chats.resting')];
     if (chat.model !== this.#seat.choice.key) facts.push(chat.modelName);
     const open = make('button', { type: 'button', className: 'chat-open' }, make('strong', {}, chat.name), make('span', {}, facts.join(' · ')));
     // Branches begin alike: where each stands tells them apart.

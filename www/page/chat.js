@@ -209,7 +209,6 @@ export class Chat {
       finishSpeech();
       await this.#chats.turned(chat);
       this.#measured(await session.stats());
-      if (this.#shown === chat) this.#drawHorizon();
     } catch (error) {
       answer.text.end();
       if (this.#shown === chat && !this.#turns.includes(answer)) this.#rollBack(replaced, coming, question, wasStopped(error));
@@ -222,6 +221,7 @@ export class Chat {
       answer.running = false;
       chat.busy = false;
       this.#running = undefined;
+      if (this.#shown === chat) this.#drawHorizon(); // what was dropped for an answer that is not, is remembered
       this.#render();
       follow();
     }

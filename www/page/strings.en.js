@@ -79,6 +79,7 @@ export default {
 
   'chats.title': 'Chats',
   'chats.none': 'There is none yet.',
+  'chats.turn': '1 message',
   'chats.turns': '{count} messages',
   'chats.live': 'in memory',
   'chats.resting': 'at rest',
@@ -87,7 +88,7 @@ export default {
   'chats.branchOf': 'A branch of “{name}”',
   'chats.delete': 'Delete “{name}”',
   'chats.deleted': '“{name}” deleted.',
-  'chats.memory': 'In memory on this model: {count} sessions with {kv} of KV cache; {wasm} for the engine in all. Chats at rest take none of it.',
+  'chats.memory': 'Sessions in memory on this model: {count}, with {kv} of KV cache; {wasm} for the engine in all. Chats at rest take none of it.',
   'chats.private': 'Chats and the story are kept in this browser so that a reload does not lose them. Nothing leaves this machine.',
   'chats.notKept': 'This browser keeps nothing here (a private window, or no room): chats last as long as this tab. Nothing leaves this machine.',
   'chats.forget': 'Forget everything…',

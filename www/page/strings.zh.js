@@ -78,6 +78,7 @@ export default {
 
   'chats.title': '对话列表',
   'chats.none': '还没有对话。',
+  'chats.turn': '1 条消息',
   'chats.turns': '{count} 条消息',
   'chats.live': '在内存中',
   'chats.resting': '已休眠',
