@@ -131,15 +131,14 @@ inEachBrowser('service worker', (browser) => {
       const [one, two] = await Promise.all([1, 2].map(() => window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true })));
       const worker = '/service-worker.js';
       const told = [];
-      // Messages and fetches go to a service worker by different ways.
-      const tell = () => new Promise((resolve) => setTimeout(resolve, 500)).then(async () => told.push(await ids()));
       const first = await answerRequests({ models: { one }, worker });
-      await tell();
+      told.push(await ids());
       const second = await answerRequests({ models: { two }, worker });
-      await tell();
+      told.push(await ids());
       for (const { stop } of [first, second]) {
         stop();
-        await tell();
+        await new Promise((resolve) => setTimeout(resolve, 500));
+        told.push(await ids());
       }
       return told;
     });

@@ -6,7 +6,7 @@
 //
 // The service worker answers, with the handler of `fireside-lm/openai`; the engine stays in the worker of the page, which hands over a port of it (service-worker/script.js
 // has the other end). What they say to each other: the page offers `{ fireside: 'models', models: [{ id, port }], limits }` by itself and whenever it is asked
-// `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; and asks to be taken over, `{ fireside: 'claim' }`.
+// `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; it says `{ fireside: 'heard' }` of each. The page also asks to be taken over, `{ fireside: 'claim' }`.
 
 import { badOption, FiresideError } from '../errors.js';
 import { settle } from './openai/limits.js';
@@ -18,9 +18,14 @@ import { settle } from './openai/limits.js';
 
 /** A service worker that takes longer to become this page's is not coming. */
 const PATIENCE_MS = 20_000;
+/** One that does not say within this time that it has an offer is stopped, or an older script. */
+const HEARD_MS = 1_000;
 
 /** All that this page offers, in the order in which it was asked to: of models with the same id, and of the limits, the latest holds. @type {Set<{ entries: [string, Model][], limits: object }>} */
 const offers = new Set();
+
+/** Called when the service worker has the offer that went out last. */
+let hear = () => {};
 
 /** Offers go out one after the other, each as it is by then. */
 let last = Promise.resolve();
@@ -32,14 +37,22 @@ function offer(to) {
     const limits = Object.assign({}, ...[...offers].map(({ limits }) => limits));
     // A model whose engine is gone has no port; when it has been loaded again, it is offered again.
     const offered = (await Promise.all([...models].map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])))).flat();
-    to?.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
+    if (!to) return;
+    const heard = new Promise((/** @type {(_: void) => void} */ resolve) => {
+      hear = resolve;
+      setTimeout(resolve, offers.size > 0 ? HEARD_MS : 0);
+    });
+    to.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
+    // Messages and fetches go to a service worker by different ways: a fetch could overtake the offer.
+    await heard;
   });
   last = sent.catch(() => {});
   return sent;
 }
 
-/** Of a service worker that has been started again. @param {MessageEvent} event */
+/** From the service worker, which may have been started again. @param {MessageEvent} event */
 function onMessage({ data, source }) {
+  if (data?.fireside === 'heard') hear();
   if (data?.fireside === 'models?') offer(/** @type {ServiceWorker} */ (source));
 }
 

@@ -43,6 +43,7 @@ addEventListener('message', (/** @type {any} */ event) => {
   else forget(source.id);
   // Those who wait there go on at the new door.
   leave(old);
+  source.postMessage({ fireside: 'heard' });
   for (const listener of listeners) listener();
 });
 
