@@ -162,11 +162,11 @@ impl Twin {
     /// Begins a run and leaves it after some steps.
     fn give_up(&mut self, ask: &Ask, options: &Options, steps: usize, abort: bool) {
         let Ok(mut run) = begin(&mut self.session, ask, options) else { return };
-        let mut pieces = String::new();
+        let mut pieces = vec![String::new(); 2];
         for _ in 0..steps {
             match self.session.step(&mut run).expect("a fixture computes finite numbers") {
                 Step::Prefill { .. } | Step::Overflow(_) => {}
-                Step::Token(piece) => pieces += &piece.text,
+                Step::Token(piece) => pieces[piece.choice] += &piece.text,
                 Step::End(..) => {
                     self.history = self.session.messages().to_vec();
                     return;
@@ -175,8 +175,10 @@ impl Twin {
         }
         if abort {
             let completion = self.session.abort(&mut run);
-            assert_eq!(completion.finish_reason, FinishReason::Abort);
-            assert!(completion.text.starts_with(&pieces), "{pieces:?} was shown of {:?}", completion.text);
+            // The one that was under way; those before it had ended.
+            assert_eq!(completion.others.last().map_or(completion.finish_reason, |last| last.finish_reason), FinishReason::Abort);
+            let texts = [&completion.text].into_iter().chain(completion.others.iter().map(|other| &other.text));
+            assert!(texts.zip(&pieces).all(|(text, shown)| text.starts_with(shown)), "{pieces:?} was shown of {completion:?}");
         } else {
             // Whoever begins another run has given this one up.
             let other = begin(&mut self.session, &Ask::Prompt("a".into()), &Options::default()).expect("a prompt");
