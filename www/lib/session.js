@@ -203,18 +203,18 @@ export class Session extends EventTarget {
   }
 
   /** @param {string} text @param {{ special?: boolean }} [options] */
-  tokenize(text, options) {
-    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.tokenize(text, options);
+  async tokenize(text, options) {
+    return this.#usable().tokenize(text, options);
   }
 
   /** @param {string} text @param {{ special?: boolean }} [options] */
-  pieces(text, options) {
-    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.pieces(text, options);
+  async pieces(text, options) {
+    return this.#usable().pieces(text, options);
   }
 
   /** @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] */
-  detokenize(ids, options) {
-    return this.#disposed ? Promise.reject(disposed('this session')) : this.#model.detokenize(ids, options);
+  async detokenize(ids, options) {
+    return this.#usable().detokenize(ids, options);
   }
 
   /** Frees the session, and the model that `Session.load` made with the last of its clones. Runs under way reject with DISPOSED. */
@@ -262,9 +262,14 @@ export class Session extends EventTarget {
    * @param {{ onPiece?: (piece: any) => void, signal?: AbortSignal }} [how]
    * @returns {Promise<any>}
    */
-  #request(op, args, how) {
-    if (this.#disposed) return Promise.reject(disposed('this session'));
-    return this.#model.client.request(op, { session: this.#id, ...args }, how);
+  async #request(op, args, how) {
+    return this.#usable().client.request(op, { session: this.#id, ...args }, how);
+  }
+
+  /** The model, as long as this session has not been disposed of. */
+  #usable() {
+    if (this.#disposed) throw disposed('this session');
+    return this.#model;
   }
 
   /** @param {SessionStats} stats */
