@@ -150,8 +150,10 @@ export function serve(port, start, store) {
         port.postMessage({ id, result }, op === 'save' ? [/** @type {Uint8Array<ArrayBuffer>} */ (result).buffer] : []);
       } catch (error) {
         // A trap leaves the engine in an unknown state: nothing more is asked of it.
-        if (!isFireside(error)) for (const each of ports.keys()) each.postMessage({ fatal: toWire(fatal(error)) });
-        else if (!request.ended) port.postMessage({ id, error: toWire(error) });
+        if (!isFireside(error)) {
+          const end = { fatal: toWire(fatal(error)) };
+          for (const each of ports.keys()) each.postMessage(end);
+        } else if (!request.ended) port.postMessage({ id, error: toWire(error) });
       } finally {
         live.delete(id);
       }
