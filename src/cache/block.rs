@@ -53,7 +53,7 @@ pub(super) struct Block {
 }
 
 /// For each KV head its keys, then its values, each row padded with zeros to a multiple of eight.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) enum Rows {
     /// Shapes: (kv_heads, 2, BLOCK, padded head_dim / 4).
     F32(Vec<[f32; 4]>),
@@ -149,14 +149,11 @@ impl Block {
                 values.iter().all(|value| value.is_finite())
             }
             Rows::F16(rows, factors) => {
-                let (mut words, mut last) = (words, 0);
+                let mut words = words;
                 for eight in &mut rows[row * padded / 8..][..padded / 8] {
                     eight.0 = std::array::from_fn(|_| words.next().unwrap_or_default());
                 }
-                if let Some(word) = words.next() {
-                    last = word;
-                }
-                factors[row] = f32::from_bits(last);
+                factors[row] = f32::from_bits(words.next().unwrap_or_default());
                 factors[row].is_finite()
             }
         }
