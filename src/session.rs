@@ -274,7 +274,7 @@ impl Session {
             Turn::User(text) if text.is_empty() => Err(empty("message")),
             Turn::User(text) => {
                 let mut messages = self.messages.clone();
-                messages.push(Message { role: "user".into(), content: text });
+                messages.push(Message::new("user", text));
                 Ok(messages)
             }
             Turn::Conversation(messages) => match messages.last() {
@@ -436,7 +436,7 @@ impl Session {
         let completion = Completion::new(std::mem::take(&mut run.choices), run.usage);
         if let Some(mut messages) = run.conversation.take() {
             if run.answers {
-                messages.push(Message { role: "assistant".into(), content: completion.text.clone() });
+                messages.push(Message::new("assistant", completion.text.clone()));
             }
             self.messages = messages;
         }

@@ -40,7 +40,7 @@ const DEPTH: usize = 200;
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}\
     {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-/// One message of a chat.
+/// One message of a chat. A template sees the fields under these names; one that is `None` is undefined there, as a key that a dict lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Message {
@@ -48,6 +48,24 @@ pub struct Message {
     pub role: String,
     /// What they say.
     pub content: String,
+    /// Which of several users or assistants speaks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// What the assistant thought before it said `content`. Templates decide whether it stays in the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
+}
+
+impl Message {
+    /// A message of a role and its content alone.
+    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
+        Message { role: role.into(), content: content.into(), name: None, reasoning_content: None }
+    }
+
+    /// Every text that the caller wrote.
+    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
+        [&mut self.role, &mut self.content].into_iter().chain(&mut self.name).chain(&mut self.reasoning_content)
+    }
 }
 
 /// Where a template comes from.
@@ -144,14 +162,11 @@ impl ChatTemplate {
         special: &[(String, u32)],
         now: Option<Now>,
     ) -> Result<Rendered> {
-        let mut strings: Vec<String> = messages.iter().flat_map(|message| [message.role.clone(), message.content.clone()]).collect();
+        let mut marked = messages.to_vec();
+        let mut strings: Vec<String> = marked.iter_mut().flat_map(Message::texts).map(std::mem::take).collect();
         let marks = mark(&mut strings, special, self.taken.clone())?;
         let bytes: usize = strings.iter().map(String::len).sum();
-        let mut strings = strings.into_iter();
-        let mut marked = Vec::with_capacity(messages.len());
-        while let (Some(role), Some(content)) = (strings.next(), strings.next()) {
-            marked.push(Message { role, content });
-        }
+        marked.iter_mut().flat_map(Message::texts).zip(strings).for_each(|(text, string)| *text = string);
         let mut context: BTreeMap<&str, Value> = BTreeMap::from([
             ("messages", Value::from(Serde(&marked))),
             ("add_generation_prompt", add_generation_prompt.into()),
@@ -275,7 +290,7 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     fn message(role: &str, content: &str) -> Message {
-        Message { role: role.into(), content: content.into() }
+        Message::new(role, content)
     }
 
     fn render(template: &str, content: &str) -> Result<Rendered> {
@@ -364,6 +379,19 @@ mod tests {
         let template = ChatTemplate::from_files(None, Some("{{ strftime_now('%d %b %Y') }}")).expect("a template");
         let now = Now { unix_seconds: 0, utc_offset_minutes: -60 };
         assert_eq!(template.render(&[], true, &[], Some(now)).expect("rendered").text, "31 Dec 1969");
+    }
+
+    /// As jinja2 3.1.6 has it for dicts with and without the keys.
+    #[test]
+    fn a_name_and_a_thought_are_there_for_templates_that_read_them() {
+        let source = "{% for message in messages %}{{ message.name if message.name is defined else '-' }}:\
+            {% if message.reasoning_content is string %}<think>{{ message['reasoning_content'] }}</think>{% endif %}{{ message.content }};{% endfor %}";
+        let template = ChatTemplate::from_files(None, Some(source)).expect("a template");
+        let named = Message { name: Some("Ada".into()), ..message("user", "Hi") };
+        let thought = Message { reasoning_content: Some("A <|end|>?".into()), ..message("assistant", "Ho") };
+        let rendered = template.render(&[named, thought, message("user", "")], true, &[("<|end|>".into(), 1)], None).expect("rendered");
+        assert_eq!(rendered.text, "Ada:Hi;-:<think>A <|end|>?</think>Ho;-:;");
+        assert_eq!(rendered.marks.len(), 1); // these are a caller's strings too
     }
 
     #[test]

@@ -171,7 +171,7 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
 
 #[test]
 fn a_chat_that_does_not_end_in_a_user_turn_is_refused() {
-    let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+    let message = |role: &str, content: &str| Message::new(role, content);
     let mut survivor = Survivor::new();
     survivor.chat_refused(vec![], "BAD_INPUT", "messages: expected at least one, got an empty list.");
     survivor.chat_refused(

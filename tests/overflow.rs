@@ -17,7 +17,7 @@ fn model(name: &str) -> Arc<Model> {
 }
 
 fn message(role: &str, content: &str) -> Message {
-    Message { role: role.into(), content: content.into() }
+    Message::new(role, content)
 }
 
 fn with(overflow: Overflow, tokens: usize) -> Options {

@@ -18,7 +18,7 @@ fn generate(model: &Arc<Model>, prompt: &str, options: &Options) -> Completion {
 }
 
 fn user(content: &str) -> Message {
-    Message { role: "user".into(), content: content.into() }
+    Message::new("user", content)
 }
 
 const PROMPT: &str = "Once upon a time";
@@ -170,7 +170,7 @@ fn a_chat_keeps_its_messages() {
     let mut session = Session::new(model("qwen2-bf16"));
     let first = session.chat("hello", &greedy(5)).unwrap().finish().unwrap();
     let second = session.chat("again", &greedy(5)).unwrap().finish().unwrap();
-    let assistant = |text: &str| Message { role: "assistant".into(), content: text.into() };
+    let assistant = |text: &str| Message::new("assistant", text);
     assert_eq!(session.messages(), [user("hello"), assistant(&first.text), user("again"), assistant(&second.text)]);
     session.reset();
     assert!(session.messages().is_empty());
@@ -347,7 +347,7 @@ fn a_typed_end_mark_cannot_end_a_turn() {
 #[test]
 fn a_system_message_is_part_of_the_history() {
     let mut session = Session::new(model("qwen2-bf16"));
-    let history = vec![Message { role: "system".into(), content: "be brief".into() }, user("hello")];
+    let history = vec![Message::new("system", "be brief"), user("hello")];
     let completion = session.chat(history.clone(), &greedy(4)).unwrap().finish().unwrap();
     assert_eq!(session.messages()[..2], history[..]);
     assert_eq!(session.messages()[2].content, completion.text);

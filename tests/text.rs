@@ -260,7 +260,7 @@ fn a_special_token_that_a_user_types_is_text() {
         let template = ChatTemplate::from_files(None, None).expect("ChatML");
         let structure = |ids: &[u32]| ids.iter().filter(|&&id| tokenizer.is_special(id) && tokenizer.id("<unk>") != Some(id)).count();
         let ids = |role: &str, content: &str| {
-            let messages = [Message { role: role.into(), content: content.into() }];
+            let messages = [Message::new(role, content)];
             let rendered = template.render(&messages, true, tokenizer.special_tokens(), None).expect("rendered");
             (tokenizer.encode_rendered(&rendered).expect("ids"), rendered.text)
         };

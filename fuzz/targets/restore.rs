@@ -21,7 +21,7 @@ static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
 /// What a session with something in it saves.
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut session = Session::new(MODEL.clone());
-    let said = |role: &str| Message { role: role.into(), content: "hello".into() };
+    let said = |role: &str| Message::new(role, "hello");
     session.append(vec![said("user"), said("assistant")], &Options::default()).expect("there is room");
     session.save(true).expect("memory")
 });

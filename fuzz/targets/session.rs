@@ -58,7 +58,7 @@ fn conversation(input: &mut Unstructured, history: &[Message]) -> Result<Vec<Mes
     let mut messages = history[..input.int_in_range(0..=history.len())?].to_vec();
     for _ in 0..input.int_in_range(0..=2)? {
         let role = *input.choose(&["user", "user", "system", "assistant"])?;
-        messages.push(Message { role: role.into(), content: words(input)? });
+        messages.push(Message::new(role, words(input)?));
     }
     Ok(messages)
 }
@@ -123,7 +123,7 @@ impl Twin {
         let mut fresh = Session::new(self.session.model().clone());
         let whole = match ask {
             Ask::Chat(Turn::User(text)) if !text.is_empty() => {
-                let user = Message { role: "user".into(), content: text.clone() };
+                let user = Message::new("user", text.clone());
                 Ask::Chat(Turn::Conversation([self.history.clone(), vec![user]].concat()))
             }
             Ask::Again if self.history.iter().any(|message| message.role != "assistant") => {
@@ -134,7 +134,7 @@ impl Twin {
         };
         let expected = begin(&mut fresh, &whole, options).and_then(|run| finish(&mut fresh, run));
         if let (Ok(completion), Ask::Chat(Turn::Conversation(messages))) = (&got, &whole) {
-            let answer = Message { role: "assistant".into(), content: completion.text.clone() };
+            let answer = Message::new("assistant", completion.text.clone());
             let whole = [messages.clone(), vec![answer]].concat();
             // What went for want of room went from the beginning; the question and its answer are there.
             let kept = self.session.messages();

@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let mut parts = source.split("\n---\n");
     let template = parts.next().unwrap_or_default();
     let roles = ["system", "user", "assistant"].into_iter().cycle();
-    let messages: Vec<Message> = parts.zip(roles).map(|(content, role)| Message { role: role.into(), content: content.into() }).collect();
+    let messages: Vec<Message> = parts.zip(roles).map(|(content, role)| Message::new(role, content)).collect();
 
     let compiled = match ChatTemplate::from_files(None, Some(template)) {
         Ok(compiled) => compiled,

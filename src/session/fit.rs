@@ -141,7 +141,7 @@ mod tests {
             't' => "tool",
             _ => "assistant",
         };
-        roles.chars().map(|letter| Message { role: role(letter).into(), content: "x".into() }).collect()
+        roles.chars().map(|letter| Message::new(role(letter), "x")).collect()
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub fn reuse_equals_fresh(name: &str, model: Arc<Model>, rounds: usize) {
             _ if session.messages().len() < 8 => {
                 let mut history = session.messages().to_vec();
                 let turn = something(&mut random);
-                history.push(Message { role: "user".into(), content: turn.clone() });
+                history.push(Message::new("user", turn.clone()));
                 let got = session.chat(turn.as_str(), &greedy(tokens)).unwrap().finish().unwrap();
                 let expected = Session::new(model.clone()).chat(history, &greedy(tokens)).unwrap().finish().unwrap();
                 assert_same_text(&got, &expected, &place);

@@ -138,7 +138,7 @@ impl Chat {
         let mut messages = Vec::new();
         for (number, turn) in self.turns.iter().enumerate() {
             let place = format!("{name}, turn {} of the chat, {:?}", number + 1, turn.user);
-            messages.push(Message { role: "user".into(), content: turn.user.clone() });
+            messages.push(Message::new("user", turn.user.clone()));
             let rendered = model.template().render(&messages, true, model.tokenizer().special_tokens(), None).unwrap();
             assert_eq!(rendered.text, turn.rendered, "{place}");
             assert_eq!(model.tokenizer().encode_rendered(&rendered).unwrap(), turn.ids, "{place}");
@@ -148,7 +148,7 @@ impl Chat {
                 return;
             }
             assert_eq!(completion.usage.cached_tokens > 0, number > 0, "{place}: what is cached");
-            messages.push(Message { role: "assistant".into(), content: completion.text });
+            messages.push(Message::new("assistant", completion.text));
         }
     }
 }

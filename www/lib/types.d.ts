@@ -139,6 +139,10 @@ export interface TokenPiece {
 export interface Message {
   role: string;
   content: string;
+  /** Which of several users or assistants speaks: `message.name` of a template. */
+  name?: string;
+  /** What the assistant thought before it said `content`: `message.reasoning_content` of a template, which decides whether it stays in the prompt. */
+  reasoning_content?: string;
 }
 
 export interface Usage {

@@ -96,7 +96,7 @@ impl Chat<'_> {
 
     /// One turn; the system message goes before the first.
     fn answer(&mut self, line: &str) -> Result<()> {
-        let message = |role: &str, content: &str| Message { role: role.into(), content: content.into() };
+        let message = |role: &str, content: &str| Message::new(role, content);
         let turn = match &self.system {
             Some(system) if self.session.messages().is_empty() => {
                 Turn::Conversation(vec![message("system", system), message("user", line)])
