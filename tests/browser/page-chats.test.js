@@ -187,7 +187,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('a chat goes on with another model by its history, and what was said to one model stays in its own chat', async () => {
+  test('what was said to one model stays in its own chat, and opening that chat brings its model back', async () => {
     const it = await introduced();
     await it.kept(1);
     await it.click('pick');
@@ -195,9 +195,11 @@ inEachBrowser('chats', (browser) => {
     await it.until(() => document.querySelectorAll('#transcript .turn').length === 0 && /storyteller/.test(document.getElementById('model-name').textContent));
     await it.loaded();
     await it.click('open-chats');
+    assert.match(await it.text('chat-list'), /The companion/);
     await it.page.click('#chat-list .chat-open');
-    await it.set('chat', { maxTokens: 8 });
-    await it.say('Tell me more.');
+    await it.until(() => /companion/.test(document.getElementById('model-name').textContent));
+    await it.set('chat', GREEDY);
+    assert.match(await it.say('What is my name?'), /Ada/);
     assert.equal((await it.turns()).length, 6);
     assert.equal(await it.banner(), '');
     await it.close();

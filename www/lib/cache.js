@@ -16,11 +16,18 @@ const HUB = 'https://huggingface.co';
 /** @param {() => Promise<Backend | undefined>} openBackend where models are kept */
 export function cacheIn(openBackend) {
   const cache = Object.freeze({
-    /** Every model of which something is kept, the largest first. @returns {Promise<CachedModel[]>} */
-    async list() {
+    /**
+     * Every model of which something is kept, the largest first.
+     * @param {string | URL} [source] this model alone
+     * @param {{ hub?: string | URL }} [options]
+     * @returns {Promise<CachedModel[]>}
+     */
+    async list(source, { hub = HUB } = {}) {
       const backend = await openBackend();
       if (!backend) return [];
-      const models = await Promise.all((await backend.folders()).map((folder) => describe(backend, folder)));
+      const wanted = source === undefined ? undefined : await folderOf(addressOf(source, hub));
+      const folders = (await backend.folders()).filter(({ folder }) => wanted === undefined || folder === wanted);
+      const models = await Promise.all(folders.map((folder) => describe(backend, folder)));
       return models.filter((model) => model.files.length > 0).sort((a, b) => b.bytes - a.bytes);
     },
 

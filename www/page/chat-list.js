@@ -2,6 +2,7 @@
 
 import { byId, make } from './dom.js';
 import { bytes, number, t, translated } from './i18n.js';
+import { choiceOf } from './picker.js';
 import { announce } from './speech.js';
 import { icon } from './turn.js';
 import { keeps } from './vault.js';
@@ -72,7 +73,7 @@ export class ChatList {
     const date = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' }).format(chat.updated);
     const count = Math.ceil(chat.turns.length / 2);
     const facts = [date, t(count === 1 ? 'chats.turn' : 'chats.turns', { count: number(count) }), t(chat.session ? 'chats.live' : 'chats.resting')];
-    if (chat.model !== this.#seat.choice.key) facts.push(chat.modelName);
+    facts.push(choiceOf(chat.model)?.name() ?? chat.modelName);
     const open = make('button', { type: 'button', className: 'chat-open' }, make('strong', {}, chat.name), make('span', {}, facts.join(' · ')));
     // Branches begin alike: where each stands tells them apart.
     const latest = chat.turns.length > 2 ? chat.turns.findLast(({ role }) => role === 'user')?.content : undefined;

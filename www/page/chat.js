@@ -10,6 +10,8 @@ import { Figures } from './figures.js';
 import { atEnd, follow } from './follow.js';
 import { t, translated } from './i18n.js';
 import { Meter } from './meter.js';
+import { ModelReturn } from './model-return.js';
+import { isFromFiles } from './picker.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
 import { tabStops } from './token-card.js';
 import { ALTERNATIVES } from './tokens.js';
@@ -50,7 +52,8 @@ export class Chat {
   /** The model whose settings are shown, and its key. @type {import('../lib/index.js').Model | undefined} */
   #adopted;
   #adoptedKey = '';
-
+  #return;
+  #recalled;
   #forgetRest;
 
   /** @param {import('./seat.js').Seat} seat @param {() => void} forgetRest forgets what is kept besides chats */
@@ -58,6 +61,7 @@ export class Chat {
     this.#seat = seat;
     this.#forgetRest = forgetRest;
     this.#chats = new Conversations(seat);
+    this.#return = new ModelReturn(byId('chat-return'), seat, () => this.#goOn());
     this.#chats.addEventListener('change', () => this.#show());
     new ChatList(this.#chats, seat, {
       open: (chat) => this.#turnTo(() => this.#chats.open(chat)),
@@ -95,12 +99,14 @@ export class Chat {
       this.#render();
     });
     seat.addEventListener('change', () => this.#adopt());
-    this.#chats.recall();
+    this.#recalled = this.#chats.recall();
   }
 
-  enter() {
-    this.#seat.ready().catch((error) => this.#fail(error));
+  async enter() {
     this.#fit();
+    await this.#recalled;
+    await this.#wantModel();
+    this.#seat.ready().catch((error) => this.#fail(error));
   }
 
   stop() {
@@ -109,7 +115,7 @@ export class Chat {
 
   #send() {
     const question = this.#message.value.trim();
-    if (this.#running || !question) return;
+    if (this.#running || !question || !this.#mayAnswer()) return;
     this.#message.value = '';
     this.#fit();
     this.#answer({ keep: this.#turns.length, question, start: (session, options) => session.chat(question, options) });
@@ -118,21 +124,21 @@ export class Chat {
   /** Replaces a question, and all that came after it. @param {Question} turn @param {string} question */
   #edit(turn, question) {
     const keep = this.#turns.indexOf(turn);
-    if (this.#running || keep < 0) return;
+    if (this.#running || keep < 0 || !this.#mayAnswer()) return;
     const list = [...messages(this.#chats.current.turns.slice(0, keep)), { role: 'user', content: question }];
     this.#answer({ keep, question, start: (session, options) => session.chat(list, options) });
   }
 
   /** Answers the last question anew. */
   #again() {
-    if (this.#running || this.#turns.length === 0) return;
+    if (this.#running || this.#turns.length === 0 || !this.#mayAnswer()) return;
     this.#answer({ keep: this.#turns.length - 1, start: (session, options) => session.regenerate(options) });
   }
 
   /** @param {Answer} turn */
   async #branch(turn) {
     const count = this.#turns.indexOf(turn) + 1;
-    if (this.#running || count === 0) return;
+    if (this.#running || count === 0 || !this.#mayAnswer()) return;
     try {
       await this.#chats.branch(this.#chats.current, count);
       announce(t('chat.branched'));
@@ -140,6 +146,26 @@ export class Chat {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** The model of the chat in front comes back, or is asked for. */
+  #wantModel() {
+    const { turns, model, modelName } = this.#chats.current;
+    return this.#return.want(turns.length ? model : '', modelName);
+  }
+
+  /** Whether it is clear which model answers; the visitor is reminded of the question otherwise. */
+  #mayAnswer() {
+    if (this.#return.isAsking) this.#return.remind();
+    return !this.#return.isAsking;
+  }
+
+  /** The model in use goes on with the chat in front. */
+  async #goOn() {
+    this.#return.settle();
+    await this.#chats.goOn(this.#chats.current);
+    await this.#open();
+    this.#message.focus();
   }
 
   /** @param {Ask} ask */
@@ -204,8 +230,9 @@ export class Chat {
       this.#figures.show({ usage, timings, tokens: usage.completionTokens, speed: timings.decodeTokensPerSecond });
       chat.turns.length = keep;
       if (question !== undefined) chat.turns.push({ role: 'user', content: question });
-      chat.turns.push({ role: 'assistant', content: message?.content ?? text, parts: answer.text.parts, result });
+      chat.turns.push({ role: 'assistant', content: message?.content ?? text, by: this.#seat.choice.name(), parts: answer.text.parts, result });
       if (this.#shown === chat) this.#turns.push(...coming);
+      this.#drawModels();
       finishSpeech();
       await this.#chats.turned(chat);
       this.#measured(await session.stats());
@@ -274,12 +301,25 @@ export class Chat {
     if (dropped) announce(t('chat.dropped'));
   }
 
+  /** A line where another model goes on. */
+  #drawModels() {
+    for (const line of this.#transcript.querySelectorAll('.goes-on')) line.remove();
+    let before = '';
+    for (const [index, { by = before }] of this.#chats.current.turns.entries()) {
+      const isOther = before && by !== before;
+      before = by;
+      const question = this.#turns[index - 1];
+      if (isOther && question) question.element.before(notice('chat.goesOn', 'goes-on', { name: by }));
+    }
+  }
+
   /** Shows the chat in front, if it is not shown already. */
   #show() {
     const chat = this.#chats.current;
     if (chat === this.#shown) return;
     if (this.#shown) this.#shown.draft ||= this.#message.value;
     this.#shown = chat;
+    this.#return.settle();
     this.#turns = chat.turns.map(({ role, content, parts, result }) => {
       if (role === 'user') return this.#makeQuestion(content);
       const answer = this.#makeAnswer();
@@ -293,6 +333,7 @@ export class Chat {
     this.#fit();
     clearSpeech();
     tabStops();
+    this.#drawModels();
     this.#drawHorizon();
     this.#figures.show({ usage: undefined, timings: undefined, tokens: undefined, speed: undefined, firstMs: undefined });
     this.#meter.sent();
@@ -305,6 +346,8 @@ export class Chat {
   async #open() {
     const chat = this.#chats.current;
     if (!this.#seat.model) return;
+    await this.#wantModel();
+    if (this.#return.isAsking || this.#seat.coming) return;
     try {
       const session = await this.#chats.session(chat);
       if (chat === this.#chats.current) this.#measured(await session.stats());
@@ -360,8 +403,11 @@ export class Chat {
     this.#controls.adopt(info.defaults);
     this.#figures.show({ info });
     this.#chart.prepare();
+    const chat = this.#chats.current;
+    // Its files were chosen again, perhaps others of the same model.
+    if (this.#return.needsFiles && isFromFiles(choice)) this.#goOn();
     // What was said to another model stays in its own chat.
-    if (other && this.#chats.current.turns.length) this.#chats.begin();
+    else if (other && chat.turns.length && chat.model !== choice.key) this.#chats.begin();
     else this.#open();
     this.#render();
   }

@@ -16,6 +16,7 @@ export const LIVE_MAX = 4;
  * @typedef {object} Turn
  * @property {'user' | 'assistant'} role
  * @property {string} content as in the model's history
+ * @property {string} [by] the name of the model that gave an answer
  * @property {(Group | string)[]} [parts] an answer with its tokens
  * @property {Pick<RunResult, 'usage' | 'timings' | 'finishReason'>} [result] of an answer
  */
@@ -25,7 +26,7 @@ export class Conversation {
   /** Not randomUUID(), which a page from plain http has not. */
   id = `${this.created}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
   updated = this.created;
-  /** The key and the name of the model that answered last. */
+  /** The key and the name of the model that answers in it. */
   model = '';
   modelName = '';
   /** The id of the chat that it is a branch of. */
@@ -118,13 +119,26 @@ export class Conversations extends EventTarget {
     const { session } = chat;
     if (!session) return;
     chat.updated = Date.now();
-    chat.model = this.#seat.choice.key;
-    chat.modelName = this.#seat.choice.name();
+    this.#answersBy(chat);
     chat.history = await session.messages();
     this.all = [chat, ...this.all.filter((other) => other !== chat)];
     if (chat === this.current) remember('chat', chat.id);
     this.#tell();
     await this.#write(chat);
+  }
+
+  /** Lets the model in use go on with a chat that another has answered so far. @param {Conversation} chat */
+  async goOn(chat) {
+    this.#answersBy(chat);
+    this.#rest(chat); // its session, if any, is the other model's
+    this.#tell();
+    await keep(chat.record());
+  }
+
+  /** @param {Conversation} chat */
+  #answersBy(chat) {
+    chat.model = this.#seat.choice.key;
+    chat.modelName = this.#seat.choice.name();
   }
 
   /** @param {Conversation} chat */

@@ -12,6 +12,37 @@ export const BUNDLED = [
   { key: 'chat', name: () => t('model.chat'), about: () => t('model.chatAbout'), source: at('models/chat/'), bundled: true },
 ];
 
+/** How the key of a model from files begins: files are not there again after a reload. */
+const DISK = 'disk:';
+
+/** The storage formats that a visitor may ask for: the end of the model's key. @type {NonNullable<Choice['dtype']>[]} */
+const DTYPES = ['f16', 'bf16', 'f32', 'q8', 'q4'];
+
+/** Models from files that were chosen on this visit. @type {Map<string, Choice>} */
+const fromFiles = new Map();
+
+/** The choice that a key stands for; undefined for files of an earlier visit, which only the visitor can choose again. @param {string} key @returns {Choice | undefined} */
+export function choiceOf(key) {
+  const known = BUNDLED.find((choice) => choice.key === key) ?? fromFiles.get(key);
+  if (known || isFromFiles({ key })) return known;
+  const dtype = DTYPES.find((dtype) => key.endsWith(` ${dtype}`));
+  const address = dtype ? key.slice(0, -dtype.length - 1) : key;
+  return { ...addressed(address), key, dtype };
+}
+
+/** @param {string} address @returns {Choice} */
+function addressed(address) {
+  return { key: address, name: () => shortName(address), source: address };
+}
+
+/** Opens the browser's dialog for the files, or the folder, of which a key was made. @param {string} key */
+export function chooseAgain(key) {
+  byId(key.startsWith(`${DISK}/`) ? 'files' : 'folder').click();
+}
+
+/** Whether a model comes from files of this computer. @param {Pick<Choice, 'key'>} choice */
+export const isFromFiles = ({ key }) => key.startsWith(DISK);
+
 /** @param {string} folder beside the page */
 function at(folder) {
   return new URL(folder, document.baseURI).href;
@@ -37,7 +68,7 @@ export class Picker {
     byId('address-form').addEventListener('submit', (event) => {
       event.preventDefault();
       const address = byId('address', HTMLInputElement).value.trim();
-      if (address) this.#choose({ key: address, name: () => shortName(address), source: address });
+      if (address) this.#choose(addressed(address));
     });
     this.#startFiles();
     this.#startDrop();
@@ -118,7 +149,7 @@ export class Picker {
     if (!files.length) return;
     const folder = files.find((file) => file.webkitRelativePath)?.webkitRelativePath.split('/')[0];
     const weights = files.find((file) => file.name.endsWith('.safetensors'));
-    const key = `disk:${folder ?? ''}/${weights?.size}/${weights?.lastModified}/${files.length}`;
+    const key = `${DISK}${folder ?? ''}/${weights?.size}/${weights?.lastModified}/${files.length}`;
     this.#choose({ key, name: () => folder ?? t('picker.fromDisk'), source: files });
   }
 
@@ -126,7 +157,9 @@ export class Picker {
   #choose(choice, stored = true) {
     const dtype = /** @type {Choice['dtype']} */ (byId('dtype', HTMLSelectElement).value);
     this.#dialog.close();
-    this.#onChoose(stored && dtype !== 'auto' ? { ...choice, key: `${choice.key} ${dtype}`, dtype } : choice);
+    const chosen = stored && dtype !== 'auto' ? { ...choice, key: `${choice.key} ${dtype}`, dtype } : choice;
+    if (isFromFiles(chosen)) fromFiles.set(chosen.key, chosen);
+    this.#onChoose(chosen);
   }
 }
 

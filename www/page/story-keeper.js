@@ -23,6 +23,7 @@ export class StoryKeeper {
   #opening;
   /** The model of the story that is kept. */
   #model = '';
+  #modelName = '';
   #recalled;
   /** Grows with each story kept or forgotten: a state of an earlier one is not written. */
   #version = 0;
@@ -31,9 +32,10 @@ export class StoryKeeper {
   constructor(seat) {
     this.#seat = seat;
     this.#recalled = recordsKept().then((records) => {
-      const record = /** @type {(Told & import('./vault.js').Kept) | undefined} */ (records.find(({ id }) => id === ID));
+      const record = /** @type {(Told & import('./vault.js').Kept & { modelName?: string }) | undefined} */ (records.find(({ id }) => id === ID));
       if (!record || typeof record.text !== 'string' || !Array.isArray(record.parts)) return undefined;
       this.#model = record.model;
+      this.#modelName = record.modelName ?? '';
       return record;
     });
   }
@@ -41,6 +43,11 @@ export class StoryKeeper {
   /** The story of an earlier visit. @returns {Promise<Told | undefined>} */
   recall() {
     return this.#recalled;
+  }
+
+  /** The key and the name of the model that told it. */
+  get model() {
+    return { key: this.#model, name: this.#modelName };
   }
 
   /** The session on the model in use; the first one takes up the story that is kept, if it was told by that model. @param {AbortSignal} [signal] @returns {Promise<Session>} */
@@ -67,7 +74,8 @@ export class StoryKeeper {
     const version = (this.#version += 1);
     const session = this.#session;
     this.#model = this.#seat.choice.key;
-    await keep(/** @type {any} */ ({ kind: 'story', id: ID, model: this.#model, updated: Date.now(), ...told }));
+    this.#modelName = this.#seat.choice.name();
+    await keep(/** @type {any} */ ({ kind: 'story', id: ID, model: this.#model, modelName: this.#modelName, updated: Date.now(), ...told }));
     if (!session) return;
     try {
       const { contextUsage } = await session.stats();

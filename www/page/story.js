@@ -7,6 +7,8 @@ import { byId, grow, make, meansSend, stoke } from './dom.js';
 import { Figures } from './figures.js';
 import { t, translated } from './i18n.js';
 import { Meter } from './meter.js';
+import { ModelReturn } from './model-return.js';
+import { isFromFiles } from './picker.js';
 import { announce, clearSpeech, finishSpeech, speak } from './speech.js';
 import { StoryKeeper } from './story-keeper.js';
 import { tabStops } from './token-card.js';
@@ -40,6 +42,8 @@ export class Story {
   #ended;
   /** Whether the model sees less than all of the text. */
   #shifted = false;
+  #return;
+  #recalled;
 
   /** @param {import('./seat.js').Seat} seat */
   constructor(seat) {
@@ -73,14 +77,19 @@ export class Story {
       }),
     );
     translated(() => this.#render());
+    this.#return = new ModelReturn(byId('story-return'), seat, () => this.#render());
     seat.addEventListener('change', () => this.#adopt());
-    this.#recall();
+    this.#recalled = this.#recall();
   }
 
-  /** Begins to load, so that the first word is near when it is asked for. */
-  enter() {
-    this.#seat.ready().catch((error) => this.#fail(error));
+  /** Begins to load, so that the first word is near when it is asked for. A story of an earlier visit is told on by its own model. */
+  async enter() {
     this.#fit();
+    await this.#recalled;
+    const { key, name } = this.#keeper.model;
+    if (!this.#adopted) await this.#return.want(this.#text ? key : '', name);
+    this.#seat.ready().catch((error) => this.#fail(error));
+    this.#render();
   }
 
   stop() {
@@ -97,6 +106,7 @@ export class Story {
   #tell() {
     const opening = this.#opening.value.trimEnd() || OPENINGS[0];
     this.#opening.value = opening;
+    this.#return.settle(); // a story of its own
     this.#begin(opening);
     this.#shifted = false;
     return this.#run();
@@ -209,6 +219,7 @@ export class Story {
     this.#text = '';
     this.#ended = undefined;
     this.#shifted = false;
+    this.#return.settle();
     this.#opening.value = '';
     this.#told = new TokenText(byId('told'));
     this.#keeper.forget();
@@ -231,6 +242,7 @@ export class Story {
     const { model, choice } = this.#seat;
     if (!model || model === this.#adopted) return;
     this.#adopted = model;
+    if (choice.key === this.#keeper.model.key || (this.#return.needsFiles && isFromFiles(choice))) this.#return.settle();
     const info = model.info();
     this.#controls.adopt(info.defaults);
     this.#figures.show({ info });
@@ -253,7 +265,7 @@ export class Story {
     this.#opening.hidden = byId('suggestions').hidden = told;
     byId('tell').hidden = told || running;
     byId('story-stop').hidden = !running;
-    byId('continue').hidden = running || !told || this.#ended === 'stop';
+    byId('continue').hidden = running || !told || this.#ended === 'stop' || this.#return.isAsking;
     for (const id of ['again', 'copy', 'fresh']) byId(id).hidden = running || !told;
     byId('story-shifted').hidden = !this.#shifted;
     const ornament = byId('ornament');

@@ -76,6 +76,14 @@ export default {
   'chat.keptFailed': 'That failed. The conversation is as it was before.',
   'chat.horizon': 'The window is full: what stands above is no longer remembered.',
   'chat.dropped': 'The window is full: the oldest messages were forgotten.',
+  'chat.goesOn': '{name} goes on from here.',
+
+  'return.label': 'Which model goes on',
+  'return.notLoaded': 'This was written with {name}, which is not loaded.',
+  'return.fromFiles': 'This was written with {name}, a model from files on this computer. A page cannot open them again by itself.',
+  'return.load': 'Load {name}',
+  'return.files': 'Choose its files…',
+  'return.goOn': 'Go on with {name}',
 
   'chats.title': 'Chats',
   'chats.none': 'There is none yet.',

@@ -75,6 +75,14 @@ export default {
   'chat.keptFailed': '没有成功，对话保持原样。',
   'chat.horizon': '窗口已满：以上内容模型已不记得。',
   'chat.dropped': '窗口已满，最早的几句已被忘记。',
+  'chat.goesOn': '从这里起由{name}回答。',
+
+  'return.label': '由哪个模型继续',
+  'return.notLoaded': '这段内容由{name}写成，这个模型尚未载入。',
+  'return.fromFiles': '这段内容由{name}写成，它来自本机上的文件；网页无法自行再次打开这些文件。',
+  'return.load': '载入{name}',
+  'return.files': '重新选择文件……',
+  'return.goOn': '改由{name}继续',
 
   'chats.title': '对话列表',
   'chats.none': '还没有对话。',

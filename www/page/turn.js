@@ -130,7 +130,12 @@ export class Answer {
   }
 }
 
-/** A line between turns that the page says, not the model. @param {string} key @param {string} [kind] a class */
-export function notice(key, kind = '') {
-  return make('li', { className: `notice ${kind}` }, make('span', { 'data-i18n': key }, t(key)));
+/**
+ * A line between turns that the page says, not the model.
+ * @param {string} key
+ * @param {string} [kind] a class
+ * @param {Record<string, string>} [values] for the text, which then keeps its language
+ */
+export function notice(key, kind = '', values) {
+  return make('li', { className: `notice ${kind}` }, make('span', values ? {} : { 'data-i18n': key }, t(key, values)));
 }
