@@ -36,8 +36,8 @@ test('every Rust dependency is one exact version', () => {
 
 test('every npm dependency is one exact version', () => {
   for (const file of named('package.json')) {
-    const { dependencies = {}, devDependencies = {} } = JSON.parse(read(file));
-    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies })) {
+    const { dependencies = {}, devDependencies = {}, optionalDependencies = {} } = JSON.parse(read(file));
+    for (const [name, version] of Object.entries({ ...dependencies, ...devDependencies, ...optionalDependencies })) {
       assert.match(version, /^\d+\.\d+\.\d+$/, `${file}: ${name}`);
     }
   }

@@ -50,7 +50,17 @@ export async function load(source, options, platform) {
  * @param {(client: WorkerClient, started: Promise<Promise<boolean>[]>, located: Located, signal: AbortSignal) => Promise<T>} job
  * @returns {Promise<T>}
  */
-export async function inWorker(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
+export async function inWorker(source, settings, platform, job) {
+  const letGo = platform.hold?.();
+  try {
+    return await attempts(source, settings, platform, job);
+  } finally {
+    letGo?.();
+  }
+}
+
+/** What `inWorker` does. @type {typeof inWorker} */
+async function attempts(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
   const located = await locate(source, hub, platform.disk);
   platform.check();
@@ -58,7 +68,7 @@ export async function inWorker(source, { cache, stallMs, threads, deterministic,
   storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
   for (let attempt = 1; ; attempt++) {
     const stop = new AbortController();
-    const client = new WorkerClient(platform.spawn());
+    const client = new WorkerClient(platform.spawn(), platform.hold);
     const onAbort = () => {
       stop.abort(abortError(outer));
       client.close(abortError(outer));

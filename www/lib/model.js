@@ -74,7 +74,7 @@ export class Model {
     if (!(port instanceof MessagePort)) throw badInput('port', 'a MessagePort', port);
     const alive = lockName('client');
     const release = await holdLock(alive);
-    const client = new WorkerClient(overPort(port, release));
+    const client = new WorkerClient(overPort(port, release), platform.hold);
     try {
       const { info, name } = await client.request('hello', { alive }, { silenceMs: HELLO_MS });
       client.name = name;

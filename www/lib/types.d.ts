@@ -410,9 +410,6 @@ export interface WorkerLike {
   addEventListener?(type: string, listener: () => void): void;
   /** Whether `onerror` is also told that it has ended, whatever ended it. */
   tellsItsEnd?: boolean;
-  /** Whether the process goes on for its sake: as long as something is asked of it. */
-  ref?(): void;
-  unref?(): void;
 }
 
 /** The worker's side, as `engine.js` needs it. */
@@ -455,6 +452,8 @@ export interface Platform {
   compile(build: Build): Promise<unknown>;
   spawn(): WorkerLike;
   spawnThread(): WorkerLike;
+  /** Keeps the process alive until the returned function is called, where a process could end. */
+  hold?(): () => void;
   /** Of the machine, where that is known. Units: bytes. */
   memoryBytes?(): number;
   /** Where addresses may be those of folders and files on disk: what such an address stands for; undefined where it is another. */

@@ -3,7 +3,7 @@
 import { abortError, badInput, crashed, FiresideError, fromWire } from './errors.js';
 import { lockName, lockReleased } from './locks.js';
 
-/** @import { Reply, WorkerLike } from './types.d.ts' */
+/** @import { Platform, Reply, WorkerLike } from './types.d.ts' */
 /**
  * @typedef {object} Pending
  * @property {(result: any) => void} resolve
@@ -18,6 +18,9 @@ const CHANGES = new Set(['chat', 'regenerate', 'append']);
 
 export class WorkerClient {
   #worker;
+  #hold;
+  /** Lets the process end, where it is held. @type {(() => void) | undefined} */
+  #letGo;
   #nextId = 1;
   /** @type {Map<number, Pending>} */
   #pending = new Map();
@@ -31,9 +34,10 @@ export class WorkerClient {
   /** What the worker's own lock is called; none where an event tells of its end. @type {string | undefined} */
   name;
 
-  /** @param {WorkerLike} worker */
-  constructor(worker) {
+  /** @param {WorkerLike} worker @param {Platform['hold']} [hold] keeps the process alive while a request is open */
+  constructor(worker, hold) {
     this.#worker = worker;
+    this.#hold = hold;
     if (!worker.tellsItsEnd) this.name = lockName('worker');
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
@@ -77,7 +81,7 @@ export class WorkerClient {
         if (silenceMs) silence = setTimeout(() => this.close(crashed(`its worker was silent for ${silenceMs / 1000} seconds`)), silenceMs);
       };
       heard();
-      if (this.#pending.size === 0) this.#worker.ref?.();
+      this.#letGo ??= this.#hold?.();
       const unlisten = () => {
         clearTimeout(silence);
         signal?.removeEventListener('abort', onAbort);
@@ -169,7 +173,10 @@ export class WorkerClient {
     const pending = this.#pending.get(id);
     if (!pending) return;
     this.#pending.delete(id);
-    if (this.#pending.size === 0) this.#worker.unref?.();
+    if (this.#pending.size === 0) {
+      this.#letGo?.();
+      this.#letGo = undefined;
+    }
     end(pending);
   }
 }
@@ -185,12 +192,11 @@ export function overPort(port, release) {
       port.close();
       release();
     },
-    // In Node, where a port keeps the process alive.
-    ref: () => Reflect.get(port, 'ref')?.call(port),
-    unref: () => Reflect.get(port, 'unref')?.call(port),
   };
   port.onmessage = (event) => worker.onmessage?.(event);
   // Where ports tell that nobody is at the other end any more; elsewhere the engine's lock does.
   port.addEventListener('close', () => worker.onerror?.({ message: 'its port was closed' }));
+  // In Node, where a port with a listener keeps the process alive.
+  Reflect.get(port, 'unref')?.call(port);
   return worker;
 }

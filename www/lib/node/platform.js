@@ -1,7 +1,7 @@
 // What loading needs, as Node has it: workers are worker_threads, the engine's code lies beside the library, memory can always be shared.
 //
-// A worker keeps the process alive for as long as something is asked of it, and no longer: a program that has its text ends by itself, whether it disposed
-// of the model or not, as one does that forgot to close an idle file.
+// The process stays alive while a load or a request is open, and no longer: a program that has its text ends by itself, whether it disposed of the model
+// or not, as one does that forgot to close an idle file. Workers themselves never hold the process; a timer does (see `hold`).
 
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
@@ -13,6 +13,18 @@ import { disk } from './disk.js';
 
 /** The program's own flags (a loader, a test runner, the type of its input) are not for workers. */
 const OPTIONS = { execArgv: [] };
+
+/** The longest delay that a timer takes. Units: milliseconds. */
+const LONG_MS = 2 ** 31 - 1;
+
+/**
+ * Keeps the process alive until the returned function is called. A timer, because `worker.ref()` and `port.ref()` are not enough everywhere: Bun 1.4 ends a
+ * process in the middle of a load, although its worker was ref'ed.
+ */
+function hold() {
+  const timer = setInterval(() => {}, LONG_MS);
+  return () => clearInterval(timer);
+}
 
 /** @type {Platform} */
 export const node = {
@@ -29,6 +41,7 @@ export const node = {
   },
 
   disk,
+  hold,
 };
 
 /** The engine's code. @param {URL} url */
@@ -50,8 +63,6 @@ function like(worker) {
     postMessage: (message, transfer) => worker.postMessage(message, /** @type {any} */ (transfer)),
     terminate: () => void worker.terminate(),
     addEventListener: (type, listener) => void worker.on(type, listener),
-    ref: () => worker.ref(),
-    unref: () => worker.unref(),
   };
   worker.on('message', (data) => shape.onmessage?.(/** @type {any} */ ({ data })));
   worker.on('error', (error) => shape.onerror?.(error));

@@ -149,7 +149,7 @@ function stopSignal() {
   return new Promise((resolve) => {
     for (const signal of /** @type {const} */ (['SIGINT', 'SIGTERM'])) {
       process.once(signal, () => {
-        process.once(signal, () => process.exit(1));
+        setImmediate(() => process.once(signal, () => process.exit(1))); // not at once: Deno would call it for this same signal
         resolve(signal);
       });
     }
