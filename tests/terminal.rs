@@ -52,6 +52,18 @@ fn fresh(name: &str) -> PathBuf {
 }
 
 #[test]
+fn a_name_of_the_hub_in_place_of_a_folder_is_recognised() {
+    let told = |model: &str| stderr(&fireside(&["chat", "--model", model]).output().unwrap()).to_owned();
+    for model in ["HuggingFaceTB/SmolLM2-135M-Instruct", "hf:HuggingFaceTB/SmolLM2-135M-Instruct"] {
+        assert!(told(model).contains("Did you mean hf:HuggingFaceTB/SmolLM2-135M-Instruct?"), "{}", told(model));
+    }
+    // Paths, although they look like it.
+    for model in ["models/nowhere", "./HuggingFaceTB/SmolLM2-135M-Instruct", "nowhere", "/nowhere/at-all"] {
+        assert!(told(model).contains("A model folder has config.json"), "{}", told(model));
+    }
+}
+
+#[test]
 fn a_chat_remembers_and_forgets() {
     let said = answers(&[], "My name is Ada.\nWhat is my name?\n/reset\nWhat is my name?\n");
     assert_eq!(said.len(), 3);

@@ -32,6 +32,11 @@ export function badOption(option, expected, got) {
   });
 }
 
+/** What to ask of who wrote a hub's `owner/name` without `hf:`; empty for anything else. @param {unknown} source */
+export function hubHint(source) {
+  return typeof source === 'string' && /^[\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?$/.test(source) ? `did you mean \`hf:${source}\`?` : '';
+}
+
 /** A page in place of a file: single-page hosts answer every unknown path with their start page. @param {string} file @param {string} url */
 export function htmlInstead(file, url) {
   return new FiresideError(

@@ -2,7 +2,7 @@
 // weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
 import { joined } from './bytes.js';
-import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
+import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml } from './errors.js';
 import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
@@ -86,7 +86,7 @@ async function attempts(source, { cache, stallMs, threads, deterministic, hub, s
       await alive.finally(() => clearTimeout(late));
       return await job(client, started, located, stop.signal);
     } catch (error) {
-      const reason = outer?.aborted ? abortError(outer) : error;
+      const reason = outer?.aborted ? abortError(outer) : hinted(error, source);
       stop.abort(reason);
       client.close(reason);
       const changed = reason instanceof FiresideError && reason.code === 'INTEGRITY' && reason.details.again;
@@ -95,6 +95,14 @@ async function attempts(source, { cache, stallMs, threads, deterministic, hub, s
       outer?.removeEventListener('abort', onAbort);
     }
   }
+}
+
+/** A name of the hub's without `hf:` is a relative address, at which there is nothing. @param {any} error @param {Source} source */
+function hinted(error, source) {
+  const { code, message, details } = error ?? {};
+  const isNothing = code === 'NOT_A_MODEL_FILE' || (code === 'NETWORK' && details.status >= 400 && details.status < 500);
+  const hint = isNothing && details.file === 'config.json' && hubHint(source);
+  return hint ? new FiresideError(code, `${message} Or ${hint}`, details) : error;
 }
 
 /** Asks the browser not to clear what is kept when space is short. Some ask their user in turn: nothing waits for the answer. */

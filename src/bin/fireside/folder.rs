@@ -72,6 +72,22 @@ pub fn load(folder: &Path, options: LoadOptions) -> Result<Model> {
 }
 
 fn missing(folder: &Path, name: &str, error: &std::io::Error) -> Box<dyn std::error::Error> {
-    let what = "A model folder has config.json, tokenizer.json and model.safetensors.";
+    let what = match hub_name(folder) {
+        Some(hub) => format!(
+            "Did you mean hf:{hub}? This program reads folders only: `npx fireside` takes hf: names, and \
+             `hf download {hub} --local-dir DIR` makes a folder of one."
+        ),
+        None => "A model folder has config.json, tokenizer.json and model.safetensors.".into(),
+    };
     format!("cannot read {} in {}: {error}. {what}", name, folder.display()).into()
+}
+
+/// The hub's `owner/name`, where that was given in place of a folder, with or without `hf:`. Where there is a folder `owner`, it is a path.
+fn hub_name(folder: &Path) -> Option<&str> {
+    let text = folder.to_str()?;
+    let name = text.strip_prefix("hf:").unwrap_or(text);
+    let (owner, model) = name.split_once('/')?;
+    let is_part =
+        |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
+    (is_part(owner) && is_part(model) && !Path::new(owner).is_dir()).then_some(name)
 }

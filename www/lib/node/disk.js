@@ -1,12 +1,12 @@
 // Folders and files on disk in the shapes in which browsers have them (FileSystemDirectoryHandle, File), as far as the library uses these: models are
 // taken out of such folders (source.js) and kept in one (store.js). Files are read piece by piece, never as a whole.
 
-import { closeSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { joined } from '../bytes.js';
-import { badInput } from '../errors.js';
+import { badInput, hubHint } from '../errors.js';
 
 const PIECE_BYTES = 1 << 20;
 
@@ -16,7 +16,10 @@ export const disk = {
   folder(address) {
     const path = pathOf(address);
     if (path === undefined) return undefined;
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) throw badInput('source', 'a URL, or the path of a folder that is there', String(address));
+    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
+      const hint = existsSync(dirname(path)) ? '' : hubHint(address); // where there is a folder `owner`, it is a path
+      throw badInput('source', `a URL, or the path of a folder that is there${hint && ` (${hint})`}`, String(address));
+    }
     return new Folder(path);
   },
 
