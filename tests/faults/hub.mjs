@@ -22,7 +22,7 @@ function listing(files, edit) {
 /**
  * Answers one request to a hub.
  * @param {any} hub `folder`: the repository's files; `api`: a list that grows by what is asked of the listing; `listingFault`: an answer in place of it
- *   (`{ status, body }`); `edit(listing)`: what is wrong with it; `weightsAt`: where weights are redirected to
+ *   (`{ status, body, wait }`); `edit(listing)`: what is wrong with it; `weightsAt`: where weights are redirected to
  * @param {string} path @param {URLSearchParams} query @param {any} request @param {any} response @param {string} origin
  */
 export async function hubAnswer(hub, path, query, request, response, origin) {
@@ -31,7 +31,8 @@ export async function hubAnswer(hub, path, query, request, response, origin) {
   const asked = /^api\/models\/owner\/name\/revision\/(.+)$/.exec(path);
   if (asked) {
     hub.api.push(`${asked[1]}?${query}`);
-    const { status = 200, body = listing(hub.folder.files, hub.edit) } = hub.listingFault ?? {};
+    const { status = 200, body = listing(hub.folder.files, hub.edit), wait } = hub.listingFault ?? {};
+    await wait;
     return response.writeHead(status, { 'Content-Type': 'application/json' }).end(body);
   }
   const [, revision, file] = /^owner\/name\/resolve\/([^/]+)\/(.+)$/.exec(path) ?? [];

@@ -83,7 +83,7 @@ test('a folder is read with as few requests as it takes', async () => {
   const { log } = await loading(`${base}/whole`);
   assert.deepEqual(
     requests.sort(),
-    ['config.json', 'fireside.lock.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map(
+    ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map(
       (name) => `/whole/${name}`,
     ),
   );
@@ -213,7 +213,7 @@ test('load options are checked before anything is fetched', async () => {
   await assert.rejects(loading(`${base}/whole`, { deterministic: 'yes' }), { code: 'BAD_OPTION', message: /`deterministic`: expected true or false/ });
   await assert.rejects(loading(`${base}/whole`, { dytpe: 'f16' }), {
     code: 'BAD_OPTION',
-    message: /dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, onProgress, signal, hub/,
+    message: /dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub/,
   });
   await assert.rejects(loading(42), { code: 'BAD_INPUT' });
   await assert.rejects(loading({ config: encode('{}') }), { code: 'BAD_INPUT', message: /tokenizer/ });

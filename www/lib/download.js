@@ -4,15 +4,16 @@
 //     206: it goes on from there       200: it begins anew, and chunks that were there already must be the same
 //     cut, stalled, 408, 429, 5xx: ask again, after a while that doubles; five times without a further chunk are enough
 
-import { FiresideError, htmlInstead, isHtml } from './errors.js';
+import { FiresideError, htmlInstead, isHtml, tooLong } from './errors.js';
 import { CHUNK_BYTES } from './store.js';
 
 /**
- * A file to be fetched. `optional`: may be absent; `weights`: so is a page of HTML in its place; `pin`: what its publisher says that it is.
- * @typedef {{ url: string, file: string, optional?: boolean, weights?: boolean, pin?: Pin }} Wanted
+ * A file to be fetched. `optional`: may be absent; `weights`: so is a page of HTML in its place; `pin`: what its publisher says that it is; `max`: the
+ * bytes that it may have.
+ * @typedef {{ url: string, file: string, optional?: boolean, weights?: boolean, pin?: Pin, max?: number }} Wanted
  */
 /** `id`: differs for every content; `sha256` where the publisher tells it. @typedef {{ id: string, size?: number, sha256?: string }} Pin */
-/** How the environment is asked. A download that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void }} Net */
+/** How the environment is asked. A download that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void, retries?: number }} Net */
 
 /** Attempts in a row without a further chunk, fewer for a server that has never answered, and the wait before the first of them. */
 const RETRIES = 5;
@@ -140,7 +141,10 @@ export class Download {
     let buffer = new Uint8Array(CHUNK_BYTES);
     let filled = 0;
     let told = performance.now();
+    let came = at;
     for await (const piece of this.#pieces(response, stop)) {
+      came += piece.length;
+      this.#bound(came);
       for (let taken = 0; taken < piece.length; ) {
         const part = piece.subarray(taken, taken + CHUNK_BYTES - filled);
         buffer.set(part, filled);
@@ -162,8 +166,14 @@ export class Download {
     const end = at + filled;
     const total = this.size ?? end;
     if (end < Math.min(total, this.#until)) throw new Again(this.#network(`broke off after ${end} of ${total} bytes`, { bytes: end }));
-    if (end > total) throw new Changed(`it has ${end} bytes instead of ${total}`, { expected: total, got: end });
     if (filled) yield { index: at / CHUNK_BYTES, bytes: buffer.slice(0, filled) };
+  }
+
+  /** Errors: a file has more bytes than it may have, or than it is said to have. @param {number} bytes */
+  #bound(bytes) {
+    const { max = Infinity, file, url } = this.#wanted;
+    if (bytes > max) throw tooLong(file, max, url);
+    if (bytes > (this.size ?? Infinity)) throw new Changed(`it has more than ${this.size} bytes`, { expected: this.size, got: bytes });
   }
 
   /** The body as it comes. @param {Response} response @param {AbortController} stop @returns {AsyncGenerator<Uint8Array>} */
@@ -245,6 +255,8 @@ export class Download {
     // With a content encoding, Content-Length counts the compressed bytes; of another site's answer one cannot see whether it has one.
     const size = rangeTotal ?? (this.#own && !headers.get('content-encoding') ? this.#stated : undefined);
     if (size === undefined) return;
+    const { max = Infinity, file, url } = this.#wanted;
+    if (size > max) throw tooLong(file, max, url);
     if (this.size !== undefined && size !== this.size && (this.#digests.length || this.#wanted.pin?.size !== undefined)) {
       throw new Changed(`it has ${size} bytes instead of ${this.size}`, { expected: this.size, got: size });
     }
@@ -264,7 +276,9 @@ export class Download {
   /** Lets time pass before another attempt. Errors: those that no further attempt can help. @param {unknown} error @param {number} failures before this one */
   async #pause(error, failures) {
     if (!(error instanceof Again)) throw error;
-    if (failures >= error.retries) throw error.error;
+    if (failures >= (this.#net.retries ?? error.retries)) throw error.error;
+    // A sign of life for who waits: several attempts that stand still take longer than one request may be silent.
+    this.#net.progress?.(this.#digests.length * CHUNK_BYTES, this.total);
     await new Promise((resolve) => setTimeout(resolve, error.afterMs ?? BACKOFF_MS * 2 ** failures));
   }
 
@@ -307,6 +321,9 @@ function remedyFor(status) {
   return 'Try again later.';
 }
 
+/** What says that a file is there no more; other refusals (too many requests, an address that was signed for GET alone) say nothing about it. */
+const GONE = [404, 410];
+
 /**
  * Whether the server still has the version that `etag` and `size` speak of. One that cannot be asked is taken to have it.
  * @param {string} url
@@ -315,10 +332,9 @@ function remedyFor(status) {
  */
 export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
   const response = await fetch(url, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
-  if (!response || response.status >= 500 || response.status === 405 || response.status === 501) return true;
-  const html = isHtml(response);
-  if (absent) return response.status === 404 || html;
-  if (!response.ok || html) return false;
+  if (!response || !(response.ok || GONE.includes(response.status))) return true;
+  const gone = !response.ok || isHtml(response);
+  if (absent || gone) return absent === gone;
   const now = versionOf(response.headers);
   if (now && etag) return now === etag;
   const length = Number(response.headers.get('content-length') ?? NaN);

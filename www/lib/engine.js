@@ -59,6 +59,7 @@ export function serve(port, start, store) {
       name = alive ?? '';
       if (alive) await holdLock(alive);
     },
+    list: ({ wanted, needed }, id) => must(files).list(wanted, needed, report(id)),
     absent: ({ wanted }) => must(files).absent(wanted),
     read: ({ wanted }, id) => must(files).read(wanted, report(id)),
     async weights({ wanted }, id) {

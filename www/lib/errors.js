@@ -46,6 +46,18 @@ export function htmlInstead(file, url) {
   );
 }
 
+/** @param {string} file @param {string} url */
+export function noLock(file, url) {
+  return new FiresideError('NETWORK', `${file} is missing: there is nothing at ${url}. Make it with \`fireside lock\`, or leave the option \`lock\` out.`, { file, url, status: 404 });
+}
+
+/** @param {string} file @param {number} max the bytes that it may have @param {string} [url] */
+export function tooLong(file, max, url) {
+  const limit = max < 1 << 20 ? `${max >> 10} KiB` : `${max >> 20} MiB`;
+  const where = url === undefined ? '' : `: ${url}`;
+  return new FiresideError('BAD_FILE', `${file} has more than ${limit}, the most that such a file may have${where}. Check that it is the file of a model.`, { file, max, url });
+}
+
 /** Whether an answer says that it is a page. @param {Response} response */
 export function isHtml({ headers }) {
   return headers.get('content-type')?.startsWith('text/html') ?? false;

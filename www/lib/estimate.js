@@ -1,7 +1,7 @@
 // What a model would take, before it is downloaded. A module of its own, since most visits never ask.
 
 import { badInput } from './errors.js';
-import { check, inWorker, Meter, missing, readHead, SILENCE_MS, small } from './load.js';
+import { check, inWorker, Meter, missing, pinsOf, readHead, small } from './load.js';
 import { openInput } from './source.js';
 
 /** @import { Estimate, LoadOptions, Platform, Source } from './types.d.ts' */
@@ -20,8 +20,8 @@ export async function estimate(source, options, platform) {
   const settings = check(options, platform);
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
     if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
-    const [pins] = await Promise.all([located.pins(signal), started]);
-    const files = { located, pins, client, meter: new Meter(undefined), signal, silenceMs: settings.stallMs + SILENCE_MS };
+    const [pins] = await Promise.all([pinsOf(located, client, settings.stallMs), started]);
+    const files = { located, pins, client, meter: new Meter(undefined), signal, stallMs: settings.stallMs };
     const config = await small(files, 'config');
     const survey = async (/** @type {Uint8Array | undefined} */ index) => client.request('survey', { files: { config, index }, options: settings.storage });
     /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there is such a file */
@@ -30,7 +30,7 @@ export async function estimate(source, options, platform) {
       for (let need = HEAD_BYTES, have = 0; need > have; ) {
         have = need;
         if (!place || place.absent) return false;
-        const head = 'url' in place ? undefined : await readHead(openInput(place, signal), need);
+        const head = 'url' in place ? undefined : await readHead(openInput(place, signal, settings.stallMs), need);
         const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
         if (!answer) return false;
         need = answer.need;

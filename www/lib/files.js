@@ -6,11 +6,11 @@
 
 import { joined } from './bytes.js';
 import { Changed, Download, isCurrent } from './download.js';
-import { FiresideError, htmlInstead, looksLikeHtml } from './errors.js';
-import { CHUNK_BYTES, digest, openBackend, StoredFile } from './store.js';
+import { FiresideError, htmlInstead, looksLikeHtml, noLock } from './errors.js';
+import { CHUNK_BYTES, digest, folderOf, openBackend, StoredFile } from './store.js';
 
 /** @import { CacheReason, RawModule } from './types.d.ts' */
-/** @import { Pin, Wanted } from './download.js' */
+/** @import { Wanted } from './download.js' */
 /** @import { Backend } from './store.js' */
 /** Where files are kept, and the locks by which loads that keep the same one take turns. @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> | undefined }} Store */
 
@@ -22,6 +22,8 @@ const browsers = { open: openBackend, locks: () => globalThis.navigator?.locks }
 
 /** How often a file that another tab is downloading is looked at. */
 const WATCH_MS = 300;
+/** How long a load whose files are all here waits for a network that says nothing. */
+const PATIENCE_MS = 1000;
 
 export class Files {
   #wasm;
@@ -36,6 +38,8 @@ export class Files {
   #fetched = false;
   /** @type {FileWanted[]} */
   #small = [];
+  /** Whether the network was asked about what is here, and said nothing for PATIENCE_MS: this load waits for it no more. */
+  #silent = false;
 
   /** @param {Promise<RawModule>} wasm @param {{ cache: boolean, stallMs: number }} options @param {Store} [store] */
   constructor(wasm, { cache, stallMs }, store = browsers) {
@@ -75,6 +79,49 @@ export class Files {
     return bytes;
   }
 
+  /**
+   * What a publisher says of its files. A network that cannot be reached changes nothing about a model that is here.
+   * @param {FileWanted} wanted @param {boolean} needed whether a list that cannot be had is an error @param {Report} report
+   * @returns {Promise<Uint8Array | undefined>} undefined: it cannot be had
+   */
+  async list(wanted, needed, report) {
+    const answer = this.#listed(wanted, needed, report);
+    answer.catch(() => {}); // awaited below, or of no use any more
+    const isHere = async () => (this.#silent = await this.#isHere(wanted.source));
+    if ((await within(answer.then(() => true, () => true), PATIENCE_MS)) === undefined && (await isHere())) return undefined;
+    return answer.catch(async (error) => {
+      if (error.details?.status === undefined && error.code === 'NETWORK' && (await isHere())) return undefined;
+      throw error;
+    });
+  }
+
+  /** @param {FileWanted} wanted @param {boolean} needed @param {Report} report */
+  async #listed(wanted, needed, report) {
+    const download = new Download(wanted, { ...this.#net(report), ...(!needed && { retries: 0 }) });
+    try {
+      if (await download.open()) return await whole(download);
+      if (!needed) return undefined;
+      throw noLock(wanted.file, wanted.url);
+    } catch (/** @type {any} */ error) {
+      if (!needed && error.code !== 'BAD_FILE') return undefined;
+      throw await this.#explain(error, wanted);
+    }
+  }
+
+  /** Whether all that is known of a model is here, weights among it. @param {string} source */
+  async #isHere(source) {
+    const backend = await this.#backend;
+    if (!backend || this.reason) return false;
+    try {
+      const folder = await folderOf(source);
+      const { files = [] } = (await backend.folders()).find((each) => each.folder === folder) ?? {};
+      const all = await Promise.all(files.map((name) => StoredFile.openIn(backend, folder, name)));
+      return all.every(({ whole, absent }) => whole || absent) && files.some((name, index) => name.endsWith('.safetensors') && all[index].whole);
+    } catch {
+      return false;
+    }
+  }
+
   /** Remembers that there is no such file, which its publisher's list says: a later load may be without the list. @param {FileWanted} wanted */
   async absent({ source, file }) {
     const stored = await this.#stored(source, file);
@@ -86,10 +133,7 @@ export class Files {
   /** The beginning of a file, of at least so many bytes where it has as many. @param {FileWanted} wanted @param {number} bytes @returns {Promise<Uint8Array | undefined>} undefined: there is no such file */
   async head(wanted, bytes) {
     const download = new Download(wanted, this.#net(), {}, bytes);
-    if (!(await download.open())) return undefined;
-    const chunks = [];
-    for await (const chunk of download.chunks()) chunks.push(chunk.bytes);
-    return joined(chunks);
+    return (await download.open()) ? whole(download) : undefined;
   }
 
   /** Forgets the small files that were read: what is in them is of no use. */
@@ -109,9 +153,9 @@ export class Files {
    * @returns {Promise<{ total?: number, chunks: AsyncGenerator<Uint8Array> } | undefined>} undefined: there is no such file
    */
   async open(wanted, report) {
-    const { source, file, url, pin } = wanted;
+    const { source, file, pin } = wanted;
     let stored = await this.#stored(source, file);
-    if (stored && (stored.whole || stored.absent) && !(await this.#holds(stored, url, pin))) stored = await this.#emptied(stored);
+    if (stored && (stored.whole || stored.absent) && !(await this.#holds(stored, wanted))) stored = await this.#emptied(stored);
     if (stored?.absent && wanted.optional) return undefined;
     /** @type {() => void} */
     let release = () => {};
@@ -125,7 +169,8 @@ export class Files {
       this.#reused = true;
       return { total: stored.bytes, chunks: this.#fromStore(stored, wanted, report) };
     }
-    if (stored?.head && stored.head.pin !== pin?.id) stored = await this.#emptied(stored);
+    // Without a list, its server tells whether the file that was begun is still the same.
+    if (pin && stored?.head && stored.head.pin !== pin.id) stored = await this.#emptied(stored);
     for (;;) {
       try {
         const opened = await this.#fromNetwork(stored, wanted, report, release);
@@ -157,14 +202,30 @@ export class Files {
     return StoredFile.open(backend, source, file).catch(() => this.#lose('lost'));
   }
 
-  /** Whether a stored file is still what its publisher or its server has. @param {StoredFile} stored @param {string} url @param {Pin | undefined} pin */
-  async #holds(stored, url, pin) {
+  /** Whether a stored file is still what its publisher or its server has. @param {StoredFile} stored @param {FileWanted} wanted */
+  async #holds(stored, { source, file, url, pin, max = Infinity }) {
+    if (stored.bytes > max) return false;
     if (pin) return stored.head?.pin === pin.id;
-    return isCurrent(url, { etag: stored.head?.etag, size: stored.bytes, absent: stored.absent }, this.#net());
+    if (stored.stale) return false;
+    const answer = isCurrent(url, { etag: stored.head?.etag, size: stored.bytes, absent: stored.absent }, this.#net());
+    // Beside files that have come anew, old ones are not taken unasked.
+    const current = await within(answer, this.#fetched ? this.#stallMs : this.#silent ? 0 : PATIENCE_MS);
+    if (current !== undefined) return current;
+    this.#silent = true;
+    void answer.then(async (isCurrent) => {
+      if (isCurrent) return;
+      // Too late for this load: the next one fetches it.
+      const late = await this.#stored(source, file);
+      await late?.expire().catch(() => {});
+      await late?.close();
+    });
+    return true;
   }
 
-  #net() {
-    return { stallMs: this.#stallMs, digest: (/** @type {Uint8Array} */ bytes) => this.#digest(bytes) };
+  /** @param {Report} [report] */
+  #net(report) {
+    const progress = (/** @type {number} */ bytes, /** @type {number | undefined} */ total) => report?.('download', bytes, total);
+    return { stallMs: this.#stallMs, digest: (/** @type {Uint8Array} */ bytes) => this.#digest(bytes), progress };
   }
 
   /** @param {Uint8Array} bytes */
@@ -261,8 +322,7 @@ export class Files {
   async #fromNetwork(stored, wanted, report, release) {
     this.#fetched = true;
     const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], etag: stored?.head?.etag, size: stored?.head?.size };
-    const progress = (/** @type {number} */ bytes, /** @type {number | undefined} */ total) => report('download', bytes, total);
-    const download = new Download(wanted, { ...this.#net(), progress }, there);
+    const download = new Download(wanted, this.#net(report), there);
     const head = () => ({ source: wanted.source, pin: wanted.pin?.id, etag: download.etag, size: download.size });
     // All of it may be there but for the line that says so: only a file's last chunk is a short one.
     const last = stored?.chunks.at(-1);
@@ -314,9 +374,9 @@ export class Files {
     return { total: download.total, chunks: chunks() };
   }
 
-  /** A file that has changed is forgotten, and the load has to begin anew. @param {unknown} error @param {FileWanted} wanted */
+  /** A file that has changed is forgotten, and the load has to begin anew; one that is too long is forgotten. @param {unknown} error @param {FileWanted} wanted */
   async #explain(error, wanted) {
-    if (!(error instanceof Changed) && !(error instanceof FiresideError && error.code === 'INTEGRITY')) return error;
+    if (!(error instanceof Changed) && !(error instanceof FiresideError && ['INTEGRITY', 'BAD_FILE'].includes(error.code))) return error;
     await this.forget(wanted);
     if (error instanceof FiresideError) return error;
     const { file, url, pin } = wanted;
@@ -345,4 +405,21 @@ export class Files {
     this.reason ??= reason;
     return undefined;
   }
+}
+
+/** All that a download brings. @param {Download} download */
+async function whole(download) {
+  const chunks = [];
+  for await (const { bytes } of download.chunks()) chunks.push(bytes);
+  return joined(chunks);
+}
+
+/** What a promise resolves with in so many milliseconds; undefined: nothing so far. @template T @param {Promise<T>} promise @param {number} ms @returns {Promise<T | undefined>} */
+async function within(promise, ms) {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  const late = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+  const result = await Promise.race([promise, late]);
+  clearTimeout(timer);
+  return /** @type {T | undefined} */ (result);
 }

@@ -2,7 +2,7 @@
 // weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
 
 import { joined } from './bytes.js';
-import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml } from './errors.js';
+import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml, tooLong } from './errors.js';
 import { locate, openInput } from './source.js';
 import { WorkerClient } from './worker-client.js';
 
@@ -30,15 +30,19 @@ export async function load(source, options, platform) {
   const settings = check(options, platform);
   const meter = new Meter(settings.onProgress);
   return inWorker(source, settings, platform, async (client, started, located, signal) => {
-    const pins = await located.pins(signal);
+    const pins = await pinsOf(located, client, settings.stallMs);
     if (located.remote && settings.cache) keep();
-    const files = { located, pins, client, meter, signal, silenceMs: settings.stallMs + SILENCE_MS };
+    const files = { located, pins, client, meter, signal, stallMs: settings.stallMs };
     const [small, threads] = await Promise.all([smallFiles(files), started]);
     await weights(files, small, settings.storage);
     const info = await client.request('finish', { threads: 1 + (await countIn(threads)), local: !located.remote });
     return { client, info, again: located.again };
   });
 }
+
+/** What the publisher says that the files are. @param {Located} located @param {WorkerClient} client @param {number} stallMs */
+export const pinsOf = (located, client, stallMs) =>
+  located.pins((wanted, needed) => client.request('list', { wanted, needed }, { onPiece: () => {}, silenceMs: stallMs + SILENCE_MS }));
 
 /**
  * Starts the engine and does something with it. Whatever fails first ends the rest: fetches of the page by the signal, the worker by being ended. Files
@@ -60,9 +64,9 @@ export async function inWorker(source, settings, platform, job) {
 }
 
 /** What `inWorker` does. @type {typeof inWorker} */
-async function attempts(source, { cache, stallMs, threads, deterministic, hub, signal: outer, storage }, platform, job) {
+async function attempts(source, { cache, stallMs, threads, deterministic, hub, lock, signal: outer, storage }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
-  const located = await locate(source, hub, platform.disk);
+  const located = await locate(source, { hub, lock }, platform.disk);
   platform.check();
   const choice = platform.choose({ threads, deterministic });
   storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
@@ -114,7 +118,7 @@ function keep() {
     .catch(() => {});
 }
 
-const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, onProgress, signal, hub';
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub';
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
@@ -126,13 +130,13 @@ const START_MS = 5_000;
 const STALL_MS = 20_000;
 
 /** Beyond that a worker that fetches may be silent: for as long as a server may ask it to wait, and the longest pause between two attempts. */
-export const SILENCE_MS = 80_000;
+const SILENCE_MS = 80_000;
 
 /** Options are checked before anything is fetched. @param {LoadOptions | undefined} options @param {Platform} platform */
 export function check(options = {}, platform) {
   if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
-  const { cache = true, stallMs = STALL_MS, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
+  const { cache = true, stallMs = STALL_MS, lock = false, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
@@ -146,6 +150,7 @@ export function check(options = {}, platform) {
     if (typeof value !== 'boolean') throw badOption(option, 'true or false', value);
   }
   if (!(Number.isInteger(stallMs) && stallMs >= 1 && stallMs < 2 ** 31)) throw badOption('stallMs', 'a whole number of milliseconds', stallMs);
+  if (typeof lock !== 'boolean' && !(typeof lock === 'string' && lock) && !(lock instanceof URL)) throw badOption('lock', 'true, or the URL of a lock file', lock);
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
@@ -157,7 +162,7 @@ export function check(options = {}, platform) {
     memoryBytesMax: memoryBytesMax ?? (device < DEVICE_BYTES_KNOWN_MAX ? device : 2 ** 32),
     kvBytesMax,
   };
-  return { storage, threads, deterministic, cache, stallMs, onProgress, signal, hub };
+  return { storage, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub };
 }
 
 /** Browsers tell no more than this, so that devices look alike. */
@@ -168,16 +173,18 @@ function deviceBytes() {
   return (Reflect.get(globalThis.navigator ?? {}, 'deviceMemory') ?? 8) * 2 ** 30;
 }
 
-/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal, silenceMs: number }} Reading */
+/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal, stallMs: number }} Reading */
 
 /** A small file. @param {Reading} reading @param {keyof typeof NAMES} key @returns {Promise<Uint8Array | undefined>} */
-export async function small({ located, pins, client, meter, signal, silenceMs }, key) {
+export async function small({ located, pins, client, meter, signal, stallMs }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;
   if (place.absent) return client.request('absent', { wanted: place });
-  if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place), silenceMs });
-  const opened = openInput(place, signal);
-  const bytes = await readHead(opened, Infinity);
+  if ('url' in place) return client.request('read', { wanted: place }, { onPiece: meter.of(place), silenceMs: stallMs + SILENCE_MS });
+  const opened = openInput(place, signal, stallMs);
+  const { max = Infinity } = place;
+  const bytes = (opened.size ?? 0) > max ? undefined : await readHead(opened, max + 1);
+  if (!bytes || bytes.length > max) throw tooLong(place.file, max);
   meter.of(place)({ phase: 'download', bytes: bytes.length });
   if (!looksLikeHtml(bytes)) return bytes;
   if (key === 'config' || key === 'tokenizer') throw htmlInstead(place.file, located.label);
@@ -201,15 +208,15 @@ async function smallFiles(reading) {
 
 /** @param {Reading} reading @param {RawFiles} files @param {object} storage the options of the engine's loader */
 async function weights(reading, files, storage) {
-  const { located, pins, client, meter, signal, silenceMs } = reading;
+  const { located, pins, client, meter, signal, stallMs } = reading;
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
   const begin = (index) => client.request('load', { files: { ...files, index }, options: storage });
   /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there was such a file */
   const pour = async (name, position) => {
     const place = located.weights(name, position, pins);
     if (!place || place.absent) return false;
-    if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place), silenceMs });
-    const opened = openInput(place, signal);
+    if ('url' in place) return client.request('weights', { wanted: place }, { onPiece: meter.of(place), silenceMs: stallMs + SILENCE_MS });
+    const opened = openInput(place, signal, stallMs);
     meter.size(place, opened.size);
     await push(opened, client, meter.of(place));
     return true;

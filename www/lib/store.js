@@ -32,6 +32,8 @@ export class StoredFile {
   whole = false;
   /** The server has no such file, and said so. */
   absent = false;
+  /** The server was found to have another version, or to have it by now. */
+  stale = false;
 
   /** @param {Place} place */
   constructor(place) {
@@ -94,6 +96,11 @@ export class StoredFile {
     await this.#log({ absent: true });
   }
 
+  /** It is no longer what its server has. */
+  async expire() {
+    if (this.whole || this.absent) await this.#log({ stale: true });
+  }
+
   async remove() {
     await this.#place.remove();
     this.#read('');
@@ -113,7 +120,7 @@ export class StoredFile {
 
   /** @param {string} journal */
   #read(journal) {
-    [this.head, this.chunks, this.whole, this.absent, this.#logged] = [undefined, [], false, false, 0];
+    [this.head, this.chunks, this.whole, this.absent, this.stale, this.#logged] = [undefined, [], false, false, false, 0];
     // A line that is not one, or not whole, ends what can be relied on; the next is written in its place.
     for (const line of journal.match(/.*\n/g) ?? []) if (!this.#take(line)) return;
   }
@@ -126,6 +133,7 @@ export class StoredFile {
       else if (!this.head) return false;
       else if ('whole' in line) this.whole = true;
       else if ('absent' in line) this.absent = true;
+      else if ('stale' in line) this.stale = true;
       else if (typeof line.sha256 === 'string' && line.bytes > 0 && line.bytes <= CHUNK_BYTES) this.chunks.push(line);
       else return false;
     } catch {

@@ -69,6 +69,11 @@ export interface LoadOptions {
   cache?: boolean;
   /** A download from which nothing came for so many milliseconds is begun again where it stopped; 20,000 unless said otherwise. */
   stallMs?: number;
+  /**
+   * What the files are to be: `true` for the `fireside.lock.json` beside them, or the URL of another. The load then takes only what the lock file states, and
+   * rejects where there is no lock file. Of `hf:` sources the hub's own list tells the same.
+   */
+  lock?: boolean | string | URL;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
   /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */

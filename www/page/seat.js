@@ -116,13 +116,13 @@ export class Seat extends EventTarget {
   }
 
   /** @param {Choice} choice @param {AbortSignal} signal @param {() => boolean} current */
-  #fetch({ source, dtype = 'auto' }, signal, current) {
+  #fetch({ source, dtype = 'auto', bundled = false }, signal, current) {
     const onProgress = (/** @type {Progress} */ progress) => {
       if (!current()) return;
       this.progress = progress;
       this.#tell();
     };
-    return Model.load(source, { dtype, onProgress, signal });
+    return Model.load(source, { dtype, lock: bundled, onProgress, signal });
   }
 
   #leave() {

@@ -47,7 +47,7 @@ export const answers = [
     again: NOTHING,
     model: 'story',
     set: (folder) => {
-      for (const file of ['fireside.lock.json', 'chat_template.jinja', 'generation_config.json']) folder.on(file, HTML);
+      for (const file of ['chat_template.jinja', 'generation_config.json']) folder.on(file, HTML);
     },
     repair: () => {},
     ends: 'text',
@@ -94,6 +94,7 @@ export const answers = [
     set: (folder) => {
       folder.lock();
       folder.on(WEIGHTS, { cut: 1_500_000 }, 1).on(WEIGHTS, (request) => request.range && { bytes: Buffer.alloc(2_103_480, 7) }, 1);
+      return { options: { lock: true } };
     },
     sees: 'it is fetched once more: its sha256 is not the one in fireside.lock.json',
     ends: 'text',

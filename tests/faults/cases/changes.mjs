@@ -8,6 +8,10 @@ import { ALL, NOTHING, REST } from '../runner.mjs';
 const MID = 2_500_000;
 const weightsOf = (model) => readModel(model).get(WEIGHTS);
 const askedFor = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
+/** What a load is told that is to check what it gets. */
+const WITH_LOCK = { options: { lock: true } };
+/** Writes a folder's lock file. @param {any} folder */
+const locked = (folder) => (folder.lock(), WITH_LOCK);
 /** A place in the middle of the third chunk. */
 const BYTE = 2_600_000;
 
@@ -82,7 +86,7 @@ export const changes = [
     fault: 'fireside.lock.json is there and right',
     sees: 'the text; only what it lists is asked for',
     again: NOTHING,
-    set: (folder) => folder.lock(),
+    set: (folder) => locked(folder),
     ends: 'text',
     check: ({ first, second, folder }) => {
       assert.deepEqual([...first.log, ...second.log].filter(({ file }) => !folder.files.has(file)), []);
@@ -101,6 +105,7 @@ export const changes = [
       edit(files[WEIGHTS]);
       folder.right = folder.files.get('fireside.lock.json');
       folder.files.set('fireside.lock.json', Buffer.from(JSON.stringify({ files })));
+      return WITH_LOCK;
     },
     repair: (folder) => folder.files.set('fireside.lock.json', folder.right),
     ends: 'INTEGRITY',
@@ -116,8 +121,8 @@ export const changes = [
     sees: 'it is fetched once more',
     again: ALL,
     set: (folder) => {
-      folder.lock();
       folder.on(WEIGHTS, { corrupt: BYTE }, 1);
+      return locked(folder);
     },
     ends: 'text',
     check: ({ first }) => assert(askedFor(first.log) >= 2),
@@ -127,8 +132,8 @@ export const changes = [
     sees: 'it is fetched once more',
     again: ALL,
     set: (folder) => {
-      folder.lock();
       folder.on('tokenizer.json', { corrupt: 1000 }, 1);
+      return locked(folder);
     },
     ends: 'text',
     check: ({ first }) => assert.equal(askedFor(first.log, 'tokenizer.json'), 2),
@@ -138,8 +143,8 @@ export const changes = [
     sees: '`INTEGRITY`; it is not kept',
     again: ALL,
     set: (folder) => {
-      folder.lock();
       folder.on(WEIGHTS, { corrupt: BYTE });
+      return locked(folder);
     },
     ends: 'INTEGRITY',
     check: ({ first }) => assert.equal(first.details.file, WEIGHTS),
@@ -149,8 +154,8 @@ export const changes = [
     sees: 'the load goes on: the lock tells how long they are',
     again: REST,
     set: (folder) => {
-      folder.lock();
       folder.on(WEIGHTS, { end: MID }, 1);
+      return locked(folder);
     },
     ends: 'text',
   },
@@ -158,12 +163,12 @@ export const changes = [
     fault: 'the weights and their lock have changed since they were stored',
     sees: 'the new model',
     again: ALL,
-    set: (folder) => folder.lock(),
+    set: (folder) => locked(folder),
     ends: 'text',
     check: async ({ folder, page, driver }) => {
       folder.files.set(WEIGHTS, weightsOf('relaid'));
       folder.lock();
-      const third = await driver.load(page, folder);
+      const third = await driver.load(page, folder, WITH_LOCK);
       assert.equal(third.text, 'I like green too!', third.message);
       assert.equal(askedFor(third.log), 1);
       assert.equal(askedFor(third.log, 'tokenizer.json'), 0);
@@ -173,10 +178,32 @@ export const changes = [
     fault: 'fireside.lock.json is not one',
     sees: '`BAD_FILE`, which names it',
     again: ALL,
-    set: (folder) => folder.files.set('fireside.lock.json', Buffer.from('{"files": [1]}')),
-    repair: (folder) => folder.files.delete('fireside.lock.json'),
+    set: (folder) => {
+      folder.files.set('fireside.lock.json', Buffer.from('{"files": [1]}'));
+      return WITH_LOCK;
+    },
+    repair: (folder) => folder.lock(),
     ends: 'BAD_FILE',
     check: ({ first }) => assert.match(first.message, /fireside\.lock\.json/),
+  },
+  {
+    fault: 'fireside.lock.json is asked for and is not there',
+    sees: '`NETWORK`, which names it',
+    again: ALL,
+    set: () => WITH_LOCK,
+    repair: (folder) => folder.lock(),
+    ends: 'NETWORK',
+    check: ({ first }) => assert.equal(first.details.status, 404),
+  },
+  {
+    fault: 'nothing says that there is a fireside.lock.json',
+    sees: 'the text; it is not asked for',
+    again: NOTHING,
+    set: (folder) => {
+      folder.lock();
+    },
+    ends: 'text',
+    check: ({ first, second }) => assert.equal(askedFor([...first.log, ...second.log], 'fireside.lock.json'), 0),
   },
 ];
 

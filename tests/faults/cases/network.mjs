@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { CHUNK } from '../driver.mjs';
 import { WEIGHTS } from '../models.mjs';
-import { ALL, REST } from '../runner.mjs';
+import { ALL, NOTHING, REST } from '../runner.mjs';
 
 const MID = 2_500_000;
 const QUICK = { stallMs: 400 };
@@ -11,8 +11,87 @@ const QUICK = { stallMs: 400 };
 /** How often a file was asked for. */
 const asked = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
 
+/** An answer that never comes. */
+const SILENCE = { wait: new Promise(() => {}) };
+/** A cached model must not wait for it: the case's own patience is shorter. */
+const PATIENT = { stallMs: 600_000 };
+
+/** What a model that is in the cache meets, and loads in spite of. @type {import('../runner.mjs').Case[]} */
+const silent = [
+  { fault: 'a model is in the cache, and the server takes every request and never answers', silence: (folder) => folder.on('*', SILENCE) },
+  { fault: 'a model is in the cache, and the server answers everything but HEAD', silence: (folder) => folder.on('*', SILENCE, Infinity, 'HEAD') },
+  { fault: 'a model is in the cache, and the server never answers about its weights', silence: (folder) => folder.on(WEIGHTS, SILENCE) },
+  {
+    fault: 'a model of the hub is in the cache, and nothing there is ever answered',
+    atHub: true,
+    silence(folder) {
+      folder.on('*', SILENCE);
+      folder.hub.listingFault = SILENCE;
+    },
+  },
+].map(({ fault, silence, atHub }) => ({
+  fault,
+  sees: 'the text, from the cache, after a second',
+  again: NOTHING,
+  model: 'story',
+  options: PATIENT,
+  patienceMs: 120_000,
+  set(folder, server) {
+    if (!atHub) return undefined;
+    folder.hub = server.hub(folder);
+    return { source: 'hf:owner/name', options: { hub: folder.hub.url } };
+  },
+  ends: 'text',
+  check: async ({ folder, page, driver }) => {
+    silence(folder);
+    const from = atHub ? { source: 'hf:owner/name', options: { ...PATIENT, hub: folder.hub.url } } : { options: PATIENT };
+    const third = await driver.load(page, folder, { model: 'story', ...from });
+    assert.equal(third.code, undefined, third.message);
+    assert.deepEqual([third.info.cache, third.bytes], ['reused', 0]);
+    folder.mend();
+  },
+}));
+
+/** Files that do not end, or not before their limit. @type {import('../runner.mjs').Case[]} */
+const endless = [
+  { file: 'config.json', bytes: 3 << 20 },
+  { file: 'generation_config.json', bytes: 3 << 20 },
+  { file: 'fireside.lock.json', bytes: 3 << 20, options: { lock: true } },
+  { file: 'tokenizer_config.json', bytes: 18 << 20 },
+].map(({ file, bytes, options }) => ({
+  fault: `${file} does not end`,
+  sees: '`BAD_FILE` at its limit; nothing of it is kept',
+  again: ALL,
+  set: (folder) => {
+    folder.on(file, { bytes: Buffer.alloc(bytes + 1, ' '), stall: bytes, length: false });
+    return { options };
+  },
+  repair: (folder) => (folder.mend(), folder.lock()),
+  ends: 'BAD_FILE',
+  check: ({ first }) => assert.equal(first.details.file, file),
+}));
+
 /** @type {import('../runner.mjs').Case[]} */
 export const network = [
+  ...silent,
+  ...endless,
+  {
+    fault: 'the server takes every request and never answers',
+    sees: '`NETWORK` after `stallMs`, three times',
+    again: ALL,
+    options: QUICK,
+    set: (folder) => folder.on('*', SILENCE),
+    ends: 'NETWORK',
+  },
+  {
+    fault: 'config.json stops in its middle, each time it is asked for',
+    sees: '`NETWORK` after five further attempts',
+    again: ALL,
+    options: QUICK,
+    set: (folder) => folder.on('config.json', { stall: 100 }),
+    ends: 'NETWORK',
+    check: ({ first }) => assert.equal(first.details.file, 'config.json'),
+  },
   {
     fault: 'the connection breaks in the middle of the weights',
     sees: 'a pause; the load goes on from where it was',
