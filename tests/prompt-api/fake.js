@@ -69,7 +69,7 @@ export function fakeEngine({ strict = false } = {}) {
               stop.throwIfAborted();
               if (messages.at(-1)?.content === 'crash') this.model.stopped = true;
               if (this.model.stopped) throw new FiresideError('CRASHED', 'the engine stopped.');
-              if (prompt + count === WINDOW) break;
+              if (prompt + count === WINDOW || count === options.maxTokens) break;
               const text = said ? ` ${word}` : word;
               said += text;
               onPiece({ text, completionTokens: ++count, tokensPerSecond: 1, choice: 0 });

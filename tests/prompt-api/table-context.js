@@ -55,6 +55,23 @@ const context = [
       }),
   },
   {
+    behaviour: '`measureContextUsage()` of a system prompt is what it takes by itself, also when the session has one',
+    source: 'WPT, prompt/context/measure',
+    test: (env) =>
+      inSession(
+        env,
+        async (session) => {
+          const usage = session.contextUsage;
+          const alone = await session.measureContextUsage([SYSTEM]);
+          ok(alone > 0, 'it counts alone');
+          ok((await session.measureContextUsage([SYSTEM, user(NAME), assistant('Hello Ada!')])) > alone, 'all of it counts');
+          equal(session.contextUsage, usage);
+          await rejects(() => session.measureContextUsage([user(NAME), SYSTEM]), 'TypeError');
+        },
+        { initialPrompts: [SYSTEM] },
+      ),
+  },
+  {
     behaviour: '`contextUsage` grows by the prompt and the answer',
     source: 'WPT, prompt/context/usage',
     test: (env) =>
@@ -95,6 +112,20 @@ const context = [
     },
   },
   {
+    behaviour: 'a prompt that leaves an answer little room by itself still makes the older turns go',
+    source: 'WPT, prompt/context/overflow',
+    test: (env) =>
+      inSession(env, async (session) => {
+        let overflows = 0;
+        session.addEventListener('contextoverflow', () => overflows++);
+        await session.append([user('one'), assistant('two')]);
+        const long = await filler(session, session.contextWindow * 0.96 - session.contextUsage);
+        ok((await session.measureContextUsage(long)) + session.contextUsage < session.contextWindow, 'it would fit beside them');
+        equal(await session.prompt(long), await env.reference([user(long)]));
+        equal(overflows, 1);
+      }),
+  },
+  {
     behaviour: 'only as many turns go as have to, the oldest first; a system prompt of the first call is never one of them',
     source: 'Explainer, Tokenization, context window length limits, and overflow; System prompts',
     test: (env) =>
@@ -121,21 +152,43 @@ const context = [
       }),
   },
   {
-    behaviour: 'what does not fit even so rejects with QuotaExceededError, and nothing is dropped',
+    behaviour: 'what does not fit even so rejects with QuotaExceededError, whose `requested` is what it would take, and nothing is dropped',
     source: 'Explainer, Tokenization, context window length limits, and overflow; WPT, usage-prompt-quota-exceeded',
     test: (env) =>
       inSession(env, async (session) => {
+        const long = 'a word and '.repeat(session.contextWindow);
+        const needed = await session.measureContextUsage(long);
         const first = await session.prompt(NAME);
         const usage = session.contextUsage;
-        const long = 'a word and '.repeat(session.contextWindow);
         for (const call of [() => session.prompt(long), () => session.append(long), () => read(session.promptStreaming(long))]) {
           const error = await rejects(call, 'QuotaExceededError');
           equal(error.quota, session.contextWindow);
-          ok(error.requested > error.quota, `${error.requested} of ${error.quota}`);
+          equal(error.requested, needed);
         }
         equal(session.contextUsage, usage);
         equal(await session.prompt(ASK), await env.reference([user(NAME), assistant(first), user(ASK)]));
       }),
+  },
+  {
+    behaviour: 'an answer has at most 2,048 tokens, or as many as `maxTokens` of the settings says',
+    source: 'ours: the specification leaves the end of an answer to the model',
+    async test(env) {
+      const [few, plenty] = [env.make({ maxTokens: 3 }), await env.LanguageModel.create(GREEDY)];
+      const session = await few.create(GREEDY);
+      const [short, whole] = [await session.prompt(NAME), await plenty.prompt(NAME)];
+      ok(short.length > 0 && short.length < whole.length && whole.startsWith(short), `${short} of ${whole}`);
+      session.destroy();
+      plenty.destroy();
+      for (const maxTokens of [0, 1.5, '9', NaN]) {
+        let error;
+        try {
+          env.make({ maxTokens });
+        } catch (thrown) {
+          error = thrown;
+        }
+        equal(/** @type {any} */ (error)?.code, 'BAD_OPTION');
+      }
+    },
   },
   {
     behaviour: 'an abort does not bring back what had to go for it',

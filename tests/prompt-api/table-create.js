@@ -225,7 +225,7 @@ const create = [
     },
   },
   {
-    behaviour: 'initial prompts that do not fit reject with QuotaExceededError, whose `requested` is more than its `quota`, the window',
+    behaviour: 'initial prompts that do not fit reject with QuotaExceededError, whose `requested` is what they would take and whose `quota` is the window',
     source: 'Specification, initialize the language model; WPT, language-model-quota-exceeded',
     async test({ LanguageModel }) {
       const session = await LanguageModel.create();

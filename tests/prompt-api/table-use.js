@@ -174,6 +174,33 @@ const streaming = [
       }),
   },
   {
+    behaviour: '`for await` takes the stream also where ReadableStream has no async iterator (Safari up to 26); leaving the loop aborts the prompt',
+    source: 'Streams Standard, 4.2.5 Asynchronous iteration',
+    test: (env) =>
+      inSession(env, async (session) => {
+        const { prototype } = ReadableStream;
+        const own = ['values', Symbol.asyncIterator].map((name) => /** @type {const} */ ([name, Object.getOwnPropertyDescriptor(prototype, name)]));
+        for (const [name] of own) Reflect.deleteProperty(prototype, name);
+        try {
+          let text = '';
+          for await (const piece of session.promptStreaming(NAME)) text += piece;
+          equal(text, await env.reference([user(NAME)]));
+          const left = session.promptStreaming(ASK);
+          for await (const _ of left) break;
+          equal(left.locked, false);
+          equal(await read(left), []);
+          for await (const _ of session.promptStreaming(ASK).values({ preventCancel: true })) break;
+          const failing = session.promptStreaming([user('x'), SYSTEM]);
+          await rejects(async () => {
+            for await (const _ of failing);
+          }, 'TypeError');
+          equal(failing.locked, false);
+        } finally {
+          for (const [name, descriptor] of own) if (descriptor) Object.defineProperty(prototype, name, descriptor);
+        }
+      }),
+  },
+  {
     behaviour: 'it throws at once for wrong arguments, an aborted signal and a destroyed session; whatever comes later ends the stream',
     source: 'Shared infrastructure, get a streaming AI model result',
     async test(env) {

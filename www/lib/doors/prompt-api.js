@@ -30,7 +30,13 @@ import { Shared } from './prompt-api/shared.js';
  */
 /** The class, as its users see it: sessions are instances of it, and made by `create`. @typedef {Statics & (new (key: never, state: never) => PromptSession)} LanguageModelClass */
 
-/** Where the model is, and how it is loaded. @typedef {{ source: Source } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings */
+/**
+ * Where the model is, and how it is loaded. `maxTokens`: the most tokens that an answer may have; 2,048 unless said otherwise.
+ * @typedef {{ source: Source, maxTokens?: number } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings
+ */
+
+/** A small model may repeat itself for as long as it is let. */
+const MAX_TOKENS = 2048;
 
 /**
  * A class like `LanguageModel`, for one model. The model is loaded by the first `create()`, shared by all sessions of the class, and unloaded a minute after the last
@@ -41,12 +47,13 @@ import { Shared } from './prompt-api/shared.js';
  */
 export function createLanguageModel(settings, { Model: engine = Model } = {}) {
   if (settings === null || typeof settings !== 'object') throw badInput('settings', 'an object with `source` and options of loading', settings);
-  const { source, ...options } = settings;
+  const { source, maxTokens = MAX_TOKENS, ...options } = settings;
   if (source === undefined) throw badInput('source', 'the folder of a model', source);
+  if (!(Number.isInteger(maxTokens) && maxTokens >= 1)) throw badOption('maxTokens', 'a whole number of tokens, 1 or more', maxTokens);
   for (const option of ['signal', 'onProgress']) {
     if (option in options) throw badOption(option, 'nothing here: `create()` takes a `signal` and a `monitor`', Reflect.get(options, option));
   }
-  const shared = new Shared(source, options, engine);
+  const shared = new Shared(source, options, maxTokens, engine);
 
   return class LanguageModel extends PromptSession {
     /**

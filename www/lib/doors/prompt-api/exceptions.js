@@ -29,7 +29,7 @@ export const syntaxError = (message) => new DOMException(message, 'SyntaxError')
 
 /** @param {number} requested @param {number} quota Units: tokens */
 export function quotaExceeded(requested, quota) {
-  const message = `The input takes ${requested} tokens, of ${quota} in the context window, when everything that may be dropped is. Shorten it.`;
+  const message = `The input takes ${requested} tokens and the context window has ${quota}, of which the answer needs one at least. Older messages were left out of the count. Shorten the input.`;
   return new QuotaExceededError(message, { requested, quota });
 }
 

@@ -10,6 +10,8 @@ import { creating, invalidState, notSupported, prompting, quotaExceeded } from '
 import { CreateMonitor, Handlers } from './handlers.js';
 import { canonical, refuseConstraint, toPrompt, toPromptOptions, toSignalOptions } from './input.js';
 import { checkSampling, sampling } from './sampling.js';
+import { isRefusedAlone } from './shared.js';
+import { iterable } from './streams.js';
 
 /** @import { Message } from '../../types.d.ts' */
 /** @import { Session } from '../../session.js' */
@@ -174,7 +176,7 @@ export class PromptSession extends EventTarget {
     const settings = toPromptOptions(options);
     const cancelled = new AbortController();
     this.#check([settings.signal]);
-    return new ReadableStream({
+    const stream = new ReadableStream({
       start: (stream) => {
         const answered = this.#call([settings.signal, cancelled.signal], (stop) => {
           refuseConstraint(settings);
@@ -184,6 +186,7 @@ export class PromptSession extends EventTarget {
       },
       cancel: (reason) => cancelled.abort(reason),
     });
+    return iterable(stream);
   }
 
   /**
@@ -207,8 +210,10 @@ export class PromptSession extends EventTarget {
     const settings = toPromptOptions(options);
     return this.#call([settings.signal], async () => {
       refuseConstraint(settings);
-      const asked = canonical(messages, this.#conversation.length > 0);
-      return Math.max(0, (await this.#shared.tokens([...this.#conversation, ...asked])) - this.#usage);
+      const asked = canonical(messages, false);
+      // A system prompt cannot follow other messages: what it would take is what it takes by itself.
+      const [before, usage] = asked[0].role === 'system' ? [[], 0] : [this.#conversation, this.#usage];
+      return Math.max(0, (await this.#shared.tokens([...before, ...asked])) - usage);
     });
   }
 
@@ -305,7 +310,7 @@ export class PromptSession extends EventTarget {
     if (asked.at(-1)?.role === 'assistant') throw notSupported("The last message is the assistant's: the engine answers those of others only.");
     this.#engineHas = undefined;
     stop.throwIfAborted();
-    const run = this.#session.chat(asked, { ...this.#sampling.options, maxTokens: this.#window, signal: stop });
+    const run = this.#session.chat(asked, { ...this.#sampling.options, maxTokens: Math.min(this.#shared.maxTokens, this.#window), signal: stop });
     for await (const { text } of run) {
       if (stop.aborted) break;
       onPiece(text);
@@ -318,8 +323,8 @@ export class PromptSession extends EventTarget {
 
   /** What comes before the first prompt. @param {Message[]} messages @param {AbortSignal} stop */
   async #begin(messages, stop) {
-    const usage = await this.#measured(messages);
-    if (usage >= this.#window) throw quotaExceeded(usage + 1, this.#window);
+    const usage = await this.#shared.tokens(messages);
+    if (usage >= this.#window) throw quotaExceeded(usage, this.#window);
     const isComputed = await this.#compute(messages, stop);
     [this.#initial, this.#usage] = [messages, usage];
     this.#engineHas = isComputed ? this.#history : undefined;
@@ -334,7 +339,7 @@ export class PromptSession extends EventTarget {
     stop.throwIfAborted();
     if (!isInStep) await this.#session.setMessages(before);
     const isComputed = await this.#compute(messages, stop);
-    const usage = await this.#measured([...before, ...messages]);
+    const usage = await this.#shared.tokens([...before, ...messages]);
     stop.throwIfAborted();
     this.#settle(messages, [], usage);
     if (isComputed) this.#engineHas = this.#history;
@@ -355,15 +360,15 @@ export class PromptSession extends EventTarget {
    */
   async #fit(given, forAnswer) {
     const messages = canonical(given, this.#conversation.length > 0);
-    const take = (/** @type {Message[]} */ history) => this.#measured([...this.#initial, ...history, ...messages]);
+    const take = (/** @type {Message[]} */ history) => this.#shared.tokens([...this.#initial, ...history, ...messages]);
     let history = this.#history;
     let tokens = await take(history);
     const room = forAnswer ? Math.min(ANSWER_TOKENS, Math.floor(this.#window / ANSWER_PART)) : 1;
     if (tokens + room <= this.#window) return messages;
     const least = history.length > 0 ? await take([]) : tokens;
-    if (least >= this.#window) throw quotaExceeded(least + 1, this.#window);
-    // Where even an empty history would leave less than that room, it is not worth the history.
-    const wanted = least + room <= this.#window ? room : 1;
+    if (least >= this.#window) throw quotaExceeded(least, this.#window);
+    // A prompt that leaves less than that room by itself gets what there is.
+    const wanted = Math.min(room, this.#window - least);
     while (tokens + wanted > this.#window) {
       history = history.slice(turnLength(history));
       tokens = await take(history);
@@ -371,33 +376,21 @@ export class PromptSession extends EventTarget {
     if (history === this.#history) return messages;
     this.#history = history;
     this.#engineHas = undefined;
-    this.#usage = this.#conversation.length > 0 ? await this.#measured(this.#conversation) : 0;
+    this.#usage = this.#conversation.length > 0 ? await this.#shared.tokens(this.#conversation) : 0;
     for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
     return messages;
   }
 
-  /** Units: tokens. @param {Message[]} messages */
-  #measured(messages) {
-    return this.#shared.tokens(messages).catch(unlessSystemOnly(messages, 0));
-  }
-
   /** @param {Message[]} messages @param {AbortSignal} signal @returns {Promise<boolean>} whether the engine has them now */
   #compute(messages, signal) {
-    return this.#session.append(messages, { signal }).then(() => true, unlessSystemOnly(messages, false));
+    return this.#session.append(messages, { signal }).then(
+      () => true,
+      (error) => {
+        if (!isRefusedAlone(error, messages)) throw error;
+        return false; // it is computed with the first question
+      },
+    );
   }
-}
-
-/**
- * Some templates refuse a system prompt by itself: it is then computed with the first question.
- * @template T
- * @param {Message[]} messages
- * @param {T} instead
- */
-function unlessSystemOnly(messages, instead) {
-  return (/** @type {any} */ error) => {
-    if (error?.code === 'BAD_TEMPLATE' && messages.every(({ role }) => role === 'system')) return instead;
-    throw error;
-  };
 }
 
 /** Messages of the oldest turn: up to the end of its answer, or one where none has been answered. @param {Message[]} history */

@@ -35,8 +35,15 @@ export class Shared {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #idle;
 
-  /** @param {Source} source @param {LoadOptions} options @param {Engine} engine */
-  constructor(source, options, engine) {
+  /**
+   * @param {Source} source
+   * @param {LoadOptions} options
+   * @param {number} maxTokens
+   * @param {Engine} engine
+   */
+  constructor(source, options, maxTokens, engine) {
+    /** The most tokens that an answer may have. */
+    this.maxTokens = maxTokens;
     this.#source = source;
     this.#options = options;
     this.#engine = engine;
@@ -88,9 +95,14 @@ export class Shared {
   /** Tokens of a whole conversation, with the opening of the answer to it. @param {Message[]} messages @returns {Promise<number>} */
   async tokens(messages) {
     this.#scale ??= /** @type {Model} */ (this.#model).session();
+    const scale = this.#scale;
     // Only what can be answered can be measured: an empty question costs a few tokens more.
-    const isAnswered = messages.at(-1)?.role === 'assistant';
-    return this.#scale.measureContextUsage(isAnswered ? [...messages, { role: 'user', content: '' }] : messages);
+    const withQuestion = () => scale.measureContextUsage([...messages, { role: 'user', content: '' }]);
+    if (messages.at(-1)?.role === 'assistant') return withQuestion();
+    return scale.measureContextUsage(messages).catch((error) => {
+      if (isRefusedAlone(error, messages)) return withQuestion();
+      throw error;
+    });
   }
 
   /** Loads the model once more where the engine has stopped: then it does not answer anything. */
@@ -138,6 +150,11 @@ export class Shared {
     const weights = kept?.files.filter(({ file }) => file.endsWith('.safetensors')) ?? [];
     return weights.reduce((sum, { bytes, complete }) => (complete ? sum + bytes : sum), 0) >= fileBytes;
   }
+}
+
+/** Whether a template refuses these messages because they are a system prompt without a question. @param {any} error @param {Message[]} messages */
+export function isRefusedAlone(error, messages) {
+  return error?.code === 'BAD_TEMPLATE' && messages.every(({ role }) => role === 'system');
 }
 
 /** @param {Source} source @returns {unknown[]} what of it has a form of its own */
