@@ -209,7 +209,7 @@ const create = [
     async test({ LanguageModel, reference }) {
       const initialPrompts = [SYSTEM, USER, { role: 'assistant', content: 'Hello! How can I help you?' }];
       const session = await LanguageModel.create({ initialPrompts, samplingMode: 'most-predictable' });
-      ok(session.contextUsage > 0, 'they are counted');
+      equal(session.contextUsage, await session.measureContextUsage(initialPrompts));
       equal(await session.prompt('Who are you?'), await reference([...initialPrompts, { role: 'user', content: 'Who are you?' }]));
       session.destroy();
       (await LanguageModel.create({ initialPrompts: [] })).destroy();
@@ -274,7 +274,7 @@ const sampling = [
   },
   {
     behaviour: '`temperature` and `topK` are taken, both or neither, and make `samplingMode` null',
-    source: 'Explainer, Legacy: Configuration of per-session raw parameters; WPT, language-model-create',
+    source: 'Explainer, Legacy: Configuration of per-session raw parameters; WPT, language-model-create, language-model-availability-sampling-mode',
     differs: 'as in extensions: web pages of a browser have them ignored, and nothing is ignored here',
     async test({ LanguageModel }) {
       const session = await LanguageModel.create({ temperature: 0.25, topK: 3.9 });
@@ -282,7 +282,10 @@ const sampling = [
       session.destroy();
       await rejects(() => LanguageModel.create({ temperature: 0.5 }), 'NotSupportedError');
       await rejects(() => LanguageModel.create({ topK: 3 }), 'NotSupportedError');
-      await rejects(() => LanguageModel.create({ temperature: 0.5, topK: 3, samplingMode: 'balanced' }), 'TypeError');
+      for (const numbers of [{ temperature: 0.5, topK: 3 }, { temperature: 0.5 }, { topK: 3 }]) {
+        await rejects(() => LanguageModel.create({ ...numbers, samplingMode: 'balanced' }), 'TypeError');
+        await rejects(() => LanguageModel.availability({ ...numbers, samplingMode: 'balanced' }), 'TypeError');
+      }
     },
   },
   {

@@ -71,6 +71,9 @@ export function toSignalOptions(options) {
 export function toCoreOptions(options) {
   const { samplingMode, temperature, topK, expectedInputs, expectedOutputs, tools } = dictionary(options);
   if (samplingMode !== undefined && !Object.hasOwn(MODES, `${samplingMode}`)) throw new TypeError(`\`samplingMode\` is one of ${Object.keys(MODES).join(', ')}.`);
+  if (samplingMode !== undefined && (temperature !== undefined || topK !== undefined)) {
+    throw new TypeError('`samplingMode` cannot be combined with `temperature` and `topK`. Leave out one or the other.');
+  }
   const unsupported = [...toExpected('expectedInputs', expectedInputs), ...toExpected('expectedOutputs', expectedOutputs)];
   if (tools !== undefined && sequence('tools', tools).length > 0) unsupported.push('`tools`');
   return {

@@ -26,12 +26,11 @@ const TEMPERATURE = 0.7;
 /** A session's: what the engine is told, and what the session shows. @typedef {{ options: { temperature?: number, topK?: number }, samplingMode: Mode | null, temperature: number, topK: number }} Sampling */
 
 /**
- * Checks what was asked for. Throws a TypeError for both a mode and numbers, a RangeError for numbers out of range, NotSupportedError for only one number.
- * @param {{ samplingMode?: Mode, temperature?: number, topK?: number }} asked
+ * Checks what was asked for. Throws a RangeError for numbers out of range, NotSupportedError for only one number.
+ * @param {{ temperature?: number, topK?: number }} asked
  */
-export function checkSampling({ samplingMode, temperature, topK }) {
+export function checkSampling({ temperature, topK }) {
   if (temperature === undefined && topK === undefined) return;
-  if (samplingMode !== undefined) throw new TypeError('Either `samplingMode` or `temperature` and `topK`.');
   if (temperature === undefined || topK === undefined) throw notSupported('Either both of `temperature` and `topK`, or neither.');
   if (!(temperature >= 0)) throw new RangeError('`temperature` is 0 or more.');
   if (!(topK >= 1)) throw new RangeError('`topK` is 1 or more.');
