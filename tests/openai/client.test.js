@@ -6,13 +6,16 @@ import OpenAI from 'openai';
 import { Model } from '../../www/lib/node/index.js';
 import { folder, serving } from './server.js';
 
+/** Without a key a conversation is reused on its connection alone, and Node's fetch has two for requests that follow each other at once. */
+const KEY = 'secret';
+
 let server;
 let client;
 /** The same models, without a server. */
 const alone = {};
 before(async () => {
-  server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', '1']);
-  client = new OpenAI({ baseURL: server.url, apiKey: 'none', maxRetries: 0 });
+  server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', '1', '--api-key', KEY]);
+  client = new OpenAI({ baseURL: server.url, apiKey: KEY, maxRetries: 0 });
   for (const id of ['chat', 'story']) alone[id] = await Model.load(folder(id), { threads: 1 });
 });
 after(async () => {
@@ -148,7 +151,7 @@ test('a whole answer that is given up rejects as the client says it does', async
 
 test('the simple route continues the first model, and health knows it', async () => {
   const base = server.url.replace('/v1', '');
-  const send = (body) => fetch(`${base}/generate`, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json' } });
+  const send = (body) => fetch(`${base}/generate`, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` } });
   const { generated_text, latency_ms } = await (await send({ text: 'Once', max_length: 10 })).json();
   assert(generated_text.length > 0 && latency_ms > 0);
   const health = await fetch(`${base}/health`);

@@ -29,10 +29,11 @@ export function answerTo(prompt, seed, count) {
 }
 
 /**
- * @param {{ tokenMs?: number, prefillMs?: number, kvBytesMax?: number }} [settings] `tokenMs`: that a token takes; 0 lets other events in between all the same
+ * @param {{ tokenMs?: number, prefillMs?: number, kvBytesMax?: number, refusesSystem?: boolean }} [settings] `tokenMs`: that a token takes; 0 lets other events in between
+ *   all the same; `refusesSystem`: its template refuses a chat of one system message
  */
-export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } = {}) {
-  const log = /** @type {{ what: 'start' | 'end' | 'abort', prompt: string, at: number, options?: any }[]} */ ([]);
+export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, refusesSystem = false } = {}) {
+  const log = /** @type {{ what: 'start' | 'end' | 'abort' | 'append', prompt: string, at: number, options?: any, prefilled?: number }[]} */ ([]);
   const state = { log, computing: 0, computingMax: 0, sessions: new Set(), crashed: false, isStuck: false, clones: 0 };
   const pause = (/** @type {number} */ ms) => new Promise((resolve) => (ms ? setTimeout(resolve, ms) : setImmediate(resolve)));
   const check = () => {
@@ -77,11 +78,11 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } 
         throw new DOMException('The operation was aborted.', 'AbortError');
       };
       abort();
-      log.push({ what: 'start', prompt, at: performance.now(), options });
+      let cachedTokens = 0;
+      while (cachedTokens < asked.length - 1 && this.cached[cachedTokens] === asked[cachedTokens]) cachedTokens++;
+      log.push({ what: 'start', prompt, at: performance.now(), options, prefilled: asked.length - cachedTokens });
       state.computingMax = Math.max(state.computingMax, ++state.computing);
       try {
-        let cachedTokens = 0;
-        while (cachedTokens < asked.length - 1 && this.cached[cachedTokens] === asked[cachedTokens]) cachedTokens++;
         this.cached = asked;
         const others = [...state.sessions].reduce((total, { cached }) => total + cached.length, 0);
         if (others * 32 > kvBytesMax) throw failure('OUT_OF_MEMORY', 'no room in the cache');
@@ -116,6 +117,13 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity } 
       } finally {
         state.computing--;
       }
+    }
+    /** @param {any[]} messages */
+    async append(messages) {
+      check();
+      log.push({ what: 'append', prompt: rendered(messages), at: performance.now() });
+      if (refusesSystem) throw failure('BAD_TEMPLATE', 'chat template: it refuses these messages: no user query.');
+      this.cached = words(rendered(messages).replace(/<assistant> $/, ''));
     }
     async clone() {
       check();

@@ -13,6 +13,7 @@ import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/er
 import { CHARS_PER_TOKEN, settle } from './openai/limits.js';
 import { readParameters } from './openai/parameters.js';
 import { Queue } from './openai/queue.js';
+import { ownerOf } from './openai/owners.js';
 import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
 import { early, streamed } from './openai/stream.js';
@@ -32,6 +33,8 @@ import { early, streamed } from './openai/stream.js';
  * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
  * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
  * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
+ * @property {readonly string[]} [publicPrompts] system messages, and beginnings of texts, that are no secret: each is computed once for all who ask, and anyone may find out that it is
+ *   in use. What else was computed for one owner is reused for that owner alone
  * @property {number} [promptCharsMax] of a prompt, or of a chat's messages together, in UTF-16 units: 32 for each token of the model's context unless said otherwise. To
  *   find out the number of tokens keeps the engine from everybody else
  */
@@ -40,12 +43,22 @@ import { early, streamed } from './openai/stream.js';
  * @typedef {object} Closing
  * @property {(options?: { graceMs?: number }) => Promise<void>} close refuses new requests with 503, gives those under way so long to end (0 unless said otherwise), aborts
  *   the others, waits a second for an engine that does not notice, and frees every session. The models stay
+ * @property {(owner: unknown) => void} forget frees the sessions of an owner (a context's) who will not come back
  */
 
 /**
- * `waitUntil` is given what has to be waited for beyond the Response: a service worker is stopped when nothing says that it works. `isDeaf`: the request's signal does not
- * tell when its client goes.
- * @typedef {((request: Request, context?: { waitUntil?: (promise: Promise<unknown>) => void, isDeaf?: boolean }) => Promise<Response>) & Closing} Handler
+ * What a server knows of a request.
+ * @typedef {object} Context
+ * @property {unknown} [owner] who asks, as the server knows it and no client can choose it: the id of a key that was checked, the connection (its socket), a page. Compared by
+ *   identity. What was computed for one owner is reused for that owner alone; without an owner nothing is
+ * @property {(promise: Promise<unknown>) => void} [waitUntil] given what has to be waited for beyond the Response: a service worker is stopped when nothing says that it works
+ * @property {boolean} [isDeaf] the request's signal does not tell when its client goes
+ */
+
+/**
+ * Takes a Request, and a context where a server asks for somebody else. Also takes what `fetch` takes, an address and its options, so that it is the `fetch` of a client in the
+ * same program: then, and where there is no context, that program is the owner.
+ * @typedef {((request: Request, context?: Context) => Promise<Response>) & ((url: string | URL, init?: RequestInit) => Promise<Response>) & Closing} Handler
  */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
@@ -59,11 +72,10 @@ const SHAPES = { chat, completion, generate: completion };
 /** Where a prompt is found in each route, as errors name it. */
 const INPUT = { chat: 'messages', completion: 'prompt', generate: 'text' };
 
-/** @typedef {{ waitUntil?: (promise: Promise<unknown>) => void, isDeaf?: boolean }} Env */
 /** @typedef {Parameters<typeof perform>[3]} OnPiece */
-/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string }, env: Env }} Context */
-/** @typedef {(path: string, answer: (context: Context) => Response | Promise<Response>) => unknown} Add */
-/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (context: Context) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request, env?: Env): Response | Promise<Response> }} Router */
+/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string }, env: { context?: Context } }} Routed */
+/** @typedef {(path: string, answer: (routed: Routed) => Response | Promise<Response>) => unknown} Add */
+/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (routed: Routed) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request, env: Routed['env']): Response | Promise<Response> }} Router */
 
 /** @type {new (options: { getPath: (request: Request) => string }) => Router} */
 const Hono = HonoOfPackage;
@@ -74,7 +86,7 @@ const Hono = HonoOfPackage;
  * @returns {Handler}
  */
 export function createHandler({ models, base = '', ...limits }) {
-  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax } = settle(limits);
+  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax, publicPrompts } = settle(limits);
   const queue = new Queue({ concurrency, queueMax });
   const created = now();
   /** @type {[string, Model][]} */
@@ -82,7 +94,7 @@ export function createHandler({ models, base = '', ...limits }) {
   if (entries.length === 0 || !entries.every(([, model]) => isModel(model))) throw badOption('models', 'a Model, or one for each id', models);
   /** @type {Map<string, Served>} */
   const served = new Map(
-    entries.map(([id, model]) => [id, { id, model, sessions: new Sessions(model, { sessionsMax: Math.max(sessionsMax, concurrency), kvBytesMax }) }]),
+    entries.map(([id, model]) => [id, { id, model, sessions: new Sessions(model, { sessionsMax: Math.max(sessionsMax, concurrency), kvBytesMax, publicPrompts }) }]),
   );
   const [[, first]] = served;
   /** What is under way, to be aborted on closing. @type {Set<AbortController>} */
@@ -94,7 +106,7 @@ export function createHandler({ models, base = '', ...limits }) {
       return base && pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname;
     },
   });
-  /** @param {'get' | 'post'} method @param {string} path @param {(context: Context) => Response | Promise<Response>} answer */
+  /** @param {'get' | 'post'} method @param {string} path @param {(routed: Routed) => Response | Promise<Response>} answer */
   const route = (method, path, answer) => {
     app[method](path, answer);
     app.all(path, ({ req }) => {
@@ -106,9 +118,9 @@ export function createHandler({ models, base = '', ...limits }) {
 
   route('get', '/v1/models', () => Response.json({ object: 'list', data: [...served.values()].map(described) }));
   route('get', '/v1/models/:id{.+}', ({ req }) => Response.json(described(find(req.param('id')))));
-  route('post', '/v1/chat/completions', ({ req, env }) => generate('chat', req.raw, env));
-  route('post', '/v1/completions', ({ req, env }) => generate('completion', req.raw, env));
-  route('post', '/generate', ({ req, env }) => generate('generate', req.raw, env));
+  route('post', '/v1/chat/completions', ({ req, env }) => generate('chat', req.raw, env.context));
+  route('post', '/v1/completions', ({ req, env }) => generate('completion', req.raw, env.context));
+  route('post', '/generate', ({ req, env }) => generate('generate', req.raw, env.context));
   route('get', '/health', health);
 
   app.notFound(({ req }) => {
@@ -129,19 +141,20 @@ export function createHandler({ models, base = '', ...limits }) {
     return found;
   }
 
-  /** @param {keyof typeof INPUT} route @param {Request} request @param {Env} env */
-  async function generate(route, request, { waitUntil, isDeaf }) {
+  /** @param {keyof typeof INPUT} route @param {Request} request @param {Context | undefined} context */
+  async function generate(route, request, context) {
+    const { waitUntil, isDeaf } = context ?? {};
     const begin = performance.now();
     const asked = readParameters(route, await readBody(request, bodyBytesMax));
     const { values, options } = asked;
     const { id, model, sessions } = route === 'generate' ? first : find(values.model);
-    const { context } = model.info();
-    checkLength(asked, context);
-    checkChars(asked, promptCharsMax ?? CHARS_PER_TOKEN * context);
+    const { context: contextWindow } = model.info();
+    checkLength(asked, contextWindow);
+    checkChars(asked, promptCharsMax ?? CHARS_PER_TOKEN * contextWindow);
     const closing = new AbortController();
     underWay.add(closing);
     const signal = AbortSignal.any([request.signal, closing.signal]);
-    const job = { sessions, inputs: inputs(asked), options };
+    const job = { sessions, owner: ownerOf(request, values, context), inputs: inputs(asked), options };
     const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
     const run = (/** @type {AbortSignal} */ signal, /** @type {OnPiece} */ onPiece = undefined) => {
       const running = perform(queue, job, signal, onPiece).finally(() => underWay.delete(closing));
@@ -172,9 +185,10 @@ export function createHandler({ models, base = '', ...limits }) {
     return Response.json(body, { status: isWell ? 200 : 503 });
   }
 
-  /** @type {(request: Request, context?: Env) => Promise<Response>} */
-  async function handle(request, context = {}) {
-    const response = await app.fetch(request, context);
+  /** @param {Request | string | URL} input @param {Context | RequestInit} [more] */
+  async function handle(input, more) {
+    const isFetch = typeof input === 'string' || input instanceof URL;
+    const response = await (isFetch ? app.fetch(new Request(input, /** @type {RequestInit} */ (more)), {}) : app.fetch(input, { context: /** @type {Context | undefined} */ (more) }));
     response.headers.set('X-Content-Type-Options', 'nosniff');
     response.headers.set('Cache-Control', 'no-store');
     response.headers.set('X-Request-Id', newId('req'));
@@ -191,7 +205,12 @@ export function createHandler({ models, base = '', ...limits }) {
     for (const { sessions } of served.values()) sessions.clear({ isOver: true });
   }
 
-  return Object.assign(handle, { close });
+  /** @param {unknown} owner */
+  function forget(owner) {
+    for (const { sessions } of served.values()) sessions.leave(owner);
+  }
+
+  return Object.assign(handle, { close, forget });
 }
 
 /** By what it can do: a model that was attached, or a test's, is as good. @param {any} value @returns {value is Model} */
@@ -218,7 +237,7 @@ function checkLength({ values }, context) {
 /** @param {Asked} asked @param {number} charsMax */
 function checkChars(asked, charsMax) {
   for (const input of inputs(asked)) {
-    const texts = input.kind === 'chat' ? input.messages.map(({ content }) => content) : [input.text];
+    const texts = input.kind === 'chat' ? input.messages.flatMap(({ content, name = '', reasoning_content: thought = '' }) => [content, name, thought]) : [input.text];
     const chars = texts.reduce((total, text) => total + text.length, 0);
     if (chars <= charsMax) continue;
     const name = INPUT[asked.route];

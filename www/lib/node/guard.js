@@ -7,10 +7,12 @@ import { ApiError } from '../doors/openai/errors.js';
 
 /** @import { IncomingMessage } from 'node:http' */
 
-/** @typedef {{ host: string, allowHosts?: string[], allowOrigins?: string[], apiKey?: string }} Allowed `host`: that the server listens on */
+/** @typedef {{ host: string, allowHosts?: string[], allowOrigins?: string[], apiKey?: string | string[] }} Allowed `host`: that the server listens on; `apiKey`: of several, any will do */
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 const WILDCARDS = ['0.0.0.0', '::'];
+/** By these a proxy says that it asks for somebody else. */
+const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
 const HEADER_NAMES = /^[\w-]+(\s*,\s*[\w-]+)*$/;
 
 /** Whether only this machine reaches it. @param {string} host */
@@ -20,22 +22,26 @@ export function isLoopback(host) {
 
 /**
  * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, with the same headers once it is known who
- * asks, or, for a browser's question whether a page may ask, gives the answer's headers with `isPreflight`.
+ * asks, or, for a browser's question whether a page may ask, gives the answer's headers with `isPreflight`. `owner` is who asks: the holder of a key, else the connection, but not
+ * that of a proxy, which asks for many.
  * @param {Allowed} allowed
  * @param {() => number} port that the server listens on
  */
-export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port) {
+export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] }, port) {
+  const keys = [apiKey].flat().map(digest);
   const hosts = new Set(allowHosts.map((name) => name.toLowerCase()));
   const origins = new Set(allowOrigins);
   const isEverywhere = WILDCARDS.includes(host);
   const own = new Set([...LOOPBACK, host.includes(':') ? `[${host}]` : host.toLowerCase()]);
 
+  /** Whether it is a name that `allowHosts` has, a proxy's, with the port that it has for others. @param {string} value of the header */
+  const isAllowed = (value) => hosts.has(value.toLowerCase()) || hosts.has(value.toLowerCase().replace(/:\d{1,5}$/, ''));
+
   /** @param {string} value of the header */
   function isOwn(value) {
     const [, name, given] = value.toLowerCase().match(/^(\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/) ?? [];
     if (!name) return false;
-    // A proxy's name, with the port that it has for others.
-    if (hosts.has(name) || hosts.has(value.toLowerCase())) return true;
+    if (isAllowed(value)) return true;
     if (Number(given ?? 80) !== port()) return false;
     // No name can be made to point here that is an address already.
     return own.has(name) || (isEverywhere && isIP(name.replace(/^\[|\]$/g, '')) > 0);
@@ -64,16 +70,18 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port
     };
   }
 
-  /** @param {IncomingMessage} request @param {Record<string, string>} shared by which a page may read that it has the wrong key */
+  /** The key that is given, by its digest; none where none is asked for. @param {IncomingMessage} request @param {Record<string, string>} shared by which a page may read that it has the wrong key */
   function checkKey({ headers, url }, shared) {
     // Whoever watches over the server need not have the key.
-    if (apiKey === undefined || url === '/health') return;
-    const given = headers.authorization?.match(/^Bearer (.+)$/i)?.[1] ?? '';
-    if (timingSafeEqual(digest(given), digest(apiKey))) return;
+    if (keys.length === 0 || url === '/health') return undefined;
+    const given = digest(headers.authorization?.match(/^Bearer (.+)$/i)?.[1] ?? '');
+    // All are compared, so that the time tells nothing.
+    const [found] = keys.filter((key) => timingSafeEqual(given, key));
+    if (found) return found.toString('hex');
     throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers: { ...shared, 'WWW-Authenticate': 'Bearer' } });
   }
 
-  /** @param {IncomingMessage} request @returns {{ isPreflight: boolean, headers: Record<string, string> }} */
+  /** @param {IncomingMessage} request @returns {{ isPreflight: boolean, headers: Record<string, string>, owner: unknown }} */
   return (request) => {
     const { headers, url, rawHeaders, method } = request;
     if (!url?.startsWith('/')) throw new ApiError(400, 'The request target must be a path.', { code: 'invalid_url' });
@@ -83,8 +91,9 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey }, port
     }
     const shared = checkOrigin(request);
     const isPreflight = method === 'OPTIONS' && headers['access-control-request-method'] !== undefined && 'Vary' in shared;
-    if (!isPreflight) checkKey(request, shared);
-    return { isPreflight, headers: shared };
+    const key = isPreflight ? undefined : checkKey(request, shared);
+    const isProxied = isAllowed(headers.host ?? '') || PROXY_HEADERS.some((name) => headers[name] !== undefined);
+    return { isPreflight, headers: shared, owner: key ?? (isProxied ? undefined : request.socket) };
   };
 }
 

@@ -12,10 +12,13 @@ import { guard } from './guard.js';
 /** @import { Handler } from '../doors/openai.js' */
 /** @import { Allowed } from './guard.js' */
 
-/** Units: milliseconds and bytes. A client sends its head in 10 s and its body in 30 s or is cut. */
-const LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 5_000, maxHeaderSize: 16_384 };
+/**
+ * Units: milliseconds and bytes. A client sends its head in 10 s and its body in 30 s or is cut. Its connection is kept for as long as somebody reads an answer and writes the next
+ * question: where there is no key, what was computed for the one is reused for the other on that connection alone.
+ */
+const LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 300_000, maxHeaderSize: 16_384 };
 
-/** Connections at a time; further ones are closed as they come. */
+/** Connections at a time; further ones are closed as they come, and so are those on which nothing is asked. */
 const CONNECTIONS_MAX = 1_024;
 
 /** Requests on one connection that have not been answered; who sends more ahead is cut. While many wait, Node reads no further, and does not notice that the client has gone. */
@@ -43,7 +46,10 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
   let chosen = port;
   let isClosing = false;
   const check = guard(allowed, () => chosen);
-  const answer = getRequestListener(handler, { overrideGlobalObjects: false, hostname: 'localhost' });
+  /** Who asks. @type {WeakMap<IncomingMessage, unknown>} */
+  const owners = new WeakMap();
+  const ask = (/** @type {Request} */ request, /** @type {{ incoming: IncomingMessage }} */ { incoming }) => handler(request, { owner: owners.get(incoming) });
+  const answer = getRequestListener(ask, { overrideGlobalObjects: false, hostname: 'localhost' });
   /** Requests that have not been answered. @type {WeakMap<Socket, number>} */
   const ahead = new WeakMap();
   const server = createServer({ ...LIMITS, ...limits, noDelay: true }, (request, response) => {
@@ -56,7 +62,8 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
     if (count(1) > AHEAD_MAX) return void socket.destroy();
     response.on('close', () => count(-1));
     try {
-      const { isPreflight, headers } = check(request);
+      const { isPreflight, headers, owner } = check(request);
+      owners.set(request, owner);
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       if (isClosing) response.setHeader('Connection', 'close');
       if (isPreflight) response.writeHead(204).end();
@@ -66,6 +73,8 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
     }
   });
   server.maxConnections = connectionsMax;
+  server.on('drop', () => server.closeIdleConnections());
+  server.on('connection', (socket) => socket.on('close', () => handler.forget(socket)));
   server.setTimeout(SILENCE_MS);
   server.on('clientError', (error, socket) => cut(error, /** @type {Socket} */ (socket)));
   await new Promise((resolve, reject) => {

@@ -1,5 +1,6 @@
 // `fireside serve`: a model of this machine behind OpenAI's API, for this machine. docs/openai.md is its manual.
 
+import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createHandler } from '../doors/openai.js';
@@ -19,7 +20,8 @@ export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [option
   --concurrency N       requests answered at the same time: 1 unless said otherwise
   --allow-origin URL    lets pages of this origin ask, for example https://app.example (more than once for more)
   --allow-host NAME     lets the server be called so, for example by a proxy (more than once for more)
-  --api-key KEY         asks for "Authorization: Bearer KEY"; FIRESIDE_API_KEY in the environment does the same unseen`;
+  --api-key KEY         asks for "Authorization: Bearer KEY" (more than once for one key each); FIRESIDE_API_KEY in the environment does the same unseen
+  --public-prompt FILE  a system message that is no secret: computed once for all clients (more than once for more)`;
 
 /** What is under way when the server is told to stop gets so long to end. */
 const GRACE_MS = 5_000;
@@ -35,7 +37,8 @@ const OPTIONS = {
   concurrency: { type: 'string', default: '1' },
   'allow-origin': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
   'allow-host': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
-  'api-key': { type: 'string' },
+  'api-key': { type: 'string', multiple: true },
+  'public-prompt': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
   help: { type: 'boolean', default: false },
 };
 
@@ -76,14 +79,26 @@ function read(args) {
     const found = name.match(/^(?:\[[\da-f:.]+\]|[\w.-]+)(?::(\d{1,5}))?$/i);
     if (!found || Number(found[1] ?? 0) > 65_535) throw new Trouble(`--allow-host must be a name, and a port where there is one, as in app.example or app.example:8443, not ${JSON.stringify(name)}`);
   }
-  const apiKey = values['api-key'] ?? process.env.FIRESIDE_API_KEY;
-  if (apiKey === '') throw new Trouble('the API key must not be empty');
+  const apiKeys = values['api-key'] ?? [process.env.FIRESIDE_API_KEY ?? []].flat();
+  if (apiKeys.includes('')) throw new Trouble('the API key must not be empty');
   return {
     models: named(model),
     load: { dtype, threads: values.threads === 'auto' ? /** @type {const} */ ('auto') : whole('threads', values.threads, 1, 32) },
-    limits: { queueMax: whole('queue', values.queue, 0, 100_000), concurrency: whole('concurrency', values.concurrency, 1, 64) },
-    listening: { port: whole('port', values.port, 0, 65_535), host, allowOrigins: values['allow-origin'], allowHosts: values['allow-host'], apiKey },
+    limits: { queueMax: whole('queue', values.queue, 0, 100_000), concurrency: whole('concurrency', values.concurrency, 1, 64), publicPrompts: values['public-prompt'].map(text) },
+    listening: { port: whole('port', values.port, 0, 65_535), host, allowOrigins: values['allow-origin'], allowHosts: values['allow-host'], apiKey: apiKeys },
   };
+}
+
+/** A public prompt. The line end that editors put behind the last line is none of it. @param {string} file */
+function text(file) {
+  let content;
+  try {
+    content = readFileSync(file, 'utf8').replace(/\r?\n$/, '');
+  } catch (error) {
+    throw new Trouble(`--public-prompt: ${/** @type {Error} */ (error).message}`);
+  }
+  if (!content) throw new Trouble(`--public-prompt: ${file} is empty`);
+  return content;
 }
 
 /** @param {string[]} sources @returns {Map<string, string>} */
@@ -128,7 +143,7 @@ async function run(sources, load, limits, listening) {
       console.log(`${id}: ${dtype}, ${threads} ${threads === 1 ? 'thread' : 'threads'}, ${context} tokens of context`);
     }
     console.log(`${server.url}/v1  (Ctrl-C ends it)`);
-    if (!isLoopback(listening.host) && !listening.apiKey) console.error(`${listening.host} is reached from other machines, and there is no --api-key: whoever reaches it may use it.`);
+    if (!isLoopback(listening.host) && [listening.apiKey ?? []].flat().length === 0) console.error(`${listening.host} is reached from other machines, and there is no --api-key: whoever reaches it may use it.`);
     await stopped;
     await server.close({ graceMs: GRACE_MS });
     return 0;

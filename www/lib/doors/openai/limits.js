@@ -5,20 +5,35 @@ import { badOption } from '../../errors.js';
 /** A prompt of more characters (UTF-16 units) than this for each token of the context is refused without being read: tokens of words have four or five. */
 export const CHARS_PER_TOKEN = 32;
 
-export const LIMITS = { concurrency: 1, queueMax: 32, sessionsMax: 8, kvBytesMax: 512 * 2 ** 20, bodyBytesMax: 2 ** 20, healthMs: 5_000, promptCharsMax: /** @type {number | undefined} */ (undefined) };
+export const LIMITS = {
+  concurrency: 1,
+  queueMax: 32,
+  sessionsMax: 8,
+  kvBytesMax: 512 * 2 ** 20,
+  bodyBytesMax: 2 ** 20,
+  healthMs: 5_000,
+  promptCharsMax: /** @type {number | undefined} */ (undefined),
+  publicPrompts: /** @type {readonly string[]} */ ([]),
+};
 
 /** Those that may be none. */
 const FROM_ZERO = ['queueMax', 'kvBytesMax'];
 
-/** Errors: BAD_OPTION for an unknown name and for a value that is none. @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
+/** Errors: BAD_OPTION for an unknown name and for a wrong value. @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
 export function settle(limits) {
   const settled = { ...LIMITS };
   for (const [name, value] of Object.entries(limits)) {
     if (!Object.hasOwn(LIMITS, name)) throw badOption(name, `one of models, ${Object.keys(LIMITS).join(', ')}`, value);
     if (value === undefined) continue;
+    if (name === 'publicPrompts') {
+      const isTexts = Array.isArray(value) && value.every((text) => typeof text === 'string' && text !== '');
+      if (!isTexts) throw badOption(name, 'a list of texts, none of them empty', value);
+      settled.publicPrompts = value;
+      continue;
+    }
     const min = FROM_ZERO.includes(name) ? 0 : 1;
-    if (!(Number.isSafeInteger(value) && value >= min)) throw badOption(name, `a whole number from ${min} on`, value);
-    settled[/** @type {keyof typeof LIMITS} */ (name)] = value;
+    if (!(Number.isSafeInteger(value) && Number(value) >= min)) throw badOption(name, `a whole number from ${min} on`, value);
+    Object.assign(settled, { [name]: value });
   }
   return settled;
 }

@@ -92,7 +92,7 @@ const COMMON = {
   seed: honoured(integer(0, SAFE), 'seed'),
   stream: honoured(boolean),
   stream_options: honoured(streamOptions),
-  user: ignored(string),
+  user: honoured(string),
 };
 
 /** `POST /v1/chat/completions` @type {Record<string, Parameter>} */
@@ -107,9 +107,9 @@ const CHAT = {
   service_tier: ignored(string),
   prediction: ignored(() => undefined),
   parallel_tool_calls: ignored(boolean),
-  prompt_cache_key: ignored(string),
+  prompt_cache_key: honoured(string),
   prompt_cache_retention: ignored(string),
-  safety_identifier: ignored(string),
+  safety_identifier: honoured(string),
   tools: refused(isEmpty, NO_TOOLS),
   tool_choice: refused(oneOf('none', 'auto'), NO_TOOLS),
   functions: refused(isEmpty, NO_TOOLS),

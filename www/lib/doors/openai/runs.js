@@ -4,10 +4,11 @@
 import { isFireside } from '../../errors.js';
 
 /** @import { Piece, RunResult } from '../../types.d.ts' */
+/** @import { Owner } from './owners.js' */
 /** @import { Queue } from './queue.js' */
 /** @import { Input, Sessions } from './sessions.js' */
 
-/** @typedef {{ sessions: Sessions, inputs: Input[], options: Record<string, any> }} Job several inputs are answered one after the other */
+/** @typedef {{ sessions: Sessions, owner: Owner | undefined, inputs: Input[], options: Record<string, any> }} Job several inputs are answered one after the other */
 
 /**
  * Errors: what the queue and the engine reject with.
@@ -17,7 +18,7 @@ import { isFireside } from '../../errors.js';
  * @param {(piece: Piece, input: number) => void} [onPiece]
  * @returns {Promise<RunResult[]>} one for each input
  */
-export async function perform(queue, { sessions, inputs, options }, signal, onPiece = () => {}) {
+export async function perform(queue, { sessions, owner, inputs, options }, signal, onPiece = () => {}) {
   const leave = await queue.enter(signal);
   try {
     const results = [];
@@ -28,12 +29,12 @@ export async function perform(queue, { sessions, inputs, options }, signal, onPi
         onPiece(piece, index);
       };
       try {
-        results.push(await runOnce(sessions, input, { ...options, signal }, hear));
+        results.push(await runOnce(sessions, owner, input, { ...options, signal }, hear));
       } catch (error) {
         // What is kept for later may be in the way of what is wanted now.
         if (isHeard || sessions.size === 0 || !isFireside(error) || error.code !== 'OUT_OF_MEMORY') throw error;
         sessions.clear();
-        results.push(await runOnce(sessions, input, { ...options, signal }, hear));
+        results.push(await runOnce(sessions, owner, input, { ...options, signal }, hear));
       }
     }
     return results;
@@ -42,9 +43,16 @@ export async function perform(queue, { sessions, inputs, options }, signal, onPi
   }
 }
 
-/** @param {Sessions} sessions @param {Input} input @param {Record<string, any>} options @param {(piece: Piece) => void} onPiece @returns {Promise<RunResult>} */
-async function runOnce(sessions, input, options, onPiece) {
-  const kept = await sessions.take(input);
+/**
+ * @param {Sessions} sessions
+ * @param {Owner | undefined} owner
+ * @param {Input} input
+ * @param {Record<string, any>} options
+ * @param {(piece: Piece) => void} onPiece
+ * @returns {Promise<RunResult>}
+ */
+async function runOnce(sessions, owner, input, options, onPiece) {
+  const kept = await sessions.take(input, owner, options.signal);
   let answer = '';
   try {
     const run = input.kind === 'chat' ? kept.session.chat(input.messages, options) : kept.session.generate(input.text, options);

@@ -1,18 +1,34 @@
-// The API has no memory: every request brings its whole text. But most of it was computed for the request before. So some sessions are kept, and a request gets the
-// one that has the longest beginning in common with it:
+// The API has no memory: every request brings its whole text. But most of it was computed for the request before. So some sessions are kept, and a request gets the one
+// of its owner that has the longest beginning in common with it:
 //
 //     the text goes on where a session stopped:     that session
 //     else, with something in common:               its clone, which shares that part and leaves the session to whoever comes back to it
 //     else:                                         a new session
 //
-// Where there are too many, the one that was of use longest ago goes. What is computed does not depend on any of this: a session is exact about what it reuses.
+// Sessions of other owners are never looked at (owners.js says why). Only a prompt that the server's operator declared public is computed once for all owners: the
+// session that holds it has read nothing else, and a request that begins with it gets a clone.
+//
+// When there are too many sessions, the party that holds most of them loses the one that was of use longest ago. So a client that asks for much pushes out its own.
+// What is computed does not depend on any of this: a session is exact about what it reuses.
+
+import { isFireside } from '../../errors.js';
 
 /** @import { Message } from '../../types.d.ts' */
 /** @import { Model } from '../../model.js' */
 /** @import { Session } from '../../session.js' */
+/** @import { Owner } from './owners.js' */
 
 /** @typedef {{ kind: 'text', text: string } | { kind: 'chat', messages: Message[] }} Input */
-/** @typedef {{ session: Session, held: string, isBusy: boolean, kvBytes: number }} Kept `held`: the text that its cache stands for */
+
+/**
+ * @typedef {object} Kept
+ * @property {Session} session
+ * @property {Owner | undefined} owner none: it is not kept once its request has ended
+ * @property {string} held the text that its cache stands for
+ * @property {boolean} isBusy
+ * @property {boolean} isLast its owner has left: it is not kept once its request has ended
+ * @property {number} kvBytes
+ */
 
 /** Less in common than this, in UTF-16 units, is not worth a clone: computing it takes no longer. */
 const WORTHWHILE = 16;
@@ -21,41 +37,58 @@ export class Sessions {
   #model;
   #sessionsMax;
   #kvBytesMax;
+  #publicPrompts;
   /** The one that was of use last stands last. @type {Set<Kept>} */
   #kept = new Set();
+  /** Of public prompts, by kind and text: a session that has read nothing else, or none where the model cannot read the prompt alone. @type {Map<string, Promise<Session | undefined>>} */
+  #public = new Map();
 
-  /** @param {Model} model @param {{ sessionsMax: number, kvBytesMax: number }} limits `kvBytesMax`: of the caches of the sessions that are kept, the latest excepted */
-  constructor(model, { sessionsMax, kvBytesMax }) {
+  /** @param {Model} model @param {{ sessionsMax: number, kvBytesMax: number, publicPrompts: readonly string[] }} limits `kvBytesMax`: of the caches of the sessions that are kept, the latest excepted */
+  constructor(model, { sessionsMax, kvBytesMax, publicPrompts }) {
     this.#model = model;
     this.#sessionsMax = sessionsMax;
     this.#kvBytesMax = kvBytesMax;
+    // Of two that fit, the longer one.
+    this.#publicPrompts = [...publicPrompts].sort((a, b) => b.length - a.length);
   }
 
+  /** Sessions that could be freed for memory. */
   get size() {
-    return this.#kept.size;
+    return this.#kept.size + this.#public.size;
   }
 
-  /** A session for this text, nobody else's until it is given back. @param {Input} input @returns {Promise<Kept>} */
-  async take(input) {
-    const { best, common } = this.#closest(textOf(input));
+  /**
+   * A session for this text, nobody else's until it is given back.
+   * @param {Input} input
+   * @param {Owner | undefined} owner
+   * @param {AbortSignal} signal of the request: a public prompt may have to be read first
+   * @returns {Promise<Kept>}
+   */
+  async take(input, owner, signal) {
+    const { best, common } = this.#closest(textOf(input), owner);
     if (best && common === best.held.length) return this.#use(best);
-    const makeRoom = () => this.#drop(() => this.#kept.size >= this.#sessionsMax);
+    const prompt = this.#publicPromptOf(input);
+    if (prompt !== undefined && prompt.length > common) {
+      const base = await this.#publicSession(input.kind, prompt, signal);
+      this.#makeRoom(owner);
+      return this.#open(owner, async () => (base ? base.clone() : this.#model.session()));
+    }
     if (!best || common < WORTHWHILE) {
-      makeRoom();
-      return this.#open(async () => this.#model.session());
+      this.#makeRoom(owner);
+      return this.#open(owner, async () => this.#model.session());
     }
     this.#use(best);
-    makeRoom();
+    this.#makeRoom(owner);
     if (this.#kept.size >= this.#sessionsMax) return best;
     try {
-      return await this.#open(() => best.session.clone());
+      return await this.#open(owner, () => best.session.clone());
     } finally {
       best.isBusy = false;
     }
   }
 
   /**
-   * Takes a session back. One whose engine is gone is not kept.
+   * Takes a session back. One whose engine is gone, or whose owner is, is not kept.
    * @param {Kept} kept
    * @param {Input} input what it read
    * @param {string} answer what it wrote
@@ -68,25 +101,35 @@ export class Sessions {
       this.#forget(kept);
     }
     kept.isBusy = false;
+    if (!kept.owner || kept.isLast) this.#forget(kept);
     // By then all may have been freed.
     if (!this.#kept.has(kept)) return kept.session.dispose();
-    let total = 0;
-    for (const { kvBytes } of this.#kept) total += kvBytes;
-    this.#drop((next) => next !== kept && total > this.#kvBytesMax && ((total -= next.kvBytes), true));
+    const total = () => sum(this.#kept, ({ kvBytes }) => kvBytes);
+    this.#drop(() => total() > this.#kvBytesMax, { weight: ({ kvBytes }) => kvBytes, except: kept });
+  }
+
+  /** Frees what is kept for a party that will not come back. @param {unknown} party */
+  leave(party) {
+    for (const kept of [...this.#kept]) {
+      if (kept.owner?.party !== party) continue;
+      if (kept.isBusy) kept.isLast = true;
+      else this.#forget(kept);
+    }
   }
 
   /** Frees every session that nobody uses; where all `isOver`, the others too, whose engine is stuck. @param {{ isOver?: boolean }} [how] */
   clear({ isOver = false } = {}) {
-    this.#drop(() => true);
-    if (isOver) for (const kept of this.#kept) this.#forget(kept);
+    for (const kept of [...this.#kept]) if (isOver || !kept.isBusy) this.#forget(kept);
+    for (const session of this.#public.values()) session.then((session) => session?.dispose(), () => {});
+    this.#public.clear();
   }
 
-  /** @param {string} wanted */
-  #closest(wanted) {
+  /** @param {string} wanted @param {Owner | undefined} owner */
+  #closest(wanted, owner) {
     /** @type {{ best?: Kept, common: number }} */
     let found = { common: 0 };
     for (const kept of this.#kept) {
-      if (kept.isBusy) continue;
+      if (kept.isBusy || !isSame(kept.owner, owner)) continue;
       const common = commonLength(kept.held, wanted);
       // Of equals the one that has nothing else.
       const isBetter = !found.best || common > found.common || (common === found.common && kept.held.length <= found.best.held.length);
@@ -95,9 +138,49 @@ export class Sessions {
     return found;
   }
 
-  /** Counts a session before it is there, so that two at a time are not one too many. @param {() => Promise<Session>} open */
-  async #open(open) {
-    const kept = { session: /** @type {any} */ (undefined), held: '', isBusy: true, kvBytes: 0 };
+  /** The public prompt that a text begins with, or that is the system message of a chat. @param {Input} input */
+  #publicPromptOf(input) {
+    if (input.kind === 'text') return this.#publicPrompts.find((prompt) => input.text.startsWith(prompt));
+    const [{ role, content, name }] = input.messages;
+    return role === 'system' && name === undefined ? this.#publicPrompts.find((prompt) => content === prompt) : undefined;
+  }
+
+  /** @param {Input['kind']} kind @param {string} prompt @param {AbortSignal} signal @returns {Promise<Session | undefined>} */
+  async #publicSession(kind, prompt, signal) {
+    const key = `${kind} ${prompt}`;
+    let session = this.#public.get(key);
+    if (!session) {
+      session = this.#readPublic(kind, prompt, signal);
+      this.#public.set(key, session);
+    }
+    try {
+      return await session;
+    } catch {
+      // Whoever read it left, or the engine failed: the next request tries again, and this one tells what is wrong by its own run.
+      if (this.#public.get(key) === session) this.#public.delete(key);
+      return undefined;
+    }
+  }
+
+  /** @param {Input['kind']} kind @param {string} prompt @param {AbortSignal} signal @returns {Promise<Session | undefined>} */
+  async #readPublic(kind, prompt, signal) {
+    const session = this.#model.session();
+    try {
+      if (kind === 'chat') await session.append([{ role: 'system', content: prompt }], { signal });
+      else await session.generate(prompt, { maxTokens: 1, signal });
+      return session;
+    } catch (error) {
+      session.dispose();
+      // A template that takes no system message alone, a prompt that is too long: there is nothing to share.
+      if (isFireside(error) && ['BAD_TEMPLATE', 'BAD_INPUT', 'CONTEXT_OVERFLOW'].includes(error.code)) return undefined;
+      throw error;
+    }
+  }
+
+  /** Counts a session before it is there, so that two at a time are not one too many. @param {Owner | undefined} owner @param {() => Promise<Session>} open */
+  async #open(owner, open) {
+    /** @type {Kept} */
+    const kept = { session: /** @type {any} */ (undefined), owner, held: '', isBusy: true, isLast: false, kvBytes: 0 };
     this.#kept.add(kept);
     try {
       kept.session = await open();
@@ -116,10 +199,26 @@ export class Sessions {
     return kept;
   }
 
-  /** Drops idle sessions, the one that was of use longest ago first, for as long as `isDue`. @param {(next: Kept) => boolean} isDue */
-  #drop(isDue) {
-    for (const kept of [...this.#kept]) {
-      if (!kept.isBusy && isDue(kept)) this.#forget(kept);
+  /** Frees idle sessions until one more may be opened. @param {Owner | undefined} owner */
+  #makeRoom(owner) {
+    this.#drop(() => this.#kept.size >= this.#sessionsMax, { weight: () => 1, more: owner?.party });
+  }
+
+  /**
+   * Frees idle sessions for as long as `isDue`: of the party whose sessions weigh most, `more` weighing one session more, the one that was of use longest ago.
+   * @param {() => boolean} isDue
+   * @param {{ weight: (kept: Kept) => number, more?: unknown, except?: Kept }} how
+   */
+  #drop(isDue, { weight, more, except }) {
+    while (isDue()) {
+      /** @type {Map<unknown, number>} */
+      const weights = new Map(more === undefined ? [] : [[more, 1]]);
+      for (const kept of this.#kept) weights.set(kept.owner?.party, (weights.get(kept.owner?.party) ?? 0) + weight(kept));
+      const idle = [...this.#kept].filter((kept) => !kept.isBusy && kept !== except);
+      const heaviest = Math.max(...idle.map(({ owner }) => weights.get(owner?.party) ?? 0));
+      const next = idle.find(({ owner }) => weights.get(owner?.party) === heaviest);
+      if (!next) return;
+      this.#forget(next);
     }
   }
 
@@ -130,10 +229,23 @@ export class Sessions {
   }
 }
 
-/** What stands for a text or a chat; a role cannot have the character that ends it. @param {Input} input */
+/** @param {Owner | undefined} a @param {Owner | undefined} b */
+function isSame(a, b) {
+  return a !== undefined && b !== undefined && a.party === b.party && a.label === b.label;
+}
+
+/** @param {Iterable<Kept>} all @param {(kept: Kept) => number} weight */
+function sum(all, weight) {
+  let total = 0;
+  for (const kept of all) total += weight(kept);
+  return total;
+}
+
+/** What stands for a text or a chat, to guess what they have in common: the engine compares tokens. @param {Input} input */
 function textOf(input) {
   if (input.kind === 'text') return input.text;
-  return input.messages.map(({ role, content }) => `${role}\0${content}\0`).join('') + 'assistant\0';
+  const begun = (/** @type {string} */ role, name = '', thought = '') => `${role}\0${name}\0${thought}\0`;
+  return input.messages.map(({ role, content, name, reasoning_content: thought }) => `${begun(role, name, thought)}${content}\0`).join('') + begun('assistant');
 }
 
 /** @param {string} a @param {string} b */

@@ -100,7 +100,7 @@ async function answer(event) {
   }
   for (;;) {
     // No browser tells a service worker of a page that gives up waiting for a Response.
-    const response = await door.handler(event.request.clone(), { waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
+    const response = await door.handler(event.request.clone(), { owner: client, waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
     if (response.status !== 503) return response;
     // Nothing of an answer has been sent. Where the door was left meanwhile, there may be another one.
     const next = await choose(client);
