@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. A thin proxy: all state lives in the worker.
 
 import { badInput, crashed, disposed } from './errors.js';

@@ -1,3 +1,4 @@
+/// <reference lib="esnext.disposable" preserve="true" />
 // Session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state lives in the model's worker.
 
 import { badInput, disposed } from './errors.js';
@@ -5,7 +6,7 @@ import { Model } from './model.js';
 import { attempt, checkInput, plainOptions, splitOptions } from './options.js';
 import { Run } from './run.js';
 
-/** @import { ContextOverflow, GenerateOptions, LoadOptions, Message, Piece, SessionStats, Source } from './types.d.ts' */
+/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, Piece, SessionEventMap, SessionStats, Source, TypedEventTarget } from './types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
@@ -18,7 +19,7 @@ const MAGIC = new TextEncoder().encode('FIRESIDE');
 /** More than any history takes beside the cache. Units: bytes. */
 const HISTORY_BYTES_MAX = 1 << 26;
 
-export class Session extends EventTarget {
+export class Session extends /** @type {new () => TypedEventTarget<SessionEventMap>} */ (EventTarget) {
   #model;
   #id = nextSession++;
   /** Who uses a model that goes with its last session. @type {Set<Session> | undefined} */
@@ -89,7 +90,7 @@ export class Session extends EventTarget {
   /**
    * Continues a text.
    * @param {string} prompt
-   * @param {GenerateOptions} [options]
+   * @param {GenerateOptions & GenerateAliases} [options]
    */
   generate(prompt, options) {
     return this.#run('generate', prompt, options, () => {
@@ -101,13 +102,13 @@ export class Session extends EventTarget {
    * Answers. A string is one user turn onto the history; a list of messages replaces the history and ends in a user turn.
    * An aborted or failed turn leaves the history as it was.
    * @param {string | Message[]} input
-   * @param {GenerateOptions} [options]
+   * @param {GenerateOptions & GenerateAliases} [options]
    */
   chat(input, options) {
     return this.#run('chat', input, options, () => checkInput(input));
   }
 
-  /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions} [options] */
+  /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions & GenerateAliases} [options] */
   regenerate(options) {
     return this.#run('regenerate', undefined, options, () => {});
   }
@@ -236,7 +237,7 @@ export class Session extends EventTarget {
   /**
    * @param {'generate' | 'chat' | 'regenerate' | 'append'} op
    * @param {string | Message[] | undefined} input
-   * @param {GenerateOptions | undefined} options
+   * @param {(GenerateOptions & GenerateAliases) | undefined} options
    * @param {() => void} check
    */
   #run(op, input, options, check) {

@@ -97,6 +97,8 @@ export interface GenerateOptions {
   logitBias?: Record<number, number>;
   /** Texts, and ids of tokens, that end the text and are not part of it. */
   stop?: string | number | (string | number)[];
+  /** Ids of tokens that end the text, beside those of `stop`. */
+  stopTokenIds?: number | number[];
   seed?: number;
   /** Tell the probability of each token, and of so many of the likeliest in its place: 0 to 20; `true` is 0. */
   logprobs?: boolean | number;
@@ -108,7 +110,29 @@ export interface GenerateOptions {
    */
   overflow?: 'error' | 'drop-oldest' | 'shift';
   signal?: AbortSignal;
-  [alias: string]: unknown;
+}
+
+/** The spellings of OpenAI's, Hugging Face's and vLLM's APIs, which are taken as well. An option may be given in one spelling only. */
+export interface GenerateAliases {
+  max_tokens?: number;
+  max_new_tokens?: number;
+  maxNewTokens?: number;
+  max_completion_tokens?: number;
+  maxCompletionTokens?: number;
+  min_tokens?: number;
+  min_new_tokens?: number;
+  minNewTokens?: number;
+  top_k?: number;
+  top_p?: number;
+  min_p?: number;
+  typical_p?: number;
+  repetition_penalty?: number;
+  frequency_penalty?: number;
+  presence_penalty?: number;
+  logit_bias?: Record<number, number>;
+  stop_strings?: string | string[];
+  stopStrings?: string | string[];
+  stop_token_ids?: number | number[];
 }
 
 /** What was forgotten for want of room: the detail of the event `contextoverflow`. */
@@ -116,6 +140,19 @@ export interface ContextOverflow {
   droppedMessages: number;
   /** Of the prompt, or of the text so far. */
   droppedTokens: number;
+}
+
+/** The events of a session, by their types. */
+export interface SessionEventMap {
+  contextoverflow: CustomEvent<ContextOverflow>;
+}
+
+/** An EventTarget that knows the events of `Events`. */
+export interface TypedEventTarget<Events> extends EventTarget {
+  addEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => unknown, options?: boolean | AddEventListenerOptions): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
+  removeEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => unknown, options?: boolean | EventListenerOptions): void;
+  removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
 }
 
 /** What a token had for it. Units: natural logarithms of probabilities, as the model gave them, before penalties and filters. */
@@ -141,8 +178,11 @@ export interface TokenPiece {
   end: number;
 }
 
+/** Who speaks. Which of them a model knows, its chat template decides. */
+export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
+
 export interface Message {
-  role: string;
+  role: Role;
   content: string;
   /** Which of several users or assistants speaks: `message.name` of a template. */
   name?: string;

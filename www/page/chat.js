@@ -125,6 +125,7 @@ export class Chat {
   #edit(turn, question) {
     const keep = this.#turns.indexOf(turn);
     if (this.#running || keep < 0 || !this.#mayAnswer()) return;
+    /** @type {Message[]} */
     const list = [...messages(this.#chats.current.turns.slice(0, keep)), { role: 'user', content: question }];
     this.#answer({ keep, question, start: (session, options) => session.chat(list, options) });
   }

@@ -51,7 +51,7 @@ export class Controls {
 
   /** What differs from the model's settings; not checked here, since the engine says it better. @returns {GenerateOptions} */
   values() {
-    /** @type {GenerateOptions} */
+    /** @type {Record<string, number>} */
     const values = {};
     for (const [name, input] of this.#inputs) {
       const value = input.valueAsNumber;

@@ -17,8 +17,9 @@ import { params } from './prompt-api/sampling.js';
 import { Shared } from './prompt-api/shared.js';
 
 /** @import { LoadOptions, Source } from '../types.d.ts' */
+/** @import { CreateMonitor } from './prompt-api/handlers.js' */
 
-/** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: EventTarget) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */
+/** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */
 
 /**
  * What the class has itself.
@@ -26,9 +27,9 @@ import { Shared } from './prompt-api/shared.js';
  * @property {PromptSession} prototype
  * @property {(options?: object) => Promise<'unavailable' | 'downloadable' | 'downloading' | 'available'>} availability
  * @property {(options?: CreateOptions) => Promise<PromptSession>} create
- * @property {() => Promise<ReturnType<typeof params> | null>} params
+ * @property {() => Promise<ReturnType<typeof params>>} params typed as the browser's, though both resolve with null while a download would be needed to know
  */
-/** The class, as its users see it: sessions are instances of it, and made by `create`. @typedef {Statics & (new (key: never, state: never) => PromptSession)} LanguageModelClass */
+/** The class, as its users see it: sessions are instances of it, and made by `create`. @typedef {Statics & (abstract new () => PromptSession)} LanguageModelClass */
 
 /**
  * Where the model is, and how it is loaded. `maxTokens`: the most tokens that an answer may have; 2,048 unless said otherwise.
@@ -55,7 +56,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
   }
   const shared = new Shared(source, options, maxTokens, engine);
 
-  return class LanguageModel extends PromptSession {
+  class LanguageModel extends PromptSession {
     /**
      * Whether a session can be had, and at what price: `unavailable`, `downloadable`, `downloading` or `available`. Rejects with a TypeError or RangeError for options
      * that are none, UnknownError where it cannot be told now.
@@ -81,7 +82,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
 
     /** The model's sampling defaults, and what may be asked for; null as long as a download would be needed to know. */
     static async params() {
-      if ((await LanguageModel.availability()) !== 'available') return null;
+      if ((await LanguageModel.availability()) !== 'available') return /** @type {any} */ (null);
       try {
         return params((await shared.hold(() => {})).info());
       } catch (error) {
@@ -90,7 +91,9 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
         shared.release();
       }
     }
-  };
+  }
+  // Nobody but `create()` constructs sessions: to its users the class is abstract.
+  return /** @type {LanguageModelClass} */ (/** @type {unknown} */ (LanguageModel));
 }
 
 /**

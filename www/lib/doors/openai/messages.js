@@ -3,9 +3,9 @@
 import { invalid } from './errors.js';
 import { isEmpty, string, wrongType } from './rules.js';
 
-/** @import { Message } from '../../types.d.ts' */
+/** @import { Message, Role } from '../../types.d.ts' */
 
-/** Newer models of the original call their system messages by another name. */
+/** Newer models of the original call their system messages by another name. @type {Map<string, Role>} */
 const ROLES = new Map([['system', 'system'], ['developer', 'system'], ['user', 'user'], ['assistant', 'assistant']]);
 
 /** More than a context holds. */

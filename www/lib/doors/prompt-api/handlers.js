@@ -1,5 +1,8 @@
 // Event handlers as attributes (`oncontextoverflow = ...`), as every EventTarget of the platform has them.
 
+/** @import { TypedEventTarget } from '../../types.d.ts' */
+/** @import { MonitorEventMap } from './types.d.ts' */
+
 export class Handlers {
   #target;
   /** @type {Map<string, { callback: Function, listener: (event: Event) => void }>} */
@@ -28,7 +31,7 @@ export class Handlers {
 }
 
 /** What `create()` hands to its `monitor`: a target of `downloadprogress`. */
-export class CreateMonitor extends EventTarget {
+export class CreateMonitor extends /** @type {new () => TypedEventTarget<MonitorEventMap>} */ (EventTarget) {
   #handlers = new Handlers(this);
   #loaded = -1;
 

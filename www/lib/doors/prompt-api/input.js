@@ -5,11 +5,11 @@
 import { notSupported, syntaxError } from './exceptions.js';
 import { MODES } from './sampling.js';
 
-/** @import { Message } from '../../types.d.ts' */
+/** @import { Message, Role } from '../../types.d.ts' */
 /** @import { Mode } from './sampling.js' */
 
 /** @typedef {{ type: string, value: unknown }} Content */
-/** @typedef {{ role: string, content: Content[], prefix: boolean }} Longhand a message as it was given, its content as a list */
+/** @typedef {{ role: Role, content: Content[], prefix: boolean }} Longhand a message as it was given, its content as a list */
 
 /**
  * What `create()` and `availability()` ask for. `unsupported`: what of it cannot be had, in words.
@@ -102,8 +102,9 @@ function toMessage(value) {
   const { role, content, prefix } = dictionary(value);
   if (!ROLES.includes(`${role}`)) throw new TypeError(`The \`role\` of a message is one of ${ROLES.join(', ')}.`);
   if (content === undefined) throw new TypeError('A message has a `content`.');
-  if (!isSequence(content)) return longhand(`${role}`, `${content}`, Boolean(prefix));
-  return { role: `${role}`, content: Array.from(content, toContent), prefix: Boolean(prefix) };
+  const speaker = /** @type {Role} */ (`${role}`);
+  if (!isSequence(content)) return longhand(speaker, `${content}`, Boolean(prefix));
+  return { role: speaker, content: Array.from(content, toContent), prefix: Boolean(prefix) };
 }
 
 /** @param {unknown} value @returns {Content} */
@@ -121,7 +122,7 @@ function textOf({ type, value }) {
   return `${/** @type {string} */ (value)}`;
 }
 
-/** @param {string} role @param {string} text @param {boolean} [prefix] @returns {Longhand} */
+/** @param {Role} role @param {string} text @param {boolean} [prefix] @returns {Longhand} */
 function longhand(role, text, prefix = false) {
   return { role, content: [{ type: 'text', value: text }], prefix };
 }

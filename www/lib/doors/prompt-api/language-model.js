@@ -13,11 +13,12 @@ import { checkSampling, sampling } from './sampling.js';
 import { isRefusedAlone } from './shared.js';
 import { iterable } from './streams.js';
 
-/** @import { Message } from '../../types.d.ts' */
+/** @import { Message, TypedEventTarget } from '../../types.d.ts' */
 /** @import { Session } from '../../session.js' */
 /** @import { CreateSettings, Longhand } from './input.js' */
 /** @import { Mode, Sampling } from './sampling.js' */
 /** @import { Shared } from './shared.js' */
+/** @import { LanguageModelEventMap } from './types.d.ts' */
 
 /** Old turns go as soon as an answer would have less room than this part of the window, or so many tokens: one that ends at once is of no use. */
 const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
@@ -38,7 +39,7 @@ const KEY = Symbol('LanguageModel');
 export let create;
 
 /** What every LanguageModel class has in common; `createLanguageModel` adds the statics. */
-export class PromptSession extends EventTarget {
+export class PromptSession extends /** @type {new () => TypedEventTarget<LanguageModelEventMap>} */ (EventTarget) {
   #shared;
   #session;
   #sampling;
@@ -193,10 +194,12 @@ export class PromptSession extends EventTarget {
    * Makes messages part of the conversation, computed ahead of the next prompt. Rejects as `prompt` does.
    * @param {string | Iterable<object>} input
    * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<undefined>}
    */
   async append(input, options) {
     const messages = toPrompt(input);
     await this.#call([toSignalOptions(options).signal], (stop) => this.#append(messages, stop));
+    return undefined;
   }
 
   /**
@@ -233,9 +236,10 @@ export class PromptSession extends EventTarget {
     });
   }
 
-  /** Ends the calls under way and frees the session. What it tells of itself can still be read. */
+  /** Ends the calls under way and frees the session. What it tells of itself can still be read. @returns {undefined} */
   destroy() {
     this.#destroy(invalidState('The session has been destroyed.'));
+    return undefined;
   }
 
   /** Such a signal may live as long as the page, and must not keep the session. @param {AbortSignal} signal */
