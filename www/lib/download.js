@@ -26,6 +26,12 @@ const RANGE_TRIES = 3;
 /** Progress is told no more often: nobody reads faster. */
 const PROGRESS_MS = 50;
 
+/**
+ * Node unpacks what comes compressed with a zlib that ends the whole process when its worker ends at the wrong moment; and some servers name a compressed
+ * file's version otherwise. Browsers do not let a page say this, and leave it out.
+ */
+const AS_IT_IS = { 'Accept-Encoding': 'identity' };
+
 /** The file is no longer the one whose beginning is here. */
 export class Changed extends Error {
   /** @param {string} what @param {{ expected?: unknown, got?: unknown }} [details] */
@@ -203,7 +209,7 @@ export class Download {
     const from = this.#ranges && (this.#etag || this.#wanted.pin) ? there : 0;
     const stop = new AbortController();
     const part = this.#ranges && this.#until < (this.size ?? Infinity);
-    const headers = new Headers(from || part ? { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` } : {});
+    const headers = new Headers({ ...AS_IT_IS, ...((from || part) && { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` }) });
     // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
     if (from && this.#own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
     /** @type {Response} */
@@ -331,7 +337,7 @@ const GONE = [404, 410];
  * @param {Net} net
  */
 export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
-  const response = await fetch(url, { method: 'HEAD', cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
+  const response = await fetch(url, { method: 'HEAD', headers: AS_IT_IS, cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
   if (!response || !(response.ok || GONE.includes(response.status))) return true;
   const gone = !response.ok || isHtml(response);
   if (absent || gone) return absent === gone;

@@ -448,7 +448,8 @@ export interface WireError {
 /** The two ends of a worker, as `worker-client.js` needs them. */
 export interface WorkerLike {
   postMessage(message: Request, transfer?: Transferable[]): void;
-  terminate(): void;
+  /** A promise where the worker ends in its own time. */
+  terminate(): unknown;
   onmessage: ((event: MessageEvent<Reply>) => void) | null;
   onerror?: ((event: any) => void) | null;
   onmessageerror?: ((event: any) => void) | null;

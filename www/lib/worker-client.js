@@ -152,7 +152,11 @@ export class WorkerClient {
     }
     this.#gone = error;
     this.#watch.abort();
-    for (const worker of [this.#worker, ...this.#threads]) worker.terminate();
+    // An engine that ends in its own time may be in the middle of a step, which waits for its threads.
+    const ending = this.#worker.terminate();
+    const endThreads = () => this.#threads.forEach((thread) => thread.terminate());
+    if (ending instanceof Promise) void ending.then(endThreads, endThreads);
+    else endThreads();
     for (const id of [...this.#pending.keys()]) this.#settle(id, (pending) => pending.reject(error));
   }
 

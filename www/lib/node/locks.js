@@ -1,8 +1,9 @@
 // Locks that hold between the threads and processes of a machine, in the shape of a browser's `navigator.locks.request`: two programs that load the same
 // model share one download.
 //
-//     a lock is a file that only one can make; it says whose it is (machine or container, process, and a word of its own), and is touched every second
-//     for as long as it is held
+//     a lock is a file that only one can make; it says whose it is (machine or container, process, thread, and a word of its own), and is touched every
+//     second for as long as it is held
+//     when a thread ends, the one that started it lets go of what it held
 //     one whose process is gone, or that has not been touched for long (its thread was ended), is taken away and made anew; of processes elsewhere (another
 //     container with the same folder) nothing can be known but the touch
 //
@@ -10,12 +11,16 @@
 // that is kept has its checksum.
 
 import { createHash, randomUUID } from 'node:crypto';
-import { readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
+import { threadId } from 'node:worker_threads';
 import { cacheFolder } from './store.js';
+
+/** What tells the engine's worker to end (platform.js, worker.js). */
+export const END = 'end';
 
 const TOUCH_MS = 1_000;
 const STALE_MS = 10_000;
@@ -28,10 +33,10 @@ const LOOK_MS = 100;
  * @param {() => Promise<unknown>} job
  */
 export async function request(name, { signal }, job) {
-  const folder = join(cacheFolder(), 'locks');
+  const folder = lockFolder();
   await mkdir(folder, { recursive: true });
   const file = join(folder, createHash('sha256').update(name).digest('hex').slice(0, 32));
-  const owner = JSON.stringify({ host: hostname(), pid: process.pid, id: randomUUID() });
+  const owner = JSON.stringify({ host: hostname(), pid: process.pid, thread: threadId, id: randomUUID() });
   while (!(await make(file, owner))) {
     if (await isLeft(file)) await takeAway(file);
     else await wait(LOOK_MS, undefined, { signal });
@@ -43,6 +48,30 @@ export async function request(name, { signal }, job) {
   } finally {
     clearInterval(touching);
     letGo(file, owner);
+  }
+}
+
+const lockFolder = () => join(cacheFolder(), 'locks');
+
+/** None where there is no folder of locks. */
+function lockFiles() {
+  try {
+    return readdirSync(lockFolder()).map((name) => join(lockFolder(), name));
+  } catch {
+    return [];
+  }
+}
+
+/** Lets go of every lock that a thread of this process held, which has ended. @param {number} thread */
+export function letGoOf(thread) {
+  for (const file of lockFiles()) {
+    try {
+      const owner = readFileSync(file, 'utf8');
+      const { host, pid, thread: holder } = JSON.parse(owner);
+      if (host === hostname() && pid === process.pid && holder === thread) letGo(file, owner);
+    } catch {
+      // let go of just now, or made just now
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { choose, compile } from '../builds.js';
 import { disk } from './disk.js';
+import { END, letGoOf } from './locks.js';
 
 /** @import { Platform, WorkerLike } from '../types.d.ts' */
 
@@ -32,7 +33,7 @@ export const node = {
 
   choose: (wanted) => choose(wanted, { cores: availableParallelism(), isolated: true }),
   compile: (build) => compile(build, read),
-  spawn: () => like(new Worker(new URL('./worker.js', import.meta.url), { ...OPTIONS, name: 'fireside' })),
+  spawn: () => like(new Worker(new URL('./worker.js', import.meta.url), { ...OPTIONS, name: 'fireside' }), end),
   spawnThread: () => like(new Worker(new URL('./thread.js', import.meta.url), { ...OPTIONS, name: 'fireside-thread' })),
 
   memoryBytes() {
@@ -53,20 +54,45 @@ async function read(url) {
   return code ? new Response(code, { headers: { 'Content-Type': 'application/wasm' } }) : new Response(null, { status: 404 });
 }
 
-/** A worker in the shape of a browser's. @param {Worker} worker @returns {WorkerLike} */
-function like(worker) {
+/** How long an engine may take to end by itself. */
+const END_MS = 1_000;
+
+/**
+ * Ends the engine's worker. It ends itself when it comes to it: one that is ended while it unpacks an answer may be between two steps of zlib, and then
+ * Node 20 ends the whole process ("close before init"). A worker that does not come to it computes, and can be ended. Resolves when it is gone.
+ * @param {Worker} worker
+ */
+function end(worker) {
+  if (!isNode) return worker.terminate();
+  worker.ref(); // the end of the process would end it in the same way
+  worker.postMessage(END);
+  const late = setTimeout(() => worker.terminate(), END_MS);
+  return new Promise((resolve) => worker.once('exit', (code) => (clearTimeout(late), resolve(code))));
+}
+
+/** Bun and Deno have no such zlib, and other ideas of what ends a worker. */
+const isNode = !('Bun' in globalThis || 'Deno' in globalThis);
+
+/** The engine's worker in the shape of a browser's, and a thread's. @param {Worker} worker @param {(worker: Worker) => unknown} [terminate] @returns {WorkerLike} */
+function like(worker, terminate = (worker) => worker.terminate()) {
+  const { threadId } = worker;
+  let over = false;
   /** @type {WorkerLike} */
   const shape = {
     tellsItsEnd: true,
     onmessage: null,
     onerror: null,
     postMessage: (message, transfer) => worker.postMessage(message, /** @type {any} */ (transfer)),
-    terminate: () => void worker.terminate(),
+    terminate: () => (over ? undefined : terminate(worker)),
     addEventListener: (type, listener) => void worker.on(type, listener),
   };
   worker.on('message', (data) => shape.onmessage?.(/** @type {any} */ ({ data })));
   worker.on('error', (error) => shape.onerror?.(error));
-  worker.on('exit', (code) => shape.onerror?.({ message: `its worker ended with exit code ${code}` }));
+  worker.on('exit', (code) => {
+    over = true;
+    letGoOf(threadId);
+    shape.onerror?.({ message: `its worker ended with exit code ${code}` });
+  });
   worker.unref();
   return shape;
 }

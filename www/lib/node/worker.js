@@ -3,7 +3,10 @@
 import { parentPort } from 'node:worker_threads';
 import { serve } from '../engine.js';
 import { start } from '../threads.js';
-import { request } from './locks.js';
+import { END, request } from './locks.js';
 import { openFolder } from './store.js';
+
+// Before the engine's own listener: this message is not for it.
+parentPort?.on('message', (message) => message === END && process.exit());
 
 serve(/** @type {any} */ (parentPort), start, { open: openFolder, locks: () => /** @type {any} */ ({ request }) });
