@@ -265,7 +265,64 @@ test('hub names become addresses, and nothing else does', () => {
   assert.equal(folderUrl('https://huggingface.co/owner/name', HUB).href, 'https://huggingface.co/owner/name/resolve/main/');
   assert.equal(folderUrl('https://huggingface.co/owner/name/tree/v1', HUB).href, 'https://huggingface.co/owner/name/resolve/v1/');
   assert.equal(folderUrl('https://example.org/m?token=1#x', HUB).href, 'https://example.org/m/?token=1');
-  for (const bad of ['hf:owner', 'hf:../..', 'hf:a/b@../../c', 'hf:a/b c', 'javascript:alert(1)', 'https://user:pass@example.org/', '']) {
+  for (const bad of ['ftp://example.org/', 'mailto:a@b', 'data:,x', 'C:/models', 'hf:owner', 'hf:../..', 'hf:a/b@../../c', 'hf:a/b c', 'javascript:alert(1)', 'https://user:pass@example.org/', '']) {
     assert.throws(() => folderUrl(bad, HUB), { code: 'BAD_INPUT' }, bad);
+  }
+});
+
+test("what the hub's pages show and copy is the folder of that revision", () => {
+  const files = (revision, name = 'owner/name') => `https://huggingface.co/${name}/resolve/${revision}/`;
+  const addresses = {
+    'https://huggingface.co/owner/name/tree/refs%2Fpr%2F1': files('refs%2Fpr%2F1'),
+    'https://huggingface.co/owner/name/tree/refs/pr/1': files('refs%2Fpr%2F1'),
+    'https://huggingface.co/owner/name/tree/feature%2Fx?a=1#b': files('feature%2Fx'),
+    'https://huggingface.co/owner/name?library=transformers': files('main'),
+    'https://huggingface.co/owner/name#usage': files('main'),
+    'https://huggingface.co/owner/name.git': files('main'),
+    'https://huggingface.co/owner/name/blob/main/config.json': files('main'),
+    'https://huggingface.co/owner/name/raw/v1/tokenizer.json': files('v1'),
+    'https://huggingface.co/owner/name/resolve/main/model.safetensors?download=true': files('main'),
+    'https://huggingface.co/owner/name/resolve/main/model-00001-of-00002.safetensors': files('main'),
+    'https://huggingface.co/owner/name/resolve/main/onnx/': `${files('main')}onnx/`,
+    'https://huggingface.co/owner/name/commit/0123abc': files('0123abc'),
+    'https://hf.co/owner/name': files('main'),
+    'http://www.huggingface.co/owner/name/': files('main'),
+    'huggingface.co/owner/name': files('main'),
+    'git@hf.co:owner/name': files('main'),
+    'hf:owner/name@refs%2Fpr%2F1': files('refs%2Fpr%2F1'),
+    'hf://owner/name@v1': files('v1'),
+    'https://host.example/models/config.json': 'https://host.example/models/',
+    'https://host.example/models/model.safetensors?token=1': 'https://host.example/models/?token=1',
+  };
+  for (const [address, folder] of Object.entries(addresses)) assert.equal(folderUrl(address, HUB).href, folder, address);
+  assert.equal(folderUrl('https://mirror.example/owner/name/blob/main/config.json', 'https://mirror.example').href, 'https://mirror.example/owner/name/resolve/main/');
+  assert.equal(folderUrl('https://mirror.example/my/models/', 'https://mirror.example').href, 'https://mirror.example/my/models/');
+  assert.equal(folderUrl('https://huggingface.co.example/owner/name', HUB).href, 'https://huggingface.co.example/owner/name/');
+});
+
+test('an address of the hub that is no model is refused by a sentence that says how to write one', () => {
+  const addresses = {
+    'https://huggingface.co/owner/name/tree/main/onnx': /`hf:owner\/name@main` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/main\/onnx\/`/,
+    'https://huggingface.co/owner/name/blob/v1/onnx/config.json': /`hf:owner\/name@v1` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/v1\/onnx\/`/,
+    'https://huggingface.co/owner/name/blob/main/model-Q4_K_M.gguf': /`hf:owner\/name@main`/,
+    'https://huggingface.co/owner/name/discussions/3': /`hf:owner\/name`/,
+    'https://huggingface.co/datasets/owner/name': /`hf:owner\/name`/,
+    'https://huggingface.co/owner': /`hf:owner\/name`/,
+    'https://huggingface.co/owner/name/tree/%E0%A4%A': /revision/,
+    'https://huggingface.co/owner/name/tree/../../other': /`hf:owner\/name`/,
+    'https://host.example/model.Q4.gguf': /the folder, or of each file/,
+  };
+  for (const [address, message] of Object.entries(addresses)) assert.throws(() => folderUrl(address, HUB), { code: 'BAD_INPUT', message }, address);
+});
+
+test('pages of extensions and apps have folders by their own schemes', () => {
+  for (const scheme of ['chrome-extension', 'moz-extension', 'capacitor', 'ionic', 'tauri', 'app', 'asset', 'another']) {
+    assert.equal(folderUrl(`${scheme}://host/models/chat`, HUB).href, `${scheme}://host/models/chat/`);
+    Object.defineProperty(globalThis, 'location', { value: { href: `${scheme}://host/pages/index.html` }, configurable: true });
+    try {
+      assert.equal(folderUrl('models/chat/', HUB).href, `${scheme}://host/pages/models/chat/`);
+    } finally {
+      Reflect.deleteProperty(globalThis, 'location');
+    }
   }
 });

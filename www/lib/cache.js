@@ -25,8 +25,8 @@ export function cacheIn(openBackend) {
     async list(source, { hub = HUB } = {}) {
       const backend = await openBackend();
       if (!backend) return [];
-      const wanted = source === undefined ? undefined : await folderOf(addressOf(source, hub));
-      const folders = (await backend.folders()).filter(({ folder }) => wanted === undefined || folder === wanted);
+      const wanted = source === undefined ? undefined : await Promise.all(addressesOf(source, hub).map(folderOf));
+      const folders = (await backend.folders()).filter(({ folder }) => !wanted || wanted.includes(folder));
       const models = await Promise.all(folders.map((folder) => describe(backend, folder)));
       return models.filter((model) => model.files.length > 0).sort((a, b) => b.bytes - a.bytes);
     },
@@ -45,10 +45,10 @@ export function cacheIn(openBackend) {
     async delete(source, { hub = HUB } = {}) {
       const backend = await openBackend();
       if (!backend) return 0;
-      const wanted = source === undefined ? undefined : await folderOf(addressOf(source, hub));
+      const wanted = source === undefined ? undefined : await Promise.all(addressesOf(source, hub).map(folderOf));
       let freed = 0;
       for (const folder of await backend.folders()) {
-        if (wanted !== undefined && folder.folder !== wanted) continue;
+        if (wanted && !wanted.includes(folder.folder)) continue;
         const { source, bytes } = await describe(backend, folder);
         await backend.remove(folder.folder).catch((cause) => {
           throw new FiresideError('BAD_INPUT', `${source} is being downloaded by this page or another tab. Stop that and try again.`, { source }, { cause });
@@ -66,13 +66,12 @@ export function cacheIn(openBackend) {
      */
     async verify(source, { hub = HUB } = {}) {
       const backend = await openBackend();
-      const address = addressOf(source, hub);
-      const wanted = backend && (await folderOf(address));
-      const folder = (await backend?.folders())?.find(({ folder }) => folder === wanted);
+      const wanted = backend && (await Promise.all(addressesOf(source, hub).map(folderOf)));
+      const folder = (await backend?.folders())?.find(({ folder }) => wanted?.includes(folder));
       if (!backend || !folder) throw badInput('source', 'a model of which something is kept', String(source));
       const results = [];
       for (const file of folder.files.sort()) {
-        const stored = await StoredFile.open(backend, address, file);
+        const stored = await StoredFile.openIn(backend, folder.folder, file);
         if (stored.absent) continue;
         let ok = stored.whole;
         for (let index = 0; ok && index < stored.chunks.length; index++) ok = (await stored.chunk(index)) !== undefined;
@@ -86,11 +85,16 @@ export function cacheIn(openBackend) {
 
 export const cache = cacheIn(openBackend);
 
-/** The address by which the cache knows a model. @param {string | URL} source @param {string | URL} hub */
-function addressOf(source, hub) {
-  // A file that was given by its own address is a model of one file.
-  const text = String(source);
-  return /\.(json|safetensors|jinja)$/.test(text) ? new URL(text, globalThis.document?.baseURI).href : folderUrl(source, hub).href;
+/** The addresses by which the cache may know a model: a folder's, or that of a file that was given by its own. @param {string | URL} source @param {string | URL} hub */
+function addressesOf(source, hub) {
+  const [text, base] = [String(source), globalThis.document?.baseURI];
+  const own = !/^hf:/i.test(text) && URL.canParse(text, base) ? [new URL(text, base).href] : [];
+  try {
+    return [...own, folderUrl(source, hub).href];
+  } catch (error) {
+    if (own.length) return own;
+    throw error;
+  }
 }
 
 /** @param {Backend} backend @param {{ folder: string, files: string[] }} folder @returns {Promise<CachedModel>} */

@@ -198,7 +198,8 @@ export class Files {
   /** @param {string} source @param {string} file */
   async #stored(source, file) {
     const backend = await this.#backend;
-    if (!backend || this.reason) return undefined;
+    // What is on the machine anyway (an extension's own files, a blob:) is not kept twice.
+    if (!backend || this.reason || !/^https?:/.test(source)) return undefined;
     return StoredFile.open(backend, source, file).catch(() => this.#lose('lost'));
   }
 

@@ -22,7 +22,7 @@ const browser = {
       );
     }
     if (!hasSimd()) throw unsupported('128-bit SIMD in WebAssembly', 'Use Chrome or Edge 91, Firefox 89, Safari 16.4 or later.');
-    if (typeof Worker !== 'function') throw unsupported('Web Workers', 'Outside a browser use `fireside-lm/wasm`, which needs none.');
+    if (typeof Worker !== 'function') throw unsupported('Web Workers', withoutWorkers());
   },
 
   choose,
@@ -45,6 +45,14 @@ const browser = {
     }
   },
 };
+
+/** What to do where there are no workers. */
+function withoutWorkers() {
+  if (!('ServiceWorkerGlobalScope' in globalThis)) return 'Outside a browser use `fireside-lm/wasm`, which needs none.';
+  return /^https?:$/.test(globalThis.location.protocol)
+    ? 'A service worker cannot start them: load the model in a page, and reach it from here by `fireside-lm/service-worker`.'
+    : "An extension's service worker cannot start them: load the model in an offscreen document (`chrome.offscreen.createDocument`, reason WORKERS) and send it messages.";
+}
 
 /** Where models are loaded: in a browser, unless the package's entry for Node, before anything else can happen, says otherwise. @type {Platform} */
 export let platform = browser;

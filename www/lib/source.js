@@ -1,6 +1,7 @@
 // Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, a folder on disk, or the files one by one.
 // What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands, or on Node's disk, is read here.
 
+import { hubFolder, OF_A_MODEL } from './address.js';
 import { abortError, badInput, badOption, FiresideError } from './errors.js';
 
 /** @import { Input, ModelFiles, Platform, Source } from './types.d.ts' */
@@ -15,7 +16,7 @@ import { abortError, badInput, badOption, FiresideError } from './errors.js';
 /**
  * @typedef {object} Located
  * @property {string} label how messages name the source
- * @property {boolean} remote whether its files have addresses
+ * @property {boolean} remote whether its files are fetched over a network: only those are worth keeping
  * @property {boolean} indexed whether an index is known to be there
  * @property {boolean} again whether it can be read more than once
  * @property {boolean} [locks] whether a lock file can tell of its files
@@ -47,6 +48,8 @@ const LOCK = 'fireside.lock.json';
 const LOCK_BYTES_MAX = 1 << 20;
 /** The hub's list of a repository with 30,000 files. */
 const LIST_BYTES_MAX = 16 << 20;
+/** Schemes with hosts and paths that no `fetch` has. */
+const NEVER_FETCHED = ['ftp:', 'ws:', 'wss:'];
 const SLICE_BYTES = 1 << 20;
 const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
 
@@ -66,7 +69,8 @@ export async function locate(source, { hub, lock }, disk) {
 /** @param {Source} source @param {string | URL} hub @param {boolean | string | URL} lock @param {Platform['disk']} [disk] @returns {Promise<Located>} */
 async function found(source, hub, lock, disk) {
   if (typeof source === 'string' || source instanceof URL) {
-    const handle = disk?.folder(source);
+    const atHub = hubFolder(String(source).trim(), hub);
+    const handle = atHub === undefined ? disk?.folder(source) : undefined;
     return handle ? separate(await picked(handle), String(source)) : folder(folderUrl(source, hub), hub, lock);
   }
   if (typeof source === 'object' && source !== null) {
@@ -80,6 +84,9 @@ async function found(source, hub, lock, disk) {
 /** Of a list of files or a folder's handle. @param {any} source @returns {Promise<any>} */
 const picked = async (source) => (await import('./picked.js')).picked(source);
 
+/** Whether it leads over a network: what extensions and apps have by schemes of their own is on the machine. @param {URL} url */
+const isRemote = ({ protocol }) => /^https?:$/.test(protocol);
+
 /** What addresses are relative to; nothing in Node. */
 const pageUrl = () => globalThis.document?.baseURI ?? globalThis.location?.href;
 
@@ -89,23 +96,21 @@ const pageUrl = () => globalThis.document?.baseURI ?? globalThis.location?.href;
  * @returns {URL} ending in a slash
  */
 export function folderUrl(source, hub) {
-  let text = String(source).trim();
-  // The address of a model's page on the hub is not the address of its files; what is meant is plain.
-  const page = /^https:\/\/huggingface\.co\/([^/\s?#]+\/[^/\s?#]+?)(?:\/tree\/([^?#\s]+?))?\/?$/.exec(text);
-  if (page) text = `hf:${page[1]}${page[2] ? `@${page[2]}` : ''}`;
-  if (text.startsWith('hf:')) {
-    const [, name, revision = 'main'] = /^hf:([\w.-]+\/[\w.-]+)(?:@([\w./-]+))?$/.exec(text) ?? [];
-    if (!name || /(^|\/)\.{1,2}(\/|$)/.test(`${name}/${revision}`))
-      throw badInput('source', '`hf:owner/name` or `hf:owner/name@revision`', text);
-    return new URL(`${String(hub).replace(/\/$/, '')}/${name}/resolve/${encodeURIComponent(revision)}/`);
-  }
+  const text = String(source).trim();
+  const atHub = hubFolder(text, hub);
+  if (atHub !== undefined) return new URL(atHub);
   const base = pageUrl();
   if (!text || !URL.canParse(text, base))
     throw badInput('source', 'the URL of a folder that holds config.json, tokenizer.json and model.safetensors', text);
   const url = new URL(text, base);
-  if (!['http:', 'https:', 'blob:', 'data:', 'file:'].includes(url.protocol) || url.username)
-    throw badInput('source', 'an http or https URL without credentials', text);
+  // Which schemes can be read is the page's affair: those of extensions (chrome-extension:, moz-extension:) and of apps (capacitor:, tauri:, app:) can.
+  if (!/^[^:]+:\/\//.test(url.href) || NEVER_FETCHED.includes(url.protocol) || url.username || url.password)
+    throw badInput('source', 'the http or https URL of a folder, or one of the scheme that this page has, without credentials', text);
   url.hash = '';
+  const [, folder, file] = /^(.*\/)([^/]*)$/.exec(url.pathname) ?? [];
+  if (OF_A_MODEL.test(file)) url.pathname = folder;
+  else if (/\.(safetensors|gguf|bin|onnx|pth?)$/i.test(file))
+    throw badInput('source', 'the URL of the folder, or of each file: {config, tokenizer, weights, ...}', text);
   if (!url.pathname.endsWith('/')) url.pathname += '/';
   return url;
 }
@@ -121,7 +126,7 @@ function folder(base, hub, lock) {
   };
   return {
     label: base.href,
-    remote: true,
+    remote: isRemote(base),
     indexed: false,
     again: true,
     locks: true,
@@ -222,7 +227,7 @@ function separate(given, label = 'the files given', disk) {
   const inputs = [...Object.values({ config, tokenizer, ...others }), ...all];
   return {
     label,
-    remote: inputs.some((input) => input instanceof URL),
+    remote: inputs.some((input) => input instanceof URL && isRemote(input)),
     indexed: files.index !== undefined,
     again: !inputs.some((input) => input instanceof Response || input instanceof ReadableStream),
     pins: async () => undefined,

@@ -1,0 +1,104 @@
+// Pages of a real extension load the model that lies beside them, and its service worker says what to do instead.
+
+import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { ROOT } from '../../scripts/tools.mjs';
+import { golden, launch } from './harness.js';
+
+const HERE = join(ROOT, 'tests', 'browser', 'extension');
+const [turn] = golden().find(({ model }) => model === 'chat').chats.find(({ turns }) => turns[0].user === 'Hello!')?.turns ?? [];
+const TEXT = turn?.text ?? 'Hello! How are you today?';
+
+const folders = [];
+after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
+
+/** The extension, with the library and the model in it. */
+function build() {
+  const folder = mkdtempSync(join(tmpdir(), 'fireside-extension-'));
+  folders.push(folder);
+  cpSync(HERE, folder, { recursive: true });
+  cpSync(join(ROOT, 'www', 'lib'), join(folder, 'lib'), { recursive: true });
+  cpSync(join(ROOT, 'models', 'chat'), join(folder, 'models', 'chat'), { recursive: true });
+  return folder;
+}
+
+/** @param {any} page of the extension */
+async function assertLoads(page) {
+  const end = Date.now() + 60_000;
+  while (!(await page.evaluate(() => Boolean(globalThis.ask)).catch(() => false))) {
+    assert(Date.now() < end, 'the page has not loaded the library');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  for (const way of ['folder', 'getURL', 'responses', 'urls']) {
+    assert.deepEqual(await page.evaluate((way) => globalThis.ask(way), way), { text: TEXT, cacheReason: 'local' }, way);
+  }
+}
+
+let browser;
+let id;
+before(async () => {
+  browser = await launch('chrome', { enableExtensions: true, pipe: true });
+  id = await browser.installExtension(build());
+});
+after(() => browser?.close());
+
+// The first test: a service worker that nothing asks is ended after 30 s.
+test('the service worker names the offscreen document, which works', async () => {
+  const target = await browser.waitForTarget((target) => target.type() === 'service_worker' && target.url().includes(id));
+  const worker = await target.worker();
+  const refused = await worker.evaluate(() => globalThis.load());
+  assert.equal(refused.code, 'UNSUPPORTED_ENVIRONMENT');
+  assert.match(refused.message, /chrome\.offscreen\.createDocument/);
+  assert.deepEqual(await worker.evaluate(() => globalThis.ask('folder')), { text: TEXT, cacheReason: 'local' });
+});
+
+test('a page loads by a folder, by getURL, by Responses and by URLs, and keeps no second copy', async () => {
+  const page = await browser.newPage();
+  await page.goto(`chrome-extension://${id}/popup.html`);
+  await assertLoads(page);
+  await page.close();
+});
+
+// WebDriver opens no moz-extension: page, so the extension has one of its own, the background page, and sends what came of it.
+test('so does a page of an extension of Firefox', { timeout: 120_000 }, async () => {
+  const folder = build();
+  let told = (_text) => {};
+  const answer = new Promise((resolve) => (told = resolve));
+  const server = createServer(async (request, response) => {
+    response.setHeader('Access-Control-Allow-Origin', '*');
+    let text = '';
+    for await (const part of request) text += part;
+    response.end();
+    if (request.method === 'POST') told(text);
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const manifest = {
+    manifest_version: 2,
+    name: 'fireside',
+    version: '1.0',
+    background: { page: 'background.html' },
+    content_security_policy: "script-src 'self' 'wasm-unsafe-eval'; object-src 'self'",
+    browser_specific_settings: { gecko: { id: 'fireside@example.org' } },
+  };
+  writeFileSync(join(folder, 'manifest.json'), JSON.stringify(manifest));
+  writeFileSync(join(folder, 'background.html'), '<!doctype html><script type="module" src="report.js"></script>');
+  const report = `
+    import './popup.js';
+    const ends = { scheme: location.protocol };
+    for (const way of ['folder', 'getURL', 'responses', 'urls']) ends[way] = await ask(way);
+    await fetch('http://127.0.0.1:${/** @type {any} */ (server.address()).port}/', { method: 'POST', body: JSON.stringify(ends) });`;
+  writeFileSync(join(folder, 'report.js'), report);
+  const firefox = await launch('firefox');
+  try {
+    await firefox.installExtension(folder);
+    const right = { text: TEXT, cacheReason: 'local' };
+    assert.deepEqual(JSON.parse(await answer), { scheme: 'moz-extension:', folder: right, getURL: right, responses: right, urls: right });
+  } finally {
+    await firefox.close();
+    server.close();
+  }
+});
