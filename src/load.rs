@@ -191,14 +191,6 @@ impl Model {
         let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
         let generation = files.generation_config.map(GenerationConfig::from_json).transpose()?.unwrap_or_default();
         let tokenizer = Tokenizer::from_bytes(files.tokenizer, files.tokenizer_config)?;
-        if tokenizer.vocab() > config.vocab {
-            return Err(Error::BadFile {
-                file: "config.json".into(),
-                at: "vocab_size".into(),
-                expected: format!("at least {}, to hold every token of tokenizer.json", tokenizer.vocab()),
-                got: config.vocab.to_string(),
-            });
-        }
         let template = ChatTemplate::from_files(files.tokenizer_config, files.chat_template)?;
         let weights = Loader::new(&config, files.index, options.storage(&config))?;
         let pool = options.pool.unwrap_or_else(|| Pool::new(1));

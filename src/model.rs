@@ -326,11 +326,18 @@ impl Model {
         if tokens.is_empty() {
             return Err(Error::BadInput { what: "tokens".into(), expected: "at least one".into(), got: "none".into() });
         }
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= self.config.vocab) {
-            let expected = format!("a token below the vocabulary size of {}", self.config.vocab);
-            return Err(Error::BadInput { what: "tokens".into(), expected, got: token.to_string() });
-        }
+        self.check_tokens(tokens)?;
         cache.reserve(tokens.len())
+    }
+
+    /// Checks that the model has a row for each token: a tokenizer may have more tokens, such as a `[PAD]` that was added to it.
+    ///
+    /// Errors: `BAD_INPUT` with the token's id and text.
+    pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
+        let Some(&token) = tokens.iter().find(|&&token| token as usize >= self.config.vocab) else { return Ok(()) };
+        let expected = format!("tokens that the model has, with ids below {}", self.config.vocab);
+        let got = format!("{}. Leave it out of the text or the chat template", self.tokenizer.shown(token));
+        Err(Error::BadInput { what: "tokens".into(), expected, got })
     }
 
     /// Begins a pass: the residual stream is the tokens' embeddings.

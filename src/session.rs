@@ -239,6 +239,7 @@ impl Session {
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
+        self.model.check_tokens(&prompt)?;
         options.check_tokens(self.model.tokenizer.vocab())?;
         let settings = options.settle(&self.model.generation);
         ends.extend(&options.stop_tokens);
@@ -388,7 +389,8 @@ impl Session {
     /// Samples from the logits that are there.
     fn next_token(&mut self, run: &mut Run) -> Result<Step> {
         // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for nothing that could be written.
-        let known = self.model.tokenizer.vocab();
+        // A tokenizer may also have more ids than the model has rows.
+        let known = self.model.tokenizer.vocab().min(self.model.config.vocab);
         let draft = &mut run.draft;
         let drawn = draft.sampler.sample(&mut self.scratch.logits_mut()[..known], &run.prompt, &draft.tokens);
         if run.ends.contains(&drawn.token) {

@@ -10,10 +10,14 @@
 //! taken from `tokenizer_config.json` as transformers does: tokens declared there (`added_tokens_decoder`, `bos_token`...), and
 //! `add_bos_token` / `add_eos_token` where `tokenizer.json` has no post-processor of its own.
 
+mod charsmap;
 mod check;
 mod config;
 mod decode;
+mod file;
 mod pattern;
+mod ruby;
+mod spell;
 mod split;
 mod stages;
 
@@ -40,7 +44,7 @@ pub struct Piece {
 
 /// A loaded tokenizer.
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: file::Inner,
     /// Text and id of every special token, by ascending id.
     special: Vec<(String, u32)>,
     /// The largest id + 1.
@@ -60,7 +64,7 @@ impl Tokenizer {
     pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
         let checked = check::check(tokenizer_json)?;
         let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
-        let mut inner = tokenizers::Tokenizer::from_bytes(tokenizer_json).map_err(|error| {
+        let mut inner: file::Inner = serde_json::from_slice(tokenizer_json).map_err(|error| {
             let fact = error.to_string();
             let fact = fact.rsplit_once(" at line ").map_or(&*fact, |(fact, _)| fact);
             bad("the file", "a tokenizer that the tokenizers library can read", format!("\u{201c}{fact}\u{201d}"))
@@ -91,9 +95,8 @@ impl Tokenizer {
             .map(|(id, token)| (token.content.clone(), *id))
             .collect();
         special.sort_unstable_by_key(|(_, id)| *id);
-        let decoding = decode::Decoding::new(inner.get_decoder())?;
-        let splitter = split::Splitter::new(inner.get_pre_tokenizer())?;
-        inner.with_pre_tokenizer(None::<tokenizers::PreTokenizerWrapper>);
+        let decoding = decode::Decoding::new(inner.get_decoder().map(|decoder| &decoder.0))?;
+        let splitter = split::Splitter::new(&checked.pre_tokenizer)?;
         let eos = config.eos_token.as_deref().and_then(|token| inner.token_to_id(token));
         let mut tokenizer = Tokenizer { inner, special, vocab, eos, splitter, decoding, before: Vec::new(), after: Vec::new() };
         if tokenizer.inner.get_post_processor().is_none() {
@@ -204,37 +207,6 @@ impl Tokenizer {
         encode().map_err(unencodable)
     }
 
-    /// The tokens of a stretch of text, all of it: where the model has neither a token nor an unknown one, the library leaves characters out.
-    fn pieces(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
-        let tokens = self.inner.get_model().tokenize(text)?;
-        if tokens.last().map_or(0, |token| token.offsets.1) < text.len() {
-            let lost = |character: &char| {
-                self.inner.get_model().tokenize(character.encode_utf8(&mut [0; 4])).is_ok_and(|tokens| tokens.is_empty())
-            };
-            let got = text.chars().find(lost).map_or("a text that it cannot".into(), |character| format!("{character:?}, which it cannot"));
-            return Err(Box::new(bad("model", "a vocabulary that can spell every text", got)));
-        }
-        Ok(tokens)
-    }
-
-    /// The tokens of a text that holds no special token, whatever pieces the vocabulary has.
-    fn spell(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
-        let mut tokens = Vec::new();
-        for token in self.pieces(text)? {
-            let spelt = text.get(token.offsets.0..token.offsets.1).unwrap_or_default();
-            let first = spelt.chars().next().map_or(0, char::len_utf8);
-            if self.is_special(token.id) && spelt.len() > first && self.inner.id_to_token(token.id).as_deref() == Some(spelt) {
-                for (part, at) in [(&spelt[..first], token.offsets.0), (&spelt[first..], token.offsets.0 + first)] {
-                    let shifted = |token: Token| Token { offsets: (token.offsets.0 + at, token.offsets.1 + at), ..token };
-                    tokens.extend(self.spell(part)?.into_iter().map(shifted));
-                }
-            } else {
-                tokens.push(token);
-            }
-        }
-        Ok(tokens)
-    }
-
     /// A mark and its text as the normalizer leaves them in the middle of a text.
     fn normalized(&self, mark: &Mark) -> Result<(String, String)> {
         let normalize = |text: String| {
@@ -319,6 +291,11 @@ impl Tokenizer {
         self.eos
     }
 
+    /// A token as a message shows it: its id and its text.
+    pub(crate) fn shown(&self, id: u32) -> String {
+        self.inner.id_to_token(id).map_or_else(|| id.to_string(), |token| format!("{id} ({token:?})"))
+    }
+
     /// The id of a token given by its text in the vocabulary.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -342,7 +319,7 @@ impl fmt::Debug for Tokenizer {
 }
 
 /// Declares to the tokenizer what only `tokenizer_config.json` declares, as transformers does, and says which id each should have.
-fn declare(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) -> Result<Vec<(String, u32)>> {
+fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(String, u32)>> {
     let known = inner.get_added_vocabulary();
     let mut tokens: Vec<(u32, AddedToken)> = (config.added_tokens.iter())
         .filter(|(id, token)| known.get_added_tokens_decoder().get(id) != Some(token))
@@ -363,7 +340,7 @@ fn declare(inner: &mut tokenizers::Tokenizer, config: &TokenizerConfig) -> Resul
 }
 
 /// The library numbers added tokens itself; ids that differ from the file's would be silent nonsense.
-fn expect_id(inner: &tokenizers::Tokenizer, content: &str, id: u32) -> Result<()> {
+fn expect_id(inner: &file::Inner, content: &str, id: u32) -> Result<()> {
     match inner.token_to_id(content) {
         Some(given) if given != id => Err(bad(format!("added token {content:?}"), format!("the id {given} it has in the vocabulary"), id)),
         Some(_) => Ok(()),
@@ -377,5 +354,5 @@ fn bad(at: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::D
 
 /// What the stages of encoding say: an error of ours, or one of the library.
 fn unencodable(error: tokenizers::Error) -> Error {
-    error.downcast::<Error>().map_or_else(|error| bad("model", "a vocabulary that can spell every text", error), |ours| *ours)
+    error.downcast::<Error>().map_or_else(|error| bad("the file", "stages that can encode every text", error), |ours| *ours)
 }

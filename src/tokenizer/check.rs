@@ -38,6 +38,8 @@ pub(super) struct Checked {
     pub tokens: usize,
     /// Text and id of the added tokens.
     pub added: Vec<(String, u32)>,
+    /// The pre-tokenizer, which the library does not read.
+    pub pre_tokenizer: Value,
 }
 
 /// The file, which serde would also read from a list of its parts.
@@ -140,7 +142,8 @@ pub(super) fn check(json: &[u8]) -> Result<Checked> {
     stages::check(&file.normalizer, &file.pre_tokenizer, &file.post_processor, &file.decoder)?;
     let _read_for_their_syntax = (&file.truncation, &file.padding);
     let tokens = model.vocab.tokens;
-    Ok(Checked { vocab: vocab as usize, tokens, added: file.added_tokens.into_iter().map(|token| (token.content, token.id)).collect() })
+    let added = file.added_tokens.into_iter().map(|token| (token.content, token.id)).collect();
+    Ok(Checked { vocab: vocab as usize, tokens, added, pre_tokenizer: file.pre_tokenizer })
 }
 
 /// Checks the added tokens. Returns the largest id + 1.

@@ -3,6 +3,7 @@
 //! Most patterns are plain and take time in proportion to the text. Those with look-arounds or back-references are searched by backtracking
 //! (the `fancy-regex` crate), which a hostile pattern makes exponential. The `tokenizers` library lets every search take a million steps and
 //! passes over the error, as if there were no further match: other tokens, and not a word. So the patterns are searched here.
+//! They are written in Ruby's syntax, and translated first (`ruby`).
 //!
 //! ```text
 //! each match:  256 steps, enough for a word
@@ -21,8 +22,8 @@ use fancy_regex::{Assertion, Expr, Regex, RegexBuilder};
 use tokenizers::Offsets;
 use tokenizers::pattern::Pattern;
 
-use super::bad;
-use crate::Result;
+use super::{bad, ruby};
+use crate::{Error, Result};
 
 /// Steps of the three attempts at a match.
 const STEPS: [u64; 3] = [256, 16 << 10, 1 << 20];
@@ -39,28 +40,43 @@ const AUTOMATON_BYTES_MAX: usize = 4 << 20;
 
 /// A pattern that has been checked.
 pub(super) struct Bounded {
+    /// As the file has it.
     pattern: String,
+    /// In the syntax of the engine.
+    translated: String,
+    place: &'static str,
     /// For each attempt; made when it is needed.
     regexes: [OnceLock<Option<Regex>>; 3],
 }
 
 impl Bounded {
-    /// Errors: `BAD_TOKENIZER` where the pattern is broken or too large.
-    pub(super) fn new(place: &str, pattern: &str) -> Result<Bounded> {
+    /// A pattern in Ruby's syntax.
+    ///
+    /// Errors: `BAD_TOKENIZER` where the pattern is broken or too large, or uses what the engine does not have.
+    pub(super) fn new(place: &'static str, pattern: &str) -> Result<Bounded> {
         if pattern.len() > BYTES_MAX {
             return Err(bad(format!("{place}.pattern"), format!("at most {BYTES_MAX} bytes"), pattern.len()));
         }
-        let regex = regex(pattern, 0).map_err(|error| {
-            let fact = error.to_string();
-            let got = format!("{} ({fact})", shown(pattern));
-            bad(format!("{place}.pattern"), "a regular expression of a sound size", got)
-        })?;
-        Ok(Bounded { pattern: pattern.into(), regexes: [OnceLock::from(Some(regex)), OnceLock::new(), OnceLock::new()] })
+        let translated = ruby::translate(pattern).map_err(|fact| refused(place, pattern, &fact))?;
+        Bounded::checked(place, pattern, translated)
+    }
+
+    /// A text that stands for itself.
+    ///
+    /// Errors: `BAD_TOKENIZER` where it is too long.
+    pub(super) fn literal(place: &'static str, text: &str) -> Result<Bounded> {
+        Bounded::checked(place, text, fancy_regex::escape(text).into_owned())
+    }
+
+    fn checked(place: &'static str, pattern: &str, translated: String) -> Result<Bounded> {
+        let regex = regex(&translated, 0).map_err(|error| refused(place, pattern, &error.to_string()))?;
+        let regexes = [OnceLock::from(Some(regex)), OnceLock::new(), OnceLock::new()];
+        Ok(Bounded { pattern: pattern.into(), translated, place, regexes })
     }
 
     /// Whether a search takes time in proportion to the text, with neither look-arounds nor back-references.
     pub(super) fn is_plain(&self) -> bool {
-        Expr::parse_tree(&self.pattern).is_ok_and(|tree| is_plain(&tree.expr))
+        Expr::parse_tree(&self.translated).is_ok_and(|tree| is_plain(&tree.expr))
     }
 
     /// The pattern, to be searched in a text with this budget.
@@ -73,10 +89,24 @@ fn regex(pattern: &str, attempt: usize) -> fancy_regex::Result<Regex> {
     RegexBuilder::new(pattern).backtrack_limit(STEPS[attempt] as usize).delegate_size_limit(AUTOMATON_BYTES_MAX).build()
 }
 
+fn refused(place: &str, pattern: &str, fact: &str) -> Error {
+    if let Some(construct) = fact.strip_suffix(ruby::UNSUPPORTED) {
+        return Error::UnsupportedModel {
+            file: "tokenizer.json".into(),
+            field: format!("{place}.pattern"),
+            expected: "patterns without it".into(),
+            got: format!("{}, with {}", shown(pattern), construct.trim_end_matches(',')),
+        };
+    }
+    bad(format!("{place}.pattern"), "a regular expression that Fireside can search", format!("{} ({fact})", shown(pattern)))
+}
+
 fn is_plain(expr: &Expr) -> bool {
     match expr {
         Expr::Empty | Expr::Any { .. } | Expr::Literal { .. } | Expr::Delegate { .. } => true,
-        Expr::Assertion(assertion) => matches!(assertion, Assertion::StartText | Assertion::EndText),
+        Expr::Assertion(assertion) => {
+            matches!(assertion, Assertion::StartText | Assertion::EndText | Assertion::StartLine { .. } | Assertion::EndLine { .. })
+        }
         Expr::Concat(parts) | Expr::Alt(parts) => parts.iter().all(is_plain),
         Expr::Group(inner) | Expr::Repeat { child: inner, .. } => is_plain(inner),
         _ => false,
@@ -110,7 +140,7 @@ impl Search<'_> {
     /// The first match from a place on.
     fn find(&self, text: &str, from: usize) -> Result<Option<Offsets>> {
         for (attempt, steps) in STEPS.into_iter().enumerate() {
-            let regex = self.pattern.regexes[attempt].get_or_init(|| regex(&self.pattern.pattern, attempt).ok());
+            let regex = self.pattern.regexes[attempt].get_or_init(|| regex(&self.pattern.translated, attempt).ok());
             let Some(regex) = regex else { break };
             if let Ok(found) = regex.find_from_pos(text, from) {
                 return Ok(found.map(|found| (found.start(), found.end())));
@@ -118,7 +148,7 @@ impl Search<'_> {
             let Some(left) = self.budget.0.get().checked_sub(if attempt == 0 { 0 } else { steps }) else { break };
             self.budget.0.set(left);
         }
-        Err(bad("pre_tokenizer.pattern", "one that a text takes few steps to match", shown(&self.pattern.pattern)))
+        Err(bad(format!("{}.pattern", self.pattern.place), "one that a text takes few steps to match", shown(&self.pattern.pattern)))
     }
 }
 
@@ -164,9 +194,7 @@ mod tests {
     #[test]
     fn pieces_are_those_of_the_library() {
         let text = "a  bé\n 12\n\n  c'll   ";
-        for pattern in
-            [r"\s+(?!\S)|\s+", r"\p{N}", r"", r"b*", r"(?<=b).", r"x", r"(?=\s)", r"\b", r" ?\p{L}+|\s+(?!\S)|\s+", r".", r"^a|\s$"]
-        {
+        for pattern in [r"\s+(?!\S)|\s+", r"\p{N}", r"", r"b*", r"(?<=b).", r"x", r"(?=\s)", r"\b", r" ?\p{L}+|\s+(?!\S)|\s+", r"."] {
             let library = tokenizers::utils::SysRegex::new(pattern).expect("a pattern");
             assert_eq!(pieces(pattern, text).expect("pieces"), (&library).find_matches(text).expect("pieces"), "{pattern}");
             assert_eq!(pieces(pattern, "").expect("pieces"), [((0, 0), false)]);

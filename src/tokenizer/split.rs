@@ -2,12 +2,15 @@
 //!
 //! The library's own stages, but for the two that search patterns (`Split` and `ByteLevel`): those search here, in bounded time (`pattern`).
 
+use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::pattern::Invert;
 use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
+use super::file::{read, stages};
 use super::pattern::{Bounded, Budget};
 use crate::Result;
 
@@ -25,27 +28,38 @@ enum Stage {
     Pattern { pattern: Box<Bounded>, behavior: SplitDelimiterBehavior, invert: bool },
 }
 
+/// `Split`, whose pattern the library would compile by other rules.
+#[derive(Deserialize)]
+struct Split {
+    pattern: SplitPattern,
+    behavior: SplitDelimiterBehavior,
+    invert: bool,
+}
+
 impl Splitter {
-    /// Takes a pre-tokenizer apart.
+    /// The stages of a pre-tokenizer.
     ///
-    /// Errors: `BAD_TOKENIZER` for a pattern that is broken or too large.
-    pub(super) fn new(pre_tokenizer: Option<&PreTokenizerWrapper>) -> Result<Splitter> {
+    /// Errors: `BAD_TOKENIZER` for a pattern that is broken or too large, or for a stage that the library cannot read.
+    pub(super) fn new(pre_tokenizer: &Value) -> Result<Splitter> {
         let mut splitter = Splitter(Vec::new());
-        pre_tokenizer.map_or(Ok(()), |stage| splitter.add(stage))?;
+        for stage in stages(pre_tokenizer, "pretokenizers") {
+            splitter.add(stage)?;
+        }
         Ok(splitter)
     }
 
-    fn add(&mut self, stage: &PreTokenizerWrapper) -> Result<()> {
-        match stage {
-            PreTokenizerWrapper::Sequence(stages) => return stages.as_ref().iter().try_for_each(|stage| self.add(stage)),
-            PreTokenizerWrapper::Split(split) => {
-                let pattern = match &split.pattern {
+    fn add(&mut self, stage: &Value) -> Result<()> {
+        match stage["type"].as_str() {
+            Some("Split") => {
+                let Split { pattern, behavior, invert } = read("pre_tokenizer", stage)?;
+                let pattern = match &pattern {
                     SplitPattern::Regex(pattern) => Bounded::new("pre_tokenizer", pattern)?,
-                    SplitPattern::String(text) => Bounded::new("pre_tokenizer", &fancy_regex::escape(text))?,
+                    SplitPattern::String(text) => Bounded::literal("pre_tokenizer", text)?,
                 };
-                self.0.push(Stage::Pattern { pattern: Box::new(pattern), behavior: split.behavior, invert: split.invert });
+                self.0.push(Stage::Pattern { pattern: Box::new(pattern), behavior, invert });
             }
-            PreTokenizerWrapper::ByteLevel(bytes) => {
+            Some("ByteLevel") => {
+                let bytes: ByteLevel = read("pre_tokenizer", stage)?;
                 if bytes.add_prefix_space {
                     self.0.push(Stage::Prefix);
                 }
@@ -55,7 +69,7 @@ impl Splitter {
                 }
                 self.0.push(Stage::Library(ByteLevel::new(false, bytes.trim_offsets, false).into()));
             }
-            other => self.0.push(Stage::Library(other.clone())),
+            _ => self.0.push(Stage::Library(read("pre_tokenizer", stage)?)),
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::bad;
 use super::pattern::Bounded;
+use super::{bad, charsmap};
 use crate::Result;
 use crate::json::show;
 
@@ -17,6 +17,7 @@ const NORMALIZERS: &[&str] = &[
     "NFKC",
     "NFKD",
     "Nmt",
+    "Precompiled",
     "Prepend",
     "Replace",
     "Sequence",
@@ -66,7 +67,7 @@ pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &
                 if patterns > PATTERN_BYTES_MAX {
                     return Err(bad(format!("{place}.pattern"), format!("at most {PATTERN_BYTES_MAX} bytes in all"), patterns));
                 }
-                // Of these the library itself makes use, and passes over the errors of the others.
+                // Of a search that takes too long in these, the library says nothing.
                 if !Bounded::new(place, regex)?.is_plain() && place != "pre_tokenizer" {
                     return Err(bad(
                         format!("{place}.pattern"),
@@ -85,7 +86,11 @@ pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &
                 template(stage, &mut around)?;
             }
             if place != "post_processor" {
-                growth = usize::saturating_mul(growth, lengthening(kind, stage));
+                let more = match kind {
+                    "Precompiled" => charsmap::check(stage.get("precompiled_charsmap").and_then(Value::as_str).unwrap_or_default())?,
+                    _ => lengthening(kind, stage),
+                };
+                growth = usize::saturating_mul(growth, more);
             }
             if growth > GROWTH_MAX {
                 let expected = format!("stages that make a text at most {GROWTH_MAX} times longer");

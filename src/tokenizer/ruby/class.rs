@@ -1,0 +1,421 @@
+//! Sets of characters: brackets, properties, and the escapes that stand for a character or a set.
+
+use std::fmt::Write as _;
+
+use regex_syntax::hir::{Class as HirClass, ClassUnicode, ClassUnicodeRange, HirKind};
+
+use super::parse::{Flags, Parser};
+use super::{Node, fold, unsupported};
+
+/// `\R`: `\r\n` is never taken apart.
+pub(super) const NEWLINE: &str = r"(?>\r\n|[\n-\r\x{85}\x{2028}\x{2029}])";
+
+/// `\X`: what a reader takes for one character. It begins anywhere and ends at the next edge between two of them.
+///
+/// Source: Unicode Standard Annex 29, rules GB3 to GB13; each alternative is a place that is no edge.
+pub(super) const CLUSTER: &str = concat!(
+    r"(?>(?s:.)(?:(?:(?<=\r)(?=\n)|(?<![\p{gcb=CN}\r\n])(?=[\p{gcb=EX}\p{gcb=ZWJ}\p{gcb=SM}])|(?<=\p{gcb=PP})(?![\p{gcb=CN}\r\n]|\z)",
+    r"|(?<=\p{gcb=L})(?=[\p{gcb=L}\p{gcb=V}\p{gcb=LV}\p{gcb=LVT}])|(?<=[\p{gcb=LV}\p{gcb=V}])(?=[\p{gcb=V}\p{gcb=T}])",
+    r"|(?<=[\p{gcb=LVT}\p{gcb=T}])(?=\p{gcb=T})|(?<=\p{Extended_Pictographic}\p{gcb=EX}*\p{gcb=ZWJ})(?=\p{Extended_Pictographic})",
+    r"|(?<=(?:\A|[^\p{gcb=RI}])\p{gcb=RI}(?:\p{gcb=RI}\p{gcb=RI})*)(?=\p{gcb=RI}))(?s:.))*)"
+);
+
+/// Brackets inside brackets.
+const DEPTH_MAX: usize = 30;
+
+/// What an escape stands for.
+pub(super) enum Named {
+    Char(char),
+    /// In the engine's syntax, inside or outside of brackets.
+    Set(String),
+}
+
+/// A bracket: the characters that are in all of the sets, or not in all of them.
+pub(super) struct Class {
+    negated: bool,
+    sets: Vec<Vec<Item>>,
+}
+
+enum Item {
+    Range(char, char),
+    Set(String),
+    Class(Class),
+}
+
+/// Letters, marks, digits and connectors, as Unicode has them: `[\w]`.
+const WORD: &str = r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]";
+/// Outside of brackets Oniguruma looks characters of one byte up in a table of Latin-1, which has these six as well.
+const WORD_ALONE: &str = r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}]";
+const ASCII_WORD: &str = "[0-9A-Z_a-z]";
+
+/// `\b` and `\B`.
+pub(super) fn boundary(flags: Flags, boundary: bool) -> String {
+    let word = if flags.ascii_word { ASCII_WORD } else { WORD_ALONE };
+    let (inside, outside) = if boundary { ("(?!", "(?=") } else { ("(?=", "(?!") };
+    format!("(?:(?<={word}){inside}{word})|(?<!{word}){outside}{word}))")
+}
+
+/// Reads an escape for a character or a set, in brackets or `alone`, after its backslash. `None` reads nothing.
+pub(super) fn escape(parser: &mut Parser, flags: Flags, alone: bool) -> Result<Option<Named>, String> {
+    let start = parser.at;
+    let Some(char) = parser.next() else { return Err("the pattern ends with a backslash".into()) };
+    let set = |text: &str| Ok(Some(Named::Set(text.to_owned())));
+    let not = |text: &str| Ok(Some(Named::Set(complement(text))));
+    let (word, digit, space) =
+        (word(flags, alone), if flags.ascii_digit { "[0-9]" } else { r"\p{Nd}" }, if flags.ascii_space { r"[\t-\r\x{20}]" } else { r"\s" });
+    let code = match char {
+        'd' => return set(digit),
+        'D' => return not(digit),
+        's' => return set(space),
+        'S' => return not(space),
+        'w' => return set(word),
+        'W' => return not(word),
+        'h' => return set("[0-9A-Fa-f]"),
+        'H' => return not("[0-9A-Fa-f]"),
+        'p' | 'P' if parser.take("{") => {
+            let name = parser.until('}', "the name of a property")?;
+            let (name, other) = name.strip_prefix('^').map_or((&*name, false), |name| (name, true));
+            return property(name, (char == 'P') != other, flags, alone).map(|set| Some(Named::Set(set)));
+        }
+        't' => 9,
+        'n' => 10,
+        'v' => 11,
+        'f' => 12,
+        'r' => 13,
+        'a' => 7,
+        'e' => 27,
+        '0' => octal(parser, 0, 2),
+        'o' if parser.take("{") => {
+            let digits = parser.until('}', "an octal escape")?;
+            u32::from_str_radix(&digits, 8).map_err(|_| format!("\\o{{{digits}}} is no character"))?
+        }
+        'x' if parser.take("{") => {
+            let digits = parser.until('}', "a hexadecimal escape")?;
+            if digits.contains(|char: char| char.is_whitespace() || char == '-') {
+                return unsupported(format!("\\x{{{digits}}}, several characters,"));
+            }
+            u32::from_str_radix(&digits, 16).map_err(|_| format!("\\x{{{digits}}} is no character"))?
+        }
+        'x' => {
+            let code = hex(parser, 2);
+            if code > 0x7F {
+                return unsupported(format!("\\x{code:02X}, a byte of a character,"));
+            }
+            code
+        }
+        'u' => {
+            let before = parser.at;
+            let code = hex(parser, 4);
+            if parser.at < before + 4 {
+                return Err("\\u without four hexadecimal digits".into());
+            }
+            code
+        }
+        'c' => control(parser)?,
+        'C' if parser.take("-") => control(parser)?,
+        'M' if parser.take("-") => return unsupported("\\M-, a meta character,"),
+        'C' | 'M' => return Err(format!("\\{char} without its character")),
+        _ => {
+            parser.at = start;
+            return Ok(None);
+        }
+    };
+    Ok(Some(Named::Char(scalar(code, "an escape")?)))
+}
+
+fn word(flags: Flags, alone: bool) -> &'static str {
+    match (flags.ascii_word, alone) {
+        (true, _) => ASCII_WORD,
+        (false, true) => WORD_ALONE,
+        (false, false) => WORD,
+    }
+}
+
+pub(super) fn scalar(code: u32, what: &str) -> Result<char, String> {
+    char::from_u32(code).ok_or_else(|| format!("{what} of {code:X} is no character"))
+}
+
+/// Up to so many more octal digits.
+pub(super) fn octal(parser: &mut Parser, first: u32, more: usize) -> u32 {
+    number(parser, first, more, 8)
+}
+
+fn hex(parser: &mut Parser, most: usize) -> u32 {
+    number(parser, 0, most, 16)
+}
+
+fn number(parser: &mut Parser, mut number: u32, most: usize, radix: u32) -> u32 {
+    for _ in 0..most {
+        let Some(digit) = parser.peek().and_then(|char| char.to_digit(radix)) else { break };
+        number = number * radix + digit;
+        parser.at += 1;
+    }
+    number
+}
+
+fn control(parser: &mut Parser) -> Result<u32, String> {
+    match parser.next() {
+        Some('?') => Ok(0x7F),
+        Some('\\') => unsupported("an escape in a control character"),
+        Some(char) => Ok(u32::from(char) & 0x9F),
+        None => Err("the pattern ends in a control character".into()),
+    }
+}
+
+/// A set without the characters of another.
+fn complement(set: &str) -> String {
+    match set.strip_prefix("\\p") {
+        Some(name) => format!("\\P{name}"),
+        None if set == "\\s" => "\\S".into(),
+        None => format!("[^{set}]"),
+    }
+}
+
+/// The sets that POSIX names; `None` for another name.
+fn posix(name: &str, flags: Flags) -> Option<&'static str> {
+    let ascii = match name {
+        "alnum" => "[0-9A-Za-z]",
+        "alpha" => "[A-Za-z]",
+        "ascii" => r"[\x{0}-\x{7F}]",
+        "blank" => r"[\t\x{20}]",
+        "cntrl" => r"[\x{0}-\x{1F}\x{7F}]",
+        "digit" => "[0-9]",
+        "graph" => r"[\x{21}-\x{7E}]",
+        "lower" => "[a-z]",
+        "print" => r"[\x{20}-\x{7E}]",
+        "punct" => r"[\x{21}-\x{2F}\x{3A}-\x{40}\x{5B}-\x{60}\x{7B}-\x{7E}]",
+        "space" => r"[\t-\r\x{20}]",
+        "upper" => "[A-Z]",
+        "word" => ASCII_WORD,
+        "xdigit" => "[0-9A-Fa-f]",
+        _ => return None,
+    };
+    let own = match name {
+        "alnum" => r"[\p{Alphabetic}\p{Nd}]",
+        "alpha" => r"\p{Alphabetic}",
+        "blank" => r"[\t\p{Zs}]",
+        "cntrl" => r"\p{Cc}",
+        "digit" => r"\p{Nd}",
+        "graph" => r"[^\s\p{Cc}\p{Cn}]",
+        "lower" => r"\p{Lowercase}",
+        "print" => r"[^\p{Cc}\p{Cn}\p{Zl}\p{Zp}]",
+        "punct" => r"[\p{P}\p{S}]",
+        "space" => r"\s",
+        "upper" => r"\p{Uppercase}",
+        "word" => WORD,
+        _ => ascii,
+    };
+    let narrow = match name {
+        "word" => flags.ascii_word || flags.ascii_posix,
+        "digit" => flags.ascii_digit || flags.ascii_posix,
+        "space" => flags.ascii_space || flags.ascii_posix,
+        _ => flags.ascii_posix,
+    };
+    Some(if narrow { ascii } else { own })
+}
+
+fn property(name: &str, negated: bool, flags: Flags, alone: bool) -> Result<String, String> {
+    let plain: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).flat_map(char::to_lowercase).collect();
+    let set = match (&*plain, posix(&plain, flags)) {
+        ("any", _) => r"[\x{0}-\x{10FFFF}]".to_owned(),
+        ("assigned", _) => r"\P{Cn}".to_owned(),
+        ("punct", _) if !flags.ascii_posix => r"\p{P}".to_owned(),
+        ("word", _) => word(flags, alone).to_owned(),
+        (_, Some(set)) => set.to_owned(),
+        _ => format!("\\p{{{plain}}}"),
+    };
+    let known = plain.bytes().all(|byte| byte.is_ascii_alphanumeric()) && !plain.starts_with("is");
+    if !known || characters(&set).is_err() {
+        return unsupported(format!("the property \\p{{{name}}}"));
+    }
+    Ok(match (negated, &*plain) {
+        (true, "assigned") => r"\p{Cn}".to_owned(),
+        (true, _) => complement(&set),
+        (false, _) => set,
+    })
+}
+
+/// Reads a bracket after its `[`.
+pub(super) fn parse(parser: &mut Parser, flags: Flags, depth: usize) -> Result<Class, String> {
+    if depth > DEPTH_MAX {
+        return Err(format!("brackets are nested more than {DEPTH_MAX} deep"));
+    }
+    let mut class = Class { negated: parser.take("^"), sets: vec![Vec::new()] };
+    let mut first = true;
+    loop {
+        let Some(char) = parser.next() else { return Err("a bracket does not end".into()) };
+        let item = match char {
+            ']' if !(first && parser.text[parser.at..].contains(&']')) => {
+                if first {
+                    return Err("a bracket is empty".into());
+                }
+                break;
+            }
+            '&' if parser.take("&") => {
+                class.sets.push(Vec::new());
+                first = false;
+                continue;
+            }
+            '[' => match posix_bracket(parser, flags)? {
+                Some(set) => Item::Set(set),
+                None => Item::Class(parse(parser, flags, depth + 1)?),
+            },
+            '\\' => element(parser, flags)?,
+            char => Item::Range(char, char),
+        };
+        first = false;
+        let item = match item {
+            Item::Range(low, _) => range(parser, flags, low)?,
+            Item::Set(_) if parser.peek() == Some('-') && !matches!(parser.text.get(parser.at + 1), Some(']') | None) => {
+                return Err("a set begins a range".into());
+            }
+            item => item,
+        };
+        class.sets.last_mut().expect("one at least").push(item);
+    }
+    Ok(class)
+}
+
+/// The rest of a range that begins with a character, if it is one.
+fn range(parser: &mut Parser, flags: Flags, low: char) -> Result<Item, String> {
+    let after = (parser.text.get(parser.at + 1), parser.text.get(parser.at + 2));
+    if parser.peek() != Some('-') || matches!(after, (None | Some(']'), _) | (Some('&'), Some('&'))) {
+        return Ok(Item::Range(low, low));
+    }
+    parser.at += 1;
+    let high = match parser.next() {
+        Some('\\') => element(parser, flags)?,
+        Some('[') => return unsupported("a bracket at the end of a range"),
+        Some(char) => Item::Range(char, char),
+        None => return Err("a bracket does not end".into()),
+    };
+    match high {
+        Item::Range(high, _) if low <= high => Ok(Item::Range(low, high)),
+        Item::Range(high, _) => Err(format!("the range {low:?} to {high:?} is empty")),
+        _ => Err("a set ends a range".into()),
+    }
+}
+
+/// An escape in brackets, after its backslash.
+fn element(parser: &mut Parser, flags: Flags) -> Result<Item, String> {
+    Ok(match escape(parser, flags, false)? {
+        Some(Named::Set(set)) => Item::Set(set),
+        Some(Named::Char(char)) => Item::Range(char, char),
+        None => {
+            let char = match parser.next().unwrap_or('\\') {
+                'b' => '\u{8}',
+                digit @ '1'..='7' => scalar(octal(parser, digit.to_digit(8).unwrap_or(0), 2), "an octal escape")?,
+                char => char,
+            };
+            Item::Range(char, char)
+        }
+    })
+}
+
+/// `[:alpha:]` or `[:^alpha:]`, after its first bracket; a plain bracket otherwise.
+fn posix_bracket(parser: &mut Parser, flags: Flags) -> Result<Option<String>, String> {
+    let inside = &parser.text[parser.at..];
+    let end = inside.windows(2).take_while(|two| two[0] != ']').position(|two| two == [':', ']']);
+    let Some(end) = end.filter(|&end| end > 0 && inside[0] == ':') else { return Ok(None) };
+    let name: String = inside[1..end].iter().collect();
+    let (plain, negated) = name.strip_prefix('^').map_or((&*name, false), |name| (name, true));
+    let set = posix(plain, flags).ok_or_else(|| format!("[:{name}:] is no set"))?;
+    parser.at += end + 2;
+    Ok(Some(if negated { complement(set) } else { set.to_owned() }))
+}
+
+/// A bracket as the engine reads it.
+pub(super) fn node(class: &Class, ignore_case: bool) -> Result<Node, String> {
+    let mut text = String::new();
+    write(class, &mut text);
+    if !ignore_case {
+        return Ok(Node::Set(text));
+    }
+    // Oniguruma widens what the whole bracket holds, the engine widens each part of it.
+    let mut set = characters(&text)?;
+    if class.negated {
+        set.negate();
+    }
+    let longer = if class.negated { Vec::new() } else { fold::longer(&set) };
+    set.try_case_fold_simple().map_err(|error| error.to_string())?;
+    if class.negated {
+        set.negate();
+    }
+    let one = Node::Set(ranges(&set));
+    if longer.is_empty() {
+        return Ok(one);
+    }
+    let spelt = |text: String| Node::Row(text.chars().map(|char| Node::Char { char, fold: true }).collect());
+    Ok(Node::Choice(std::iter::once(one).chain(longer.into_iter().map(spelt)).collect()))
+}
+
+fn write(class: &Class, out: &mut String) {
+    out.push_str(if class.negated { "[^" } else { "[" });
+    for (index, set) in class.sets.iter().enumerate() {
+        if index > 0 {
+            out.push_str("&&");
+        }
+        // A set of no characters, which the engine cannot write as such.
+        if set.is_empty() {
+            out.push_str(r"[^\x{0}-\x{10FFFF}]");
+        }
+        let wrap = class.sets.len() > 1 && !set.is_empty();
+        if wrap {
+            out.push('[');
+        }
+        for item in set {
+            match item {
+                Item::Range(low, high) => range_text(*low, *high, out),
+                Item::Set(set) => out.push_str(set),
+                Item::Class(class) => write(class, out),
+            }
+        }
+        if wrap {
+            out.push(']');
+        }
+    }
+    out.push(']');
+}
+
+fn range_text(low: char, high: char, out: &mut String) {
+    char_text(low, out);
+    if low < high {
+        out.push('-');
+        char_text(high, out);
+    }
+}
+
+/// A character that stands for itself, inside and outside of brackets.
+pub(super) fn char_text(char: char, out: &mut String) {
+    if char.is_alphanumeric() {
+        out.push(char);
+    } else {
+        let _ = write!(out, "\\x{{{:X}}}", u32::from(char));
+    }
+}
+
+fn ranges(set: &ClassUnicode) -> String {
+    let mut text = String::from("[");
+    if set.ranges().is_empty() {
+        text.push_str(r"^\x{0}-\x{10FFFF}");
+    }
+    for range in set.ranges() {
+        range_text(range.start(), range.end(), &mut text);
+    }
+    text.push(']');
+    text
+}
+
+/// The characters of a set in the engine's syntax.
+pub(super) fn characters(set: &str) -> Result<ClassUnicode, String> {
+    match regex_syntax::parse(set).map(regex_syntax::hir::Hir::into_kind) {
+        Ok(HirKind::Class(HirClass::Unicode(set))) => Ok(set),
+        Ok(HirKind::Literal(literal)) => {
+            let char = std::str::from_utf8(&literal.0).ok().and_then(|text| text.chars().next());
+            Ok(ClassUnicode::new(char.map(|char| ClassUnicodeRange::new(char, char))))
+        }
+        Ok(HirKind::Empty | HirKind::Class(_)) => Ok(ClassUnicode::empty()),
+        Ok(other) => Err(format!("{other:?} is no set of characters")),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,466 @@
+//! Reads a pattern by the rules of Oniguruma's default syntax.
+
+use super::class::{self, Named};
+use super::{Node, unsupported};
+
+/// Groups inside groups. The engine has the same limit, and recursion must not exhaust the stack of wasm.
+const DEPTH_MAX: usize = 60;
+
+/// The most repeats that Oniguruma counts.
+const REPEATS_MAX: u32 = 100_000;
+
+/// A pattern, read.
+pub(super) struct Parsed {
+    pub root: Node,
+    /// Number of groups that capture, including the whole pattern as group 0.
+    pub groups: usize,
+}
+
+/// The switches of `(?imxWDSP)`.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Flags {
+    pub fold: bool,
+    dot_all: bool,
+    blanks: bool,
+    pub ascii_word: bool,
+    pub ascii_digit: bool,
+    pub ascii_space: bool,
+    pub ascii_posix: bool,
+}
+
+pub(super) struct Parser {
+    pub text: Vec<char>,
+    pub at: usize,
+    /// The name of each capturing group; those that only count have none.
+    names: Vec<Option<String>>,
+    /// Where a name or number is used before its group is read: the number of captures to check at the end.
+    used: Vec<(usize, String)>,
+    /// Names used by references and calls: resolved when all groups are known.
+    pending: Vec<(usize, String)>,
+    /// Whether some group has a name: only those capture then.
+    named: bool,
+}
+
+/// A reference to a name that comes later holds a number from here on until the end of the pattern.
+const PENDING: usize = 1 << 20;
+
+pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
+    let named = pattern.contains("(?'") || pattern.match_indices("(?<").any(|(at, _)| !pattern[at + 3..].starts_with(['=', '!']));
+    let mut parser = Parser { text: pattern.chars().collect(), at: 0, names: vec![None], used: Vec::new(), pending: Vec::new(), named };
+    let mut root = parser.choice(Flags::default(), 0)?;
+    if parser.at < parser.text.len() {
+        return Err("unmatched close parenthesis".into());
+    }
+    let groups = parser.names.len();
+    if let Some((_, written)) = parser.used.iter().find(|(group, _)| *group >= groups) {
+        return Err(format!("{written} names a group that is not there"));
+    }
+    let mut numbers = Vec::new();
+    for (_, name) in &parser.pending {
+        let number = parser.names.iter().position(|known| known.as_ref() == Some(name));
+        numbers.push(number.ok_or_else(|| format!("there is no group named <{name}>"))?);
+    }
+    resolve(&mut root, &numbers);
+    Ok(Parsed { root, groups })
+}
+
+/// Puts the numbers of groups where names stood.
+fn resolve(node: &mut Node, numbers: &[usize]) {
+    match node {
+        Node::Back { group, .. } | Node::Call { group } if *group >= PENDING => *group = numbers[*group - PENDING],
+        Node::If { group, yes, no } => {
+            if *group >= PENDING {
+                *group = numbers[*group - PENDING];
+            }
+            resolve(yes, numbers);
+            resolve(no, numbers);
+        }
+        Node::Row(parts) | Node::Choice(parts) => parts.iter_mut().for_each(|part| resolve(part, numbers)),
+        Node::Capture { inner, .. } | Node::Atomic(inner) | Node::Look { inner, .. } | Node::Repeat { inner, .. } => {
+            resolve(inner, numbers);
+        }
+        _ => {}
+    }
+}
+
+impl Parser {
+    pub(super) fn peek(&self) -> Option<char> {
+        self.text.get(self.at).copied()
+    }
+
+    pub(super) fn next(&mut self) -> Option<char> {
+        let char = self.peek();
+        self.at += usize::from(char.is_some());
+        char
+    }
+
+    pub(super) fn take(&mut self, expected: &str) -> bool {
+        let here = expected.chars().enumerate().all(|(index, char)| self.text.get(self.at + index) == Some(&char));
+        if here {
+            self.at += expected.chars().count();
+        }
+        here
+    }
+
+    /// Whether an escape stands in a part of the pattern.
+    fn holds(&self, escape: char, start: usize, end: usize) -> bool {
+        self.text[start..end].windows(2).any(|two| two == ['\\', escape])
+    }
+
+    /// The text before the next `end`, which is passed over.
+    pub(super) fn until(&mut self, end: char, what: &str) -> Result<String, String> {
+        let length = self.text[self.at..].iter().position(|&char| char == end);
+        let length = length.ok_or_else(|| format!("{what} does not end"))?;
+        let text = self.text[self.at..self.at + length].iter().collect();
+        self.at += length + 1;
+        Ok(text)
+    }
+
+    /// Branches up to the end of the group.
+    fn choice(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("groups are nested more than {DEPTH_MAX} deep"));
+        }
+        let mut branches = vec![self.branch(flags, depth)?];
+        while self.take("|") {
+            branches.push(self.branch(flags, depth)?);
+        }
+        Ok(if branches.len() == 1 { branches.remove(0) } else { Node::Choice(branches) })
+    }
+
+    fn branch(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+        let mut parts = Vec::new();
+        loop {
+            self.pass_over(flags)?;
+            match self.peek() {
+                None | Some('|' | ')') => break,
+                Some(_) => {}
+            }
+            let start = self.at;
+            let mut part = self.part(flags, depth)?;
+            let end = self.at;
+            self.pass_over(flags)?;
+            while let Some((min, max, lazy, possessive)) = self.quantifier()? {
+                if self.holds('K', start, end) {
+                    return unsupported("\\K in a repeat");
+                }
+                part = Node::Repeat { inner: Box::new(part), min, max, lazy, possessive };
+                self.pass_over(flags)?;
+            }
+            parts.push(part);
+        }
+        Ok(if parts.len() == 1 { parts.remove(0) } else { Node::Row(parts) })
+    }
+
+    /// Comments, and blanks where `x` is on.
+    fn pass_over(&mut self, flags: Flags) -> Result<(), String> {
+        loop {
+            if self.take("(?#") {
+                loop {
+                    match self.next() {
+                        None => return Err("a comment does not end".into()),
+                        Some('\\') => _ = self.next(),
+                        Some(')') => break,
+                        Some(_) => {}
+                    }
+                }
+            } else if flags.blanks && self.peek().is_some_and(char::is_whitespace) {
+                self.at += 1;
+            } else if flags.blanks && self.take("#") {
+                while self.next().is_some_and(|char| char != '\n') {}
+            } else {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The least and the most repeats, whether as few as possible, whether without giving back.
+    fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>, bool, bool)>, String> {
+        let (min, max) = match self.peek() {
+            Some('*') => (0, None),
+            Some('+') => (1, None),
+            Some('?') => (0, Some(1)),
+            Some('{') => {
+                let Some((min, max, fixed)) = self.interval()? else { return Ok(None) };
+                // Ruby's {n}? is an optional {n}, and {3,1} a possessive {1,3}.
+                return Ok(Some(match max {
+                    Some(max) if max < min => (max, Some(min), false, true),
+                    _ => (min, max, !fixed && self.take("?"), false),
+                }));
+            }
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        let lazy = self.take("?");
+        Ok(Some((min, max, lazy, !lazy && self.take("+"))))
+    }
+
+    /// `{n}`, `{n,}`, `{,m}`, `{n,m}`; whether the first. Anything else is plain text.
+    fn interval(&mut self) -> Result<Option<(u32, Option<u32>, bool)>, String> {
+        let start = self.at;
+        self.at += 1;
+        let min = self.digits();
+        let comma = self.take(",");
+        let max = if comma { self.digits() } else { min };
+        if !self.take("}") || (min.is_none() && max.is_none()) {
+            self.at = start;
+            return Ok(None);
+        }
+        if min.max(max) > Some(REPEATS_MAX) {
+            return Err(format!("a repeat above {REPEATS_MAX}"));
+        }
+        Ok(Some((min.unwrap_or(0), max, !comma)))
+    }
+
+    pub(super) fn digits(&mut self) -> Option<u32> {
+        let start = self.at;
+        let mut number = 0u32;
+        while let Some(digit) = self.peek().and_then(|char| char.to_digit(10)) {
+            number = number.saturating_mul(10).saturating_add(digit);
+            self.at += 1;
+        }
+        (self.at > start).then_some(number)
+    }
+
+    fn part(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+        let start = self.at;
+        if self.peek() == Some('{') && self.interval()?.is_some() {
+            return Err("a repeat has nothing to repeat".into());
+        }
+        self.at = start;
+        let Some(char) = self.next() else { return Ok(Node::Row(Vec::new())) };
+        Ok(match char {
+            '(' => return self.group(flags, depth),
+            '[' => {
+                let class = class::parse(self, flags, 0)?;
+                return class::node(&class, flags.fold);
+            }
+            '*' | '+' | '?' => return Err("a repeat has nothing to repeat".into()),
+            '.' if flags.dot_all => any(),
+            '.' => Node::Engine { text: "[^\\n]".into(), chars_min: 1 },
+            '^' => Node::LineStart,
+            '$' => zero("(?m:$)"),
+            '\\' => return self.escape(flags),
+            char => Node::Char { char, fold: flags.fold },
+        })
+    }
+
+    fn group(&mut self, mut flags: Flags, depth: usize) -> Result<Node, String> {
+        if self.take("*") {
+            return unsupported("a callout (*...)");
+        }
+        if !self.take("?") {
+            let group = if self.named { None } else { Some(self.new_group(None)) };
+            let inner = Box::new(self.inner(flags, depth)?);
+            return Ok(group.map_or_else(|| Node::Row(vec![(*inner).clone()]), |group| Node::Capture { group, inner: inner.clone() }));
+        }
+        for (open, look) in [("=", "(?="), ("!", "(?!"), ("<=", "(?<="), ("<!", "(?<!")] {
+            if self.take(open) {
+                let start = self.at;
+                let inner = Box::new(self.inner(flags, depth)?);
+                if look.starts_with("(?<") && self.holds('G', start, self.at) {
+                    return unsupported("\\G in a look-behind");
+                }
+                return Ok(Node::Look { open: look, inner });
+            }
+        }
+        match self.peek() {
+            Some(':') => {
+                self.at += 1;
+                self.inner(flags, depth).map(|inner| Node::Row(vec![inner]))
+            }
+            Some('>') => {
+                self.at += 1;
+                Ok(Node::Atomic(Box::new(self.inner(flags, depth)?)))
+            }
+            Some('~') => unsupported("an absent group (?~...)"),
+            Some('{') => unsupported("a callout (?{...})"),
+            Some(open @ ('<' | '\'')) => {
+                self.at += 1;
+                let name = self.until(if open == '<' { '>' } else { '\'' }, "the name of a group")?;
+                if name.is_empty() || name.starts_with(|char: char| !char.is_alphabetic() && char != '_') {
+                    return Err(format!("<{name}> is no name of a group"));
+                }
+                if self.names.iter().flatten().any(|known| *known == name) {
+                    return unsupported(format!("a second group named <{name}>"));
+                }
+                let group = self.new_group(Some(name));
+                Ok(Node::Capture { group, inner: Box::new(self.inner(flags, depth)?) })
+            }
+            Some('(') => self.condition(flags, depth),
+            _ => {
+                let mut on = true;
+                loop {
+                    match self.next() {
+                        Some('-') => on = false,
+                        Some('i') => flags.fold = on,
+                        Some('m') => flags.dot_all = on,
+                        Some('x') => flags.blanks = on,
+                        Some('W') => flags.ascii_word = on,
+                        Some('D') => flags.ascii_digit = on,
+                        Some('S') => flags.ascii_space = on,
+                        Some('P') => {
+                            (flags.ascii_word, flags.ascii_digit, flags.ascii_space, flags.ascii_posix) = (on, on, on, on);
+                        }
+                        Some(':') => return self.inner(flags, depth).map(|inner| Node::Row(vec![inner])),
+                        // Up to the end of the group, its other branches included.
+                        Some(')') => return self.choice(flags, depth + 1).map(|rest| Node::Row(vec![rest])),
+                        Some(flag @ ('y' | 'I' | 'L' | 'C')) => return unsupported(format!("the option (?{flag})")),
+                        Some(flag) => return Err(format!("(?{flag} begins no group")),
+                        None => return Err("a group does not end".into()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn new_group(&mut self, name: Option<String>) -> usize {
+        self.names.push(name);
+        self.names.len() - 1
+    }
+
+    /// What is in a group, and its end.
+    fn inner(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+        let inner = self.choice(flags, depth + 1)?;
+        if self.take(")") { Ok(inner) } else { Err("a group does not end".into()) }
+    }
+
+    fn condition(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+        self.at += 1;
+        let start = self.at;
+        let group = match self.peek() {
+            Some(open @ ('<' | '\'')) => {
+                self.at += 1;
+                let name = self.until(if open == '<' { '>' } else { '\'' }, "the name of a group")?;
+                Some(self.named_group(&name)?)
+            }
+            Some('0'..='9' | '-' | '+') => {
+                let text: String = self.text[self.at..].iter().take_while(|&&char| char != ')').collect();
+                text.parse::<i32>()
+                    .is_ok()
+                    .then(|| {
+                        self.at += text.chars().count();
+                        self.named_group(&text)
+                    })
+                    .transpose()?
+            }
+            _ => None,
+        };
+        let condition = match group {
+            Some(_) if self.take(")") => None,
+            _ => {
+                self.at = start;
+                Some(self.inner(flags, depth)?)
+            }
+        };
+        let mut branches = match self.choice(flags, depth + 1)? {
+            Node::Choice(branches) => branches,
+            one => vec![one],
+        };
+        if !self.take(")") {
+            return Err("a group does not end".into());
+        }
+        if branches.len() > 2 {
+            return Err("a condition has more than two branches".into());
+        }
+        let no = if branches.len() == 2 { branches.remove(1) } else { Node::Row(Vec::new()) };
+        let yes = branches.remove(0);
+        Ok(match (condition, group) {
+            (None, Some(group)) => Node::If { group, yes: Box::new(yes), no: Box::new(no) },
+            (condition, _) => {
+                let condition = Box::new(condition.unwrap_or_else(|| Node::Row(Vec::new())));
+                let not = Node::Look { open: "(?!", inner: condition.clone() };
+                Node::Choice(vec![Node::Row(vec![Node::Atomic(condition), yes]), Node::Row(vec![not, no])])
+            }
+        })
+    }
+
+    /// The group of a reference by name or number, perhaps one that is still to come.
+    fn named_group(&mut self, name: &str) -> Result<usize, String> {
+        let numeric = name.starts_with(|char: char| char.is_ascii_digit() || char == '-' || char == '+');
+        if !numeric {
+            if name.contains(['+', '-']) {
+                return unsupported(format!("a reference with a level <{name}>"));
+            }
+            self.pending.push((self.at, name.to_owned()));
+            return Ok(PENDING + self.pending.len() - 1);
+        }
+        if self.named {
+            return Err(format!("<{name}>: groups are named here, and have no numbers"));
+        }
+        let number: i64 = name.parse().map_err(|_| format!("<{name}> is no group"))?;
+        let group = match name.as_bytes()[0] {
+            b'-' => self.names.len() as i64 + number,
+            b'+' => self.names.len() as i64 - 1 + number,
+            _ => number,
+        };
+        let group = usize::try_from(group).ok().filter(|&group| group < PENDING).ok_or_else(|| format!("<{name}> is no group"))?;
+        self.used.push((group, format!("<{name}>")));
+        Ok(group)
+    }
+
+    /// An escape outside of brackets, after its backslash.
+    fn escape(&mut self, flags: Flags) -> Result<Node, String> {
+        let Some(char) = self.peek() else { return Err("the pattern ends with a backslash".into()) };
+        let reference = |group| Node::Back { group, fold: flags.fold };
+        let simple = match char {
+            'A' => Some(zero("\\A")),
+            'z' => Some(zero("\\z")),
+            'Z' => Some(zero("(?=\\n?\\z)")),
+            'G' => Some(zero("\\G")),
+            'K' => Some(zero("\\K")),
+            'b' | 'B' => Some(Node::Engine { text: class::boundary(flags, char == 'b').into(), chars_min: 0 }),
+            'N' => Some(Node::Engine { text: "[^\\n]".into(), chars_min: 1 }),
+            'O' => Some(any()),
+            'R' => Some(Node::Engine { text: class::NEWLINE.into(), chars_min: 1 }),
+            'X' => Some(Node::Engine { text: class::CLUSTER.into(), chars_min: 1 }),
+            'y' | 'Y' => return unsupported(format!("\\{char}, the edge of a text segment,")),
+            _ => None,
+        };
+        if let Some(node) = simple {
+            self.at += 1;
+            return Ok(node);
+        }
+        if let Some(named) = class::escape(self, flags, true)? {
+            return Ok(match named {
+                Named::Char(char) => Node::Char { char, fold: flags.fold },
+                Named::Set(set) => Node::Set(set),
+            });
+        }
+        self.at += 1;
+        match char {
+            'k' | 'g' if matches!(self.peek(), Some('<' | '\'')) => {
+                let close = if self.next() == Some('<') { '>' } else { '\'' };
+                let name = self.until(close, "the name of a group")?;
+                if char == 'g' && name == "0" {
+                    return unsupported("\\g<0>, a pattern inside itself,");
+                }
+                let group = self.named_group(&name)?;
+                Ok(if char == 'k' { reference(group) } else { Node::Call { group } })
+            }
+            '1'..='9' => {
+                let start = self.at;
+                self.at -= 1;
+                let number = self.digits().unwrap_or_default() as usize;
+                if number <= 9 || number < self.names.len() {
+                    return self.named_group(&number.to_string()).map(reference);
+                }
+                self.at = start;
+                let octal = char.to_digit(8).map(|first| class::octal(self, first, 2));
+                let char = octal.map_or(Ok(char), |code| class::scalar(code, "an octal escape"))?;
+                Ok(Node::Char { char, fold: flags.fold })
+            }
+            char => Ok(Node::Char { char, fold: flags.fold }),
+        }
+    }
+}
+
+/// A place between characters.
+fn zero(text: &'static str) -> Node {
+    Node::Engine { text: text.into(), chars_min: 0 }
+}
+
+/// Any character, newlines included.
+fn any() -> Node {
+    Node::Engine { text: "(?s:.)".into(), chars_min: 1 }
+}
