@@ -26,13 +26,18 @@ function build() {
   return folder;
 }
 
-/** @param {any} page of the extension */
-async function assertLoads(page) {
+/** Waits until a page or a service worker of the extension has loaded the library. @param {any} context */
+async function ready(context) {
   const end = Date.now() + 60_000;
-  while (!(await page.evaluate(() => Boolean(globalThis.ask)).catch(() => false))) {
-    assert(Date.now() < end, 'the page has not loaded the library');
+  while (!(await context.evaluate(() => Boolean(globalThis.ask)).catch(() => false))) {
+    assert(Date.now() < end, 'the library has not been loaded');
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** @param {any} page of the extension */
+async function assertLoads(page) {
+  await ready(page);
   for (const way of ['folder', 'getURL', 'responses', 'urls']) {
     assert.deepEqual(await page.evaluate((way) => globalThis.ask(way), way), { text: TEXT, cacheReason: 'local' }, way);
   }
@@ -50,6 +55,7 @@ after(() => browser?.close());
 test('the service worker names the offscreen document, which works', async () => {
   const target = await browser.waitForTarget((target) => target.type() === 'service_worker' && target.url().includes(id));
   const worker = await target.worker();
+  await ready(worker);
   const refused = await worker.evaluate(() => globalThis.load());
   assert.equal(refused.code, 'UNSUPPORTED_ENVIRONMENT');
   assert.match(refused.message, /chrome\.offscreen\.createDocument/);

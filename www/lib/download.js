@@ -12,6 +12,7 @@ import { CHUNK_BYTES } from './store.js';
  * bytes that it may have.
  * @typedef {{ url: string, file: string, optional?: boolean, weights?: boolean, pin?: Pin, max?: number }} Wanted
  */
+/** What a server calls a version of a file: its ETag, without what depends on the answer, and Last-Modified. @typedef {{ etag?: string, modified?: string }} Version */
 /** `id`: differs for every content; `sha256` where the publisher tells it. @typedef {{ id: string, size?: number, sha256?: string }} Pin */
 /** How the environment is asked. A download that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void, retries?: number }} Net */
 
@@ -58,8 +59,8 @@ export class Download {
   #net;
   /** Of each chunk that is here. @type {string[]} */
   #digests;
-  /** @type {string | undefined} */
-  #etag;
+  /** Of what is here, and of the last answer. @type {Version} */
+  #version;
   /** @type {number | undefined} */
   size;
   /** What the server calls the length of its answer: another, where that is compressed. @type {number | undefined} */
@@ -79,15 +80,16 @@ export class Download {
   /**
    * @param {Wanted} wanted
    * @param {Net} net
-   * @param {{ digests?: string[], etag?: string, size?: number }} [there] what is here already
+   * @param {{ digests?: string[], version?: Version, size?: number }} [there] what is here already
    * @param {number} [until] bytes of the file that are wanted, all of it unless said; a few more may come
    */
-  constructor(wanted, net, { digests = [], etag, size } = {}, until = Infinity) {
+  constructor(wanted, net, { digests = [], version = {}, size } = {}, until = Infinity) {
     this.#wanted = wanted;
     this.#net = net;
     this.#digests = [...digests];
     this.#until = until;
-    this.#etag = etag;
+    const { etag, modified } = version;
+    this.#version = { ...(etag && { etag }), ...(modified && { modified }) };
     this.size = wanted.pin?.size ?? size;
     this.#own = isOwn(wanted.url);
   }
@@ -98,8 +100,8 @@ export class Download {
   }
 
   /** What the server calls this version of the file. */
-  get etag() {
-    return this.#etag;
+  get version() {
+    return this.#version;
   }
 
   /** Asks for the file. Resolves with whether there is one. */
@@ -206,12 +208,12 @@ export class Download {
     const { url, optional, weights, file } = this.#wanted;
     const there = this.#digests.length * CHUNK_BYTES;
     // What is asked for in part has to be the same version: without a name for it, the whole is asked for, and compared.
-    const from = this.#ranges && (this.#etag || this.#wanted.pin) ? there : 0;
+    const from = this.#ranges && (this.#version.etag || this.#version.modified || this.#wanted.pin) ? there : 0;
     const stop = new AbortController();
     const part = this.#ranges && this.#until < (this.size ?? Infinity);
     const headers = new Headers({ ...AS_IT_IS, ...((from || part) && { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` }) });
     // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
-    if (from && this.#own && this.#etag?.startsWith('"')) headers.set('If-Range', this.#etag);
+    if (from && this.#own && this.#version.etag?.startsWith('"')) headers.set('If-Range', this.#version.etag);
     /** @type {Response} */
     let response;
     try {
@@ -253,9 +255,11 @@ export class Download {
 
   /** Errors: `Changed` where an answer is about another version than what is here. @param {Response} response @param {number} [rangeTotal] */
   #compare({ status, headers }, rangeTotal) {
-    const etag = versionOf(headers);
-    if (this.#digests.length && this.#etag && etag && etag !== this.#etag) throw new Changed('the server has a new version');
-    this.#etag = etag;
+    const version = versionOf(headers);
+    const goesOn = this.#digests.length > 0;
+    if (goesOn && isOther(version, this.#version)) throw new Changed('the server has a new version');
+    // An answer that says less than one before it does not make that untrue, as long as it goes on with the same bytes.
+    this.#version = goesOn ? { ...this.#version, ...version } : version;
     const length = status === 200 ? Number(headers.get('content-length') ?? NaN) : NaN;
     this.#stated = Number.isSafeInteger(length) ? length : undefined;
     // With a content encoding, Content-Length counts the compressed bytes; of another site's answer one cannot see whether it has one.
@@ -309,9 +313,21 @@ export class Download {
   }
 }
 
-/** What a server calls the version of what it sends. @param {Headers} headers */
+/**
+ * What a server calls the version of what it sends. An ETag may be weak where an answer is packed and strong where it is not, and some servers add to it how
+ * it is packed: the file is the same.
+ * @param {Headers} headers @returns {Version}
+ */
 function versionOf(headers) {
-  return headers.get('etag')?.replace(/^W\//, '') ?? headers.get('last-modified') ?? undefined;
+  const etag = headers.get('etag')?.replace(/^W\//, '').replace(/[-;]+(gzip|br|deflate|zstd)"$/, '"');
+  const modified = headers.get('last-modified');
+  return { ...(etag && { etag }), ...(modified && { modified }) };
+}
+
+/** Whether two names of versions cannot be of the same one. Like is compared with like: some answers lack the one or the other. @param {Version} a @param {Version} b */
+function isOther(a, b) {
+  if (a.etag && b.etag) return a.etag !== b.etag;
+  return Boolean(a.modified && b.modified && a.modified !== b.modified);
 }
 
 /** Whether all of an answer may be seen: that of the page's own site, and any outside a page. @param {string} url */
@@ -331,18 +347,19 @@ function remedyFor(status) {
 const GONE = [404, 410];
 
 /**
- * Whether the server still has the version that `etag` and `size` speak of. One that cannot be asked is taken to have it.
+ * Whether the server still has the version that is known. One that cannot be asked is taken to have it.
  * @param {string} url
- * @param {{ etag?: string, size?: number, absent?: boolean }} known
+ * @param {{ version?: Version, size?: number, absent?: boolean }} known
  * @param {Net} net
  */
-export async function isCurrent(url, { etag, size, absent }, { stallMs }) {
+export async function isCurrent(url, { version = {}, size, absent }, { stallMs }) {
   const response = await fetch(url, { method: 'HEAD', headers: AS_IT_IS, cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
   if (!response || !(response.ok || GONE.includes(response.status))) return true;
   const gone = !response.ok || isHtml(response);
   if (absent || gone) return absent === gone;
   const now = versionOf(response.headers);
-  if (now && etag) return now === etag;
+  if (isOther(now, version)) return false;
+  if (now.etag && version.etag) return true;
   const length = Number(response.headers.get('content-length') ?? NaN);
   return !isOwn(response.url || url) || response.headers.has('content-encoding') || Number.isNaN(length) || length === size;
 }

@@ -208,7 +208,7 @@ export class Files {
     if (stored.bytes > max) return false;
     if (pin) return stored.head?.pin === pin.id;
     if (stored.stale) return false;
-    const answer = isCurrent(url, { etag: stored.head?.etag, size: stored.bytes, absent: stored.absent }, this.#net());
+    const answer = isCurrent(url, { version: stored.head, size: stored.bytes, absent: stored.absent }, this.#net());
     // Beside files that have come anew, old ones are not taken unasked.
     const current = await within(answer, this.#fetched ? this.#stallMs : this.#silent ? 0 : PATIENCE_MS);
     if (current !== undefined) return current;
@@ -305,7 +305,7 @@ export class Files {
     this.#fetched = true;
     const { chunks, head } = stored;
     const digests = chunks.slice(0, index).map(({ sha256 }) => sha256);
-    const download = new Download(wanted, this.#net(), { digests, etag: head?.etag, size }, (index + 1) * CHUNK_BYTES);
+    const download = new Download(wanted, this.#net(), { digests, version: head, size }, (index + 1) * CHUNK_BYTES);
     for await (const { bytes, sha256 } of download.chunks()) {
       if (sha256 !== chunks[index].sha256) throw new Changed('a chunk that was lost came differently');
       await this.#try(stored, () => stored.mend(index, bytes));
@@ -322,9 +322,9 @@ export class Files {
    */
   async #fromNetwork(stored, wanted, report, release) {
     this.#fetched = true;
-    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], etag: stored?.head?.etag, size: stored?.head?.size };
+    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], version: stored?.head, size: stored?.head?.size };
     const download = new Download(wanted, this.#net(report), there);
-    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, etag: download.etag, size: download.size });
+    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, ...download.version, size: download.size });
     // All of it may be there but for the line that says so: only a file's last chunk is a short one.
     const last = stored?.chunks.at(-1);
     const complete = stored && last && (stored.bytes === download.size || (download.size === undefined && last.bytes < CHUNK_BYTES));
@@ -363,7 +363,7 @@ export class Files {
             { file: wanted.file, url: wanted.url, expected, got, again: true },
           );
         }
-        if (stored) await files.#try(stored, () => stored.finish());
+        if (stored) await files.#try(stored, () => stored.finish(download.version));
       } catch (error) {
         await stored?.close();
         throw await files.#explain(error, wanted);

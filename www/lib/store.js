@@ -12,8 +12,9 @@ const NAME = 'fireside-lm';
 const READ_TRIES = 5;
 
 /**
- * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`: what the server called this version of it; `size`: its bytes.
- * @typedef {{ source: string, pin?: string, etag?: string, size?: number }} Head
+ * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`, `modified`: what the server called this version of it; `size`: its
+ * bytes.
+ * @typedef {{ source: string, pin?: string, etag?: string, modified?: string, size?: number }} Head
  */
 /** @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array | undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(at: number, text: string): Promise<void>, remove(): Promise<void>, close(): Promise<void> }} Place */
 
@@ -85,9 +86,9 @@ export class StoredFile {
     await this.#place.put(index, bytes);
   }
 
-  /** The last chunk was the file's last. */
-  async finish() {
-    await this.#log({ whole: true });
+  /** The last chunk was the file's last. The answer that brought it may have another name for the version than the first one. @param {{ etag?: string, modified?: string }} version */
+  async finish({ etag, modified }) {
+    await this.#log({ whole: true, etag, modified });
   }
 
   /** @param {Head} head */
@@ -131,8 +132,11 @@ export class StoredFile {
       const line = JSON.parse(text);
       if ('source' in line) this.head = line;
       else if (!this.head) return false;
-      else if ('whole' in line) this.whole = true;
-      else if ('absent' in line) this.absent = true;
+      else if ('whole' in line) {
+        this.whole = true;
+        const { etag = this.head.etag, modified = this.head.modified } = line;
+        this.head = { ...this.head, etag, modified };
+      } else if ('absent' in line) this.absent = true;
       else if ('stale' in line) this.stale = true;
       else if (typeof line.sha256 === 'string' && line.bytes > 0 && line.bytes <= CHUNK_BYTES) this.chunks.push(line);
       else return false;
