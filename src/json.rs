@@ -2,6 +2,9 @@
 //!
 //! Most readers of JSON keep the last of two equal keys without a word. Two programs may then see two different models
 //! in one file, so here it is an error.
+//!
+//! One thing is read that JSON does not have: `NaN`, `Infinity` and `-Infinity`, which Python writes. Each becomes a string of that text,
+//! since a [`Value`] holds finite numbers only; a field that needs a number refuses it by that name.
 
 use crate::error::{Error, Result};
 use crate::sniff::{Expected, sniff};
@@ -22,7 +25,10 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
             return bad(format!("byte {at}"), "UTF-8 text", format!("the byte 0x{:02x}", bytes[at]));
         }
     };
-    match serde_json::from_str::<Strict>(text) {
+    // Few files have such numbers: only where the reader stumbles are they looked for.
+    let parsed = serde_json::from_str::<Strict>(text);
+    let parsed = parsed.or_else(|error| quote_non_finite(text).map_or(Err(error), |quoted| serde_json::from_str(&quoted)));
+    match parsed {
         Ok(Strict(Value::Object(map))) => Ok(map),
         Ok(Strict(other)) => bad("the whole file".into(), "a JSON object", show(&other)),
         Err(error) => {
@@ -30,6 +36,49 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
             bad(at, "sound JSON", fact)
         }
     }
+}
+
+/// Puts quotation marks around the numbers that Python's JSON has and JSON has not: `NaN`, `Infinity`, `-Infinity`, and those beyond
+/// the range of a double (`1e999`), which Python reads as infinity. `None` where there is none.
+fn quote_non_finite(text: &str) -> Option<String> {
+    let (mut quoted, mut rest, mut found) = (String::with_capacity(text.len() + 16), text, false);
+    while let Some(first) = rest.chars().next() {
+        let word = match first {
+            '"' => string_bytes(rest),
+            '-' | '+' | '.' | '0'..='9' | 'A'..='Z' | 'a'..='z' => {
+                rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'))).unwrap_or(rest.len())
+            }
+            other => other.len_utf8(),
+        };
+        let (word, after) = rest.split_at(word);
+        let number = word.parse::<f64>().ok().filter(|_| word.ends_with(|c: char| c.is_ascii_digit()));
+        let named = match (word, number) {
+            _ if after.trim_start().starts_with(':') => None, // a key
+            ("NaN" | "Infinity" | "-Infinity", _) => Some(word),
+            (_, Some(f64::INFINITY)) => Some("Infinity"),
+            (_, Some(f64::NEG_INFINITY)) => Some("-Infinity"),
+            _ => None,
+        };
+        found |= named.is_some();
+        match named {
+            Some(name) => quoted.extend(["\"", name, "\""]),
+            None => quoted += word,
+        }
+        rest = after;
+    }
+    found.then_some(quoted)
+}
+
+/// Bytes of the string that `text` begins with, both its quotation marks included.
+fn string_bytes(text: &str) -> usize {
+    let mut escaped = false;
+    for (at, byte) in text.bytes().enumerate().skip(1) {
+        match byte {
+            b'"' if !escaped => return at + 1,
+            _ => escaped = byte == b'\\' && !escaped,
+        }
+    }
+    text.len()
 }
 
 /// Line and column of an error of the JSON reader, and what it says, in quotation marks.
@@ -132,7 +181,7 @@ mod tests {
         let end = ". Download the file again, or report it to whoever published the model.";
         let cases: [(&[u8], &str); 6] = [
             (b"{\"a\": 1,\n \"\\u0061\": 2}", "line 2, column 9: expected sound JSON, got \u{201c}the key \"a\" stands twice\u{201d}"),
-            (b"{\"a\": NaN}", "line 1, column 7: expected sound JSON, got \u{201c}expected value\u{201d}"),
+            (b"{\"a\": nan}", "line 1, column 8: expected sound JSON, got \u{201c}expected ident\u{201d}"),
             (b"{\"a\": 1", "line 1, column 7: expected sound JSON, got \u{201c}EOF while parsing an object\u{201d}"),
             (b"{\"a\": \"\xff\"}", "byte 7: expected UTF-8 text, got the byte 0xff"),
             (b"[1, 2]", "the whole file: expected a JSON object, got [1,2]"),
@@ -140,6 +189,19 @@ mod tests {
         ];
         for (bytes, want) in cases {
             assert_eq!(message(bytes), format!("config.json: {want}{end}"));
+        }
+    }
+
+    /// As `json.loads` of Python 3.11 reads them.
+    #[test]
+    fn numbers_that_only_python_writes_are_read_as_their_names() {
+        let text = br#"{"a": NaN, "b": [Infinity,-Infinity], "c": 1e999, "d": -1e999, "e": "NaN, \" Infinity", "f": -0.5e-7, "NaN": "\\\\", "g": 1e308}"#;
+        let map = object("config.json", text).unwrap();
+        let expected = serde_json::json!({"a": "NaN", "b": ["Infinity", "-Infinity"], "c": "Infinity", "d": "-Infinity",
+            "e": "NaN, \" Infinity", "f": -0.5e-7, "NaN": "\\\\", "g": 1e308});
+        assert_eq!(Value::Object(map), expected);
+        for broken in [&b"{\"a\": NaN"[..], b"{\"a\": -NaN}", b"{\"a\": NaNa}", b"{NaN: NaN}", b"{\"a\": \"NaN", b"{\"a\": Infinity 1}"] {
+            assert!(object("config.json", broken).is_err(), "{:?}", std::str::from_utf8(broken));
         }
     }
 

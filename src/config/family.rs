@@ -162,29 +162,45 @@ impl Family {
         self.traits().model_type
     }
 
-    /// The family that `architectures` names, or `model_type` where that is absent; where both stand they agree.
+    /// The family that `model_type` names, or `architectures` where that is absent.
+    ///
+    /// As in transformers, `model_type` decides and `architectures` has no say, with one exception: a class of the publisher's own
+    /// (`auto_map`) whose name is none of the family's computes something else, whatever it calls its type.
     pub(super) fn read(fields: &mut Fields) -> Result<Family> {
-        let architectures = fields.list("architectures")?.unwrap_or_default();
-        let model_type = fields.text("model_type")?;
-        let known = Self::ALL.map(|family| family.traits().architecture).join(", ");
-        let by_type = Self::ALL.into_iter().find(|family| model_type.as_deref() == Some(family.name()));
-        let Some(architecture) = architectures.first() else {
-            return match (by_type, model_type) {
-                (Some(family), _) => Ok(family),
-                (None, Some(other)) => Err(fields.unsupported("model_type", &Self::ALL.map(Self::name).join(", "), other)),
-                (None, None) => Err(fields.bad("architectures", &format!("one of {known}"), "nothing".into())),
-            };
+        let types = Self::ALL.map(Self::name).join(", ");
+        let architectures = match fields.take("architectures") {
+            Some(Value::Array(names)) => names,
+            other => other.into_iter().collect(),
         };
-        let by_architecture = Self::ALL.into_iter().find(|family| architecture.as_str() == Some(family.traits().architecture));
-        let Some(family) = by_architecture.filter(|_| architectures.len() == 1) else {
-            return Err(fields.unsupported("architectures", &known, show(&Value::Array(architectures))));
+        let spelt: Vec<Option<Family>> = architectures.iter().map(|name| name.as_str().and_then(Family::spelt)).collect();
+        let refused = |fields: &Fields| {
+            let known = Self::ALL.map(|family| family.traits().architecture).join(", ");
+            Err(fields.unsupported("architectures", &known, show(&Value::Array(architectures.clone()))))
         };
-        match model_type {
-            Some(other) if other != family.name() => {
-                Err(fields.bad("model_type", &format!("{} as `architectures` says", family.name()), other))
-            }
-            _ => Ok(family),
+        match fields.text("model_type")? {
+            Some(model_type) => match Self::ALL.into_iter().find(|family| family.name() == model_type) {
+                None => Err(fields.unsupported("model_type", &types, model_type)),
+                Some(_) if fields.has("auto_map") && spelt.contains(&None) => refused(fields),
+                Some(family) => {
+                    if spelt.contains(&None) {
+                        fields.put_back("architectures", Value::Array(architectures));
+                    }
+                    Ok(family)
+                }
+            },
+            None => match spelt[..] {
+                [] => Err(fields.bad("model_type", &format!("one of {types}"), "nothing".into())),
+                [Some(family), ..] if spelt.iter().all(|&other| other == Some(family)) => Ok(family),
+                _ => refused(fields),
+            },
         }
+    }
+
+    /// The family of a class name, however it is capitalised: `LlamaForCausalLM`, `LLaMAForCausalLM`, `LlamaModel`.
+    fn spelt(architecture: &str) -> Option<Family> {
+        let name = architecture.to_ascii_lowercase();
+        let stem = ["forcausallm", "model"].iter().find_map(|end| name.strip_suffix(end))?;
+        Self::ALL.into_iter().find(|family| family.name() == stem)
     }
 
     pub(super) fn kv_heads(self, fields: &mut Fields, heads: usize) -> Result<usize> {
@@ -248,6 +264,7 @@ impl Family {
         let types = layer_types(fields, layers)?;
         let windows = self.traits().windows;
 
+        fields.drop_infinite("sliding_window");
         let absent = !fields.has("sliding_window");
         let window = fields.size("sliding_window", CONTEXT_MAX)?.or((absent && windows != Windows::None).then_some(4096));
         let used = fields.boolean("use_sliding_window")?;

@@ -18,11 +18,11 @@ impl Fields {
         Ok(Fields { file, path: String::new(), map: json::object(file, bytes)? })
     }
 
-    /// The fields of the object in the field `name`; `None` where it is absent, null or empty.
+    /// The fields of the object in the field `name`; `None` where it is absent, or what Python takes for false: null, false, 0, or empty.
     pub fn object(&mut self, name: &str) -> Result<Option<Fields>> {
         match self.take(name) {
             None => Ok(None),
-            Some(Value::Object(map)) if map.is_empty() => Ok(None),
+            Some(value) if is_off(&value) => Ok(None),
             Some(Value::Object(map)) => Ok(Some(Fields { file: self.file, path: format!("{}{name}.", self.path), map })),
             Some(other) => Err(self.bad(name, "an object or null", show(&other))),
         }
@@ -31,6 +31,27 @@ impl Fields {
     /// Takes a field; `None` where it is absent or null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    /// Counts a field that was taken among those that nobody took.
+    pub fn put_back(&mut self, name: &str, value: Value) {
+        self.map.insert(name.into(), value);
+    }
+
+    /// Takes the field if it is the number 1.
+    pub fn is_one(&mut self, name: &str) -> bool {
+        let one = self.map.get(name).and_then(Value::as_f64) == Some(1.0);
+        if one {
+            self.map.remove(name);
+        }
+        one
+    }
+
+    /// Makes a number without end null: what has no end limits nothing.
+    pub fn drop_infinite(&mut self, name: &str) {
+        if self.map.get(name).is_some_and(|value| value == "Infinity") {
+            self.map.insert(name.into(), Value::Null);
+        }
     }
 
     /// True when the field is there and has not been taken, be it null.
@@ -46,6 +67,11 @@ impl Fields {
     /// True when both objects hold the same.
     pub fn same(&self, other: &Fields) -> bool {
         self.map == other.map
+    }
+
+    /// The object as it is.
+    pub fn into_value(self) -> Value {
+        Value::Object(self.map)
     }
 
     /// Counts what nobody took of an inner object among the fields that nobody took here.
@@ -72,7 +98,7 @@ impl Fields {
         }
     }
 
-    /// A number for which `valid` holds; `expected` says the condition in words. JSON has neither NaN nor infinity.
+    /// A number for which `valid` holds; `expected` says the condition in words. NaN and infinity are none: they are read as text (`json`).
     pub fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_f64() {
@@ -127,6 +153,18 @@ impl Fields {
     /// The error of a sound field that asks for something not implemented.
     pub fn unsupported(&self, name: &str, expected: &str, got: String) -> Error {
         Error::UnsupportedModel { file: self.file.into(), field: format!("{}{name}", self.path), expected: expected.into(), got }
+    }
+}
+
+/// True for what Python takes for false.
+pub(super) fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) => false,
     }
 }
 

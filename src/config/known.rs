@@ -1,14 +1,14 @@
 //! The fields of `config.json` that ask for another computation, and those known not to matter.
 
-use super::fields::Fields;
+use super::fields::{Fields, is_off};
 use crate::error::Result;
 use crate::json::show;
 use serde_json::Value;
 
 /// Fields that change the computation in a way that is not implemented, unless they are null, false, 0 or empty.
 const OFF_ONLY: &[&str] = &[
-    // other number formats
-    "quantization_config",
+    // other number formats; `quantization_config` has rules of its own
+    "quantization",
     "compression_config",
     "sparsity_config",
     // softcapping and other scales whose neutral value is their absence
@@ -48,6 +48,7 @@ const OFF_ONLY: &[&str] = &[
     "alibi",
     "use_alibi",
     "qk_layernorm",
+    "qk_layer_norms",
     "use_qk_norm",
     "qk_norm",
     // another rope
@@ -65,6 +66,10 @@ const OFF_ONLY: &[&str] = &[
     "text_config",
     "vision_config",
     "audio_config",
+    "pixel_shuffle_factor",
+    "use_resampler",
+    // a head that only proposes tokens to another model
+    "draft_vocab_size",
 ];
 
 /// Factors that change the computation in a way that is not implemented, unless they are null or 1.
@@ -80,6 +85,53 @@ const ONE_ONLY: &[&str] = &[
     "logits_scaling",
     "logit_scale",
     "lm_head_multiplier",
+];
+
+/// Methods of quantisation by which weights are stored in another number format: those of transformers 5.24
+/// (`quantizers/auto.py`), and those of other engines that are published in `config.json`.
+///
+/// What no program knows, transformers passes over, and `bitsandbytes` without `load_in_4bit` and `load_in_8bit` says that nothing is quantised.
+/// Whether weights are numbers is seen from the headers of their files in any case.
+const QUANTISED: &[&str] = &[
+    "gguf",
+    "awq",
+    "eetq",
+    "gptq",
+    "aqlm",
+    "quanto",
+    "quark",
+    "fouroversix",
+    "fp_quant",
+    "hqq",
+    "compressed-tensors",
+    "fbgemm_fp8",
+    "higgs",
+    "torchao",
+    "bitnet",
+    "vptq",
+    "spqr",
+    "fp8",
+    "nvfp4",
+    "mxfp8",
+    "auto-round",
+    "mxfp4",
+    "metal",
+    "sinq",
+    "gemma",
+    "modelopt",
+    "modelopt_fp4",
+    "exl2",
+    "exl3",
+    "marlin",
+    "intel/auto-round",
+    "deepspeedfp",
+    "tpu_int8",
+    "experts_int8",
+    "w8a8_int8",
+    "w8a8_fp8",
+    "owq",
+    "squeezellm",
+    "mlx",
 ];
 
 /// Names under which the activation function of the MLP is published.
@@ -166,6 +218,14 @@ const HARMLESS: &[&str] = &[
 
 /// Refuses every field that asks for a computation that is not implemented.
 pub(super) fn refuse_unsupported(fields: &mut Fields) -> Result<()> {
+    if let Some(value) = fields.take("quantization_config").filter(|value| !is_off(value)) {
+        let says = |field: &str| value.get(field).is_some_and(|value| !is_off(value));
+        let method = value.get("quant_method").and_then(Value::as_str);
+        if says("load_in_4bit") || says("load_in_8bit") || method.is_none_or(|method| QUANTISED.contains(&method)) {
+            return Err(fields.unsupported("quantization_config", "null", show(&value)));
+        }
+        fields.put_back("quantization_config", value);
+    }
     for &name in OFF_ONLY {
         if let Some(value) = fields.take(name).filter(|value| !is_off(value)) {
             return Err(fields.unsupported(name, "null", show(&value)));
@@ -188,15 +248,4 @@ pub(super) fn refuse_unsupported(fields: &mut Fields) -> Result<()> {
 /// The fields that nobody took and nobody here knows.
 pub(super) fn unknown(fields: Fields) -> Vec<String> {
     fields.rest().map(|(name, _)| name).filter(|name| !HARMLESS.contains(&name.as_str())).collect()
-}
-
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(true) => false,
-    }
 }

@@ -26,16 +26,21 @@ pub(super) struct Rope {
 }
 
 /// Reads `rope_parameters`, `rope_scaling` and `rope_theta`; a theta inside the object comes before the one beside it.
+///
+/// Where both objects are there, transformers takes `rope_scaling` alone. The other is then passed over by name.
 pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> Result<Rope> {
     let outer_theta = theta(fields)?;
     let outer_original = fields.size("original_max_position_embeddings", CONTEXT_MAX)?;
     let new = fields.object("rope_parameters")?;
     let old = fields.object("rope_scaling")?;
     let mut rope = match (new, old) {
-        (Some(new), Some(old)) if !new.same(&old) => {
-            return Err(fields.bad("rope_scaling", "the same as `rope_parameters`, or one of the two", "another".into()));
+        (Some(new), Some(old)) => {
+            if !new.same(&old) {
+                fields.put_back("rope_parameters", new.into_value());
+            }
+            old
         }
-        (Some(rope), _) | (None, Some(rope)) => rope,
+        (Some(rope), None) | (None, Some(rope)) => rope,
         (None, None) => return Ok(Rope { theta: outer_theta.unwrap_or(default_theta), scaling: None }),
     };
     let theta = theta(&mut rope)?.or(outer_theta).unwrap_or(default_theta);
@@ -52,6 +57,8 @@ pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> R
             }
             None
         }
+        // Divides every position by 1.
+        Some("linear") if rope.is_one("factor") => None,
         Some("llama3") => Some(llama3(&mut rope, outer_original, context)?),
         Some(other) => return Err(rope.unsupported(named, "default, llama3", format!("\"{other}\""))),
     };

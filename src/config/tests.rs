@@ -136,6 +136,64 @@ fn both_spellings_say_the_same() {
     assert_eq!(plain, read(llama(json!({"rope_theta": 1, "rope_parameters": {"rope_theta": 5000}, "dtype": "float16"}))));
 }
 
+/// Every value as `AutoConfig` of transformers 5.24.0 has it in `rope_parameters`.
+#[test]
+fn rope_scaling_may_be_nothing_in_many_ways_and_wins_over_rope_parameters() {
+    let llama3 = json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 64});
+    let rope = |with: Value| {
+        let config = read(llama(with));
+        (config.rope_scaling.is_some(), config.rope_theta, config.ignored)
+    };
+    let mut with_theta = llama3.clone();
+    with_theta["rope_theta"] = json!(7e5);
+    for nothing in [json!(false), json!([]), json!({}), json!(0), json!(""), json!(null), json!({"type": "linear", "factor": 1.0})] {
+        assert_eq!(rope(json!({"rope_scaling": nothing, "rope_theta": 5e3})), (false, 5e3, vec![]), "{nothing}");
+    }
+    for nothing in [json!(false), json!([]), json!(null)] {
+        assert_eq!(rope(json!({"rope_scaling": nothing, "rope_theta": 5e3, "rope_parameters": with_theta})), (true, 7e5, vec![]));
+    }
+    let plain = json!({"rope_type": "default", "rope_theta": 7e5});
+    let aside = vec!["rope_parameters".to_owned()];
+    assert_eq!(rope(json!({"rope_scaling": llama3, "rope_parameters": plain})), (true, 1e4, aside.clone()));
+    assert_eq!(rope(json!({"rope_scaling": llama3, "rope_parameters": plain, "rope_theta": 3e5})), (true, 3e5, aside.clone()));
+    assert_eq!(rope(json!({"rope_scaling": {"type": "default"}, "rope_parameters": with_theta, "rope_theta": 3e5})), (false, 3e5, aside));
+    assert_eq!(rope(json!({"rope_scaling": with_theta, "rope_parameters": with_theta})), (true, 7e5, vec![]));
+}
+
+/// Of these, transformers 5.24.0 says "Unknown quantization type" and loads the weights as they are.
+#[test]
+fn a_quantization_config_that_quantises_nothing_is_passed_over_by_name() {
+    let none = json!({"quant_method": "bitsandbytes", "load_in_4bit": false, "load_in_8bit": false, "bnb_4bit_quant_type": "fp4"});
+    for inert in [none, json!({"quant_method": "none"})] {
+        assert_eq!(read(llama(json!({"quantization_config": inert}))).ignored, ["quantization_config"]);
+    }
+    assert_eq!(read(llama(json!({"quantization_config": {}}))).ignored, [""; 0]);
+    for (value, shown) in [
+        (json!({"quant_method": "bitsandbytes", "load_in_4bit": true}), "{\"load_in_4bit\":true,\"quant_method\":\"bitsandbytes\"}"),
+        (json!({"group_size": 64, "bits": 4}), "{\"bits\":4,\"group_size\":64}"),
+        (json!({"quant_method": "modelopt"}), "{\"quant_method\":\"modelopt\"}"),
+    ] {
+        assert_unsupported(&[(llama(json!({"quantization_config": value})), &format!("quantization_config is {shown}"), "null")]);
+    }
+    assert_unsupported(&[(llama(json!({"quantization": {"bits": 4}})), "quantization is {\"bits\":4}", "null")]);
+}
+
+#[test]
+fn numbers_that_only_python_writes_matter_where_they_are_used() {
+    let with = |field: &str, value: &str| {
+        let config = String::from_utf8(llama(json!({}))).unwrap();
+        ModelConfig::from_json(format!("{}, \"{field}\": {value}}}", config.trim_end_matches('}')).as_bytes())
+    };
+    for value in ["NaN", "Infinity", "-Infinity", "1e999"] {
+        assert_eq!(with("initializer_range", value).unwrap().ignored, [""; 0]);
+        assert_eq!(with("some_statistic", value).unwrap().ignored, ["some_statistic"]);
+    }
+    assert_eq!(with("sliding_window", "Infinity").unwrap(), read(llama(json!({}))));
+    let error = with("rope_theta", "NaN").unwrap_err().to_string();
+    assert!(error.contains("rope_theta: expected a number above 0, got \"NaN\""), "{error}");
+}
+
 #[test]
 fn a_window_is_in_the_layers_where_transformers_has_it() {
     assert_eq!(windows(&read(mistral(json!({"sliding_window": null})))), [None; 4]);
@@ -183,11 +241,30 @@ fn an_unknown_field_is_shown_and_a_known_harmless_one_is_not() {
     assert_eq!(config.ignored, ["auto_map", "flux_capacitor", "rope_scaling.beta"]);
 }
 
+/// As `AutoModelForCausalLM` of transformers 5.24.0 where `model_type` is there; without it, that refuses what is read here.
 #[test]
-fn a_config_without_architectures_goes_by_its_model_type() {
-    assert_eq!(read(config_of("qwen3", "", json!({"architectures": null}))).family, Family::Qwen3);
-    assert_eq!(read(config_of("mistral", "", json!({"architectures": []}))).family, Family::Mistral);
-    assert_eq!(read(llama(json!({"model_type": null}))).family, Family::Llama);
+fn the_model_type_decides_and_architectures_stands_in_for_it() {
+    let names = [
+        json!(null),
+        json!([]),
+        json!(["LLaMAForCausalLM"]),
+        json!(["LlamaModel"]),
+        json!(["MistralForCausalLM"]),
+        json!(["LlamaForCausalLM", "LlamaForCausalLM"]),
+        json!("LlamaForCausalLM"),
+    ];
+    for names in names {
+        let config = read(llama(json!({"architectures": names})));
+        assert_eq!((config.family, config.ignored), (Family::Llama, vec![]), "{names}");
+    }
+    assert_eq!(read(config_of("qwen3", "Qwen2Model", json!({}))).family, Family::Qwen3);
+    // A name that says nothing here is told.
+    let config = read(llama(json!({"architectures": ["MyLlamaForCausalLM"]})));
+    assert_eq!((config.family, config.ignored), (Family::Llama, vec!["architectures".to_owned()]));
+
+    for (name, family) in [("LLaMAForCausalLM", Family::Llama), ("Qwen2Model", Family::Qwen2), ("SmolLM3ForCausalLM", Family::SmolLm3)] {
+        assert_eq!(read(config_of("", name, json!({"model_type": null}))).family, family);
+    }
 }
 
 #[test]
@@ -196,12 +273,20 @@ fn a_field_that_changes_the_computation_is_refused_by_name() {
     let types = ["full_attention", "full_attention", "chunked_attention", "full_attention"];
     let nested = json!({"full_attention": {"rope_type": "default", "rope_theta": 1e4}});
     assert_unsupported(&[
-        (llama(json!({"architectures": ["GemmaForCausalLM"]})), "architectures is [\"GemmaForCausalLM\"]", five),
+        (llama(json!({"model_type": null, "architectures": ["GemmaForCausalLM"]})), "architectures is [\"GemmaForCausalLM\"]", five),
         (
-            llama(json!({"architectures": ["LlamaForSequenceClassification"]})),
-            "architectures is [\"LlamaForSequenceClassification\"]",
+            llama(json!({"model_type": null, "architectures": ["LlamaForCausalLM", "Qwen2Model"]})),
+            "architectures is [\"LlamaForCausalLM\",\"Qwen2Model\"]",
             five,
         ),
+        // Code of the publisher's own.
+        (
+            llama(json!({"architectures": ["MyLlamaForCausalLM"], "auto_map": {"AutoModelForCausalLM": "modeling_my.MyLlamaForCausalLM"}})),
+            "architectures is [\"MyLlamaForCausalLM\"]",
+            five,
+        ),
+        (llama(json!({"pixel_shuffle_factor": 4})), "pixel_shuffle_factor is 4", "null"),
+        (llama(json!({"model_type": "Llama"})), "model_type is Llama", "llama, mistral, qwen2, qwen3, smollm3"),
         (llama(json!({"architectures": null, "model_type": "gpt2"})), "model_type is gpt2", "llama, mistral, qwen2, qwen3, smollm3"),
         (llama(json!({"hidden_act": "gelu"})), "hidden_act is \"gelu\"", "silu"),
         (llama(json!({"quantization_config": {"quant_method": "gptq"}})), "quantization_config is {\"quant_method\":\"gptq\"}", "null"),
@@ -272,15 +357,13 @@ fn a_missing_or_impossible_number_is_named() {
             llama(json!({"rope_scaling": factor})),
             "rope_scaling.high_freq_factor: expected a number above low_freq_factor, which is 4, got 4",
         ),
-        (
-            llama(json!({"rope_scaling": factor, "rope_parameters": {"rope_theta": 1e6}})),
-            "rope_scaling: expected the same as `rope_parameters`, or one of the two, got another",
-        ),
         (llama(json!({"max_position_embeddings": 0})), "max_position_embeddings: expected a whole number from 1 to 1073741824, got 0"),
         (llama(json!({"tie_word_embeddings": "yes"})), "tie_word_embeddings: expected true or false, got \"yes\""),
         (llama(json!({"eos_token_id": "</s>"})), "eos_token_id: expected a token id, a list of them or null, got \"</s>\""),
-        (llama(json!({"architectures": null, "model_type": null})), &format!("architectures: expected one of {FIVE}, got nothing")),
-        (llama(json!({"model_type": "mistral"})), "model_type: expected llama as `architectures` says, got mistral"),
+        (
+            llama(json!({"architectures": null, "model_type": null})),
+            "model_type: expected one of llama, mistral, qwen2, qwen3, smollm3, got nothing",
+        ),
         (mistral(json!({"sliding_window": 0})), "sliding_window: expected a whole number from 1 to 1073741824, got 0"),
         (qwen2(json!({"layer_types": ["full_attention"]})), "layer_types: expected an entry for each of 4 layers, got 1 entries"),
         (
@@ -292,8 +375,6 @@ fn a_missing_or_impossible_number_is_named() {
         (smollm3(json!({"no_rope_layer_interval": 0})), &format!("no_rope_layer_interval: expected {layers}, got 0")),
     ]);
 }
-
-const FIVE: &str = "LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM";
 
 #[test]
 fn another_kind_of_file_is_called_by_its_name() {

@@ -1,6 +1,6 @@
 // config.json and generation_config.json: fields that are missing, absurd, contradictory or ask for what is not implemented.
 
-import { badFile, hostile, repeat, replace, text, unsupported } from '../write.mjs';
+import { badFile, hostile, repeat, replace, text, unsupported, works } from '../write.mjs';
 
 const C = 'config.json';
 const G = 'generation_config.json';
@@ -30,8 +30,10 @@ export default [
   config('a field that stands twice, once with an escape', more('"\\u0076ocab_size": 1'), badFile(C, 'line 32, column 14', 'sound JSON', '“the key "vocab_size" stands twice”')),
   config('a list nested 10,000 deep', repeat(C, '{"a":', '[', 10000, ''), badFile('config.json', 'line 1, column 132', 'sound JSON', '“recursion limit exceeded”')),
   config('not UTF-8', { file: C, at: 10, hex: 'ff' }, badFile(C, 'byte 10', 'UTF-8 text', 'the byte 0xff')),
-  config('an unknown architecture', [replace(C, 'Qwen2ForCausalLM', 'GPT2LMHeadModel'), replace(C, '"qwen2"', '"gpt2"')], unsupported(C, 'architectures', 'LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM', '["GPT2LMHeadModel"]')),
-  config('an architecture that the model type contradicts', replace(C, '"qwen2"', '"gpt2"'), badFile(C, 'model_type', 'qwen2 as `architectures` says', 'gpt2')),
+  config('an unknown model type', replace(C, '"qwen2"', '"gpt2"'), unsupported(C, 'model_type', 'llama, mistral, qwen2, qwen3, smollm3', 'gpt2')),
+  config('an unknown architecture without a model type', [replace(C, 'Qwen2ForCausalLM', 'GPT2LMHeadModel'), replace(C, '"qwen2"', 'null')], unsupported(C, 'architectures', 'LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM', '["GPT2LMHeadModel"]')),
+  config('neither a model type nor an architecture', [replace(C, '"Qwen2ForCausalLM"', ''), replace(C, '"qwen2"', 'null')], badFile(C, 'model_type', 'one of llama, mistral, qwen2, qwen3, smollm3', 'nothing')),
+  config('an architecture that the model type contradicts, which has no say', replace(C, 'Qwen2ForCausalLM', 'LlamaForCausalLM'), works()),
   config('zero layers', ...field('num_hidden_layers', 2, '0', LAYERS)),
   config('10^9 layers', ...field('num_hidden_layers', 2, '1000000000', LAYERS)),
   config('half a layer', ...field('num_hidden_layers', 2, '2.5', LAYERS)),
@@ -51,8 +53,10 @@ export default [
   config('heads and their width that make 2^40', [more('"head_dim": 1048576'), replace(C, '"num_attention_heads": 4', '"num_attention_heads": 1048576')], badFile(C, 'num_attention_heads x head_dim', 'at most 1048576', '1048576 x 1048576')),
   config('an epsilon of 0', ...field('rms_norm_eps', '1e-06', '0', EPS)),
   config('an epsilon that is 0 in f32', ...field('rms_norm_eps', '1e-06', '1e-50', EPS, '9.999999999999999e-51')),
-  config('an epsilon of NaN', replace(C, '1e-06', 'NaN'), badFile(C, 'line 22, column 19', 'sound JSON', '“expected value”')),
-  config('an epsilon of infinity', replace(C, '1e-06', '1e999'), badFile(C, 'line 22, column 23', 'sound JSON', '“number out of range”')),
+  config('an epsilon of NaN', ...field('rms_norm_eps', '1e-06', 'NaN', EPS, '"NaN"')),
+  config('an epsilon of infinity', ...field('rms_norm_eps', '1e-06', '1e999', EPS, '"Infinity"')),
+  config('a NaN in a field of training', replace(C, '0.02', 'NaN'), works()),
+  config('a NaN that is not spelt as in Python', replace(C, '0.02', 'nan'), badFile(C, 'line 13, column 25', 'sound JSON', '“expected ident”')),
   config('a theta of 0', ...field('rope_theta', '10000.0', '0.0', THETA)),
   config('a theta below 0', ...field('rope_theta', '10000.0', '-1.5', THETA)),
   config('another activation', replace(C, '"silu"', '"gelu"'), unsupported(C, 'hidden_act', 'silu', '"gelu"')),
@@ -60,7 +64,7 @@ export default [
   config('an unknown kind of rope', replace(C, '"rope_scaling": null', '"rope_scaling": {"type": "spiral"}'), unsupported(C, 'rope_scaling.type', 'default, llama3', '"spiral"')),
   config('Llama 3 rope without its factors', replace(C, '"rope_scaling": null', '"rope_scaling": {"rope_type": "llama3"}'), badFile(C, 'rope_scaling.factor', 'a number of at least 1', 'nothing')),
   config('Llama 3 rope with factors the wrong way round', replace(C, '"rope_scaling": null', '"rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 1}'), badFile(C, 'rope_scaling.high_freq_factor', 'a number above low_freq_factor, which is 4', '1')),
-  config('two kinds of rope', [more('"rope_parameters": {"rope_type": "default"}'), replace(C, '"rope_scaling": null', '"rope_scaling": {"rope_type": "llama3"}')], badFile(C, 'rope_scaling', 'the same as `rope_parameters`, or one of the two', 'another')),
+  config('two kinds of rope, of which rope_scaling counts', [more('"rope_parameters": {"rope_type": "default"}'), replace(C, '"rope_scaling": null', '"rope_scaling": {"rope_type": "llama3"}')], badFile(C, 'rope_scaling.factor', 'a number of at least 1', 'nothing')),
   config('quantised weights', more('"quantization_config": {"quant_method": "awq"}'), unsupported(C, 'quantization_config', 'null', '{"quant_method":"awq"}')),
   config('experts', more('"num_experts": 8'), unsupported(C, 'num_experts', 'null', '8')),
   config('a sliding window where the family has none', more('"sliding_window": 128'), unsupported(C, 'sliding_window', 'null for LlamaForCausalLM', '128'), 'llama-sharded-bf16'),
