@@ -93,7 +93,7 @@ pub fn fixture(config: &[u8], tokenizer: &[u8], weights: &[u8], chat_template: O
     let mut config: Value = serde_json::from_slice(config).expect("a fixture's config");
     config["max_position_embeddings"] = context.into();
     let config = config.to_string();
-    let files = ModelFiles { chat_template, ..ModelFiles::new(config.as_bytes(), tokenizer) };
+    let files = ModelFiles { chat_template: chat_template.map(str::as_bytes), ..ModelFiles::new(config.as_bytes(), tokenizer) };
     Arc::new(Model::from_bytes(&files, &[weights], LoadOptions::default()).expect("a fixture loads"))
 }
 

@@ -16,7 +16,7 @@ use crate::options::not_an_object;
 use crate::pool::Pool;
 use crate::quant::Dtype;
 use crate::template::ChatTemplate;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerConfig};
 use crate::weights::Loader;
 
 /// The small files of a model folder, as bytes.
@@ -30,8 +30,12 @@ pub struct ModelFiles<'a> {
     pub tokenizer_config: Option<&'a [u8]>,
     /// `generation_config.json`: defaults for sampling and further tokens that end a text.
     pub generation_config: Option<&'a [u8]>,
-    /// `chat_template.jinja`; goes before the one in `tokenizer_config.json`.
-    pub chat_template: Option<&'a str>,
+    /// `special_tokens_map.json`, which older folders have; see [`TokenizerConfig`].
+    pub special_tokens_map: Option<&'a [u8]>,
+    /// `added_tokens.json`, which older folders have; see [`TokenizerConfig`].
+    pub added_tokens: Option<&'a [u8]>,
+    /// `chat_template.jinja`, or a template of the caller's; wins over the one in `tokenizer_config.json`.
+    pub chat_template: Option<&'a [u8]>,
     /// `model.safetensors.index.json`, where the weights are in several files.
     pub index: Option<&'a [u8]>,
 }
@@ -182,19 +186,19 @@ impl ModelLoader {
 impl Model {
     /// Starts to load a model: reads and checks the small files, and expects the weights of [`ModelLoader::files`].
     ///
-    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `BAD_TEMPLATE`, `OUT_OF_MEMORY`.
+    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `OUT_OF_MEMORY`.
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         let config = ModelConfig::from_json(files.config)?;
-        let estimate = Estimate::of(&config, &options);
-        estimate.check(&config, &options)?;
-        let left = || options.memory_bytes_max.map(|max| max.saturating_sub(estimate.load_bytes));
-        let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
+        Estimate::of(&config, &options).check(&config, &options)?;
         let generation = files.generation_config.map(GenerationConfig::from_json).transpose()?.unwrap_or_default();
-        let tokenizer = Tokenizer::from_bytes(files.tokenizer, files.tokenizer_config)?;
-        let template = ChatTemplate::from_files(files.tokenizer_config, files.chat_template)?;
-        let weights = Loader::new(&config, files.index, options.storage(&config))?;
-        let pool = options.pool.unwrap_or_else(|| Pool::new(1));
-        Ok(ModelLoader { config, tokenizer, template, generation, weights, kv_dtype: options.kv_dtype, kv_budget, pool })
+        let tokens = TokenizerConfig::from_files(files.tokenizer_config, files.special_tokens_map, files.added_tokens)?;
+        let tokenizer = Tokenizer::new(files.tokenizer, &tokens)?;
+        let template = ChatTemplate::new(&tokens, files.chat_template)?;
+        let dtype = options.storage(&config);
+        let weights = Loader::new(&config, files.index, dtype)?;
+        // The format is chosen, whatever the files turn out to hold.
+        let options = LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), ..options };
+        Ok(ModelLoader { config, tokenizer, template, generation, weights, options })
     }
 
     /// Loads a model from bytes that are all there: the small files, and each file of weights in order.

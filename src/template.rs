@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 pub use python::Now;
 
 use crate::sniff::{Expected, sniff};
-use crate::tokenizer::{Templates, TokenizerConfig};
+use crate::tokenizer::TokenizerConfig;
 use crate::{Error, Result};
 
 /// Steps of the template engine, the weighing among them: real templates need a few hundred a message.
@@ -75,6 +75,8 @@ pub enum TemplateSource {
     Model,
     /// The model has none: ChatML, a guess.
     ChatMl,
+    /// The model's files, and it cannot be used: [`ChatTemplate::error`] says why.
+    Broken,
 }
 
 /// A compiled chat template.
@@ -86,7 +88,9 @@ pub struct ChatTemplate {
     /// Private-use characters in the template itself: no mark may be one of them.
     taken: HashSet<char>,
     /// `bos_token` and so on.
-    tokens: Vec<(&'static str, String)>,
+    tokens: Vec<(String, String)>,
+    /// Why it cannot be used.
+    error: Option<Error>,
 }
 
 /// What a template made of messages.
@@ -107,24 +111,31 @@ pub(crate) struct Mark {
 }
 
 impl ChatTemplate {
-    /// Compiles the model's template: `chat_template.jinja` where it exists, else the one in `tokenizer_config.json` (of several, `default`),
-    /// else ChatML.
+    /// The template of `chat_template.jinja` where it exists, else of `tokenizer_config.json`; see [`ChatTemplate::new`].
     ///
-    /// Errors: `BAD_TEMPLATE`; `BAD_FILE` for a `tokenizer_config.json` that is not one.
+    /// Errors: `BAD_FILE` for a `tokenizer_config.json` that is not one; `NOT_A_MODEL_FILE`.
     pub fn from_files(tokenizer_config: Option<&[u8]>, chat_template: Option<&str>) -> Result<ChatTemplate> {
-        let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
-        let published = match (chat_template, config.chat_template) {
-            (Some(file), _) => Some(file.to_owned()),
-            (None, Some(Templates::One(template))) => Some(template),
-            (None, Some(Templates::Named(templates))) if !templates.is_empty() => Some(default(templates)?),
-            (None, _) => None,
-        }
-        .filter(|template| !template.trim().is_empty());
-        if let Some(template) = &published {
+        let config = TokenizerConfig::from_files(tokenizer_config, None, None)?;
+        ChatTemplate::new(&config, chat_template.map(str::as_bytes))
+    }
+
+    /// Compiles the model's template: that of `file` (`chat_template.jinja`, or the caller's own) where it has one, else the one in
+    /// `tokenizer_config.json`, else ChatML. A model can do without a template: [`error`](Self::error) says what is wrong with it, and so
+    /// does every [`render`](Self::render).
+    ///
+    /// Errors: `NOT_A_MODEL_FILE` where `file` is another kind of file.
+    pub fn new(config: &TokenizerConfig, file: Option<&[u8]>) -> Result<ChatTemplate> {
+        let file = file.map(utf8).transpose();
+        let (published, error) = match file.map(|file| file.filter(|text| !text.trim().is_empty())) {
+            Ok(Some(text)) => (Some(text), None),
+            Ok(None) => config.chat_template().map_or_else(|error| (None, Some(error)), |text| (text, None)),
+            Err(error) => (None, Some(error)),
+        };
+        let published = published.filter(|template| !template.trim().is_empty());
+        if let Some(template) = published {
             not_a_page(template)?;
         }
-        let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
-        let template = python::without_generation_tags(published.as_deref().unwrap_or(CHATML));
+        let template = python::without_generation_tags(published.unwrap_or(CHATML));
         let mut engine = Environment::new();
         engine.set_recursion_limit(DEPTH);
         // It writes out every variable there is.
@@ -134,8 +145,12 @@ impl ChatTemplate {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
         });
         let taken = template.chars().filter(|&character| private(character)).collect();
-        let template = ChatTemplate { engine, text: template, source, taken, tokens: config.names };
-        template.compiled()?;
+        let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
+        let mut template = ChatTemplate { engine, text: template, source, taken, tokens: config.names.clone(), error };
+        template.error = template.error.take().or_else(|| template.compiled().err());
+        if template.error.is_some() {
+            template.source = TemplateSource::Broken;
+        }
         Ok(template)
     }
 
@@ -152,6 +167,11 @@ impl ChatTemplate {
         self.source
     }
 
+    /// Why the model's template cannot be used: `BAD_TEMPLATE`.
+    pub fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
     /// Renders messages; `special` are the tokenizer's special tokens, `now` the time that the template may print.
     ///
     /// Errors: `BAD_TEMPLATE` where the template refuses the messages, fails, or goes beyond its limits.
@@ -162,6 +182,9 @@ impl ChatTemplate {
         special: &[(String, u32)],
         now: Option<Now>,
     ) -> Result<Rendered> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
         let mut marked = messages.to_vec();
         let mut strings: Vec<String> = marked.iter_mut().flat_map(Message::texts).map(std::mem::take).collect();
         let marks = mark(&mut strings, special, self.taken.clone())?;
@@ -173,7 +196,7 @@ impl ChatTemplate {
             ("tools", Value::from(())),
             ("documents", Value::from(())),
         ]);
-        context.extend(self.tokens.iter().map(|(name, token)| (*name, token.as_str().into())));
+        context.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), token.as_str().into())));
         if let Some(now) = now {
             context.insert("strftime_now", Value::from_function(move |format: &str| now.strftime(format)));
         }
@@ -256,11 +279,11 @@ fn not_a_page(template: &str) -> Result<()> {
     if other { sniff("chat_template.jinja", template.as_bytes(), Expected::Json) } else { Ok(()) }
 }
 
-/// Of several templates, the one for chats without tools or documents.
-fn default(templates: Vec<crate::tokenizer::NamedTemplate>) -> Result<String> {
-    let names = templates.iter().map(|template| format!("{:?}", template.name)).collect::<Vec<_>>().join(", ");
-    templates.into_iter().find(|template| template.name == "default").map(|template| template.template).ok_or_else(|| Error::BadTemplate {
-        detail: format!("tokenizer_config.json has templates named {names}, and none named \"default\""),
+/// A template is text.
+fn utf8(file: &[u8]) -> Result<&str> {
+    str::from_utf8(file).map_err(|error| {
+        let at = error.valid_up_to();
+        Error::BadTemplate { detail: format!("chat_template.jinja is not UTF-8: byte {at} is 0x{:02x}", file[at]) }
     })
 }
 
@@ -339,9 +362,33 @@ mod tests {
     #[test]
     fn several_templates_without_a_default_are_an_error_that_names_them() {
         let config = br#"{"chat_template": [{"name": "rag", "template": "a"}, {"name": "tool_use", "template": "b"}]}"#;
-        let error = ChatTemplate::from_files(Some(config), None).unwrap_err();
-        assert_eq!(error.code(), "BAD_TEMPLATE");
+        let template = ChatTemplate::from_files(Some(config), None).expect("a model that can do without");
+        let error = template.error().expect("an error");
+        assert_eq!((error.code(), template.source()), ("BAD_TEMPLATE", TemplateSource::Broken));
         assert!(error.to_string().contains(r#"named "rag", "tool_use""#), "{error}");
+    }
+
+    /// A model whose template could not be compiled did not load, though it could continue a text.
+    #[test]
+    fn a_template_that_cannot_be_used_says_so_when_it_is_used() {
+        let config = |json: &str| TokenizerConfig::from_json(json.as_bytes()).expect("a config");
+        let broken = config(r#"{"chat_template": "{% for x in 1, 2 %}{% if %}"}"#);
+        let several = config(r#"{"chat_template": {"rag": "R"}}"#);
+        for (config, file, detail) in [
+            (&broken, None, "syntax error"),
+            (&several, None, "none named \"default\""),
+            (&several, Some(&b"{% if %}"[..]), "syntax error"),
+            (&broken, Some(b"hi \xff"), "chat_template.jinja is not UTF-8: byte 3 is 0xff"),
+        ] {
+            let template = ChatTemplate::new(config, file).expect("a model that can do without");
+            assert_eq!(template.source(), TemplateSource::Broken);
+            let error = template.render(&[message("user", "hi")], true, &[], None).unwrap_err();
+            assert_eq!((Some(&error), error.code()), (template.error(), "BAD_TEMPLATE"));
+            assert!(error.to_string().contains(detail), "{error}");
+            // The remedy of the message.
+            let own = ChatTemplate::new(config, Some(b"{{ messages[0].content }}")).expect("a template");
+            assert_eq!(own.render(&[message("user", "hi")], true, &[], None).expect("rendered").text, "hi");
+        }
     }
 
     #[test]

@@ -5,10 +5,11 @@
 //! `encode_rendered`), and decoding is incremental and never emits half a character (`decode`).
 //!
 //! Where transformers and `tokenizer.json` disagree, `tokenizer.json` is followed. transformers 5 rebuilds some classes from the bare
-//! vocabulary (`LlamaTokenizer`: a text's own leading space then merges with the added one, unknown characters are dropped), and its
-//! `decode` may tidy spaces before punctuation (`clean_up_tokenization_spaces`); neither is done here. Two things are
-//! taken from `tokenizer_config.json` as transformers does: tokens declared there (`added_tokens_decoder`, `bos_token`...), and
-//! `add_bos_token` / `add_eos_token` where `tokenizer.json` has no post-processor of its own.
+//! vocabulary (`LlamaTokenizer`: a text's own leading space then merges with the added one, with `legacy: false` nothing is put after a
+//! special token, unknown characters are dropped), and its `decode` may tidy spaces before punctuation (`clean_up_tokenization_spaces`);
+//! neither is done here. The tokens that the other files declare (`added_tokens_decoder`, `bos_token`...) are taken as transformers does.
+//! `add_bos_token` and `add_eos_token` of `tokenizer_config.json` count where `tokenizer.json` has no post-processor: transformers 5 drops
+//! them beside a `tokenizer.json`, transformers 4 did not, and a publisher who wrote them wants them. docs/loading.md has examples.
 
 mod charsmap;
 mod check;
@@ -25,7 +26,7 @@ use std::fmt;
 
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, Model, NormalizedString, Normalizer, OffsetType, Token};
 
-pub use config::{NamedTemplate, Templates, TokenizerConfig};
+pub use config::TokenizerConfig;
 pub use decode::Decoder;
 
 use crate::template::{Mark, Rendered, mark_special};
@@ -60,10 +61,16 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json` and, when the model has one, `tokenizer_config.json`.
     ///
-    /// Errors: `BAD_TOKENIZER` naming the place; the files may be anything at all.
+    /// Errors: those of [`Tokenizer::new`] and of [`TokenizerConfig::from_json`].
     pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
+        Tokenizer::new(tokenizer_json, &TokenizerConfig::from_files(tokenizer_config, None, None)?)
+    }
+
+    /// Reads `tokenizer.json`, beside what the model's other files say about tokens.
+    ///
+    /// Errors: `BAD_TOKENIZER` naming the place; the file may be anything at all.
+    pub fn new(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Self> {
         let checked = check::check(tokenizer_json)?;
-        let config = tokenizer_config.map_or_else(|| Ok(TokenizerConfig::default()), TokenizerConfig::from_json)?;
         let mut inner: file::Inner = serde_json::from_slice(tokenizer_json).map_err(|error| {
             let fact = error.to_string();
             let fact = fact.rsplit_once(" at line ").map_or(&*fact, |(fact, _)| fact);
@@ -80,7 +87,7 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(|error| bad("truncation", "null", error))?;
         inner.with_padding(None);
         let mut vocab = checked.vocab;
-        for (content, id) in declare(&mut inner, &config)? {
+        for (content, id) in declare(&mut inner, config)? {
             expect_id(&inner, &content, id)?;
             vocab = vocab.max(id as usize + 1);
         }
@@ -325,7 +332,9 @@ fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(Str
         .filter(|(id, token)| known.get_added_tokens_decoder().get(id) != Some(token))
         .map(|(id, token)| (*id, token.clone()))
         .collect();
-    for name in config.named() {
+    let older = config.older_added_tokens.iter().filter(|(_, token)| !known.get_vocab().contains_key(&token.content));
+    tokens.extend(older.cloned());
+    for name in config.special() {
         let declared = known.get_vocab().contains_key(name) || tokens.iter().any(|(_, token)| token.content == *name);
         // One that the vocabulary lacks would get an id that no model has: transformers adds it, nobody can use it.
         if let (false, Some(id)) = (declared, inner.token_to_id(name)) {
@@ -335,7 +344,7 @@ fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(Str
     let ids = tokens.iter().map(|(id, token)| (token.content.clone(), *id)).collect();
     inner
         .add_tokens(tokens.into_iter().map(|(_, token)| token))
-        .map_err(|error| bad("added_tokens_decoder in tokenizer_config.json", "distinct tokens", error))?;
+        .map_err(|error| bad("tokens of tokenizer_config.json or added_tokens.json", "distinct tokens", error))?;
     Ok(ids)
 }
 

@@ -25,6 +25,7 @@ use crate::error::{Error, Result as EngineResult};
 use crate::load::{ModelFiles, ModelLoader};
 use crate::model::Model;
 use crate::session::{Run, Session};
+use crate::tokenizer::TokenizerConfig;
 use convert::{
     OwnedFiles, Result, append_options, as_bytes, flag, load_options, now, run_options, to_error, to_js, to_messages, to_turn, without,
 };
@@ -50,6 +51,12 @@ pub fn build_info() -> Result<JsValue> {
     to_js(&BuildInfo { version: env!("CARGO_PKG_VERSION"), kernels: crate::kernels::NAME })
 }
 
+/// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`: otherwise nobody needs to fetch them.
+#[wasm_bindgen(js_name = readsOlderFiles)]
+pub fn reads_older_files(tokenizer_config: Option<Vec<u8>>) -> Result<bool> {
+    TokenizerConfig::reads_older_files(tokenizer_config.as_deref()).map_err(to_error)
+}
+
 /// A model whose weights are still arriving.
 #[wasm_bindgen(js_name = Loader)]
 pub struct JsLoader(ModelLoader);
@@ -61,7 +68,7 @@ impl JsLoader {
     pub fn new(files: JsValue, options: JsValue) -> Result<JsLoader> {
         let options = load_options(&options)?;
         let files = OwnedFiles::read(&files)?;
-        Model::loader(&files.borrow()?, options).map(JsLoader).map_err(to_error)
+        Model::loader(&files.borrow(), options).map(JsLoader).map_err(to_error)
     }
 
     /// The names of the weight files, in the order in which they must be pushed.
@@ -185,7 +192,7 @@ impl JsSession {
     #[wasm_bindgen(js_name = fromBytes)]
     pub fn from_bytes(config: Vec<u8>, tokenizer: Vec<u8>, weights: JsValue, options: JsValue) -> Result<JsSession> {
         let small = OwnedFiles::read(&options)?;
-        let files = ModelFiles { config: &config, tokenizer: &tokenizer, ..small.borrow()? };
+        let files = ModelFiles { config: &config, tokenizer: &tokenizer, ..small.borrow() };
         let rest = without(&options, &OwnedFiles::NAMES)?;
         let options = load_options(&rest)?;
         let weights = if Array::is_array(&weights) { Array::from(&weights) } else { Array::of1(&weights) };

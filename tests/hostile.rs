@@ -108,7 +108,9 @@ fn load(files: &HashMap<String, Vec<u8>>, chunk: usize) -> Result<Model> {
         tokenizer: file("tokenizer.json").unwrap_or_default(),
         tokenizer_config: file("tokenizer_config.json"),
         generation_config: file("generation_config.json"),
-        chat_template: file("chat_template.jinja").map(|bytes| std::str::from_utf8(bytes).unwrap()),
+        special_tokens_map: file("special_tokens_map.json"),
+        added_tokens: file("added_tokens.json"),
+        chat_template: file("chat_template.jinja"),
         index: file("model.safetensors.index.json"),
     };
     let mut loader = Model::loader(&small, LoadOptions::default())?;

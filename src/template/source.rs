@@ -126,8 +126,8 @@ mod tests {
         for broken in ["'a' as b + c", "'a' as 'b'", "'a' as", "'a' as b is as c", "'a' as [b]", "'a' as b()"] {
             let source = format!("\n{{% import {broken} %}}");
             assert_eq!(check(&source, &syntax), Err("it imports as what is no name (line 2)".into()), "{broken}");
-            let error = crate::template::ChatTemplate::from_files(None, Some(&source)).unwrap_err();
-            assert_eq!(error.code(), "BAD_TEMPLATE");
+            let template = crate::template::ChatTemplate::from_files(None, Some(&source)).unwrap();
+            assert_eq!(template.error().map(crate::Error::code), Some("BAD_TEMPLATE"));
         }
         assert_eq!(check("{{ import }}{% set x = import %}{% if x %}{% endif %}", &syntax), Ok(()));
     }

@@ -1,75 +1,50 @@
-//! `tokenizer_config.json`: what transformers adds to `tokenizer.json`. Fields that are not here are not needed to tokenize.
+//! What transformers adds to `tokenizer.json`: `tokenizer_config.json`, and for folders of before 2023 `special_tokens_map.json` and
+//! `added_tokens.json`. Fields that are not here are not needed to tokenize.
+//!
+//! The two older files count where `tokenizer_config.json` has no `added_tokens_decoder`, and then `special_tokens_map.json` wins.
+//!
+//! Source: transformers 5.24, `tokenization_utils_base.py`, `_from_pretrained`.
+
+use std::collections::HashSet;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
-use crate::json::place_and_fact;
-use crate::sniff::{Expected, sniff};
+use crate::json::{self, show};
 use crate::{Error, Result};
 
 const FILE: &str = "tokenizer_config.json";
+const MAP_FILE: &str = "special_tokens_map.json";
+const ADDED_FILE: &str = "added_tokens.json";
 
-/// The part of `tokenizer_config.json` that concerns tokens and chats.
+/// The tokens that every tokenizer may name, in the order of transformers.
+const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// What a model's files say about tokens and chats besides `tokenizer.json`.
 #[derive(Debug, Clone, Default)]
 pub struct TokenizerConfig {
     /// The token before a text.
     pub bos_token: Option<String>,
     /// The token after a text.
     pub eos_token: Option<String>,
-    /// All the named tokens, in the order in which transformers has them: `("bos_token", "<s>")`...
-    pub names: Vec<(&'static str, String)>,
+    /// All named tokens, `("bos_token", "<s>")`, those of this model alone last: `("image_token", "<image>")`.
+    pub names: Vec<(String, String)>,
+    /// Special tokens without a name.
+    pub extra: Vec<String>,
     /// Whether a prompt gets the BOS token, where `tokenizer.json` says nothing about it.
     pub add_bos_token: bool,
     /// Whether a prompt gets the EOS token, where `tokenizer.json` says nothing about it.
     pub add_eos_token: bool,
-    /// Added tokens by ascending id.
+    /// Tokens of `added_tokens_decoder`, by ascending id.
     pub added_tokens: Vec<(u32, AddedToken)>,
-    /// The chat template: one, or several with names.
-    pub chat_template: Option<Templates>,
+    /// Tokens of `added_tokens.json`, by ascending id. One that `tokenizer.json` adds as well is as that file says.
+    pub older_added_tokens: Vec<(u32, AddedToken)>,
+    /// The field `chat_template`, as it is.
+    chat_template: Option<Value>,
 }
 
-/// The two ways to publish chat templates in `tokenizer_config.json`.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(untagged, expecting = "expected a chat template, or a list of templates with names")]
-pub enum Templates {
-    /// The one.
-    One(String),
-    /// Several, chosen by name.
-    Named(Vec<NamedTemplate>),
-}
-
-/// One of several templates.
-#[derive(Debug, Clone, Deserialize)]
-pub struct NamedTemplate {
-    /// `default`, `tool_use`, `rag`...
-    pub name: String,
-    /// Its source.
-    pub template: String,
-}
-
-/// A token is written as its text, or as an object with its text in `content`.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected the text of a token, or an object with its text in `content`")]
-enum Token {
-    Text(String),
-    Object { content: String },
-}
-
-#[derive(Deserialize)]
-struct Raw {
-    bos_token: Option<Token>,
-    eos_token: Option<Token>,
-    unk_token: Option<Token>,
-    sep_token: Option<Token>,
-    pad_token: Option<Token>,
-    cls_token: Option<Token>,
-    mask_token: Option<Token>,
-    add_bos_token: Option<bool>,
-    add_eos_token: Option<bool>,
-    added_tokens_decoder: Option<std::collections::BTreeMap<u32, RawAdded>>,
-    chat_template: Option<Templates>,
-}
-
+/// A token of `added_tokens_decoder`.
 #[derive(Deserialize)]
 struct RawAdded {
     content: String,
@@ -84,54 +59,185 @@ struct RawAdded {
     special: bool,
 }
 
+/// The files while they are read: one object, and which of its fields `special_tokens_map.json` gave.
+struct Fields {
+    map: Map<String, Value>,
+    older: HashSet<String>,
+}
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.map.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn bad(&self, name: &str, expected: &str, got: &Value) -> Error {
+        bad(if self.older.contains(name) { MAP_FILE } else { FILE }, name, expected, got)
+    }
+
+    /// A token that is written as its text, or as an object with its text in `content`.
+    fn token(&mut self, name: &str) -> Result<Option<String>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let text = text_of(&value).ok_or_else(|| self.bad(name, "the text of a token, or an object with its text in `content`", &value))?;
+        Ok(Some(text.to_owned()))
+    }
+
+    fn flag(&mut self, name: &str) -> Result<bool> {
+        match self.take(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(flag),
+            Some(other) => Err(self.bad(name, "true or false", &other)),
+        }
+    }
+}
+
 impl TokenizerConfig {
-    /// Reads the file.
+    /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`.
+    pub fn reads_older_files(tokenizer_config: Option<&[u8]>) -> Result<bool> {
+        let map = tokenizer_config.map_or_else(|| Ok(Map::new()), |bytes| json::object(FILE, bytes))?;
+        Ok(!names_added_tokens(&map))
+    }
+
+    /// Reads `tokenizer_config.json` alone.
     ///
     /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
     pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        sniff(FILE, bytes, Expected::Json)?;
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| {
-            let (at, got) = place_and_fact(&error);
-            Error::BadFile { file: FILE.into(), at, expected: "the settings of a tokenizer as JSON".into(), got }
-        })?;
-        let text = |token: Option<Token>| token.map(|(Token::Text(text) | Token::Object { content: text })| text);
-        let names: Vec<_> = [
-            ("bos_token", text(raw.bos_token)),
-            ("eos_token", text(raw.eos_token)),
-            ("unk_token", text(raw.unk_token)),
-            ("sep_token", text(raw.sep_token)),
-            ("pad_token", text(raw.pad_token)),
-            ("cls_token", text(raw.cls_token)),
-            ("mask_token", text(raw.mask_token)),
-        ]
-        .into_iter()
-        .filter_map(|(name, token)| Some((name, token.filter(|token| !token.is_empty())?)))
-        .collect();
-        let named = |wanted| names.iter().find(|(name, _)| *name == wanted).map(|(_, token)| token.clone());
-        let special = |content: &String| names.iter().any(|(_, token)| token == content);
-        let added_tokens = (raw.added_tokens_decoder.unwrap_or_default().into_iter())
-            .filter(|(_, token)| !token.content.is_empty())
-            .map(|(id, token)| {
-                let special = token.special || special(&token.content);
-                let added = AddedToken::from(token.content, special).single_word(token.single_word).lstrip(token.lstrip);
-                (id, added.rstrip(token.rstrip).normalized(token.normalized.unwrap_or(!special)))
-            })
-            .collect();
+        Self::from_files(Some(bytes), None, None)
+    }
+
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, of which any may be absent.
+    ///
+    /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
+    pub fn from_files(tokenizer_config: Option<&[u8]>, special_tokens_map: Option<&[u8]>, added_tokens: Option<&[u8]>) -> Result<Self> {
+        let map = tokenizer_config.map_or_else(|| Ok(Map::new()), |bytes| json::object(FILE, bytes))?;
+        let (special_tokens_map, added_tokens) = if names_added_tokens(&map) { (None, None) } else { (special_tokens_map, added_tokens) };
+        let mut fields = Fields { map, older: HashSet::new() };
+        for (name, value) in special_tokens_map.map_or_else(|| Ok(Map::new()), |bytes| json::object(MAP_FILE, bytes))? {
+            let value = match (fields.map.remove(&name), value) {
+                (Some(Value::Array(ours)), Value::Array(theirs)) if name == "extra_special_tokens" => [ours, theirs].concat().into(),
+                (_, value) => value,
+            };
+            fields.older.insert(name.clone());
+            fields.map.insert(name, value);
+        }
+
+        let mut names = Vec::new();
+        for name in NAMES {
+            names.extend(fields.token(name)?.map(|token| (name.to_owned(), token)));
+        }
+        let mut extra = Vec::new();
+        let (current, former) = (fields.take("extra_special_tokens"), fields.take("additional_special_tokens"));
+        let of_its_own = fields.map.iter().filter(|(name, _)| name.ends_with("_token"));
+        names.extend(of_its_own.filter_map(|(name, value)| Some((name.clone(), text_of(value)?.to_owned()))));
+        match current.or(former) {
+            Some(Value::Object(tokens)) => {
+                names.extend(tokens.iter().filter_map(|(name, value)| Some((name.clone(), text_of(value)?.to_owned()))));
+            }
+            Some(Value::Array(tokens)) => extra.extend(tokens.iter().filter_map(text_of).map(str::to_owned)),
+            _ => {}
+        }
+        names.retain(|(_, token)| !token.is_empty());
+        extra.retain(|token| !token.is_empty());
+        let special = |text: &str| names.iter().any(|(_, token)| token == text) || extra.iter().any(|token| token == text);
+
+        let older_added_tokens = added_tokens.map_or_else(|| Ok(Vec::new()), |bytes| older_added(bytes, special))?;
+        let added_tokens = fields.take("added_tokens_decoder").map_or_else(|| Ok(Vec::new()), |value| added(&value, special))?;
+        let named = |wanted| names.iter().find(|(name, _)| name == wanted).map(|(_, token)| token.clone());
         Ok(TokenizerConfig {
             bos_token: named("bos_token"),
             eos_token: named("eos_token"),
-            add_bos_token: raw.add_bos_token.unwrap_or(false),
-            add_eos_token: raw.add_eos_token.unwrap_or(false),
+            add_bos_token: fields.flag("add_bos_token")?,
+            add_eos_token: fields.flag("add_eos_token")?,
             added_tokens,
-            chat_template: raw.chat_template,
+            older_added_tokens,
+            chat_template: fields.take("chat_template"),
             names,
+            extra,
         })
     }
 
-    /// The texts of the named tokens.
-    pub fn named(&self) -> impl Iterator<Item = &String> {
-        self.names.iter().map(|(_, token)| token)
+    /// The texts of the special tokens.
+    pub fn special(&self) -> impl Iterator<Item = &String> {
+        self.names.iter().map(|(_, token)| token).chain(&self.extra)
     }
+
+    /// The chat template for chats without tools: the only one, or of several with names the one named `default`.
+    ///
+    /// Errors: `BAD_TEMPLATE` where several have names and none is called so, or the field is something else.
+    pub fn chat_template<'a>(&'a self) -> Result<Option<&'a str>> {
+        let named: Vec<(&'a str, &'a Value)> = match &self.chat_template {
+            None => return Ok(None),
+            Some(Value::String(template)) => return Ok(Some(template)),
+            Some(Value::Object(templates)) => templates.iter().map(|(name, template)| (name.as_str(), template)).collect(),
+            Some(Value::Array(templates)) => {
+                let named = |template: &'a Value| {
+                    let pair = template.get("name").and_then(Value::as_str).zip(template.get("template"));
+                    pair.ok_or_else(|| bad_template(format!("expected objects with a `name` and a `template`, got {}", show(template))))
+                };
+                templates.iter().map(named).collect::<Result<_>>()?
+            }
+            Some(other) => return Err(bad_template(format!("expected a template, or templates with names, got {}", show(other)))),
+        };
+        // The last of two with one name, as in a dictionary of Python's.
+        match named.iter().rfind(|(name, _)| *name == "default") {
+            Some((_, Value::String(template))) => Ok(Some(template)),
+            Some((_, other)) => Err(bad_template(format!("expected a template named \"default\", got {}", show(other)))),
+            None if named.is_empty() => Ok(None),
+            None => {
+                let names = named.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+                Err(bad_template(format!("has templates named {names}, and none named \"default\"")))
+            }
+        }
+    }
+}
+
+fn names_added_tokens(map: &Map<String, Value>) -> bool {
+    map.get("added_tokens_decoder").is_some_and(|value| !value.is_null())
+}
+
+fn text_of(token: &Value) -> Option<&str> {
+    token.as_str().or_else(|| token.get("content")?.as_str())
+}
+
+/// The tokens of `added_tokens_decoder`.
+fn added(value: &Value, special: impl Fn(&str) -> bool) -> Result<Vec<(u32, AddedToken)>> {
+    const AT: &str = "added_tokens_decoder";
+    let Value::Object(tokens) = value else { return Err(bad(FILE, AT, "an object from ids to tokens", value)) };
+    let mut added = Vec::with_capacity(tokens.len());
+    for (id, token) in tokens {
+        let number = id.parse::<u32>().map_err(|_| bad(FILE, AT, "ids from 0 to 4294967295", &Value::from(id.as_str())))?;
+        let raw = RawAdded::deserialize(token).map_err(|_| bad(FILE, &format!("{AT}.{id}"), "a token with its `content`", token))?;
+        if raw.content.is_empty() {
+            continue;
+        }
+        let special = raw.special || special(&raw.content);
+        let token = AddedToken::from(raw.content, special).single_word(raw.single_word).lstrip(raw.lstrip);
+        added.push((number, token.rstrip(raw.rstrip).normalized(raw.normalized.unwrap_or(!special))));
+    }
+    added.sort_by_key(|(id, _)| *id);
+    Ok(added)
+}
+
+/// The tokens of `added_tokens.json`.
+fn older_added(bytes: &[u8], special: impl Fn(&str) -> bool) -> Result<Vec<(u32, AddedToken)>> {
+    let mut added = Vec::new();
+    for (text, id) in json::object(ADDED_FILE, bytes)? {
+        let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        let number = number.ok_or_else(|| bad(ADDED_FILE, &text, "an id from 0 to 4294967295", &id))?;
+        if !text.is_empty() {
+            let special = special(&text);
+            added.push((number, AddedToken::from(text, special).normalized(!special)));
+        }
+    }
+    added.sort_by_key(|(id, _)| *id);
+    Ok(added)
+}
+
+fn bad(file: &str, at: &str, expected: &str, got: &Value) -> Error {
+    Error::BadFile { file: file.into(), at: at.into(), expected: expected.into(), got: show(got) }
+}
+
+fn bad_template(detail: String) -> Error {
+    Error::BadTemplate { detail: format!("{FILE}: {detail}") }
 }
 
 #[cfg(test)]
@@ -139,6 +245,14 @@ mod tests {
     use super::*;
     #[cfg(target_family = "wasm")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    fn names(config: &TokenizerConfig) -> Vec<(&str, &str)> {
+        config.names.iter().map(|(name, token)| (name.as_str(), token.as_str())).collect()
+    }
+
+    fn with_map(config: Option<&str>, map: &str) -> TokenizerConfig {
+        TokenizerConfig::from_files(config.map(str::as_bytes), Some(map.as_bytes()), None).expect("a config")
+    }
 
     #[test]
     fn tokens_are_read_as_strings_and_as_objects() {
@@ -148,15 +262,97 @@ mod tests {
         )
         .expect("a config");
         assert_eq!((config.bos_token.as_deref(), config.eos_token.as_deref()), (Some("<s>"), Some("</s>")));
-        assert_eq!(config.named().collect::<Vec<_>>(), ["<s>", "</s>"]);
+        assert_eq!(config.special().collect::<Vec<_>>(), ["<s>", "</s>"]);
         let added = [AddedToken::from("</s>", true), AddedToken::from("<think>", false)];
         assert_eq!(config.added_tokens, [2, 7].into_iter().zip(added).collect::<Vec<_>>());
     }
 
+    /// Each as transformers 5.24.0 has it in `special_tokens_map` of an AutoTokenizer.
     #[test]
-    fn a_config_that_is_not_one_is_an_error() {
-        for (bytes, code) in [(&b"{\"bos_token\": 1}"[..], "BAD_FILE"), (b"{", "BAD_FILE"), (b"<html>", "NOT_A_MODEL_FILE")] {
-            assert_eq!(TokenizerConfig::from_json(bytes).unwrap_err().code(), code);
+    fn the_map_counts_where_no_added_tokens_are_named_and_then_it_wins() {
+        let map = r#"{"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>"}"#;
+        let both = [("bos_token", "<s>"), ("eos_token", "</s>")];
+        for silent in [None, Some("{}"), Some(r#"{"bos_token": "<unk>"}"#), Some(r#"{"added_tokens_decoder": null}"#)] {
+            assert_eq!(names(&with_map(silent, map)), both, "{silent:?}");
+            assert_eq!(TokenizerConfig::reads_older_files(silent.map(str::as_bytes)), Ok(true));
         }
+        let named = r#"{"added_tokens_decoder": {}, "eos_token": "<unk>"}"#;
+        assert_eq!(names(&with_map(Some(named), map)), [("eos_token", "<unk>")]);
+        assert_eq!(TokenizerConfig::reads_older_files(Some(named.as_bytes())), Ok(false));
+        // What it says is nothing is nothing.
+        assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), r#"{"bos_token": null}"#)), []);
+        assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), "{}")), [("bos_token", "<s>")]);
+    }
+
+    /// As transformers 5.24.0: `extra_special_tokens`, its former name, and tokens with names that only this model has.
+    #[test]
+    fn further_special_tokens_have_names_or_none() {
+        for list in ["extra_special_tokens", "additional_special_tokens"] {
+            let json = format!(r#"{{"{list}": ["<x>", {{"content": "<y>"}}]}}"#);
+            assert_eq!(TokenizerConfig::from_json(json.as_bytes()).expect("a config").extra, ["<x>", "<y>"]);
+            assert_eq!(with_map(None, &json).extra, ["<x>", "<y>"]);
+        }
+        let merged = with_map(Some(r#"{"extra_special_tokens": ["<x>"]}"#), r#"{"extra_special_tokens": ["<y>"]}"#);
+        assert_eq!(merged.extra, ["<x>", "<y>"]);
+        for json in [r#"{"image_token": "<x>", "add_bos_token": true}"#, r#"{"extra_special_tokens": {"image_token": "<x>"}}"#] {
+            assert_eq!(names(&TokenizerConfig::from_json(json.as_bytes()).expect("a config")), [("image_token", "<x>")]);
+        }
+    }
+
+    #[test]
+    fn older_added_tokens_are_special_where_they_are_named() {
+        let added = |config: &[u8]| {
+            let files = TokenizerConfig::from_files(Some(config), None, Some(br#"{"[PAD]": 9, "<x>": 8}"#)).expect("a config");
+            files.older_added_tokens.iter().map(|(id, token)| (*id, token.content.clone(), token.special)).collect::<Vec<_>>()
+        };
+        assert_eq!(added(br#"{"pad_token": "[PAD]"}"#), [(8, "<x>".into(), false), (9, "[PAD]".into(), true)]);
+        assert_eq!(added(br#"{"added_tokens_decoder": {}}"#), []);
+    }
+
+    /// As `get_chat_template()` of transformers 5.24.0.
+    #[test]
+    fn of_several_templates_the_default_one_is_taken() {
+        let template = |json: &str| {
+            let config = TokenizerConfig::from_json(format!(r#"{{"chat_template": {json}}}"#).as_bytes()).expect("a config");
+            config.chat_template().map(|template| template.map(str::to_owned)).map_err(|error| error.to_string())
+        };
+        let found = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(template("null"), Ok(None));
+        assert_eq!(template(r#""C""#), found("C"));
+        assert_eq!(template(r#"{"default": "D", "tool_use": "T"}"#), found("D"));
+        assert_eq!(template(r#"[{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]"#), found("D"));
+        assert_eq!(template(r#"[{"name": "default", "template": "D"}, {"name": "default", "template": "E"}]"#), found("E"));
+        for (json, detail) in [
+            (r#"{"rag": "R"}"#, r#"has templates named "rag", and none named "default""#),
+            (r#"[{"name": "rag", "template": "R"}]"#, r#"has templates named "rag", and none named "default""#),
+            (r#"{"default": null}"#, r#"expected a template named "default", got null"#),
+            (r#"["x"]"#, r#"expected objects with a `name` and a `template`, got "x""#),
+            ("5", "expected a template, or templates with names, got 5"),
+        ] {
+            let error = template(json).unwrap_err();
+            assert!(error.starts_with(&format!("chat template: tokenizer_config.json: {detail}. Pass")), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_file_and_field() {
+        let end = "Download the file again, or report it to whoever published the model.";
+        let token = "the text of a token, or an object with its text in `content`";
+        for (json, fact) in [
+            (r#"{"bos_token": 1}"#, format!("bos_token: expected {token}, got 1")),
+            (r#"{"add_bos_token": "yes"}"#, "add_bos_token: expected true or false, got \"yes\"".into()),
+            (r#"{"added_tokens_decoder": []}"#, "added_tokens_decoder: expected an object from ids to tokens, got []".into()),
+            (r#"{"added_tokens_decoder": {"-1": {}}}"#, "added_tokens_decoder: expected ids from 0 to 4294967295, got \"-1\"".into()),
+            (r#"{"added_tokens_decoder": {"7": {}}}"#, "added_tokens_decoder.7: expected a token with its `content`, got {}".into()),
+        ] {
+            let error = TokenizerConfig::from_json(json.as_bytes()).unwrap_err();
+            assert_eq!((error.code(), error.to_string()), ("BAD_FILE", format!("tokenizer_config.json: {fact}. {end}")));
+        }
+        let map = TokenizerConfig::from_files(None, Some(br#"{"eos_token": 2}"#), None).unwrap_err();
+        assert_eq!(map.to_string(), format!("special_tokens_map.json: eos_token: expected {token}, got 2. {end}"));
+        let added = TokenizerConfig::from_files(None, None, Some(br#"{"<x>": -1}"#)).unwrap_err();
+        assert_eq!(added.to_string(), format!("added_tokens.json: <x>: expected an id from 0 to 4294967295, got -1. {end}"));
+        assert_eq!(TokenizerConfig::from_json(b"<html>").unwrap_err().code(), "NOT_A_MODEL_FILE");
+        assert_eq!(TokenizerConfig::from_json(b"{").unwrap_err().code(), "BAD_FILE");
     }
 }

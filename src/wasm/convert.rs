@@ -15,10 +15,11 @@ pub(super) type Result<T, E = JsValue> = std::result::Result<T, E>;
 
 /// The small files, copied out of a JavaScript object.
 #[derive(Default)]
-pub(super) struct OwnedFiles([Option<Vec<u8>>; 6]);
+pub(super) struct OwnedFiles([Option<Vec<u8>>; 8]);
 
 impl OwnedFiles {
-    pub(super) const NAMES: [&str; 6] = ["config", "tokenizer", "tokenizerConfig", "generationConfig", "chatTemplate", "index"];
+    pub(super) const NAMES: [&str; 8] =
+        ["config", "tokenizer", "tokenizerConfig", "generationConfig", "specialTokensMap", "addedTokens", "chatTemplate", "index"];
 
     pub(super) fn read(files: &JsValue) -> Result<OwnedFiles> {
         let mut owned = OwnedFiles::default();
@@ -34,21 +35,18 @@ impl OwnedFiles {
         Ok(owned)
     }
 
-    pub(super) fn borrow(&self) -> Result<ModelFiles<'_>> {
-        let [config, tokenizer, tokenizer_config, generation_config, chat_template, index] = &self.0;
-        let chat_template = chat_template
-            .as_deref()
-            .map(std::str::from_utf8)
-            .transpose()
-            .map_err(|error| to_error(Error::BadTemplate { detail: format!("chat_template.jinja is not UTF-8: {error}") }))?;
-        Ok(ModelFiles {
+    pub(super) fn borrow(&self) -> ModelFiles<'_> {
+        let [config, tokenizer, tokenizer_config, generation_config, special_tokens_map, added_tokens, chat_template, index] = &self.0;
+        ModelFiles {
             config: config.as_deref().unwrap_or_default(),
             tokenizer: tokenizer.as_deref().unwrap_or_default(),
             tokenizer_config: tokenizer_config.as_deref(),
             generation_config: generation_config.as_deref(),
-            chat_template,
+            special_tokens_map: special_tokens_map.as_deref(),
+            added_tokens: added_tokens.as_deref(),
+            chat_template: chat_template.as_deref(),
             index: index.as_deref(),
-        })
+        }
     }
 }
 

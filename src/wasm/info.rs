@@ -55,6 +55,7 @@ impl ModelInfo<'_> {
             chat_template: match model.template().source() {
                 TemplateSource::Model => "model",
                 TemplateSource::ChatMl => "chatml",
+                TemplateSource::Broken => "broken",
             },
             kernels: crate::kernels::NAME,
             defaults: Defaults { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty },

@@ -50,7 +50,7 @@ impl JsSurvey {
     pub fn new(files: JsValue, options: JsValue) -> Result<JsSurvey> {
         let options = load_options(&options)?;
         let files = OwnedFiles::read(&files)?;
-        let files = files.borrow()?;
+        let files = files.borrow();
         let config = ModelConfig::from_json(files.config).map_err(to_error)?;
         let survey = Survey::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
         Ok(JsSurvey { config, options, survey })

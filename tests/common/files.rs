@@ -68,6 +68,7 @@ fn read(name: &str) -> Option<Folder> {
         tokenizer_config: file("tokenizer_config.json"),
         generation_config: file("generation_config.json"),
         chat_template: file("chat_template.jinja").map(|bytes| String::from_utf8(bytes).unwrap()),
+        special_tokens_map: file("special_tokens_map.json"),
         index,
         weights: weights.iter().map(|name| file(name).unwrap()).collect(),
         other_config: file("config.other.json"),

@@ -23,6 +23,7 @@ pub struct Folder {
     pub tokenizer_config: Option<Vec<u8>>,
     pub generation_config: Option<Vec<u8>>,
     pub chat_template: Option<String>,
+    pub special_tokens_map: Option<Vec<u8>>,
     pub index: Option<Vec<u8>>,
     pub weights: Vec<Vec<u8>>,
     /// `config.json` in the spelling of the other generation of transformers.
@@ -34,7 +35,8 @@ impl Folder {
         let mut files = ModelFiles::new(&self.config, &self.tokenizer);
         files.tokenizer_config = self.tokenizer_config.as_deref();
         files.generation_config = self.generation_config.as_deref();
-        files.chat_template = self.chat_template.as_deref();
+        files.chat_template = self.chat_template.as_deref().map(str::as_bytes);
+        files.special_tokens_map = self.special_tokens_map.as_deref();
         files.index = self.index.as_deref();
         files
     }

@@ -231,6 +231,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
       default: async () => {},
       initSync() {},
       buildInfo: () => ({ kernels: 'fake', version: '0' }),
+      readsOlderFiles: (tokenizerConfig) => !tokenizerConfig || !new TextDecoder().decode(tokenizerConfig).includes('"added_tokens_decoder"'),
       Loader,
       Sha256,
       Model,

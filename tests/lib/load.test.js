@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
@@ -9,12 +10,33 @@ import { fakePlatform } from './fake.js';
 const encode = (value) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
 const HUB = 'https://huggingface.co';
 
+const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
+
+/** A folder as it was saved before 2023. */
+const older = (name) => ({
+  [`/${name}/config.json`]: '{}',
+  [`/${name}/tokenizer.json`]: '{}',
+  [`/${name}/tokenizer_config.json`]: '{"tokenizer_class": "LlamaTokenizerFast"}',
+  [`/${name}/special_tokens_map.json`]: '{"bos_token": "<s>"}',
+  [`/${name}/model.safetensors`]: Buffer.alloc(10),
+});
+
 /** Folders the server holds; a function answers by itself. */
 const site = {
   '/whole/config.json': '{}',
   '/whole/tokenizer.json': '{}',
-  '/whole/tokenizer_config.json': '{"chat_template": "x"}',
+  '/whole/tokenizer_config.json': '{"chat_template": "x", "added_tokens_decoder": {}}',
   '/whole/model.safetensors': Buffer.alloc(300_000),
+  '/both/config.json': '{}',
+  '/both/tokenizer.json': '{}',
+  '/both/tokenizer_config.json': '{"chat_template": "x", "added_tokens_decoder": {}}',
+  '/both/chat_template.jinja': 'y',
+  '/both/model.safetensors': Buffer.alloc(10),
+  ...older('older'),
+  ...older('older-listed'),
+  '/older-listed/fireside.lock.json': JSON.stringify({
+    files: Object.fromEntries(Object.entries(older('older-listed')).map(([path, bytes]) => [path.split('/')[2], { size: bytes.length, sha256: sha256(bytes) }])),
+  }),
   '/sharded/config.json': '{}',
   '/sharded/tokenizer.json': '{}',
   '/sharded/model.safetensors.index.json': JSON.stringify({
@@ -83,12 +105,39 @@ test('a folder is read with as few requests as it takes', async () => {
   const { log } = await loading(`${base}/whole`);
   assert.deepEqual(
     requests.sort(),
-    ['config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map(
+    ['chat_template.jinja', 'config.json', 'generation_config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'].map(
       (name) => `/whole/${name}`,
     ),
   );
   assert.equal(log[0], 'load config tokenizer tokenizerConfig');
   assert.equal(log.at(-1), 'end file');
+});
+
+test('the files of older folders are asked for where the engine says that they count', async () => {
+  for (const [folder, lock] of [['older', false], ['older-listed', true]]) {
+    const { log } = await loading(`${base}/${folder}`, { lock });
+    assert.equal(log[0], 'load config tokenizer tokenizerConfig specialTokensMap');
+    assert.equal(requests.includes(`/${folder}/special_tokens_map.json`), true);
+    assert.equal(requests.includes(`/${folder}/added_tokens.json`), !lock); // a list spares the request
+  }
+  const { log } = await loading([
+    ...['config.json', 'tokenizer.json', 'special_tokens_map.json', 'added_tokens.json'].map((name) => new File(['{}'], name)),
+    new File([new Uint8Array(1)], 'model.safetensors'),
+  ]);
+  assert.equal(log[0], 'load config tokenizer specialTokensMap addedTokens');
+});
+
+/** `chat_template.jinja` was not asked for where tokenizer_config.json had the text "chat_template", and a template of the caller's was dropped. */
+test('every template goes to the engine, and the one of the caller in place of the file', async () => {
+  const { log } = await loading(`${base}/both`);
+  assert.equal(log[0], 'load config tokenizer tokenizerConfig chatTemplate');
+  assert.deepEqual([log.at(-1), requests.includes('/both/chat_template.jinja')], ['end file', true]);
+  const own = await loading(`${base}/both`, { chatTemplate: 'own' });
+  assert.deepEqual([own.log[0], requests.includes('/both/chat_template.jinja')], [log[0], false]);
+  const bytes = { config: encode('{}'), tokenizer: encode('{}'), weights: new Uint8Array(1), tokenizerConfig: encode('{"chat_template": null, "added_tokens_decoder": {}}') };
+  assert.equal((await loading({ ...bytes, chatTemplate: 'own' })).log[0], log[0]);
+  assert.equal((await loading(bytes, { chatTemplate: 'own' })).log[0], log[0]);
+  await assert.rejects(loading(bytes, { chatTemplate: new Uint8Array(1) }), { code: 'BAD_OPTION', message: /`chatTemplate`: expected the text of a template/ });
 });
 
 test('shards are read in the order of the index', async () => {
@@ -213,7 +262,7 @@ test('load options are checked before anything is fetched', async () => {
   await assert.rejects(loading(`${base}/whole`, { deterministic: 'yes' }), { code: 'BAD_OPTION', message: /`deterministic`: expected true or false/ });
   await assert.rejects(loading(`${base}/whole`, { dytpe: 'f16' }), {
     code: 'BAD_OPTION',
-    message: /dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub/,
+    message: /dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub/,
   });
   await assert.rejects(loading(42), { code: 'BAD_INPUT' });
   await assert.rejects(loading({ config: encode('{}') }), { code: 'BAD_INPUT', message: /tokenizer/ });

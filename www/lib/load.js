@@ -33,7 +33,7 @@ export async function load(source, options, platform) {
     const pins = await pinsOf(located, client, settings.stallMs);
     if (located.remote && settings.cache) keep();
     const files = { located, pins, client, meter, signal, stallMs: settings.stallMs };
-    const [small, threads] = await Promise.all([smallFiles(files), started]);
+    const [small, threads] = await Promise.all([smallFiles(files, settings.chatTemplate), started]);
     await weights(files, small, settings.storage);
     const info = await client.request('finish', { threads: 1 + (await countIn(threads)), local: !located.remote });
     return { client, info, again: located.again };
@@ -118,7 +118,7 @@ function keep() {
     .catch(() => {});
 }
 
-const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub';
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub';
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
@@ -136,7 +136,7 @@ const SILENCE_MS = 80_000;
 export function check(options = {}, platform) {
   if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
-  const { cache = true, stallMs = STALL_MS, lock = false, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
+  const { cache = true, stallMs = STALL_MS, lock = false, chatTemplate, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
@@ -151,6 +151,7 @@ export function check(options = {}, platform) {
   }
   if (!(Number.isInteger(stallMs) && stallMs >= 1 && stallMs < 2 ** 31)) throw badOption('stallMs', 'a whole number of milliseconds', stallMs);
   if (typeof lock !== 'boolean' && !(typeof lock === 'string' && lock) && !(lock instanceof URL)) throw badOption('lock', 'true, or the URL of a lock file', lock);
+  if (chatTemplate !== undefined && typeof chatTemplate !== 'string') throw badOption('chatTemplate', 'the text of a template', chatTemplate);
   if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
   if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
   if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
@@ -162,7 +163,7 @@ export function check(options = {}, platform) {
     memoryBytesMax: memoryBytesMax ?? (device < DEVICE_BYTES_KNOWN_MAX ? device : 2 ** 32),
     kvBytesMax,
   };
-  return { storage, threads, deterministic, cache, stallMs, lock, onProgress, signal, hub };
+  return { storage, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub };
 }
 
 /** Browsers tell no more than this, so that devices look alike. */
@@ -191,19 +192,33 @@ export async function small({ located, pins, client, meter, signal, stallMs }, k
   return undefined;
 }
 
-/** @param {Reading} reading @returns {Promise<RawFiles>} */
-async function smallFiles(reading) {
-  const [config, tokenizer, tokenizerConfig, generationConfig] = await Promise.all([
+/** What the files mean beside each other is the engine's to say: all that may count are handed over. @param {Reading} reading @param {string} [ownTemplate] the caller's @returns {Promise<RawFiles>} */
+async function smallFiles(reading, ownTemplate) {
+  const tokenizerConfigRead = small(reading, 'tokenizerConfig');
+  const [config, tokenizer, tokenizerConfig, generationConfig, chatTemplate, older] = await Promise.all([
     small(reading, 'config'),
     small(reading, 'tokenizer'),
-    small(reading, 'tokenizerConfig'),
+    tokenizerConfigRead,
     small(reading, 'generationConfig'),
+    ownTemplate === undefined ? small(reading, 'chatTemplate') : new TextEncoder().encode(ownTemplate),
+    olderFiles(reading, tokenizerConfigRead),
   ]);
-  // tokenizer_config.json usually carries the template; the file of its own is the newer habit.
-  const inConfig = tokenizerConfig && new TextDecoder().decode(tokenizerConfig).includes('"chat_template"');
-  const chatTemplate = inConfig ? undefined : await small(reading, 'chatTemplate');
   if (!config || !tokenizer) throw new FiresideError('BAD_INPUT', `${reading.located.label}: config.json and tokenizer.json are needed.`);
-  return { config, tokenizer, tokenizerConfig, generationConfig, chatTemplate };
+  return { config, tokenizer, tokenizerConfig, generationConfig, ...older, chatTemplate };
+}
+
+/**
+ * Files that count in folders of before 2023 alone. They are asked for where the engine says so, while the tokenizer is on its way.
+ * @param {Reading} reading
+ * @param {Promise<Uint8Array | undefined>} tokenizerConfigRead
+ */
+async function olderFiles(reading, tokenizerConfigRead) {
+  const { located, pins, client } = reading;
+  const tokenizerConfig = await tokenizerConfigRead;
+  const given = located.place('specialTokensMap', pins) ?? located.place('addedTokens', pins);
+  if (!given || !(await client.request('readsOlderFiles', { tokenizerConfig }))) return {};
+  const [specialTokensMap, addedTokens] = await Promise.all([small(reading, 'specialTokensMap'), small(reading, 'addedTokens')]);
+  return { specialTokensMap, addedTokens };
 }
 
 /** @param {Reading} reading @param {RawFiles} files @param {object} storage the options of the engine's loader */

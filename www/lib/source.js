@@ -32,6 +32,8 @@ export const NAMES = Object.freeze({
   tokenizer: 'tokenizer.json',
   tokenizerConfig: 'tokenizer_config.json',
   generationConfig: 'generation_config.json',
+  specialTokensMap: 'special_tokens_map.json',
+  addedTokens: 'added_tokens.json',
   chatTemplate: 'chat_template.jinja',
   index: 'model.safetensors.index.json',
 });
@@ -41,6 +43,8 @@ export const BYTES_MAX = Object.freeze({
   tokenizer: 128 << 20,
   tokenizerConfig: 16 << 20,
   generationConfig: 1 << 20,
+  specialTokensMap: 16 << 20,
+  addedTokens: 16 << 20,
   chatTemplate: 256 << 10,
   index: 64 << 20,
 });

@@ -31,6 +31,10 @@ export interface ModelFiles {
   weights: Input | Input[];
   tokenizerConfig?: Input;
   generationConfig?: Input;
+  /** `special_tokens_map.json` and `added_tokens.json`: they count where `tokenizer_config.json` has no `added_tokens_decoder`. */
+  specialTokensMap?: Input;
+  addedTokens?: Input;
+  /** `chat_template.jinja`, or a template of yours; it wins over the one in `tokenizerConfig`. */
   chatTemplate?: Input | string;
   /** `model.safetensors.index.json`, where there are several weight files. */
   index?: Input;
@@ -74,6 +78,8 @@ export interface LoadOptions {
    * rejects where there is no lock file. Of `hf:` sources the hub's own list tells the same.
    */
   lock?: boolean | string | URL;
+  /** A chat template of yours in place of the model's, whatever the source. */
+  chatTemplate?: string;
   onProgress?: (progress: Progress) => void;
   signal?: AbortSignal;
   /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
@@ -320,7 +326,8 @@ export interface ModelInfo {
   dtype: string;
   weightBytes: number;
   kvBytesPerToken: number;
-  chatTemplate: 'model' | 'chatml';
+  /** Whose template `chat` uses; `broken`: the model's cannot be used, and `chat` rejects with BAD_TEMPLATE until you load with one of yours. */
+  chatTemplate: 'model' | 'chatml' | 'broken';
   kernels: string;
   defaults: SamplingDefaults;
   ignoredConfig: string[];
@@ -342,6 +349,8 @@ export interface RawFiles {
   index?: Uint8Array;
   tokenizerConfig?: Uint8Array;
   generationConfig?: Uint8Array;
+  specialTokensMap?: Uint8Array;
+  addedTokens?: Uint8Array;
   chatTemplate?: Uint8Array;
 }
 
@@ -415,6 +424,8 @@ export interface RawModule {
   threads?(): number;
   Rehearsal?: new (model: RawModel) => { step(): void; free(): void };
   buildInfo(): { kernels: string; version: string };
+  /** Whether `special_tokens_map.json` and `added_tokens.json` count beside this file. */
+  readsOlderFiles(tokenizerConfig?: Uint8Array): boolean;
   Loader: new (files: RawFiles, options?: RawLoadOptions) => RawLoader;
   Survey: new (files: Pick<RawFiles, 'config' | 'index'>, options?: RawLoadOptions) => RawSurvey;
   Sha256: new () => { update(bytes: Uint8Array): void; digest(): string; free(): void };

@@ -14,4 +14,4 @@ import * as generated from './pkg/simd128.js';
 export const wasm = generated;
 
 export default wasm.default;
-export const { initSync, buildInfo, Loader, Model, Session, Run } = wasm;
+export const { initSync, buildInfo, readsOlderFiles, Loader, Model, Session, Run } = wasm;

@@ -18,7 +18,9 @@ pub struct SmallFiles {
     tokenizer: Vec<u8>,
     tokenizer_config: Option<Vec<u8>>,
     generation_config: Option<Vec<u8>>,
-    chat_template: Option<String>,
+    special_tokens_map: Option<Vec<u8>>,
+    added_tokens: Option<Vec<u8>>,
+    chat_template: Option<Vec<u8>>,
     index: Option<Vec<u8>>,
 }
 
@@ -34,7 +36,9 @@ impl SmallFiles {
             tokenizer: needed("tokenizer.json")?,
             tokenizer_config: optional("tokenizer_config.json")?,
             generation_config: optional("generation_config.json")?,
-            chat_template,
+            special_tokens_map: optional("special_tokens_map.json")?,
+            added_tokens: optional("added_tokens.json")?,
+            chat_template: optional("chat_template.jinja")?,
             index: if single { None } else { optional("model.safetensors.index.json")? },
         })
     }
@@ -46,6 +50,8 @@ impl SmallFiles {
             tokenizer: &self.tokenizer,
             tokenizer_config: self.tokenizer_config.as_deref(),
             generation_config: self.generation_config.as_deref(),
+            special_tokens_map: self.special_tokens_map.as_deref(),
+            added_tokens: self.added_tokens.as_deref(),
             chat_template: self.chat_template.as_deref(),
             index: self.index.as_deref(),
         };

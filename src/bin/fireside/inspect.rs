@@ -28,9 +28,10 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     row("end tokens", format!("{ends:?}"));
     row(
         "template",
-        match loader.template().source() {
-            TemplateSource::Model => "the model's own".into(),
-            TemplateSource::ChatMl => "none; a chat would use ChatML".into(),
+        match (loader.template().source(), loader.template().error()) {
+            (_, Some(error)) => format!("cannot be used: {error}"),
+            (TemplateSource::ChatMl, None) => "none; a chat would use ChatML".into(),
+            (_, None) => "the model's own".into(),
         },
     );
     let defaults = Settings::of(loader.generation());

@@ -13,10 +13,12 @@ use crate::Result;
 const LOCK: &str = "fireside.lock.json";
 
 /// The files of a model besides its weights.
-const SMALL_FILES: [&str; 6] = [
+const SMALL_FILES: [&str; 8] = [
     "config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
     "generation_config.json",
     "chat_template.jinja",
     "model.safetensors.index.json",
