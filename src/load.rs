@@ -117,9 +117,7 @@ pub struct ModelLoader {
     template: ChatTemplate,
     generation: GenerationConfig,
     weights: Loader,
-    kv_dtype: KvDtype,
-    kv_budget: Arc<Budget>,
-    pool: Arc<Pool>,
+    options: LoadOptions,
 }
 
 impl ModelLoader {
@@ -150,9 +148,15 @@ impl ModelLoader {
 
     /// Takes the next bytes of the present weight file; chunks may have any size.
     ///
-    /// Errors: those of [`Loader::push`].
+    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` where a tied model proves to have a head of its own, and no room for it.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
-        self.weights.push(chunk)
+        self.weights.push(chunk)?;
+        if self.config.tied && self.weights.has_own_head() {
+            // Larger by its head than its config says.
+            self.config.tied = false;
+            Estimate::of(&self.config, &self.options).check(&self.config, &self.options)?;
+        }
+        Ok(())
     }
 
     /// The present weight file has been pushed whole.
@@ -166,8 +170,13 @@ impl ModelLoader {
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
-        let ModelLoader { config, tokenizer, template, generation, weights, kv_dtype, kv_budget, pool } = self;
+        let ModelLoader { config, tokenizer, template, generation, weights, options } = self;
+        let passed_over = weights.passed_over();
         let weights = weights.finish()?;
+        let load_bytes = Estimate::of(&config, &options).load_bytes;
+        let left = || options.memory_bytes_max.map(|max| max.saturating_sub(load_bytes));
+        let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
+        let LoadOptions { kv_dtype, pool, .. } = options;
         Ok(Model {
             weights,
             config,
@@ -176,7 +185,8 @@ impl ModelLoader {
             generation,
             kv_dtype,
             kv_budget,
-            pool,
+            pool: pool.unwrap_or_else(|| Pool::new(1)),
+            passed_over,
             fingerprint: OnceLock::new(),
             runs: AtomicU64::new(0),
         })

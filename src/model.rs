@@ -32,6 +32,7 @@ pub struct Model {
     pub(crate) kv_dtype: KvDtype,
     pub(crate) kv_budget: Arc<Budget>,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) passed_over: Vec<String>,
     pub(crate) fingerprint: OnceLock<String>,
     pub(crate) runs: AtomicU64,
 }
@@ -153,6 +154,11 @@ impl Model {
     /// The model's own tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// Tensors of its files that it does not read, as `mtp.layers.*.norm.weight (2)`.
+    pub fn passed_over(&self) -> &[String] {
+        &self.passed_over
     }
 
     /// The model's chat template, or ChatML where it has none; [`ChatTemplate::source`] tells.

@@ -288,6 +288,25 @@ impl Matrix {
         (first..first + self.groups(), row % high)
     }
 
+    /// A copy.
+    ///
+    /// Errors: `OUT_OF_MEMORY`, where `clone` would end the program.
+    pub(crate) fn copy(&self) -> Result<Matrix> {
+        let mut copy = Matrix::new(self.dtype(), self.rows, self.cols)?;
+        match (&mut copy.tiles, &self.tiles) {
+            (Tiles::F32(to), Tiles::F32(from)) => to.copy_from_slice(from),
+            (Tiles::F16(to, factors_to), Tiles::F16(from, factors_from)) => {
+                to.copy_from_slice(from);
+                factors_to.copy_from_slice(factors_from);
+            }
+            (Tiles::Bf16(to), Tiles::Bf16(from)) => to.copy_from_slice(from),
+            (Tiles::Q8(to), Tiles::Q8(from)) => to.copy_from_slice(from),
+            (Tiles::Q4(to), Tiles::Q4(from)) => to.copy_from_slice(from),
+            _ => unreachable!("a matrix of the same format"),
+        }
+        Ok(copy)
+    }
+
     /// Number of rows: the outputs.
     pub fn rows(&self) -> usize {
         self.rows

@@ -22,6 +22,7 @@ pub(super) struct ModelInfo<'a> {
     kernels: &'static str,
     defaults: Defaults,
     ignored_config: &'a [String],
+    ignored_tensors: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -60,6 +61,7 @@ impl ModelInfo<'_> {
             kernels: crate::kernels::NAME,
             defaults: Defaults { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty },
             ignored_config: &config.ignored,
+            ignored_tensors: model.passed_over(),
         }
     }
 }

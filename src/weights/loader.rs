@@ -6,7 +6,7 @@
 //! ```
 
 use super::header::{self, HEADER_MAX};
-use super::plan::{Plan, Target, Tensor};
+use super::plan::{Plan, Source, Target, Tensor};
 use super::{Layer, Linear, Weights};
 use crate::config::{ModelConfig, Part, Slot};
 use crate::error::{Error, Result};
@@ -62,6 +62,16 @@ impl Loader {
     /// The weight files in the order in which they are expected.
     pub fn files(&self) -> &[String] {
         &self.plan.files
+    }
+
+    /// True where the model is tied by its config and its files hold a head of its own: then that is the head, as in transformers.
+    pub fn has_own_head(&self) -> bool {
+        self.plan.config.tied && self.stored.matrices.contains_key(&Slot::Head) && self.stored.matrices.contains_key(&Slot::Embed)
+    }
+
+    /// Tensors of the headers so far that the model does not read, as `mtp.layers.*.norm.weight (2)`.
+    pub fn passed_over(&self) -> Vec<String> {
+        self.plan.passed_over()
     }
 
     /// Takes the next bytes of the current file, as many as there are.
@@ -151,13 +161,17 @@ impl Loader {
             return Err(self.bad(&at, "the end of the file", "more bytes".into()));
         };
         let row_bytes = match tensor.target {
-            Target::Matrix { source, cols, .. } | Target::Vector { source, len: cols, .. } | Target::Twin { source, cols } => {
+            Target::Matrix { source, cols, .. } | Target::Vector { source, len: cols, .. } | Target::Twin { source, cols, .. } => {
                 source.size() * cols
             }
-            Target::Skip => {
-                let skipped = (tensor.end - *pos).min(chunk.len() as u64);
-                *pos += skipped;
-                return Ok(&chunk[skipped as usize..]);
+            Target::Skip | Target::Zero => {
+                let (now, rest) = chunk.split_at((tensor.end - *pos).min(chunk.len() as u64) as usize);
+                if matches!(tensor.target, Target::Zero) && now.iter().any(|&byte| byte != 0) {
+                    let at = format!("tensor {}", tensor.name);
+                    return Err(self.bad(&at, "zeros, as config.json does not ask for this bias", "other values".into()));
+                }
+                *pos += now.len() as u64;
+                return Ok(rest);
             }
         };
         let (now, rest) = chunk.split_at(chunk.len().min(row_bytes - self.partial.len()));
@@ -216,36 +230,77 @@ impl Stored {
     /// Errors: `BAD_FILE` if it holds a NaN or an infinity or is not the twin it should be, `OUT_OF_MEMORY`.
     fn row(&mut self, file: &str, tensor: &Tensor, row: usize, bytes: &[u8]) -> Result<()> {
         let at = || format!("tensor {}, row {row}", tensor.name);
+        let (Target::Matrix { source, .. } | Target::Vector { source, .. } | Target::Twin { source, .. }) = tensor.target else {
+            return Ok(());
+        };
+        let mut narrowed = Vec::new();
+        let bytes = match source {
+            Source::Stored(_) => bytes,
+            Source::F64 => {
+                reserve(&mut narrowed, bytes.len() / 2, "a row of weights")?;
+                narrowed.extend(bytes.as_chunks().0.iter().flat_map(|&value| (f64::from_le_bytes(value) as f32).to_le_bytes()));
+                &narrowed
+            }
+        };
+        if !is_finite(source.dtype(), bytes) {
+            return Err(bad(file, &at(), "numbers", "a NaN or an infinity".into()));
+        }
         match tensor.target {
-            Target::Matrix { source, .. } | Target::Vector { source, .. } | Target::Twin { source, .. } if !is_finite(source, bytes) => {
-                Err(bad(file, &at(), "numbers", "a NaN or an infinity".into()))
-            }
-            Target::Matrix { slot, source, rows, cols } => {
+            Target::Matrix { slot, rows, cols, .. } => {
                 if row == 0 {
-                    self.matrices.insert(slot, Matrix::new(self.dtype.map_or(source, |dtype| slot.stored_as(dtype)), rows, cols)?);
+                    self.matrices.insert(slot, Matrix::new(self.format(slot, source), rows, cols)?);
                 }
-                if let Some(matrix) = self.matrices.get_mut(&slot) {
-                    matrix.set_row(row, source, bytes);
-                }
-                Ok(())
             }
-            Target::Vector { slot, source, len } => {
-                let mut one_row = Matrix::new(Dtype::F32, 1, len)?;
-                one_row.set_row(0, source, bytes);
-                self.vectors.insert(slot, decoded(&one_row, 0)?);
-                Ok(())
-            }
-            Target::Twin { source, cols } => {
-                let Some(embed) = self.matrices.get(&Slot::Embed) else { return Ok(()) };
-                let mut one_row = Matrix::new(embed.dtype(), 1, cols)?;
-                one_row.set_row(0, source, bytes);
-                if decoded(&one_row, 0)? == decoded(embed, row)? {
+            Target::Twin { slot, rows, cols, .. } => {
+                if !self.matrices.contains_key(&slot) && self.untie(slot, source, (rows, cols), row, bytes)? {
                     return Ok(());
                 }
-                Err(bad(file, &at(), "the embedding once more, as config.json says that it is tied", "other values".into()))
             }
-            Target::Skip => Ok(()),
+            Target::Vector { slot, len, .. } => {
+                let mut one_row = Matrix::new(Dtype::F32, 1, len)?;
+                one_row.set_row(0, source.dtype(), bytes);
+                self.vectors.insert(slot, decoded(&one_row, 0)?);
+            }
+            Target::Skip | Target::Zero => {}
         }
+        if let Target::Matrix { slot, .. } | Target::Twin { slot, .. } = tensor.target
+            && let Some(matrix) = self.matrices.get_mut(&slot)
+        {
+            matrix.set_row(row, source.dtype(), bytes);
+        }
+        Ok(())
+    }
+
+    /// The format in which a matrix of the model is stored.
+    fn format(&self, slot: Slot, source: Source) -> Dtype {
+        self.dtype.map_or(source.dtype(), |dtype| slot.stored_as(dtype))
+    }
+
+    /// Compares a row of the second of embedding and head with the first. Returns true if it is the same; at the first row that is not, the
+    /// second becomes a matrix of its own, which begins as the first does.
+    ///
+    /// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are not tied.
+    fn untie(&mut self, slot: Slot, source: Source, (rows, cols): (usize, usize), row: usize, bytes: &[u8]) -> Result<bool> {
+        let Some(first) = self.matrices.get(if slot == Slot::Head { &Slot::Embed } else { &Slot::Head }) else { return Ok(false) };
+        let dtype = self.format(slot, source);
+        let mut one_row = Matrix::new(dtype, 1, cols)?;
+        one_row.set_row(0, source.dtype(), bytes);
+        if decoded(&one_row, 0)? == decoded(first, row)? {
+            return Ok(true);
+        }
+        let own = if first.dtype() == dtype {
+            first.copy()?
+        } else {
+            // Their rows so far are the same numbers, so both formats hold them exactly.
+            let mut own = Matrix::new(dtype, rows, cols)?;
+            for row in 0..row {
+                let values: Vec<u8> = decoded(first, row)?.iter().flat_map(|value| value.to_le_bytes()).collect();
+                own.set_row(row, Dtype::F32, &values);
+            }
+            own
+        };
+        self.matrices.insert(slot, own);
+        Ok(false)
     }
 
     /// Puts the tensors in their places. All of them are there: the plan saw them named, and `close` saw their data whole.
@@ -265,8 +320,13 @@ impl Stored {
             let (q_norm, k_norm) = (vector(Part::QNorm), vector(Part::KNorm));
             layers.push(Layer { attn_norm, q, k, v, o, q_norm, k_norm, mlp_norm, gate, up, down });
         }
-        let embed = matrices.remove(&Slot::Embed).expect(THERE);
-        let head = (!config.tied).then(|| matrices.remove(&Slot::Head).expect(THERE));
+        let head = matrices.remove(&Slot::Head);
+        // A tied embedding may stand under the head's name alone.
+        let (embed, head) = match matrices.remove(&Slot::Embed) {
+            Some(embed) => (embed, head),
+            None => (head.expect(THERE), None),
+        };
+        assert!(config.tied || head.is_some(), "{THERE}");
         let norm = vectors.remove(&Slot::Norm).expect(THERE);
         Weights { embed, layers, norm, head }
     }

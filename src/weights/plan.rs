@@ -5,10 +5,10 @@ use super::index::{self, Index};
 use crate::config::{ModelConfig, Slot, TensorSpec};
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-/// Tensors that publishers leave in their files and no model here reads.
-const HARMLESS: [&str; 3] = [".rotary_emb.inv_freq", ".rotary_emb.cos_cached", ".rotary_emb.sin_cached"];
+/// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures, or inside a wrapper of PyTorch's.
+const WRAPPERS: [&str; 6] = ["model.", "language_model.", "text_model.", "base_model.", "module.", "_orig_mod."];
 
 const EMBED: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
@@ -24,6 +24,35 @@ pub(super) struct Plan {
     specs: HashMap<String, TensorSpec>,
     /// Full names of the tensors that a header has named so far.
     seen: HashSet<String>,
+    /// Tensors that no model here reads: their names with numbers as `*`, and how many there are of each.
+    extra: BTreeMap<String, usize>,
+}
+
+/// How a file writes numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// In a format that matrices are stored in.
+    Stored(Dtype),
+    /// In double precision, which is rounded to single.
+    F64,
+}
+
+impl Source {
+    /// Bytes of a number.
+    pub fn size(self) -> usize {
+        match self {
+            Source::Stored(dtype) => dtype.size(),
+            Source::F64 => 8,
+        }
+    }
+
+    /// The format in which such numbers are stored where none is asked for.
+    pub fn dtype(self) -> Dtype {
+        match self {
+            Source::Stored(dtype) => dtype,
+            Source::F64 => Dtype::F32,
+        }
+    }
 }
 
 /// A tensor of the file that is being read.
@@ -37,11 +66,13 @@ pub(super) struct Tensor {
 /// Where the data of a tensor goes.
 pub(super) enum Target {
     /// Into a matrix of the model.
-    Matrix { slot: Slot, source: Dtype, rows: usize, cols: usize },
+    Matrix { slot: Slot, source: Source, rows: usize, cols: usize },
     /// Into a norm or a bias.
-    Vector { slot: Slot, source: Dtype, len: usize },
-    /// Nowhere: the second of two names of a tied embedding has to be equal to the first.
-    Twin { source: Dtype, cols: usize },
+    Vector { slot: Slot, source: Source, len: usize },
+    /// The second of the embedding and the head of a tied model: nowhere while it is equal to the first, else into a matrix of its own.
+    Twin { slot: Slot, source: Source, rows: usize, cols: usize },
+    /// Nowhere, and every byte has to be zero: a bias that config.json does not ask for.
+    Zero,
     /// Nowhere.
     Skip,
 }
@@ -52,7 +83,7 @@ impl Plan {
         let index = index.map(index::parse).transpose()?;
         let files = index.as_ref().map_or(vec!["model.safetensors".into()], |index| index.files.clone());
         let specs = config.tensors().map(|spec| (spec.name.clone(), spec)).collect();
-        let plan = Plan { config: config.clone(), files, index, specs, seen: HashSet::new() };
+        let plan = Plan { config: config.clone(), files, index, specs, seen: HashSet::new(), extra: BTreeMap::new() };
         if let Some(index) = &plan.index {
             let listed = index.file_of.keys().map(|name| full_name(name)).collect();
             plan.require_all(&listed, "model.safetensors.index.json")?;
@@ -93,37 +124,56 @@ impl Plan {
 
     fn target(&mut self, file: usize, entry: &Entry) -> Result<Target> {
         let full = full_name(&entry.name);
-        if HARMLESS.iter().any(|harmless| full.ends_with(harmless)) {
+        let is_tied = self.config.tied && (full == EMBED || full == HEAD);
+        let Some(spec) = self.specs.get(if is_tied { EMBED } else { &full }) else {
+            if full.strip_suffix(".bias").is_some_and(|stem| self.specs.contains_key(&format!("{stem}.weight")) || stem == "lm_head") {
+                return Ok(Target::Zero);
+            }
+            let in_layer = full.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
+            if in_layer
+                .is_some_and(|(layer, name)| QK_NORMS.contains(&name) && layer.parse().is_ok_and(|layer: usize| layer < self.config.layers))
+            {
+                let expected = format!("only tensors of the {} model that config.json describes", self.config.family.name());
+                return Err(self.bad(file, &entry.name, &expected, "another one".into()));
+            }
+            *self.extra.entry(pattern(&entry.name)).or_default() += 1;
             return Ok(Target::Skip);
-        }
-        let wanted = if self.config.tied && full == HEAD { EMBED } else { &full };
-        let Some(spec) = self.specs.get(wanted) else {
-            let expected = format!("only tensors of the {} model that config.json describes", self.config.family.name());
-            return Err(self.bad(file, &entry.name, &expected, "another one".into()));
         };
         if !entry.shape.iter().copied().eq(spec.shape.iter().map(|&dim| dim as u64)) {
             return Err(self.bad(file, &entry.name, &format!("shape {:?}", spec.shape), format!("shape {:?}", entry.shape)));
         }
         let source = match entry.dtype {
-            Some(safetensors::Dtype::F32) => Dtype::F32,
-            Some(safetensors::Dtype::F16) => Dtype::F16,
-            Some(safetensors::Dtype::BF16) => Dtype::Bf16,
+            Some(safetensors::Dtype::F32) => Source::Stored(Dtype::F32),
+            Some(safetensors::Dtype::F16) => Source::Stored(Dtype::F16),
+            Some(safetensors::Dtype::BF16) => Source::Stored(Dtype::Bf16),
+            Some(safetensors::Dtype::F64) => Source::F64,
             _ => {
                 let field = format!("the dtype of tensor {}", entry.name);
                 let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
-                return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16".into(), got });
+                return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
             }
         };
-        let has_twin = self.config.tied && spec.slot == Slot::Embed && (self.seen.contains(EMBED) || self.seen.contains(HEAD));
+        let slot = if is_tied && full == HEAD { Slot::Head } else { spec.slot };
+        let has_twin = is_tied && (self.seen.contains(EMBED) || self.seen.contains(HEAD));
         let target = match spec.shape[..] {
-            [_, cols] if has_twin => Target::Twin { source, cols },
-            [rows, cols] => Target::Matrix { slot: spec.slot, source, rows, cols },
+            [rows, cols] if has_twin => Target::Twin { slot, source, rows, cols },
+            [rows, cols] => Target::Matrix { slot, source, rows, cols },
             _ => Target::Vector { slot: spec.slot, source, len: spec.len() as usize },
         };
         if !self.seen.insert(full) {
             return Err(self.bad(file, &entry.name, "it once, with or without its \u{201c}model.\u{201d}", "it twice".into()));
         }
         Ok(target)
+    }
+
+    /// The tensors that nothing reads, at most [`LISTED_MAX`] kinds of them: `mtp.layers.*.norm.weight (2)`.
+    pub fn passed_over(&self) -> Vec<String> {
+        let kind = |(name, &count): (&String, &usize)| if count == 1 { name.clone() } else { format!("{name} ({count})") };
+        let mut listed: Vec<String> = self.extra.iter().take(LISTED_MAX).map(kind).collect();
+        if let Some(more) = self.extra.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {
+            listed.push(format!("and {more} more kinds"));
+        }
+        listed
     }
 
     /// Every tensor of the model is among `names`; a tied embedding may have either of its names.
@@ -143,7 +193,25 @@ impl Plan {
     }
 }
 
-/// The published name of a tensor: files saved from a model without its head lack the first word.
+/// Kinds of tensors that are listed.
+const LISTED_MAX: usize = 100;
+
+/// Norms that change what attention computes.
+const QK_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
+
+/// The published name of a tensor: files saved from a model without its head lack the first word, others have more of them.
 fn full_name(name: &str) -> String {
-    if name.starts_with("model.") || name == HEAD { name.into() } else { format!("model.{name}") }
+    let mut own = name;
+    while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| own.strip_prefix(wrapper)) {
+        own = rest;
+    }
+    if own.starts_with("lm_head.") { own.into() } else { format!("model.{own}") }
+}
+
+/// A name with its numbers as `*`, cut after 120 characters.
+fn pattern(name: &str) -> String {
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let words: Vec<&str> = name.split('.').map(|word| if number(word) { "*" } else { word }).collect();
+    let words = words.join(".");
+    words.char_indices().nth(120).map_or(words.clone(), |(cut, _)| format!("{}...", &words[..cut]))
 }

@@ -37,6 +37,11 @@ impl Survey {
         &self.plan.files
     }
 
+    /// Tensors of the headers so far that the model does not read, as `mtp.layers.*.norm.weight (2)`.
+    pub fn passed_over(&self) -> Vec<String> {
+        self.plan.passed_over()
+    }
+
     /// Takes the beginning of the next file. Returns how many bytes of it are needed: if that is more than were given, nothing was taken.
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`; `BAD_INPUT` after the last file.
@@ -56,15 +61,16 @@ impl Survey {
         self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
-                Target::Matrix { slot, source, rows, cols } => {
-                    let dtype = self.dtype.map_or(source, |dtype| slot.stored_as(dtype));
+                // Only the values tell whether a tied model's head is one of its own: there is room for it.
+                Target::Matrix { slot, source, rows, cols } | Target::Twin { slot, source, rows, cols } => {
+                    let dtype = self.dtype.map_or(source.dtype(), |dtype| slot.stored_as(dtype));
                     if slot == Slot::Layer(0, Part::Down) {
                         self.stored = Some(dtype);
                     }
                     dtype.matrix_bytes(rows, cols)
                 }
                 Target::Vector { len, .. } => 4 * len as u64,
-                Target::Twin { .. } | Target::Skip => 0,
+                Target::Zero | Target::Skip => 0,
             };
         }
         self.file += 1;

@@ -22,6 +22,7 @@ const INFO = {
   chatTemplate: /** @type {const} */ ('model'),
   kernels: 'fake',
   ignoredConfig: [],
+  ignoredTensors: [],
   defaults: { maxTokens: 200, minTokens: 0, temperature: 0.8, topK: 0, topP: 0.9, minP: 0, typicalP: 1, repetitionPenalty: 1 },
 };
 

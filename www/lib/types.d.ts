@@ -331,6 +331,8 @@ export interface ModelInfo {
   kernels: string;
   defaults: SamplingDefaults;
   ignoredConfig: string[];
+  /** Tensors of the weight files that the model does not read, numbers as `*` and how many: `mtp.layers.*.norm.weight (2)`. */
+  ignoredTensors: string[];
 }
 
 export interface SessionStats {

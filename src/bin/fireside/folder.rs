@@ -4,13 +4,18 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
+use fireside::config::ModelConfig;
 use fireside::load::{LoadOptions, ModelFiles, ModelLoader};
 use fireside::model::Model;
+use fireside::weights::Survey;
 
 use crate::Result;
 
 /// Bytes read at a time: large enough for the disk, small beside any model.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// The first bytes of a weight file: most headers are whole in them.
+const HEAD_BYTES: usize = 1 << 16;
 
 /// The small files of a folder.
 pub struct SmallFiles {
@@ -29,7 +34,6 @@ impl SmallFiles {
     pub fn read(folder: &Path) -> Result<SmallFiles> {
         let needed = |name: &str| fs::read(folder.join(name)).map_err(|error| missing(folder, name, &error));
         let optional = |name: &str| if folder.join(name).exists() { needed(name).map(Some) } else { Ok(None) };
-        let chat_template = optional("chat_template.jinja")?.map(String::from_utf8).transpose()?;
         let single = folder.join("model.safetensors").exists();
         Ok(SmallFiles {
             config: needed("config.json")?,
@@ -56,6 +60,19 @@ impl SmallFiles {
             index: self.index.as_deref(),
         };
         Ok(Model::loader(&files, options)?)
+    }
+
+    /// Reads the headers of the weight files, as far as they are there.
+    pub fn survey(&self, folder: &Path, config: &ModelConfig) -> Result<Survey> {
+        let mut survey = Survey::new(config, self.index.as_deref(), None)?;
+        for name in survey.files().to_vec() {
+            let Ok(mut file) = File::open(folder.join(name)) else { break };
+            let (mut head, mut need) = (Vec::new(), HEAD_BYTES);
+            while need > head.len() && file.by_ref().take((need - head.len()) as u64).read_to_end(&mut head)? > 0 {
+                need = survey.header(&head)?;
+            }
+        }
+        Ok(survey)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::folder::SmallFiles;
 
 /// Prints the report.
 pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
-    let loader = SmallFiles::read(folder)?.loader(options.clone())?;
+    let files = SmallFiles::read(folder)?;
+    let loader = files.loader(options.clone())?;
     let (config, tokenizer) = (loader.config(), loader.tokenizer());
     let row = |name: &str, value: String| println!("{name:<12} {value}");
 
@@ -50,6 +51,10 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
         "",
         format!("{} of KV cache per 1,000 tokens, {} for the whole context", megabytes(kv * 1000), megabytes(kv * config.context as u64)),
     );
+    let passed_over = files.survey(folder, config)?.passed_over();
+    if !passed_over.is_empty() {
+        row("not read", format!("tensors that the model does not use: {}", passed_over.join(", ")));
+    }
     if !config.ignored.is_empty() {
         row("not used", format!("fields of config.json that were not recognised: {}", config.ignored.join(", ")));
     }
