@@ -53,8 +53,8 @@ pub fn build_info() -> Result<JsValue> {
 
 /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`: otherwise nobody needs to fetch them.
 #[wasm_bindgen(js_name = readsOlderFiles)]
-pub fn reads_older_files(tokenizer_config: Option<Vec<u8>>) -> Result<bool> {
-    TokenizerConfig::reads_older_files(tokenizer_config.as_deref()).map_err(to_error)
+pub fn reads_older_files(tokenizer_config: Option<Vec<u8>>) -> bool {
+    TokenizerConfig::reads_older_files(tokenizer_config.as_deref())
 }
 
 /// A model whose weights are still arriving.

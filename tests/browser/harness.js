@@ -19,7 +19,7 @@ const LAUNCH = {
 };
 
 /** Chrome writes of every file that is not there, also of those that a model may do without. */
-const OPTIONAL = /404 .*\/(chat_template\.jinja|generation_config\.json|tokenizer_config\.json|model\.safetensors(\.index\.json)?)$/;
+const OPTIONAL = /404 .*\/(chat_template\.jinja|generation_config\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|model\.safetensors(\.index\.json)?)$/;
 
 /** Generous, since two cores may be building something else; nothing waits this long unless it has failed. */
 const PATIENCE_MS = 60_000;

@@ -75,7 +75,7 @@ export function serve(port, start, store) {
       }
       return true;
     },
-    readsOlderFiles: async ({ tokenizerConfig }) => (await wasm).readsOlderFiles(tokenizerConfig),
+    readsOlderFiles: async ({ tokenizerConfig }) => (await wasm).readsOlderFiles?.(tokenizerConfig),
     async prefetch({ wanted }, id) {
       if (!(await must(files).keeps())) return;
       const opened = await must(files).open(wanted, report(id));
