@@ -66,6 +66,10 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
                 continue;
             }
         };
+        // T5's vocabulary has its special tokens as pieces, too: the reference makes structure of them where they are typed.
+        if name == "ort-t5-small" && tokenizer.special_tokens().iter().any(|(special, _)| text.contains(special)) {
+            continue;
+        }
         for (what, got, expected) in [
             ("ids", json!(prompt), &expected_line[0]),
             ("ids of text", json!(literal), &expected_line[1]),
@@ -90,8 +94,9 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
         let cases = values(&shared().join("cases/templates/cases.json"));
         let now = Now { unix_seconds: cases["now"][0].as_i64().expect("seconds"), utc_offset_minutes: 120 };
         let template = ChatTemplate::from_files(config.as_deref(), None).expect("a template");
-        // What a caller typed stays text here, and becomes structure in the reference.
-        for chat in chats.iter().filter(|chat| !chat[0].as_str().is_some_and(|name| name.starts_with("typed-special"))) {
+        // What was typed stays text here and becomes structure in the reference: in one case, and in MiniCPM-V's marks of thoughts.
+        let typed = |chat: &str| chat.starts_with("typed-special") || (name == "tpu-MiniCPMV4" && chat.starts_with("think"));
+        for chat in chats.iter().filter(|chat| !chat[0].as_str().is_some_and(typed)) {
             let conversation = &cases["cases"][chat[0].as_str().expect("a name")];
             let messages = conversation[0].as_array().expect("messages").iter();
             let messages: Vec<Message> = messages
@@ -102,6 +107,8 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
             let ids = rendered.and_then(|rendered| tokenizer.encode_rendered(&rendered));
             match ids {
                 Ok(ids) if json!(ids) == chat[1] => {}
+                // The template refuses the conversation there too.
+                Err(_) if chat[1].is_null() => {}
                 Ok(ids) => differences.push(format!("{name}: chat {}: {ids:?}\n  for {}", chat[0], chat[1])),
                 Err(error) => differences.push(format!("{name}: chat {}: {error}", chat[0])),
             }

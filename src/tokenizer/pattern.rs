@@ -79,6 +79,11 @@ impl Bounded {
         Expr::parse_tree(&self.translated).is_ok_and(|tree| is_plain(&tree.expr))
     }
 
+    /// Bytes of the pattern in the syntax of the engine.
+    pub(super) fn bytes(&self) -> usize {
+        self.translated.len()
+    }
+
     /// The pattern, to be searched in a text with this budget.
     pub(super) fn within<'a>(&'a self, budget: &'a Budget) -> Search<'a> {
         Search { pattern: self, budget }

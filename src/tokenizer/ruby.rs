@@ -78,10 +78,13 @@ mod tests {
     use super::translate;
     use crate::tokenizer::pattern::{Bounded, Budget};
 
+    /// A text, its pieces, and its pieces without the matches.
+    type Cut = (String, Vec<String>, Vec<String>);
+
     /// Made by `tests/golden/make_patterns.py` with tokenizers 0.23.3.
     #[derive(Deserialize)]
     struct Golden {
-        patterns: Vec<(String, Option<Vec<(String, Vec<String>, Vec<String>)>>)>,
+        patterns: Vec<(String, Option<Vec<Cut>>)>,
         sets: Vec<(String, u64, String)>,
     }
 

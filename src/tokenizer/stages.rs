@@ -47,12 +47,15 @@ const GROWTH_MAX: usize = 4096;
 /// Bytes of all patterns together, so that compiling them takes no time to speak of.
 const PATTERN_BYTES_MAX: usize = 8192;
 
+/// The same, as the engine has them: one `\b` is some 300 bytes there.
+const TRANSLATED_BYTES_MAX: usize = 1 << 14;
+
 /// The most ids around a text.
 const AROUND_MAX: usize = 1000;
 
 /// Checks the four stages.
 pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &Value, decoder: &Value) -> Result<()> {
-    let (mut growth, mut patterns) = (1, 0);
+    let (mut growth, mut patterns, mut translated) = (1, 0, 0);
     for (place, whole, kinds) in [
         ("normalizer", normalizer, NORMALIZERS),
         ("pre_tokenizer", pre_tokenizer, PRE_TOKENIZERS),
@@ -68,7 +71,13 @@ pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &
                     return Err(bad(format!("{place}.pattern"), format!("at most {PATTERN_BYTES_MAX} bytes in all"), patterns));
                 }
                 // Of a search that takes too long in these, the library says nothing.
-                if !Bounded::new(place, regex)?.is_plain() && place != "pre_tokenizer" {
+                let pattern = Bounded::new(place, regex)?;
+                translated += pattern.bytes();
+                if translated > TRANSLATED_BYTES_MAX {
+                    let expected = format!("at most {TRANSLATED_BYTES_MAX} bytes in all, where groups and places are written out");
+                    return Err(bad(format!("{place}.pattern"), expected, translated));
+                }
+                if !pattern.is_plain() && place != "pre_tokenizer" {
                     return Err(bad(
                         format!("{place}.pattern"),
                         "a regular expression without look-arounds and references",

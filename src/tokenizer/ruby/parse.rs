@@ -28,6 +28,14 @@ pub(super) struct Flags {
     pub ascii_posix: bool,
 }
 
+/// How often a part repeats, whether as few times as possible, and whether without giving back.
+struct Quantifier {
+    min: u32,
+    max: Option<u32>,
+    lazy: bool,
+    possessive: bool,
+}
+
 pub(super) struct Parser {
     pub text: Vec<char>,
     pub at: usize,
@@ -140,7 +148,7 @@ impl Parser {
             let mut part = self.part(flags, depth)?;
             let end = self.at;
             self.pass_over(flags)?;
-            while let Some((min, max, lazy, possessive)) = self.quantifier()? {
+            while let Some(Quantifier { min, max, lazy, possessive }) = self.quantifier()? {
                 if self.holds('K', start, end) {
                     return unsupported("\\K in a repeat");
                 }
@@ -174,8 +182,7 @@ impl Parser {
         }
     }
 
-    /// The least and the most repeats, whether as few as possible, whether without giving back.
-    fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>, bool, bool)>, String> {
+    fn quantifier(&mut self) -> Result<Option<Quantifier>, String> {
         let (min, max) = match self.peek() {
             Some('*') => (0, None),
             Some('+') => (1, None),
@@ -184,15 +191,15 @@ impl Parser {
                 let Some((min, max, fixed)) = self.interval()? else { return Ok(None) };
                 // Ruby's {n}? is an optional {n}, and {3,1} a possessive {1,3}.
                 return Ok(Some(match max {
-                    Some(max) if max < min => (max, Some(min), false, true),
-                    _ => (min, max, !fixed && self.take("?"), false),
+                    Some(max) if max < min => Quantifier { min: max, max: Some(min), lazy: false, possessive: true },
+                    _ => Quantifier { min, max, lazy: !fixed && self.take("?"), possessive: false },
                 }));
             }
             _ => return Ok(None),
         };
         self.at += 1;
         let lazy = self.take("?");
-        Ok(Some((min, max, lazy, !lazy && self.take("+"))))
+        Ok(Some(Quantifier { min, max, lazy, possessive: !lazy && self.take("+") }))
     }
 
     /// `{n}`, `{n,}`, `{,m}`, `{n,m}`; whether the first. Anything else is plain text.

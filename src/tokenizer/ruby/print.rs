@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::parse::Parsed;
 use super::{Node, class, fold, unsupported};
 
-/// The longest translation. What grows are calls of groups and characters that equal several others.
-const BYTES_MAX: usize = 1 << 15;
+/// The longest translation. What grows are calls of groups, `\b` and `\X`, and characters that equal several others; compiling takes time in proportion.
+const BYTES_MAX: usize = 1 << 14;
 
 pub(super) fn print(parsed: &Parsed) -> Result<String, String> {
     let mut groups = BTreeMap::new();
