@@ -3,7 +3,7 @@
 //
 //     node scripts/bundle.mjs
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasPackages } from './setup.mjs';
 import { command, ROOT, Trouble } from './tools.mjs';
@@ -27,16 +27,34 @@ function licence(name) {
 /*! ${name} ${version}, ${homepage}\n\n${text.replaceAll('*/', '* /')}\n*/`;
 }
 
+/** The builds of the engine, as build.mjs makes them. */
+const BUILDS = ['simd128', 'relaxed', 'simd128-threads', 'relaxed-threads'];
+
+/** What all bundles have in common. */
+const COMMON = { bundle: true, minify: true, legalComments: 'none', logLevel: 'error', target: 'es2022' };
+
+/**
+ * The engine's worker as one script that imports nothing, so that whatever copies a file (a bundler, a person) has all of it. The page tells it the wasm; its own
+ * address is used for nothing.
+ */
+export async function workerScript() {
+  const { build } = await import('esbuild');
+  const define = { 'import.meta.url': 'self.location.href' };
+  // A glue that is not built yet is left out: builds can be made one by one.
+  const external = BUILDS.map((name) => `./pkg/${name}.js`).filter((path) => !existsSync(join(LIB, path)));
+  const { outputFiles } = await build({ ...COMMON, entryPoints: [join(LIB, 'worker.js')], format: 'iife', define, external, write: false });
+  return outputFiles[0].text;
+}
+
 /** Writes the bundles. */
 export async function bundle() {
   if (!hasPackages(ROOT)) throw new Trouble('the npm packages are missing: npm ci');
   const { build } = await import('esbuild');
-  const common = { bundle: true, minify: true, legalComments: 'none', logLevel: 'error', target: 'es2022' };
   mkdirSync(OUT, { recursive: true });
   // Of no type: each door says what it takes.
   for (const { name, code } of PACKAGES) writeFileSync(join(OUT, `${name}.d.ts`), `export const ${/\{ (\w+) \}/.exec(code)?.[1]}: any;\n`);
   await Promise.all(PACKAGES.map(({ name, from = name, code, platform }) => build({
-    ...common,
+    ...COMMON,
     platform,
     format: 'esm',
     stdin: { contents: code, resolveDir: ROOT },
@@ -45,7 +63,7 @@ export async function bundle() {
   })));
   // No page's own modules: a service worker may be one that knows none. What it takes of loading it does not call.
   const worker = { entryPoints: [join(LIB, 'doors', 'service-worker', 'script.js')], format: 'iife', external: ['./pkg/*'] };
-  await build({ ...common, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
+  await build({ ...COMMON, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
 }
 
 await command(import.meta.url, bundle);

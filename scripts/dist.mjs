@@ -2,6 +2,7 @@
 
 import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
+import { workerScript } from './bundle.mjs';
 import { DOORS } from './sizes.mjs';
 import { must, ROOT } from './tools.mjs';
 
@@ -51,7 +52,7 @@ async function manifest() {
     },
     bin: { fireside: './lib/node/cli.js' },
     files: ['lib'],
-    sideEffects: ['./lib/worker.js', './lib/thread.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
+    sideEffects: ['./lib/worker.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
     engines: { node: '>=20' },
   };
 }
@@ -62,6 +63,7 @@ async function npmPackage() {
   mkdirSync(out, { recursive: true });
   cpSync(LIB, join(out, 'lib'), { recursive: true, filter: isPublished });
   await writeTypes(join(out, 'lib'));
+  writeFileSync(join(out, 'lib', 'worker.js'), await workerScript());
   writeFileSync(join(out, 'package.json'), `${JSON.stringify(await manifest(), null, 2)}\n`);
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
 }

@@ -1,7 +1,7 @@
 // The builds of the engine and their threads, in pages that are cross-origin isolated, that are not, and that a service worker isolates.
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -15,10 +15,11 @@ let isolated;
 let plain;
 let crippled;
 before(async () => {
-  // The package without the script that its threads run.
+  // The library with threads that cannot start.
   crippled = mkdtempSync(join(tmpdir(), 'fireside-threads-'));
   cpSync(join(ROOT, 'www', 'lib'), join(crippled, 'lib'), { recursive: true });
-  rmSync(join(crippled, 'lib', 'thread.js'));
+  const worker = join(crippled, 'lib', 'worker.js');
+  writeFileSync(worker, readFileSync(worker, 'utf8').replace('\nif (', "\nif (self.name === 'fireside-thread') throw new Error('it cannot start');\nif ("));
   isolated = await serveTests({ mounts: { '/crippled/': crippled } });
   plain = await serveTests({ isolation: false });
 });

@@ -54,15 +54,32 @@ export const html = (script) => HTML.replace(/<script.*<\/script>/, script);
 /** The story as the golden values have it. */
 export const STORY = greedy.text;
 
-/** Chromium for the tests of a file. `read(url)` resolves with the build that wrote the golden text. */
+/** A program that writes what went wrong in place of a story. @param {string} [options] of the load, as source text */
+export const telling = (options = '{}') => `
+  import { Session } from 'fireside-lm';
+  const story = document.querySelector('#story');
+  try {
+    const session = await Session.load('models/story/', ${options});
+    for await (const { text } of session.generate('Once upon a time', { temperature: 0, maxTokens: 200 })) story.append(text);
+    story.dataset.build = session.info().build;
+  } catch ({ code, message }) {
+    story.append(message);
+    story.dataset.build = code;
+  }
+`;
+
+/**
+ * Chromium for the tests of a file. `read(url)` resolves with the build that wrote the golden text, or, of a page that is expected to fail, with what it wrote.
+ * `elsewhere`: an origin that the page may ask besides its own.
+ */
 export function chromium() {
   /** @type {import('puppeteer-core').Browser} */
   let browser;
   before(async () => void (browser = await launch('chrome')));
   after(() => browser.close());
 
-  /** @param {string} url @returns {Promise<string>} */
-  return async function read(url) {
+  /** @param {string} url @param {{ fails?: boolean, elsewhere?: string }} [expected] @returns {Promise<string>} */
+  return async function read(url, { fails = false, elsewhere } = {}) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     const problems = [];
@@ -71,12 +88,13 @@ export function chromium() {
     page.on('response', (response) => response.status() >= 400 && problems.push(`HTTP ${response.status()}: ${response.url()}`));
     page.on('request', (request) => {
       const { protocol, origin } = new URL(request.url());
-      if (protocol.startsWith('http') && origin !== new URL(url).origin) problems.push(`elsewhere: ${request.url()}`);
+      if (protocol.startsWith('http') && ![new URL(url).origin, elsewhere].includes(origin)) problems.push(`elsewhere: ${request.url()}`);
     });
     await page.goto(url);
     await page.waitForSelector('#story[data-build]', { timeout: PATIENCE_MS }).catch((error) => assert.fail([error.message, ...problems].join('\n')));
     const { text, build } = await page.$eval('#story', (element) => ({ text: element.textContent, build: element.getAttribute('data-build') }));
     await context.close();
+    if (fails) return `${build}: ${text}`;
     assert.deepEqual(problems, []);
     assert.equal(text, STORY);
     return build ?? '';

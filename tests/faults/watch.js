@@ -6,7 +6,7 @@ const instead = new URLSearchParams(location.search).get('worker');
 
 window.Worker = class extends Worker {
   constructor(url, options) {
-    const isEngine = String(url).endsWith('/worker.js');
+    const isEngine = options?.name === 'fireside';
     super(isEngine && instead ? new URL(instead, location.href) : url, options);
     window.workers.push(Object.assign(this, { isEngine }));
   }

@@ -262,6 +262,7 @@ export function fakePlatform(settings = {}) {
       return choice;
     },
     compile: async () => ({}),
+    notStarted: async (_kind, detail) => failure('UNSUPPORTED_ENVIRONMENT', detail),
     /** A thread that is there when it is asked, of which all but the `lame`th can start. */
     spawnThread() {
       const isLame = this.threads.size + 1 === lame;

@@ -2,32 +2,16 @@
 
 import { FiresideError } from './errors.js';
 
-/** @import { Build, Choice, RawModule } from './types.d.ts' */
+/** @import { Build, Choice } from './types.d.ts' */
 /** What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads. @typedef {{ cores: number, isolated: boolean }} Machine */
 
-// Addresses and imports are spelt out, since that is how bundlers find the files. The build makes the modules; their shape is RawModule.
-/** @type {Record<Build, { url: () => URL, glue: () => Promise<any> }>} */
-const BUILDS = {
-  simd128: {
-    url: () => new URL('./pkg/simd128_bg.wasm', import.meta.url),
-    // @ts-ignore
-    glue: () => import('./pkg/simd128.js'),
-  },
-  relaxed: {
-    url: () => new URL('./pkg/relaxed_bg.wasm', import.meta.url),
-    // @ts-ignore
-    glue: () => import('./pkg/relaxed.js'),
-  },
-  'simd128-threads': {
-    url: () => new URL('./pkg/simd128-threads_bg.wasm', import.meta.url),
-    // @ts-ignore
-    glue: () => import('./pkg/simd128-threads.js'),
-  },
-  'relaxed-threads': {
-    url: () => new URL('./pkg/relaxed-threads_bg.wasm', import.meta.url),
-    // @ts-ignore
-    glue: () => import('./pkg/relaxed-threads.js'),
-  },
+// Addresses are spelt out, because that is how bundlers find the files. The build makes them (scripts/build.mjs).
+/** @type {Record<Build, () => URL>} */
+const URLS = {
+  simd128: () => new URL('./pkg/simd128_bg.wasm', import.meta.url),
+  relaxed: () => new URL('./pkg/relaxed_bg.wasm', import.meta.url),
+  'simd128-threads': () => new URL('./pkg/simd128-threads_bg.wasm', import.meta.url),
+  'relaxed-threads': () => new URL('./pkg/relaxed-threads_bg.wasm', import.meta.url),
 };
 
 /** @param {string} base64 */
@@ -96,7 +80,7 @@ const compiled = new Map();
 export function compile(build, read = fetch) {
   let module = compiled.get(build);
   if (!module) {
-    module = compileFrom(BUILDS[build].url(), read);
+    module = compileFrom(URLS[build](), read);
     module.catch(() => compiled.delete(build));
     compiled.set(build, module);
   }
@@ -126,18 +110,6 @@ async function compileFrom(url, read) {
   return module.catch((cause) => {
     throw unsupported(`what the engine's code needs (${cause.message})`, 'Use a current browser.', cause);
   });
-}
-
-/**
- * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the engine's memory.
- * @param {Build} build
- * @param {{ module: WebAssembly.Module, memory?: WebAssembly.Memory, stackBytes?: number }} code
- * @returns {Promise<{ wasm: RawModule, memory: WebAssembly.Memory }>}
- */
-export async function instantiate(build, { module, memory, stackBytes }) {
-  const wasm = await BUILDS[build].glue();
-  const exports = await wasm.default({ module_or_path: module, memory, thread_stack_size: stackBytes });
-  return { wasm, memory: memory ?? exports.memory };
 }
 
 /** @param {string} lacks @param {string} remedy @param {unknown} [cause] */

@@ -80,6 +80,17 @@ export function crashed(detail) {
   });
 }
 
+/**
+ * A worker that never began.
+ * @param {string} url of its script
+ * @param {string} why
+ * @param {string} remedy
+ * @param {unknown} [cause]
+ */
+export function notStarted(url, why, remedy, cause) {
+  return new FiresideError('UNSUPPORTED_ENVIRONMENT', `the engine's worker could not be started from ${url}: ${why}. ${remedy}`, { url, why }, { cause });
+}
+
 /** Memory ran out where the engine could not go on. */
 export function outOfMemory() {
   return new FiresideError(

@@ -4,7 +4,7 @@
 import { joined } from './bytes.js';
 import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml, tooLong } from './errors.js';
 import { locate, openInput } from './source.js';
-import { WorkerClient } from './worker-client.js';
+import { SILENT, WorkerClient } from './worker-client.js';
 
 /** @import { Located, NAMES, Opened, Pins, Place } from './source.js' */
 /** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
@@ -64,15 +64,16 @@ export async function inWorker(source, settings, platform, job) {
 }
 
 /** What `inWorker` does. @type {typeof inWorker} */
-async function attempts(source, { cache, stallMs, threads, deterministic, hub, lock, signal: outer, storage }, platform, job) {
+async function attempts(source, { cache, stallMs, threads, deterministic, hub, lock, signal: outer, storage, worker }, platform, job) {
   if (outer?.aborted) throw abortError(outer);
   const located = await locate(source, { hub, lock }, platform.disk);
   platform.check();
+  await platform.prepare?.(worker);
   const choice = platform.choose({ threads, deterministic });
   storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
   for (let attempt = 1; ; attempt++) {
     const stop = new AbortController();
-    const client = new WorkerClient(platform.spawn(), platform.hold);
+    const client = new WorkerClient(platform.spawn(worker), platform.hold);
     const onAbort = () => {
       stop.abort(abortError(outer));
       client.close(abortError(outer));
@@ -80,17 +81,18 @@ async function attempts(source, { cache, stallMs, threads, deterministic, hub, l
     outer?.addEventListener('abort', onAbort, { once: true });
     try {
       const alive = client.request('files', { cache, stallMs, alive: client.name }).then(() => client.watch());
-      const late = setTimeout(() => client.close(crashed('its worker did not start')), Math.max(stallMs, START_MS));
+      const lateMs = Math.max(stallMs, START_MS);
+      const late = setTimeout(() => client.close(crashed(`it did not answer within ${lateMs / 1000} seconds`)), lateMs);
       const started = platform.compile(choice.build).then(async (module) => {
         await client.request('init', { ...choice, module });
         const code = { build: choice.build, module, memory: choice.memory };
-        return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(), code));
+        return Array.from({ length: choice.threads - 1 }, () => client.startThread(() => platform.spawnThread(worker), code));
       });
       started.catch(() => {}); // awaited by the job; until then not "unhandled"
       await alive.finally(() => clearTimeout(late));
       return await job(client, started, located, stop.signal);
     } catch (error) {
-      const reason = outer?.aborted ? abortError(outer) : hinted(error, source);
+      const reason = outer?.aborted ? abortError(outer) : await explained(error, { source, client, platform, worker });
       stop.abort(reason);
       client.close(reason);
       const changed = reason instanceof FiresideError && reason.code === 'INTEGRITY' && reason.details.again;
@@ -101,9 +103,15 @@ async function attempts(source, { cache, stallMs, threads, deterministic, hub, l
   }
 }
 
-/** A name of the hub's without `hf:` is a relative address, at which there is nothing. @param {any} error @param {Source} source */
-function hinted(error, source) {
+/**
+ * What a load rejects with. A worker that ended before it said anything never began: why is the platform's to say. A name of the hub's without `hf:` is a relative
+ * address, at which there is nothing.
+ * @param {any} error
+ * @param {{ source: Source, client: WorkerClient, platform: Platform, worker: LoadOptions['worker'] }} load
+ */
+async function explained(error, { source, client, platform, worker }) {
   const { code, message, details } = error ?? {};
+  if (code === 'CRASHED' && !client.heard) return platform.notStarted(worker, details.detail === SILENT ? undefined : details.detail);
   const isNothing = code === 'NOT_A_MODEL_FILE' || (code === 'NETWORK' && details.status >= 400 && details.status < 500);
   const hint = isNothing && details.file === 'config.json' && hubHint(source);
   return hint ? new FiresideError(code, `${message} Or ${hint}`, details) : error;
@@ -118,7 +126,7 @@ function keep() {
     .catch(() => {});
 }
 
-const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub';
+const OPTIONS = 'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub, worker';
 
 /** More threads than any browser's machine is known to gain by. */
 const THREADS_MAX = 32;
@@ -136,13 +144,14 @@ const SILENCE_MS = 80_000;
 export function check(options = {}, platform) {
   if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
-  const { cache = true, stallMs = STALL_MS, lock = false, chatTemplate, onProgress, signal, hub = 'https://huggingface.co', ...others } = rest;
+  const { cache = true, stallMs = STALL_MS, lock = false, chatTemplate, onProgress, signal, hub = 'https://huggingface.co', worker = 'file', ...others } = rest;
   for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
   if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
   if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
   for (const [option, bytes] of Object.entries({ weightBytesMax, memoryBytesMax, kvBytesMax })) {
     if (bytes !== undefined && !(typeof bytes === 'number' && bytes >= 1)) throw badOption(option, 'a number of bytes', bytes);
   }
+  if (!['file', 'blob'].includes(worker)) throw badOption('worker', 'one of file, blob', worker);
   if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
     throw badOption('threads', `"auto" or a whole number from 1 to ${THREADS_MAX}`, threads);
   }
@@ -163,7 +172,7 @@ export function check(options = {}, platform) {
     memoryBytesMax: memoryBytesMax ?? (device < DEVICE_BYTES_KNOWN_MAX ? device : 2 ** 32),
     kvBytesMax,
   };
-  return { storage, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub };
+  return { storage, threads, deterministic, cache, stallMs, lock, chatTemplate, onProgress, signal, hub, worker };
 }
 
 /** Browsers tell no more than this, so that devices look alike. */

@@ -1,7 +1,7 @@
 // The engine's threads: the pool that they join, and how many of them compute. The page starts them (platform.js), each a worker of its own that runs the
 // same code over the same memory; one that cannot start is a thread fewer. They end with the engine's worker.
 
-import { instantiate } from './builds.js';
+import { instantiate } from './instantiate.js';
 
 /** @import { Choice, Engine, PortLike, RawModel, RawModule } from './types.d.ts' */
 

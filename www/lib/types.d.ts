@@ -1,5 +1,7 @@
 /** The words shared by the page, the worker and the raw wasm. Types only; nothing here exists at run time. */
 
+import type { FiresideError } from './errors.js';
+
 /** What a program branches on. The first ten come from the engine, the others from JavaScript. */
 export type ErrorCode =
   | 'NOT_A_MODEL_FILE'
@@ -84,6 +86,8 @@ export interface LoadOptions {
   signal?: AbortSignal;
   /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
   hub?: string | URL;
+  /** How the engine's worker starts: `file`, unless said otherwise, from worker.js beside the library; `blob` where that is of another origin, a CDN (needs `worker-src blob:`). */
+  worker?: 'file' | 'blob';
 }
 
 /** Sampling and length. The engine checks these, with their aliases, and refuses what it does not know. */
@@ -509,8 +513,12 @@ export interface Platform {
   choose(wanted: { threads: 'auto' | number; deterministic: boolean }): Choice;
   /** The compiled engine, or rejects saying why not. */
   compile(build: Build): Promise<unknown>;
-  spawn(): WorkerLike;
-  spawnThread(): WorkerLike;
+  /** What has to be there before a worker can start. */
+  prepare?(kind: LoadOptions['worker']): Promise<void>;
+  spawn(kind: LoadOptions['worker']): WorkerLike;
+  spawnThread(kind: LoadOptions['worker']): WorkerLike;
+  /** Why a worker ended before it said anything; `detail`: what was heard of it. */
+  notStarted(kind: LoadOptions['worker'], detail?: string): Promise<FiresideError>;
   /** Keeps the process alive until the returned function is called, where a process could end. */
   hold?(): () => void;
   /** Of the machine, where that is known. Units: bytes. */

@@ -13,6 +13,9 @@ import { lockName, lockReleased } from './locks.js';
  * @property {() => void} heard
  */
 
+/** What an error event without a message says: the script threw, or could not be loaded. */
+export const SILENT = 'its worker script could not be loaded or threw';
+
 /** What changes the conversation when it has ended. */
 const CHANGES = new Set(['chat', 'regenerate', 'append']);
 
@@ -28,6 +31,8 @@ export class WorkerClient {
   #threads = [];
   /** Why the worker is gone, once it is. @type {unknown} */
   #gone;
+  /** Whether the worker has ever said anything; one that has not may never have been there. */
+  heard = false;
 
   /** Whether it is watched for its end. */
   #watch = new AbortController();
@@ -42,7 +47,7 @@ export class WorkerClient {
     worker.onmessage = ({ data }) => this.#receive(data);
     worker.onerror = (event) => {
       event.preventDefault?.();
-      this.close(crashed(event.message || 'its worker script could not be loaded or threw'));
+      this.close(crashed(event.message || SILENT));
     };
     // As a listener: Chromium knows no `onmessageerror` of workers.
     worker.addEventListener?.('messageerror', () => this.close(crashed('a message from the worker could not be read')));
@@ -162,6 +167,7 @@ export class WorkerClient {
 
   /** @param {Reply} reply */
   #receive(reply) {
+    this.heard = true;
     if ('fatal' in reply) this.close(fromWire(reply.fatal));
     else if ('piece' in reply) {
       const pending = this.#pending.get(reply.id);

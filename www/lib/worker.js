@@ -1,6 +1,8 @@
-// The module worker: the engine behind a message port.
+// The worker's script: the engine behind a message port, or a further thread of one, as its name says. One script, so that a page that copies its files
+// by hand has one to copy.
 
 import { serve } from './engine.js';
-import { start } from './threads.js';
+import { join, start } from './threads.js';
 
-serve(/** @type {any} */ (self), start);
+if (self.name === 'fireside-thread') join(/** @type {any} */ (self));
+else serve(/** @type {any} */ (self), start);

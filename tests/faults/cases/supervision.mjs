@@ -147,11 +147,11 @@ export const supervision = [
   }),
   inPage({
     fault: 'the script of the worker cannot be loaded',
-    sees: '`CRASHED`',
-    ends: 'CRASHED',
+    sees: '`UNSUPPORTED_ENVIRONMENT` with its address and what to do',
+    ends: 'UNSUPPORTED_ENVIRONMENT',
     worker: 'nothing-here.js',
     body: `async () => [await codeOf(Session.load(url, { threads: 1 })), await codeOf(Model.estimate(url, { threads: 1 }))]`,
-    expected: ['CRASHED', 'CRASHED'],
+    expected: ['UNSUPPORTED_ENVIRONMENT', 'UNSUPPORTED_ENVIRONMENT'],
   }),
   inPage({
     fault: 'a session or model is disposed of twice, and used afterwards',

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { choose, compile } from '../builds.js';
+import { badOption, notStarted } from '../errors.js';
 import { disk } from './disk.js';
 import { END, letGoOf } from './locks.js';
 
@@ -33,8 +34,15 @@ export const node = {
 
   choose: (wanted) => choose(wanted, { cores: availableParallelism(), isolated: true }),
   compile: (build) => compile(build, read),
-  spawn: () => like(new Worker(new URL('./worker.js', import.meta.url), { ...OPTIONS, name: 'fireside' }), end),
+  spawn(kind) {
+    if (kind === 'blob') throw badOption('worker', '"file" in Node', kind);
+    return like(new Worker(new URL('./worker.js', import.meta.url), { ...OPTIONS, name: 'fireside' }), end);
+  },
   spawnThread: () => like(new Worker(new URL('./thread.js', import.meta.url), { ...OPTIONS, name: 'fireside-thread' })),
+  async notStarted(_kind, detail = 'it ended') {
+    const remedy = "Leave fireside-lm out of the pack, for Node to import from node_modules (esbuild: --external:fireside-lm, Next: serverExternalPackages).";
+    return notStarted(new URL('./worker.js', import.meta.url).href, detail.split('\n')[0].replace(/\.$/, ''), remedy);
+  },
 
   memoryBytes() {
     const allowed = process.constrainedMemory?.() ?? 0; // 0 or beyond all memory: no limit

@@ -1,4 +1,4 @@
-// A further thread of the engine, as thread.js is in a browser.
+// A further thread of the engine, as worker.js is in a browser by its other name.
 
 import { parentPort } from 'node:worker_threads';
 import { join } from '../threads.js';
