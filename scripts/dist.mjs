@@ -1,6 +1,6 @@
 // Lays out what is published, of what has been built: dist/npm, the npm package, and dist/site, the page for any folder of any static host.
 
-import { cpSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { workerScript } from './bundle.mjs';
 import { DOORS } from './sizes.mjs';
@@ -29,6 +29,20 @@ async function writeTypes(out) {
   rmSync(config);
 }
 
+/**
+ * Where the package is developed: `repository` of the root's package.json, which its owner fills in. Nothing is made up where it is missing.
+ * @returns {{ repository?: object, homepage?: string, bugs?: object }}
+ */
+function origin() {
+  const { repository } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  if (!repository) {
+    console.log('dist/npm/package.json has no repository, homepage and bugs: give the package.json of the root its `repository`');
+    return {};
+  }
+  const page = repository.url.replace(/^git\+/, '').replace(/\.git$/, '');
+  return { repository, homepage: `${page}#readme`, bugs: { url: `${page}/issues` } };
+}
+
 /** The manifest of the package. Conditions are looked at in their order: types for TypeScript, then the platform. */
 async function manifest() {
   const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
@@ -38,8 +52,16 @@ async function manifest() {
     version,
     description: 'Language models that run inside a browser tab: Hugging Face files as they are, no server, no dependency',
     license: 'MIT OR Apache-2.0',
-    keywords: ['llm', 'wasm', 'webassembly', 'browser', 'inference', 'safetensors', 'chat', 'offline'],
+    keywords: [
+      'llm', 'language-model', 'ai', 'chat', 'inference', 'local-first', 'offline', 'browser', 'wasm', 'webassembly', 'simd', 'web-worker',
+      'huggingface', 'transformers', 'safetensors', 'llama', 'qwen', 'mistral', 'openai', 'prompt-api',
+    ],
+    ...origin(),
     type: 'module',
+    // For tools that do not read `exports`.
+    main: './lib/node/index.js',
+    browser: './lib/index.js',
+    types: './lib/index.d.ts',
     exports: {
       '.': { types: './lib/index.d.ts', node: './lib/node/index.js', default: './lib/index.js' },
       './wasm': { types: './lib/wasm.d.ts', default: './lib/wasm.js' },
@@ -51,7 +73,7 @@ async function manifest() {
       './package.json': './package.json',
     },
     bin: { fireside: './lib/node/cli.js' },
-    files: ['lib'],
+    files: ['lib', 'docs'],
     sideEffects: ['./lib/worker.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
     engines: { node: '>=20' },
   };
@@ -65,7 +87,9 @@ async function npmPackage() {
   await writeTypes(join(out, 'lib'));
   writeFileSync(join(out, 'lib', 'worker.js'), await workerScript());
   writeFileSync(join(out, 'package.json'), `${JSON.stringify(await manifest(), null, 2)}\n`);
-  for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
+  cpSync(join(ROOT, 'scripts', 'npm-readme.md'), join(out, 'README.md'));
+  cpSync(join(ROOT, 'docs'), join(out, 'docs'), { recursive: true });
+  for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
 }
 
 /** Lays out dist/site: www with the bundled models and the page's libraries beside it, everything by relative addresses. */

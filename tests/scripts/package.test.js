@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, mkdirSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
 
@@ -29,8 +29,39 @@ test('it has what its manifest names, no source of ours and no dependency', () =
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) assert(existsSync(join(PACKAGE, name)), name);
   assert.equal(manifest.dependencies, undefined);
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
-  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|lib\/((pkg|node|bundled|doors(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
+  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/((pkg|node|bundled|doors(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
   assert.deepEqual(strange, []);
+});
+
+test('its manifest has what registries and older tools read', () => {
+  const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
+  for (const key of ['main', 'browser', 'types']) assert(existsSync(join(PACKAGE, manifest[key])), key);
+  assert(manifest.keywords.length > 10 && new Set(manifest.keywords).size === manifest.keywords.length);
+  // Of the root's package.json; nothing is made up where that has none.
+  const { repository } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
+  assert.deepEqual(manifest.repository, repository);
+  for (const key of ['homepage', 'bugs']) assert.equal(key in manifest, repository !== undefined, key);
+});
+
+test('its README and docs lead only to what is in the package', () => {
+  const pages = ['README.md', ...readdirSync(join(PACKAGE, 'docs')).map((name) => `docs/${name}`)];
+  for (const page of pages) {
+    const text = readFileSync(join(PACKAGE, page), 'utf8');
+    for (const [, link] of text.matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(link)) continue;
+      const [path, anchor] = link.split('#');
+      const target = path ? join(PACKAGE, dirname(page), path) : join(PACKAGE, page);
+      assert(existsSync(target), `${page}: ${link}`);
+      const titles = [...readFileSync(target, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, title]) => title.toLowerCase().replaceAll(/[^\w\s-]/g, '').replaceAll(' ', '-'));
+      assert(!anchor || titles.includes(anchor), `${page}: ${link}`);
+    }
+  }
+});
+
+test('its worker is one script that imports nothing and knows no address', () => {
+  const worker = readFileSync(join(PACKAGE, 'lib', 'worker.js'), 'utf8');
+  new Function(worker); // a classic script, too
+  assert.doesNotMatch(worker, /import\.meta|\bimport\s*\(/);
 });
 
 test('it has four builds, each with its glue, and no wasm names a folder of the machine that built it', () => {
