@@ -132,8 +132,8 @@ class Conversation {
   /** What the model is told before the chat goes before the first turn. @param {string} line */
   async #turn(line) {
     const isFirst = this.#system !== undefined && (await this.#session.messages()).length === 0;
-    const user = { role: 'user', content: line };
-    const input = isFirst ? [{ role: 'system', content: /** @type {string} */ (this.#system) }, user] : line;
+    const user = /** @type {const} */ ({ role: 'user', content: line });
+    const input = isFirst ? [/** @type {const} */ ({ role: 'system', content: this.#system ?? '' }), user] : line;
     await this.#answer((options) => this.#session.chat(input, options));
   }
 

@@ -61,10 +61,10 @@ export const SAMPLING = {
  * Reads arguments. Throws Usage. The values are keyed as the library knows them; absent ones are not there.
  * @param {string[]} args
  * @param {Record<string, Option>} table
- * @param {{ positionals?: string[] }} [settings] what stands without a name, each of which is needed
+ * @param {{ positionals?: string[], optional?: string[] }} [settings] what stands without a name: each of `positionals` is needed, of `optional` none
  * @returns {{ values: Record<string, any>, positionals: string[], help: boolean }}
  */
-export function parse(args, table, { positionals: wanted = [] } = {}) {
+export function parse(args, table, { positionals: wanted = [], optional = [] } = {}) {
   const described = Object.entries(table).map(([name, { takes, multiple = false, short }]) => {
     return [name, { type: takes ? 'string' : 'boolean', multiple, ...(short && { short }) }];
   });
@@ -77,7 +77,8 @@ export function parse(args, table, { positionals: wanted = [] } = {}) {
   }
   const { help = false, ...given } = /** @type {Record<string, any>} */ (parsed.values);
   if (help) return { values: {}, positionals: [], help: true };
-  if (parsed.positionals.length > wanted.length) throw new Usage(`unexpected argument ${JSON.stringify(parsed.positionals[wanted.length])}`);
+  const most = wanted.length + optional.length;
+  if (parsed.positionals.length > most) throw new Usage(`unexpected argument ${JSON.stringify(parsed.positionals[most])}`);
   if (parsed.positionals.length < wanted.length) throw new Usage(`${wanted[parsed.positionals.length]} is missing`);
   const values = Object.entries(given).map(([name, value]) => {
     const { key, read = (/** @type {string} */ text) => text } = table[name];

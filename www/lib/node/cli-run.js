@@ -19,16 +19,19 @@ export async function loadModel(source, options) {
   const onProgress = (/** @type {Progress} */ { phase, loaded, total }) => {
     if (phase !== 'build' && total) show(`loading ${Math.floor((100 * loaded) / total)} % of ${megabytes(total)}`);
   };
-  const model = await Model.load(source, { ...options, onProgress })
-    .finally(() => process.stderr.isTTY && line && say(`\r${' '.repeat(line.length)}\r`))
-    .catch((error) => {
-      // The library's words for what was given are not those of the command line.
-      if (error?.details?.what === 'source') throw new Error(`--model ${source}: expected ${error.details.expected}`);
-      throw error;
-    });
+  const loading = Model.load(source, { ...options, onProgress }).finally(() => process.stderr.isTTY && line && say(`\r${' '.repeat(line.length)}\r`));
+  const model = await naming(source, loading);
   const { weightBytes, dtype, threads } = model.info();
   say(`loaded ${megabytes(weightBytes)} of ${dtype} weights in ${((performance.now() - start) / 1000).toFixed(1)} s; ${threads} thread${threads === 1 ? '' : 's'}\n`);
   return model;
+}
+
+/** The library's words for what was given are not those of the command line. @template T @param {string} source @param {Promise<T>} work */
+export function naming(source, work) {
+  return work.catch((error) => {
+    if (error?.details?.what === 'source') throw new Error(`--model ${source}: expected ${error.details.expected}`);
+    throw error;
+  });
 }
 
 /**

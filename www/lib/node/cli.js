@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// The command line of the npm package: `fireside chat`, `fireside generate`, `fireside serve`, the first two as the native `fireside` has them.
+// The command line of the npm package. `chat`, `generate`, `inspect` and `lock` are as the native `fireside` has them.
 //
 // Text goes to standard output, everything about it to standard error, so that an answer can be piped. Exit status: 0, 1 for a failure, 2 for wrong arguments,
 // 130 for Ctrl-C.
@@ -14,6 +14,11 @@ Usage: fireside COMMAND [OPTIONS]
   chat               Talk with a model
   generate PROMPT    Continue a text
   serve              Answer HTTP requests in OpenAI's shape
+  models             Print published models that were tried
+  estimate           Tell how much memory a model needs, before its download
+  inspect            Tell what a model contains
+  cache              List, verify or delete downloaded models
+  lock FOLDER        Write the checksums that browsers check a model against
 
   --help             Print this, or the options of a command: fireside chat --help
   --version          Print the version
@@ -24,6 +29,11 @@ const COMMANDS = {
   chat: async (args) => (await import('./cli-chat.js')).chat(args),
   generate: async (args) => (await import('./cli-generate.js')).generate(args),
   serve: async (args) => (await import('./serve.js')).serve(args),
+  models: async (args) => (await import('./cli-models.js')).models(args),
+  estimate: async (args) => (await import('./cli-inspect.js')).estimate(args),
+  inspect: async (args) => (await import('./cli-inspect.js')).inspect(args),
+  cache: async (args) => (await import('./cli-cache.js')).manage(args),
+  lock: async (args) => (await import('./cli-lock.js')).lock(args),
 };
 
 /** @param {string[]} args @returns {Promise<number>} */
@@ -38,7 +48,7 @@ async function main([name, ...rest]) {
     return 0;
   }
   if (name === undefined) throw new Usage(`a command is missing\n\n${HELP}`);
-  if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`there is no command \`${name}\`: chat, generate and serve are there`);
+  if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`there is no command \`${name}\`: ${Object.keys(COMMANDS).join(', ')} are there`);
   return COMMANDS[name](rest);
 }
 

@@ -1,0 +1,50 @@
+// `fireside lock`: writes down what the files of a model folder are, for browsers to check what they get. The native program writes the same file.
+
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NAMES } from '../source.js';
+import { helpOf, parse } from './cli-options.js';
+import { say } from './cli-run.js';
+
+const USAGE = `Write the size and SHA-256 of every file of a model into its fireside.lock.json, which browsers check what they get against
+
+Usage: fireside lock FOLDER`;
+
+/** @param {string[]} args @returns {Promise<number>} the exit status */
+export async function lock(args) {
+  const { positionals, help } = parse(args, {}, { positionals: ['FOLDER'] });
+  if (help) {
+    process.stdout.write(helpOf(USAGE, {}));
+    return 0;
+  }
+  const [folder] = positionals;
+  const small = /** @type {string[]} */ (Object.values(NAMES));
+  const present = await readdir(folder).catch((error) => {
+    throw new Error(`cannot read ${folder}: ${error.message}`);
+  });
+  const names = present.filter((name) => small.includes(name) || name.endsWith('.safetensors')).sort();
+  for (const needed of [NAMES.config, NAMES.tokenizer]) {
+    if (!names.includes(needed)) throw new Error(`${folder} has no ${needed}: it is no model folder`);
+  }
+  /** @type {Record<string, { size: number, sha256: string }>} */
+  const files = {};
+  for (const name of names) {
+    files[name] = await digest(join(folder, name));
+    say(`${String(files[name].size).padStart(12)}  ${name}\n`);
+  }
+  await writeFile(join(folder, 'fireside.lock.json'), `${JSON.stringify({ files }, null, 2)}\n`);
+  return 0;
+}
+
+/** @param {string} path */
+async function digest(path) {
+  const hash = createHash('sha256');
+  let size = 0;
+  for await (const piece of createReadStream(path)) {
+    hash.update(piece);
+    size += piece.length;
+  }
+  return { size, sha256: hash.digest('hex') };
+}
