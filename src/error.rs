@@ -136,6 +136,17 @@ pub enum Error {
         got: String,
     },
 
+    /// A message of a chat that cannot be read.
+    #[error("{what} {fact}. {remedy}.")]
+    BadMessage {
+        /// The message and its field: `messages[1].content`.
+        what: String,
+        /// What is wrong with it, after its name: "is missing".
+        fact: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
     /// The model computed NaN or infinity.
     #[error(
         "the model computed a logit that is {got} for token {token} at position {position}. The weights are damaged, or the model needs a wider `dtype` such as f32."
@@ -162,7 +173,7 @@ impl Error {
             Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } | Error::CachesFull { .. } => "OUT_OF_MEMORY",
             Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
             Error::BadOption { .. } => "BAD_OPTION",
-            Error::BadInput { .. } => "BAD_INPUT",
+            Error::BadInput { .. } | Error::BadMessage { .. } => "BAD_INPUT",
             Error::NonFinite { .. } => "NON_FINITE",
         }
     }

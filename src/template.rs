@@ -3,25 +3,31 @@
 //! A template is a Jinja program published with the model, that is, code from a stranger. It runs in minijinja, set up as transformers sets up
 //! Jinja (`python` has what minijinja writes differently), without a loader, with a limit on its steps and on what it makes and writes (`limits`).
 //!
-//! The output is text in which the template's own special tokens have to be recognised and those that a user typed must not be.
-//! So each special token's text inside a caller's string is replaced by a *mark* before rendering, a private-use character that occurs
-//! nowhere else, and [`Tokenizer::encode_rendered`](crate::tokenizer::Tokenizer::encode_rendered) puts the text back once the special tokens are found.
-//! Tokens that are added but not special (`<think>`) are recognised in callers' strings as well, as they are in any text.
+//! The output is text in which the template's own special tokens have to be recognised and those that a user typed must not be (`marks`).
 
+mod kwargs;
 mod limits;
+mod marks;
+mod message;
 mod python;
 mod source;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
-use minijinja::machinery::{self, CompiledTemplate, TemplateConfig};
+use minijinja::machinery::{self, CompiledTemplate, Instruction, TemplateConfig};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, ErrorKind, Value};
-use serde::{Deserialize, Serialize};
 
+pub use kwargs::TemplateKwargs;
+pub use marks::Rendered;
+pub(crate) use marks::{Mark, mark_special};
+pub use message::Message;
+pub(crate) use message::deserialize_list as deserialize_messages;
 pub use python::Now;
+
+use marks::Coding;
 
 use crate::sniff::{Expected, sniff};
 use crate::tokenizer::TokenizerConfig;
@@ -39,34 +45,6 @@ const DEPTH: usize = 200;
 /// Source: <https://github.com/openai/openai-python/blob/v0.28.1/chatml.md>
 const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}\
     {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
-
-/// One message of a chat. A template sees the fields under these names; one that is `None` is undefined there, as a key that a dict lacks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, or whatever the template knows.
-    pub role: String,
-    /// What they say.
-    pub content: String,
-    /// Which of several users or assistants speaks.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// What the assistant thought before it said `content`. Templates decide whether it stays in the prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reasoning_content: Option<String>,
-}
-
-impl Message {
-    /// A message of a role and its content alone.
-    pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
-        Message { role: role.into(), content: content.into(), name: None, reasoning_content: None }
-    }
-
-    /// Every text that the caller wrote.
-    fn texts(&mut self) -> impl Iterator<Item = &mut String> {
-        [&mut self.role, &mut self.content].into_iter().chain(&mut self.name).chain(&mut self.reasoning_content)
-    }
-}
 
 /// Where a template comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,23 +69,6 @@ pub struct ChatTemplate {
     tokens: Vec<(String, String)>,
     /// Why it cannot be used.
     error: Option<Error>,
-}
-
-/// What a template made of messages.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
-    /// The text.
-    pub text: String,
-    /// The text with its marks; empty where there are none.
-    pub(crate) marked: String,
-    pub(crate) marks: Vec<Mark>,
-}
-
-/// A character that stands for a special token's text in a caller's string.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) sign: char,
-    pub(crate) text: String,
 }
 
 impl ChatTemplate {
@@ -144,7 +105,7 @@ impl ChatTemplate {
         engine.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
         });
-        let taken = template.chars().filter(|&character| private(character)).collect();
+        let taken = template.chars().filter(|&character| marks::private(character)).collect();
         let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
         let mut template = ChatTemplate { engine, text: template, source, taken, tokens: config.names.clone(), error };
         template.error = template.error.take().or_else(|| template.compiled().err());
@@ -156,10 +117,10 @@ impl ChatTemplate {
 
     /// The program of the template.
     fn compiled(&self) -> Result<CompiledTemplate<'_>> {
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| broken(&error))?;
+        let syntax = syntax()?;
         source::check(&self.text, &syntax).map_err(|detail| Error::BadTemplate { detail })?;
         let config = TemplateConfig { syntax_config: syntax, default_auto_escape: Arc::new(|_| AutoEscape::None) };
-        CompiledTemplate::new("chat", &self.text, &config).map_err(|error| broken(&error))
+        CompiledTemplate::new("chat", &self.text, &config).map_err(|error| broken(&error, str::to_owned))
     }
 
     /// Whether the template is the model's own.
@@ -167,9 +128,92 @@ impl ChatTemplate {
         self.source
     }
 
+    fn usable(&self) -> Result<()> {
+        self.error.clone().map_or(Ok(()), Err)
+    }
+
     /// Why the model's template cannot be used: `BAD_TEMPLATE`.
     pub fn error(&self) -> Option<&Error> {
         self.error.as_ref()
+    }
+
+    /// Refuses a field of a message that the template reads of no message: it would be passed over.
+    ///
+    /// Errors: `BAD_INPUT` that names the message by its index, and the field.
+    pub fn check(&self, messages: &[Message]) -> Result<()> {
+        let mut optional =
+            messages.iter().enumerate().flat_map(|(index, message)| message.optional_fields().map(move |field| (index, field)));
+        let Some(first) = optional.next() else { return Ok(()) };
+        self.usable()?;
+        let read = self.message_fields();
+        match std::iter::once(first).chain(optional).find(|(_, field)| !read.contains(field)) {
+            Some((index, field)) => Err(message::unread(index, field)),
+            None => Ok(()),
+        }
+    }
+
+    /// The fields of a message that the template reads, of those that a [`Message`] has. A variable of which it reads the role or the content holds a message.
+    pub fn message_fields(&self) -> Vec<&'static str> {
+        let Ok(compiled) = self.compiled() else { return Vec::new() };
+        // `of.field`, `of['field']`, `of.get('field')`; `'field' in of`
+        let mut read: BTreeSet<(&str, String)> = BTreeSet::new();
+        for program in std::iter::once(&compiled.instructions).chain(compiled.blocks.values()) {
+            let steps: Vec<_> = (0..).map_while(|at| program.get(at)).collect();
+            for pair in steps.windows(2) {
+                match pair {
+                    [Instruction::Lookup(of), Instruction::GetAttr(field)] => _ = read.insert((of, (*field).to_owned())),
+                    [Instruction::Lookup(of), Instruction::LoadConst(field)] | [Instruction::LoadConst(field), Instruction::Lookup(of)] => {
+                        _ = read.insert((of, field.to_string()));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let has = |of, field: &str| read.contains(&(of, field.to_owned()));
+        let optional = |field: &&str| read.iter().any(|(of, name)| name == field && (has(*of, "role") || has(*of, "content")));
+        let [role, content, optionals @ ..] = message::FIELDS;
+        [role, content].into_iter().chain(optionals.into_iter().filter(optional)).collect()
+    }
+
+    /// The switches of the template: names that it reads before it sets them, and that nobody but a caller sets. Sorted.
+    pub fn switches(&self) -> Vec<String> {
+        self.names().1.into_iter().collect()
+    }
+
+    /// Refuses values for names that the template reads nowhere: they would do nothing.
+    ///
+    /// Errors: `BAD_OPTION` that names the first, and the switches.
+    pub fn check_kwargs(&self, kwargs: &TemplateKwargs) -> Result<()> {
+        if kwargs.is_empty() {
+            return Ok(());
+        }
+        self.usable()?;
+        let (read, switches) = self.names();
+        kwargs.check(&read, &switches)
+    }
+
+    /// The names that the template reads, and of these the ones that it reads before it sets them.
+    fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
+        let (mut read, mut unset) = (BTreeSet::new(), BTreeSet::new());
+        let Ok(compiled) = self.compiled() else { return (read, unset) };
+        let is_token = |name: &str| self.tokens.iter().any(|(token, _)| token == name);
+        let is_ours = |name: &str| kwargs::is_reserved(name) || is_token(name) || self.engine.globals().any(|(global, _)| global == name);
+        for program in std::iter::once(&compiled.instructions).chain(compiled.blocks.values()) {
+            let mut set = HashSet::new();
+            for step in (0..).map_while(|at| program.get(at)) {
+                match step {
+                    Instruction::StoreLocal(name) => _ = set.insert(*name),
+                    Instruction::Lookup(name) if !is_ours(name) => {
+                        read.insert((*name).to_owned());
+                        if !set.contains(name) {
+                            unset.insert((*name).to_owned());
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        (read, unset)
     }
 
     /// Renders messages; `special` are the tokenizer's special tokens, `now` the time that the template may print.
@@ -182,94 +226,65 @@ impl ChatTemplate {
         special: &[(String, u32)],
         now: Option<Now>,
     ) -> Result<Rendered> {
-        if let Some(error) = &self.error {
-            return Err(error.clone());
-        }
-        let mut marked = messages.to_vec();
-        let mut strings: Vec<String> = marked.iter_mut().flat_map(Message::texts).map(std::mem::take).collect();
-        let marks = mark(&mut strings, special, self.taken.clone())?;
-        let bytes: usize = strings.iter().map(String::len).sum();
-        marked.iter_mut().flat_map(Message::texts).zip(strings).for_each(|(text, string)| *text = string);
+        self.render_with(messages, add_generation_prompt, &TemplateKwargs::default(), special, now)
+    }
+
+    /// [`render`](Self::render) with values for the template's own switches.
+    ///
+    /// Errors: as there.
+    pub fn render_with(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        kwargs: &TemplateKwargs,
+        special: &[(String, u32)],
+        now: Option<Now>,
+    ) -> Result<Rendered> {
+        self.usable()?;
+        let mut strings: Vec<&str> = messages.iter().flat_map(Message::texts).collect();
+        strings.extend(kwargs.strings());
+        let coding = Coding::of(&strings, special, &self.taken)?.map(Arc::new);
+        let bytes: usize = strings.iter().map(|string| string.len()).sum();
+        let code = |text: &str| coding.as_ref().map_or_else(|| text.to_owned(), |coding| coding.coded(text));
+        let coded: Vec<Message> = messages.iter().map(|message| message.with_texts(&code)).collect();
         let mut context: BTreeMap<&str, Value> = BTreeMap::from([
-            ("messages", Value::from(Serde(&marked))),
+            ("messages", Value::from(Serde(&coded))),
             ("add_generation_prompt", add_generation_prompt.into()),
             ("tools", Value::from(())),
             ("documents", Value::from(())),
         ]);
         context.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), token.as_str().into())));
+        context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&kwargs::with_strings(value, &code))))));
         if let Some(now) = now {
             context.insert("strftime_now", Value::from_function(move |format: &str| now.strftime(format)));
         }
         let mut engine = self.engine.clone();
         engine.set_fuel(Some(STEPS + STEPS_PER_MESSAGE * messages.len() as u64));
-        limits::Meter::new(messages.len(), bytes).install(&mut engine);
+        let meter = limits::Meter::new(messages.len(), bytes);
+        meter.install(&mut engine);
+        let further: for<'source> fn(Instruction<'source>) -> Vec<Instruction<'source>> = match &coding {
+            Some(coding) => {
+                coding.install(&meter, &mut engine);
+                marks::traced
+            }
+            None => marks::untraced,
+        };
         let compiled = self.compiled()?;
-        let program = limits::limited(&compiled.instructions);
-        let blocks = compiled.blocks.iter().map(|(name, block)| (*name, limits::limited(block))).collect();
-        let mut marked = String::new();
-        let mut output = machinery::make_string_output(&mut marked);
-        machinery::eval(&engine, &program, Value::from(context), &blocks, &mut output, AutoEscape::None).map_err(|error| broken(&error))?;
-        Ok(Rendered::new(marked, marks))
-    }
-}
-
-impl Rendered {
-    fn new(marked: String, marks: Vec<Mark>) -> Self {
-        if marks.is_empty() {
-            return Rendered { text: marked, marked: String::new(), marks };
-        }
-        let text = marks.iter().fold(marked.clone(), |text, mark| text.replace(mark.sign, &mark.text));
-        Rendered { text, marked, marks }
-    }
-}
-
-/// Text as somebody typed it, marked.
-pub(crate) fn mark_special(text: &str, special: &[(String, u32)]) -> Result<Rendered> {
-    let mut strings = [text.to_owned()];
-    let marks = mark(&mut strings, special, HashSet::new())?;
-    let [marked] = strings;
-    Ok(Rendered::new(marked, marks))
-}
-
-/// Replaces each special token's text by a private-use character that is in none of the strings and not `taken`.
-///
-/// Errors: `BAD_INPUT` where there is no such character.
-fn mark(strings: &mut [String], special: &[(String, u32)], mut taken: HashSet<char>) -> Result<Vec<Mark>> {
-    let mut found: Vec<&str> = special.iter().map(|(text, _)| text.as_str()).collect();
-    found.retain(|text| !text.is_empty() && strings.iter().any(|string| string.contains(text)));
-    if found.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Where one token's text begins another's, the longer is meant, as in the tokenizer.
-    found.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    found.dedup();
-    taken.extend(strings.iter().flat_map(|string| string.chars()).chain(found.iter().flat_map(|text| text.chars())));
-    let mut free = ('\u{E000}'..='\u{F8FF}').chain('\u{F0000}'..='\u{FFFFD}').filter(|sign| !taken.contains(sign));
-    let mut marks = Vec::new();
-    for text in found {
-        let sign = free.next().ok_or_else(|| Error::BadInput {
-            what: "messages".into(),
-            expected: "text that leaves a private-use character free".into(),
-            got: "text that holds all of them".into(),
+        let program = limits::limited(&compiled.instructions, further);
+        let blocks = compiled.blocks.iter().map(|(name, block)| (*name, limits::limited(block, further))).collect();
+        let mut text = String::new();
+        let mut output = machinery::make_string_output(&mut text);
+        machinery::eval(&engine, &program, Value::from(context), &blocks, &mut output, AutoEscape::None).map_err(|error| {
+            let decoded = |detail: &str| coding.as_ref().map_or_else(|| detail.to_owned(), |coding| coding.decoded(detail));
+            broken(&error, decoded)
         })?;
-        marks.push(Mark { sign, text: text.to_owned() });
+        coding.map_or_else(|| Ok(Rendered::plain(text.clone())), |coding| coding.rendered(&text))
     }
-    for string in strings {
-        let mut marked = String::with_capacity(string.len());
-        let mut rest = string.as_str();
-        while let Some(next) = rest.chars().next() {
-            let found = marks.iter().find_map(|mark| Some((mark.sign, rest.strip_prefix(mark.text.as_str())?)));
-            let (sign, after) = found.unwrap_or((next, &rest[next.len_utf8()..]));
-            marked.push(sign);
-            rest = after;
-        }
-        *string = marked;
-    }
-    Ok(marks)
 }
 
-fn private(character: char) -> bool {
-    matches!(character, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{FFFFD}')
+/// How transformers sets up Jinja.
+fn syntax() -> Result<SyntaxConfig> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| broken(&error, str::to_owned))
 }
 
 /// Any text is a template; a few are other files in its place.
@@ -293,7 +308,8 @@ const DETAIL_MAX: usize = 300;
 /// Begins what a template says by `raise_exception`.
 const REFUSAL: &str = "\u{0}";
 
-fn broken(error: &minijinja::Error) -> Error {
+/// `decoded` makes what a template says of a caller's text readable.
+fn broken(error: &minijinja::Error, decoded: impl Fn(&str) -> String) -> Error {
     let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
     let detail = match error.detail() {
         Some(refusal) if refusal.starts_with(REFUSAL) => format!("it refuses these messages: {}", &refusal[REFUSAL.len()..]),
@@ -302,6 +318,7 @@ fn broken(error: &minijinja::Error) -> Error {
         Some(detail) => format!("{}: {detail}", error.kind()),
         None => error.kind().to_string(),
     };
+    let detail = decoded(&detail);
     let cut = detail.char_indices().nth(DETAIL_MAX).map(|(cut, _)| format!("{}...", &detail[..cut]));
     Error::BadTemplate { detail: cut.unwrap_or(detail) + &line }
 }
@@ -446,25 +463,5 @@ mod tests {
         let template = ChatTemplate::from_files(None, None).expect("ChatML");
         let render = || template.render(&[message("user", &"a".repeat(100_000))], true, &[], None).expect("rendered");
         assert_eq!(render(), render());
-    }
-
-    #[test]
-    fn text_without_special_tokens_has_no_marks() {
-        let rendered = render("{{ messages[0].content }}<|end|>", "<|en").expect("rendered");
-        assert_eq!((rendered.text.as_str(), rendered.marked.as_str(), rendered.marks.len()), ("<|en<|end|>", "", 0));
-    }
-
-    #[test]
-    fn marks_stand_for_typed_tokens_and_for_nothing_else() {
-        // The template has U+E000 and the user U+E001: the first free ones are U+E002 and U+E003. The longer token is found first.
-        let rendered = render("\u{E000}{{ messages[0].content }}<|end|>", "\u{E001}<|end|><|end|>>").expect("rendered");
-        assert_eq!(rendered.text, "\u{E000}\u{E001}<|end|><|end|>><|end|>");
-        assert_eq!(rendered.marked, "\u{E000}\u{E001}\u{E003}\u{E002}<|end|>");
-        let marks: Vec<_> = rendered.marks.iter().map(|mark| (mark.sign, mark.text.as_str())).collect();
-        assert_eq!(marks, [('\u{E002}', "<|end|>>"), ('\u{E003}', "<|end|>")]);
-        // A role is a caller's string too.
-        let template = ChatTemplate::from_files(None, None).expect("ChatML");
-        let rendered = template.render(&[message("<|end|>", "hi")], true, &[("<|end|>".into(), 1)], None).expect("rendered");
-        assert_eq!(rendered.marks.len(), 1);
     }
 }

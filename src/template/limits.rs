@@ -52,8 +52,12 @@ fn beyond(what: &str) -> Error {
 
 pub(super) const TOO_LARGE: &str = "it makes a value that is too large";
 
-/// The program with its further steps.
-pub(super) fn limited<'source>(program: &Instructions<'source>) -> Instructions<'source> {
+/// The program with its further steps; `further` replaces each step by several once more.
+pub(super) fn limited<'source>(
+    program: &Instructions<'source>,
+    further: fn(Instruction<'source>) -> Vec<Instruction<'source>>,
+) -> Instructions<'source> {
+    let expanded = |step| expanded(step).into_iter().flat_map(further).collect();
     let steps: Vec<Vec<Instruction>> = (0..).map_while(|at| program.get(at)).map(expanded).collect();
     let starts: Vec<u32> = steps
         .iter()
@@ -313,6 +317,11 @@ impl Meter {
     /// Texts that are about to be searched.
     fn read(&self, values: &[&Value]) -> Result<(), Error> {
         self.make(values.iter().filter_map(|value| value.as_str()).map(str::len).sum())
+    }
+
+    /// So many bytes are about to be read.
+    pub(super) fn read_bytes(&self, bytes: usize) -> Result<(), Error> {
+        self.make(bytes)
     }
 
     /// Each item of a list is about to be looked for in a text, perhaps.

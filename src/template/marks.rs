@@ -1,0 +1,443 @@
+//! What callers typed is told from what the template wrote, so that no caller's text becomes a special
+//! token.
+//!
+//! A template compares, splits and strips the messages that it is given, and it must find in them what it
+//! looks for: `'</think>' in content`. But where `</think>` is a special token and a caller typed it, it
+//! stays text. So each character of a special token in a caller's string is replaced by a *twin*, a
+//! private-use character that occurs nowhere else, before the template runs. A twin stands for one
+//! character, so that indices, slices and loops need nothing more. What looks at texts is run so that it
+//! sees the characters themselves:
+//!
+//! ```text
+//! comparison, test:   on the plain texts
+//! filter, method:     want = on the plain texts
+//!                     got  = on the texts with twins, then with tokens in its arguments coded likewise; if got, decoded, is want: got
+//!                     else   want, all of it coded: it is the right text, and no part of it becomes a special token
+//! ```
+//!
+//! At the end each row of twins becomes one *mark*, which
+//! [`Tokenizer::encode_rendered`](crate::tokenizer::Tokenizer::encode_rendered) replaces by the text once
+//! the special tokens are found. Tokens that are added but not special are found in callers' strings as
+//! well, as they are in any text.
+//!
+//! An assistant's message is a caller's string too. Special tokens in it that the template leaves there are
+//! text: a model's own special tokens are no part of the text of its answer, and whoever writes a history
+//! must not be able to forge them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use minijinja::machinery::Instruction;
+use minijinja::value::{Kwargs, Rest, Tuple, ValueKind};
+use minijinja::{Environment, Error as JinjaError, State, Value};
+
+use super::limits::Meter;
+use crate::{Error, Result};
+
+/// What a template made of messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The text.
+    pub text: String,
+    /// The text with its marks; empty where there are none.
+    pub(crate) marked: String,
+    pub(crate) marks: Vec<Mark>,
+}
+
+/// A character that stands for a text that a caller typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mark {
+    pub(crate) sign: char,
+    pub(crate) text: String,
+}
+
+/// Twins of the characters that special tokens are made of.
+#[derive(Debug)]
+pub(super) struct Coding {
+    /// The special tokens by their last character.
+    special: HashMap<char, Vec<Vec<char>>>,
+    twins: BTreeMap<char, char>,
+    originals: HashMap<char, char>,
+}
+
+/// Names that no template can write.
+const PLAIN: &str = "\u{1}plain";
+const FILTER: &str = "\u{1}filter";
+const METHOD: &str = "\u{1}method";
+
+/// A filter without the cache of its place.
+const UNCACHED: u8 = !0;
+
+impl Coding {
+    /// A coding for these strings; `None` if no special token is in any of them. No twin is one of the
+    /// `taken` characters.
+    ///
+    /// Errors: `BAD_INPUT` if too few private-use characters are free.
+    pub(super) fn of(strings: &[&str], special: &[(String, u32)], taken: &HashSet<char>) -> Result<Option<Coding>> {
+        let texts: BTreeSet<&str> = special.iter().map(|(text, _)| text.as_str()).filter(|text| !text.is_empty()).collect();
+        if !texts.iter().any(|text| strings.iter().any(|string| string.contains(text))) {
+            return Ok(None);
+        }
+        let alphabet: BTreeSet<char> = texts.iter().flat_map(|text| text.chars()).collect();
+        let used: HashSet<char> = strings
+            .iter()
+            .flat_map(|string| string.chars())
+            .chain(alphabet.iter().copied())
+            .filter(|&character| private(character))
+            .collect();
+        let mut free = free(|character| taken.contains(&character) || used.contains(&character));
+        let twins = alphabet
+            .into_iter()
+            .map(|character| Some((character, free.next()?)))
+            .collect::<Option<BTreeMap<_, _>>>()
+            .ok_or_else(none_free)?;
+        let mut special: HashMap<char, Vec<Vec<char>>> = HashMap::new();
+        for text in texts {
+            let text: Vec<char> = text.chars().collect();
+            special.entry(text[text.len() - 1]).or_default().push(text);
+        }
+        let originals = twins.iter().map(|(character, twin)| (*twin, *character)).collect();
+        Ok(Some(Coding { special, twins, originals }))
+    }
+
+    /// A caller's string, its special tokens as twins. A template may take these out: what would then be
+    /// one is coded as well (`<|e<s>nd|>`).
+    pub(super) fn coded(&self, text: &str) -> String {
+        let mut characters: Vec<char> = text.chars().collect();
+        // The places that are left without what was found so far.
+        let mut left: Vec<usize> = Vec::new();
+        for at in 0..characters.len() {
+            left.push(at);
+            let ends = |token: &&Vec<char>| {
+                left.len() >= token.len() && left[left.len() - token.len()..].iter().map(|&at| &characters[at]).eq(token.iter())
+            };
+            let found = self.special.get(&characters[at]).into_iter().flatten().filter(ends).map(Vec::len).max();
+            for at in left.split_off(left.len() - found.unwrap_or(0)) {
+                characters[at] = self.twins[&characters[at]];
+            }
+        }
+        characters.into_iter().collect()
+    }
+
+    /// A text in which nothing can be part of a special token.
+    fn coded_whole(&self, text: &str) -> String {
+        text.chars().map(|character| *self.twins.get(&character).unwrap_or(&character)).collect()
+    }
+
+    pub(super) fn decoded(&self, text: &str) -> String {
+        text.chars().map(|character| *self.originals.get(&character).unwrap_or(&character)).collect()
+    }
+
+    fn is_coded(&self, text: &str) -> bool {
+        text.chars().any(|character| private(character) && self.originals.contains_key(&character))
+    }
+
+    /// The text that was rendered: rows of twins become marks.
+    ///
+    /// Errors: `BAD_INPUT` if too few private-use characters are free.
+    pub(super) fn rendered(&self, coded: &str) -> Result<Rendered> {
+        let used: HashSet<char> = coded.chars().filter(|&character| private(character)).collect();
+        let mut free = free(|character| used.contains(&character));
+        let mut signs: HashMap<String, char> = HashMap::new();
+        let mut rendered =
+            Rendered { text: String::with_capacity(coded.len()), marked: String::with_capacity(coded.len()), marks: Vec::new() };
+        let mut characters = coded.chars().peekable();
+        while let Some(&next) = characters.peek() {
+            let mut typed = String::new();
+            while let Some(original) = characters.peek().and_then(|character| self.originals.get(character)) {
+                typed.push(*original);
+                characters.next();
+            }
+            if typed.is_empty() {
+                rendered.text.push(next);
+                rendered.marked.push(next);
+                characters.next();
+                continue;
+            }
+            rendered.text += &typed;
+            let sign = match signs.get(&typed) {
+                Some(sign) => *sign,
+                None => {
+                    let sign = free.next().ok_or_else(none_free)?;
+                    rendered.marks.push(Mark { sign, text: typed.clone() });
+                    signs.insert(typed, sign);
+                    sign
+                }
+            };
+            rendered.marked.push(sign);
+        }
+        if rendered.marks.is_empty() {
+            rendered.marked.clear();
+        }
+        Ok(rendered)
+    }
+
+    /// Puts what the steps of [`traced`] call into an engine.
+    pub(super) fn install(self: &Arc<Coding>, meter: &Arc<Meter>, engine: &mut Environment) {
+        let tracer = || Tracer { coding: self.clone(), meter: meter.clone() };
+        let trace = tracer();
+        engine.add_filter(PLAIN, move |values: Rest<Value>| -> Result<Value, JinjaError> {
+            // They are unpacked from the last to the first.
+            values.iter().rev().map(|value| trace.plain(value)).collect::<Result<Vec<_>, _>>().map(Value::from)
+        });
+        let trace = tracer();
+        engine.add_filter(FILTER, move |state: &mut State, args: Rest<Value>| {
+            let (name, args) = split_name(&args);
+            trace.run(args, |args| state.apply_filter(name, args))
+        });
+        let trace = tracer();
+        engine.add_filter(METHOD, move |state: &mut State, args: Rest<Value>| {
+            let (name, args) = split_name(&args);
+            let mut call = |args: &[Value]| args[0].call_method(state, name, &args[1..]);
+            // The methods of other values look at no text.
+            if args[0].as_str().is_some() { trace.run(args, call) } else { call(args) }
+        });
+    }
+}
+
+/// A step of a program for texts that hold no twins.
+pub(super) fn untraced(step: Instruction) -> Vec<Instruction> {
+    vec![step]
+}
+
+/// A step of a program, with those that show it the plain texts.
+pub(super) fn traced<'source>(step: Instruction<'source>) -> Vec<Instruction<'source>> {
+    let named = |filter, name: &'source str, count: u16| {
+        vec![Instruction::LoadConst(name.into()), Instruction::ApplyFilter(filter, Some(count + 1), UNCACHED)]
+    };
+    let plain = |count: u16| [Instruction::ApplyFilter(PLAIN, Some(count), UNCACHED), Instruction::UnpackList(count.into())];
+    match step {
+        Instruction::In
+        | Instruction::Eq
+        | Instruction::Ne
+        | Instruction::Lt
+        | Instruction::Lte
+        | Instruction::Gt
+        | Instruction::Gte
+        | Instruction::CompareAndPreserve(_) => plain(2).into_iter().chain([step]).collect(),
+        Instruction::PerformTest(_, Some(count), _) => plain(count).into_iter().chain([step]).collect(),
+        // Those of ours begin with a character that no template can write.
+        Instruction::ApplyFilter(name, Some(count), _) if !name.starts_with('\u{1}') => named(FILTER, name, count),
+        Instruction::CallMethod(name, Some(count)) => named(METHOD, name, count),
+        other => vec![other],
+    }
+}
+
+fn split_name(args: &[Value]) -> (&str, &[Value]) {
+    args.split_last().and_then(|(name, args)| Some((name.as_str()?, args))).unwrap_or(("", &[]))
+}
+
+/// Runs what looks at texts, at the meter's expense.
+struct Tracer {
+    coding: Arc<Coding>,
+    meter: Arc<Meter>,
+}
+
+impl Tracer {
+    fn plain(&self, value: &Value) -> Result<Value, JinjaError> {
+        Ok(self.with_texts(value, &|text| self.coding.is_coded(text).then(|| self.coding.decoded(text)))?.unwrap_or_else(|| value.clone()))
+    }
+
+    fn run(&self, args: &[Value], mut run: impl FnMut(&[Value]) -> Result<Value, JinjaError>) -> Result<Value, JinjaError> {
+        let plain = args.iter().map(|value| self.plain(value)).collect::<Result<Vec<_>, _>>()?;
+        if plain == args {
+            return run(args);
+        }
+        let want = run(&plain)?;
+        // What is looked for comes first: the second argument of `replace` is the template's.
+        let coded = |last: usize| -> Result<Vec<Value>, JinjaError> {
+            let coded = |(index, value): (usize, &Value)| match index {
+                1.. if index <= last => self.with_texts(value, &|text| Some(self.coding.coded(text))),
+                _ => Ok(None),
+            };
+            args.iter().enumerate().map(|each| Ok(coded(each)?.unwrap_or_else(|| each.1.clone()))).collect()
+        };
+        for args in [args.to_vec(), coded(1)?, coded(usize::MAX)?] {
+            if let Ok(got) = run(&args) {
+                let got = self.with_texts(&got, &|_| None)?.unwrap_or(got);
+                if self.plain(&got)? == self.with_texts(&want, &|_| None)?.unwrap_or_else(|| want.clone()) {
+                    return Ok(got);
+                }
+            }
+        }
+        Ok(self.with_texts(&want, &|text| Some(self.coding.coded_whole(text)))?.unwrap_or(want))
+    }
+
+    /// A value with other texts; `None` if it stays as it is. What has still to be computed is computed.
+    fn with_texts(&self, value: &Value, change: &dyn Fn(&str) -> Option<String>) -> Result<Option<Value>, JinjaError> {
+        if let Some(text) = value.as_str() {
+            self.meter.read_bytes(text.len())?;
+            return Ok(change(text).map(Value::from));
+        }
+        self.meter.read_bytes(1)?;
+        match value.kind() {
+            ValueKind::Seq | ValueKind::Iterable => {
+                let mut changed = value.kind() == ValueKind::Iterable;
+                let mut items = Vec::new();
+                for item in value.try_iter()? {
+                    let other = self.with_texts(&item, change)?;
+                    changed |= other.is_some();
+                    items.push(other.unwrap_or(item));
+                }
+                let list = || if value.is_tuple() { Value::from(Tuple::from(items)) } else { Value::from(items) };
+                Ok(changed.then(list))
+            }
+            ValueKind::Map => {
+                let mut changed = false;
+                let mut entries = Vec::new();
+                for key in value.try_iter()? {
+                    let item = value.get_item(&key)?;
+                    let (other_key, other) = (self.with_texts(&key, change)?, self.with_texts(&item, change)?);
+                    changed |= other_key.is_some() || other.is_some();
+                    entries.push((other_key.unwrap_or(key), other.unwrap_or(item)));
+                }
+                let map = || match value.is_kwargs() {
+                    true => entries.into_iter().map(|(key, item)| (key.to_string(), item)).collect::<Kwargs>().into(),
+                    false => Value::from_pairs(entries),
+                };
+                Ok(changed.then(map))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+impl Rendered {
+    /// A text in which nobody typed a special token.
+    pub(super) fn plain(text: String) -> Rendered {
+        Rendered { text, marked: String::new(), marks: Vec::new() }
+    }
+}
+
+/// Text as somebody typed it, marked.
+pub(crate) fn mark_special(text: &str, special: &[(String, u32)]) -> Result<Rendered> {
+    match Coding::of(&[text], special, &HashSet::new())? {
+        Some(coding) => coding.rendered(&coding.coded(text)),
+        None => Ok(Rendered::plain(text.to_owned())),
+    }
+}
+
+fn free(is_taken: impl Fn(char) -> bool) -> impl Iterator<Item = char> {
+    ('\u{E000}'..='\u{F8FF}').chain('\u{F0000}'..='\u{FFFFD}').filter(move |&character| !is_taken(character))
+}
+
+pub(super) fn private(character: char) -> bool {
+    matches!(character, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{FFFFD}')
+}
+
+fn none_free() -> Error {
+    Error::BadInput {
+        what: "messages".into(),
+        expected: "text that leaves some private-use characters free".into(),
+        got: "text that holds nearly all of them".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::template::{ChatTemplate, Message};
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    const SPECIAL: [&str; 5] = ["<|end|>", "<|end|>>", "</think>", "<think>", "<|channel|>"];
+
+    fn special() -> Vec<(String, u32)> {
+        SPECIAL.iter().zip(1..).map(|(text, id)| ((*text).into(), id)).collect()
+    }
+
+    fn render(template: &str, content: &str) -> Rendered {
+        let template = ChatTemplate::from_files(None, Some(template)).expect(template);
+        template.render(&[Message::new("assistant", content)], true, &special(), None).expect("rendered")
+    }
+
+    /// The text with what is text in it between guillemets.
+    fn shown(rendered: &Rendered) -> String {
+        let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
+        rendered.marks.iter().fold(text.clone(), |text, mark| text.replace(mark.sign, &format!("«{}»", mark.text)))
+    }
+
+    #[test]
+    fn text_without_special_tokens_has_no_marks() {
+        let rendered = render("{{ messages[0].content }}<|end|>", "<|en");
+        assert_eq!((rendered.text.as_str(), rendered.marked.as_str(), rendered.marks.len()), ("<|en<|end|>", "", 0));
+    }
+
+    #[test]
+    fn marks_stand_for_typed_tokens_and_for_nothing_else() {
+        // The template has U+E000 and the user U+E001: no mark is one of these.
+        let rendered = render("\u{E000}{{ messages[0].content }}<|end|>", "\u{E001}<|end|> <|end|>>");
+        assert_eq!(rendered.text, "\u{E000}\u{E001}<|end|> <|end|>><|end|>");
+        assert_eq!(shown(&rendered), "\u{E000}\u{E001}«<|end|>» «<|end|>»><|end|>");
+        assert!(rendered.marks.iter().all(|mark| !['\u{E000}', '\u{E001}'].contains(&mark.sign)));
+        // A role is a caller's string too.
+        let template = ChatTemplate::from_files(None, None).expect("ChatML");
+        let message = Message::new("<|end|>", "hi");
+        assert_eq!(template.render(&[message], true, &special(), None).expect("rendered").marks.len(), 1);
+    }
+
+    #[test]
+    fn a_template_finds_the_marks_that_it_looks_for() {
+        // Each with what transformers 5.24.0 renders; what stays special of it is the template's own.
+        let content = "<think>\nOne.\n</think>\n\nTwo.";
+        let cases = [
+            ("{{ '</think>' in c }}{{ c == '<think>' }}", "TrueFalse"),
+            ("{{ c.split('</think>')[-1].lstrip('\\n') }}", "Two."),
+            ("{{ c.split('</think>')[0] }}", "«<think>»\nOne.\n"),
+            ("{{ c.split('</think>')[0].split('<think>')[-1].strip() }}", "One."),
+            ("{{ c.startswith('<think>') }}{{ c.endswith('<think>') }}{{ c.find('</think>') }}{{ c|length }}", "TrueFalse1327"),
+            ("{{ c.startswith('<th') }}{{ '<thi' in c }}{{ c[0] == '<' }}{{ c[:7] == '<think>' }}", "TrueTrueTrueTrue"),
+            ("{{ c|replace('<think>', '')|replace('</think>', '<|end|>') }}", "\nOne.\n<|end|>\n\nTwo."),
+            ("{{ c.replace('<think>\\n', '<think>') }}", "<think>One.\n«</think>»\n\nTwo."),
+            ("{{ c[1:8] }}|{{ c[0] }}{{ c[1:7] }}", "«think>»\n|«<think>»"),
+            ("{{ c|upper }}", "«<»THINK«>»\nONE.\n«</»THINK«>»\n\nTWO."),
+            ("{{ [c, 'x']|join('<|end|>') }}", "«<think>»\nOne.\n«</think>»\n\nTwo.<|end|>x"),
+            ("{{ c.split('>')[0] ~ '>' }}", "«<think»>"),
+            ("{{ (c ~ '<|end|>').split('<|end|>')[0] == c }}", "True"),
+            ("{% for x in c %}{% if loop.index < 9 %}{{ x }}{% endif %}{% endfor %}", "«<think>»\n"),
+            ("{{ c.split('\\n')|join('+') }}", "«<think>»+One.+«</think>»++Two."),
+            ("{{ {'a': c}|tojson }}", "{\"a\": \"«<think>»\\nOne.\\n«</think>»\\n\\nTwo.\"}"),
+            ("{{ messages|selectattr('content', 'startingwith', '<think>')|list|length }}", "1"),
+            ("{% set p = c.split('</think>') %}<think>{{ p[0] }}</think>{{ p[1] }}", "<think>«<think>»\nOne.\n</think>\n\nTwo."),
+            ("{{ c.strip('<>')[:5] }}{{ c|trim|last }}", "«think»."),
+        ];
+        for (source, expected) in cases {
+            let rendered = render(&format!("{{% set c = messages[0].content %}}{source}"), content);
+            assert_eq!(rendered.text, expected.replace(['«', '»'], ""), "{source}");
+            assert_eq!(shown(&rendered), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_a_template_takes_apart_does_not_come_together_as_a_token() {
+        for (source, content) in [
+            ("{{ c[0] }}{{ c[1:] }}", "<|end|>"),
+            ("{{ c.split('|')|join('|') }}", "<|end|>"),
+            ("{{ c|upper|lower }}", "<|end|>"),
+            ("{{ c.replace('<think>', '') }}", "<|e<think>nd|>"),
+            ("{{ c.replace('<think>', '') }}", "<|e<th<think>ink>nd|>"),
+            ("{{ c|list|join }}{{ c|reverse|reverse }}", "<|end|>"),
+            ("{{ c[::-1][::-1] }}", "<|end|>"),
+            ("{{ c.partition('end')|join if false else c.split('end')|join('end') }}", "<|end|>"),
+        ] {
+            let rendered = render(&format!("{{% set c = messages[0].content %}}{source}"), content);
+            let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
+            assert!(rendered.text.contains("<|end|>") || rendered.text.contains("<think>"), "{source}: {}", rendered.text);
+            assert!(!SPECIAL.iter().any(|token| text.contains(token)), "{source}: {}", shown(&rendered));
+        }
+    }
+
+    #[test]
+    fn what_a_template_says_of_a_typed_token_is_readable() {
+        let template = ChatTemplate::from_files(None, Some("{{ raise_exception('not ' ~ messages[0].content) }}")).expect("a template");
+        let message = Message::new("user", "<|end|>");
+        let error = template.render(&[message], true, &special(), None).unwrap_err().to_string();
+        assert!(error.contains("not <|end|>"), "{error}");
+    }
+
+    #[test]
+    fn many_nested_tokens_take_a_moment() {
+        let nested = "<|e".repeat(20_000) + &"nd|>".repeat(20_000);
+        assert_eq!(mark_special(&nested, &special()).expect("marked").text, nested);
+    }
+}
