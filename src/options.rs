@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::GenerationConfig;
 use crate::error::{Error, Result};
-use crate::template::Now;
+use crate::template::{Now, TemplateKwargs};
 
 /// What a caller asks of one generation; `None` leaves it to the model's `generation_config.json`, then to [`Settings`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,6 +49,8 @@ pub struct Options {
     pub n: Option<usize>,
     /// What happens where the context is too short.
     pub overflow: Overflow,
+    /// Values for what the chat template reads besides the messages; they stay with the session until others are given. `None` leaves those that it has.
+    pub chat_template_kwargs: Option<TemplateKwargs>,
     /// The time that chat templates may print. The engine has no clock: without it a template uses its own default.
     pub now: Option<Now>,
 }
@@ -156,7 +158,7 @@ const LOGPROBS_MAX: usize = 20;
 const N_MAX: usize = 16;
 
 /// The name of each option and the other spellings in use: snake case as in OpenAI's API, Hugging Face's own words.
-const NAMES: [(&str, &[&str]); 17] = [
+const NAMES: [(&str, &[&str]); 18] = [
     ("maxTokens", &["max_tokens", "max_new_tokens", "maxNewTokens", "max_completion_tokens", "maxCompletionTokens"]),
     ("minTokens", &["min_tokens", "min_new_tokens", "minNewTokens"]),
     ("temperature", &[]),
@@ -175,6 +177,7 @@ const NAMES: [(&str, &[&str]); 17] = [
     ("logprobs", &[]),
     ("n", &[]),
     ("overflow", &[]),
+    ("chatTemplateKwargs", &["chat_template_kwargs"]),
 ];
 
 impl Options {
@@ -195,6 +198,10 @@ impl Options {
                 return Err(bad(spelling, &format!("`{name}` only once, in one spelling"), value));
             }
             seen.push((name, spelling));
+            if name == "chatTemplateKwargs" {
+                options.chat_template_kwargs = Some(TemplateKwargs::from_json(spelling, value)?);
+                continue;
+            }
             options.take(name, value).map_err(|expected| bad(spelling, expected, value))?;
             options.check().map_err(|error| respell(error, &seen))?;
         }
@@ -443,7 +450,7 @@ mod tests {
         assert_eq!(
             message(json!({"temprature": 1})),
             "option `temprature`: expected one of maxTokens, minTokens, temperature, topK, topP, minP, typicalP, \
-             repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, got an unknown name."
+             repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, got an unknown name."
         );
     }
 

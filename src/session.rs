@@ -13,6 +13,7 @@
 mod fit;
 mod pieces;
 mod run;
+mod settings;
 mod state;
 
 use std::sync::Arc;
@@ -21,11 +22,12 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::model::{CHUNK, Model, Scratch};
 use crate::options::{Options, Overflow};
-use crate::template::{Message, Now};
+use crate::template::{Message, Now, TemplateKwargs};
 
 pub use pieces::Pieces;
 use run::Draft;
 pub use run::{Choice, Completion, Dropped, FinishReason, Piece, Run, Step, Usage};
+pub use settings::SessionOptions;
 
 /// Fewer tokens are not taken through a layer at once, however short a step should be: reading its weights would cost more than computing with them.
 const PASS_MIN: usize = 8;
@@ -42,6 +44,7 @@ pub struct Session {
     /// this text alone.
     cut: Option<usize>,
     messages: Vec<Message>,
+    options: SessionOptions,
     /// The latest of its runs: only that one may be driven on.
     run: u64,
 }
@@ -76,10 +79,17 @@ impl From<Vec<Message>> for Turn {
 /// What a run reads, and what becomes of it.
 struct Asked {
     prompt: Vec<u32>,
-    conversation: Option<Vec<Message>>,
+    conversation: Option<Conversation>,
     dropped: Option<Dropped>,
     answers: bool,
     ends: Vec<u32>,
+}
+
+/// What a turn makes of a session when it ends, its answer still missing.
+#[derive(Debug)]
+struct Conversation {
+    messages: Vec<Message>,
+    template_kwargs: TemplateKwargs,
 }
 
 /// A session that goes its own way from here, with the same history. What was computed is shared until one of both writes to it: a clone
@@ -93,6 +103,7 @@ impl Clone for Session {
             tokens: self.tokens.clone(),
             cut: self.cut,
             messages: self.messages.clone(),
+            options: self.options.clone(),
             run: 0,
         }
     }
@@ -102,7 +113,24 @@ impl Session {
     /// An empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
         let (cache, scratch) = (model.cache(), Scratch::new(&model));
-        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), run: 0, model }
+        let options = SessionOptions::default();
+        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), options, run: 0, model }
+    }
+
+    /// A session with a system prompt, or with switches of the chat template.
+    ///
+    /// Errors: `BAD_OPTION` for a switch that the model's template does not read.
+    pub fn with_options(model: Arc<Model>, options: SessionOptions) -> Result<Session> {
+        model.template.check_kwargs(&options.chat_template_kwargs)?;
+        let mut session = Session::new(model);
+        session.options = options;
+        session.messages = session.begun(Vec::new());
+        Ok(session)
+    }
+
+    /// The system prompt, and the switches of the chat template as of the last turn that ended.
+    pub fn options(&self) -> &SessionOptions {
+        &self.options
     }
 
     /// The model it runs on.
@@ -115,10 +143,10 @@ impl Session {
         &self.messages
     }
 
-    /// Replaces the chat; a run under way is over. What the cache holds stays, and serves as far as the new history begins with it.
+    /// Replaces the chat; a run under way is over. The session's system prompt goes before a chat that begins with none of its own. What the cache holds stays, and serves as far as the new history begins with it.
     pub fn set_messages(&mut self, messages: Vec<Message>) {
         self.run = self.model.next_run();
-        self.messages = messages;
+        self.messages = self.begun(messages);
     }
 
     /// Tokens in the KV cache.
@@ -136,10 +164,10 @@ impl Session {
         self.cache.shared_bytes()
     }
 
-    /// Forgets the chat and everything computed; a run under way is over.
+    /// Forgets the chat and everything computed; a run under way is over. The session's options stay, its system prompt among them.
     pub fn reset(&mut self) {
         self.run = self.model.next_run();
-        self.messages.clear();
+        self.messages = self.begun(Vec::new());
         self.forget(0);
     }
 
@@ -180,6 +208,10 @@ impl Session {
     /// Errors: as there.
     pub fn begin_generate(&mut self, prompt: &str, options: &Options) -> Result<Run> {
         options.check()?;
+        if options.chat_template_kwargs.is_some() {
+            let expected = "no value: `generate` goes on with a text, and no chat template is rendered";
+            return Err(Error::BadOption { option: "chatTemplateKwargs".into(), expected: expected.into(), got: "one".into() });
+        }
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
@@ -210,28 +242,51 @@ impl Session {
         self.begin_turn(self.messages[..=last].to_vec(), true, options)
     }
 
-    /// The run of [`Session::append`], to be driven by [`Session::step`]. Of the options, `overflow` and `now` matter to it.
+    /// The run of [`Session::append`], to be driven by [`Session::step`]. Of the options, `overflow`, `chat_template_kwargs` and `now` matter to it.
     ///
     /// Errors: as there.
     pub fn begin_append(&mut self, messages: Vec<Message>, options: &Options) -> Result<Run> {
         if messages.is_empty() {
             return Err(no_messages());
         }
+        self.model.template.check(&messages)?;
         self.begin_turn([&self.messages[..], &messages].concat(), false, options)
     }
 
-    /// Tokens by which a chat turn would lengthen the prompt of the present history, the opening of the answer included.
+    /// Tokens by which a chat turn would lengthen the prompt of the present history, the opening of the answer included. Of the options, `chat_template_kwargs`
+    /// and `now` matter to it.
     ///
     /// Errors: as [`Session::chat`] before its first step.
-    pub fn measure_context_usage(&self, turn: impl Into<Turn>, now: Option<Now>) -> Result<usize> {
-        let asked = self.render(&self.conversation(turn.into())?, true, now)?.len();
-        let present = if self.messages.is_empty() { 0 } else { self.render(&self.messages, false, now)?.len() };
+    pub fn measure_context_usage(&self, turn: impl Into<Turn>, options: &Options) -> Result<usize> {
+        let kwargs = self.template_kwargs(options)?;
+        let asked = self.render(&self.conversation(turn.into())?, true, kwargs, options.now)?.len();
+        let present = if self.messages.is_empty() {
+            0
+        } else {
+            match self.render(&self.messages, false, &self.options.chat_template_kwargs, options.now) {
+                // Templates may refuse a chat in which nobody has asked anything: none of it has been read.
+                Err(Error::BadTemplate { .. }) if self.messages.iter().all(fit::is_system) => 0,
+                rendered => rendered?.len(),
+            }
+        };
         Ok(asked.saturating_sub(present))
     }
 
+    /// The switches of the chat template for a turn: those given, or else those of the session.
+    ///
+    /// Errors: `BAD_OPTION` for one that the template does not read.
+    fn template_kwargs<'a>(&'a self, options: &'a Options) -> Result<&'a TemplateKwargs> {
+        match &options.chat_template_kwargs {
+            Some(kwargs) => self.model.template.check_kwargs(kwargs).map(|()| kwargs),
+            None => Ok(&self.options.chat_template_kwargs),
+        }
+    }
+
     fn begin_turn(&mut self, conversation: Vec<Message>, answers: bool, options: &Options) -> Result<Run> {
-        let (conversation, prompt, dropped) = self.fit_chat(conversation, answers, options)?;
-        self.begin(Asked { prompt, conversation: Some(conversation), dropped, answers, ends: self.model.turn_ends() }, options)
+        let template_kwargs = self.template_kwargs(options)?.clone();
+        let (messages, prompt, dropped) = self.fit_chat(conversation, answers, &template_kwargs, options)?;
+        let conversation = Some(Conversation { messages, template_kwargs });
+        self.begin(Asked { prompt, conversation, dropped, answers, ends: self.model.turn_ends() }, options)
     }
 
     fn begin(&mut self, asked: Asked, options: &Options) -> Result<Run> {
@@ -271,6 +326,9 @@ impl Session {
 
     /// The history that a turn leads to, its answer still missing.
     fn conversation(&self, turn: Turn) -> Result<Vec<Message>> {
+        if let Turn::Conversation(messages) = &turn {
+            self.model.template.check(messages)?;
+        }
         match turn {
             Turn::User(text) if text.is_empty() => Err(empty("message")),
             Turn::User(text) => {
@@ -285,14 +343,30 @@ impl Session {
                     expected: "a last message to answer".into(),
                     got: "one of the assistant".into(),
                 }),
-                Some(_) => Ok(messages),
+                Some(_) => Ok(self.begun(messages)),
             },
         }
     }
 
-    fn render(&self, messages: &[Message], add_generation_prompt: bool, now: Option<Now>) -> Result<Vec<u32>> {
-        let tokenizer = &self.model.tokenizer;
-        let rendered = self.model.template.render(messages, add_generation_prompt, tokenizer.special_tokens(), now)?;
+    /// A history with the session's system prompt before it, unless it begins with one of its own.
+    fn begun(&self, mut messages: Vec<Message>) -> Vec<Message> {
+        if let Some(system) = &self.options.system
+            && !messages.first().is_some_and(fit::is_system)
+        {
+            messages.insert(0, Message::new("system", system.clone()));
+        }
+        messages
+    }
+
+    fn render(
+        &self,
+        messages: &[Message],
+        add_generation_prompt: bool,
+        template_kwargs: &TemplateKwargs,
+        now: Option<Now>,
+    ) -> Result<Vec<u32>> {
+        let (tokenizer, template) = (&self.model.tokenizer, &self.model.template);
+        let rendered = template.render_with(messages, add_generation_prompt, template_kwargs, tokenizer.special_tokens(), now)?;
         tokenizer.encode_rendered(&rendered)
     }
 
@@ -436,7 +510,8 @@ impl Session {
         }
         let choice = run.choices.len() - 1;
         let completion = Completion::new(std::mem::take(&mut run.choices), run.usage);
-        if let Some(mut messages) = run.conversation.take() {
+        if let Some(Conversation { mut messages, template_kwargs }) = run.conversation.take() {
+            self.options.chat_template_kwargs = template_kwargs;
             if run.answers {
                 messages.push(Message::new("assistant", completion.text.clone()));
             }

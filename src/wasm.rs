@@ -27,7 +27,8 @@ use crate::model::Model;
 use crate::session::{Run, Session};
 use crate::tokenizer::TokenizerConfig;
 use convert::{
-    OwnedFiles, Result, append_options, as_bytes, flag, load_options, now, run_options, to_error, to_js, to_messages, to_turn, without,
+    OwnedFiles, Result, as_bytes, flag, load_options, only, reading_options, run_options, session_options, to_error, to_js, to_messages,
+    to_turn, without,
 };
 use info::ModelInfo;
 
@@ -67,7 +68,7 @@ impl JsLoader {
     #[wasm_bindgen(constructor)]
     pub fn new(files: JsValue, options: JsValue) -> Result<JsLoader> {
         let options = load_options(&options)?;
-        let files = OwnedFiles::read(&files)?;
+        let files = OwnedFiles::read_alone(&files)?;
         Model::loader(&files.borrow(), options).map(JsLoader).map_err(to_error)
     }
 
@@ -104,9 +105,9 @@ impl JsModel {
         to_js(&ModelInfo::of(&self.0))
     }
 
-    /// A new, empty session on this model.
-    pub fn session(&self) -> JsSession {
-        Shared::idle(Session::new(self.0.clone()))
+    /// A new session on this model, with `{system?, chatTemplateKwargs?}`.
+    pub fn session(&self, options: JsValue) -> Result<JsSession> {
+        Session::with_options(self.0.clone(), session_options(&options)?).map(Shared::idle).map_err(to_error)
     }
 
     /// The session that `Session.save` made these bytes of.
@@ -170,6 +171,9 @@ impl JsModel {
     }
 }
 
+/// What may be asked of messages that are read and not answered.
+const READ_AHEAD: [&str; 3] = ["overflow", "chatTemplateKwargs", "chat_template_kwargs"];
+
 /// A session, and whether a run has it.
 struct Shared {
     session: Session,
@@ -188,12 +192,16 @@ pub struct JsSession(Rc<RefCell<Shared>>);
 
 #[wasm_bindgen(js_class = Session)]
 impl JsSession {
-    /// A session on a model of its own, from bytes that are all there; `weights` is one file or a list of files.
+    /// A session on a model of its own, from bytes that are all there; `weights` is one file or a list of files. The options are the further files, those of
+    /// loading and those of `Model.session`.
     #[wasm_bindgen(js_name = fromBytes)]
     pub fn from_bytes(config: Vec<u8>, tokenizer: Vec<u8>, weights: JsValue, options: JsValue) -> Result<JsSession> {
         let small = OwnedFiles::read(&options)?;
         let files = ModelFiles { config: &config, tokenizer: &tokenizer, ..small.borrow() };
-        let rest = without(&options, &OwnedFiles::NAMES)?;
+        const OF_SESSION: [&str; 3] = ["system", "chatTemplateKwargs", "chat_template_kwargs"];
+        let rest = without(&options, &[&OwnedFiles::NAMES[..], &OF_SESSION].concat())?;
+        let of_session = only(&options, &OF_SESSION)?;
+        session_options(&of_session)?;
         let options = load_options(&rest)?;
         let weights = if Array::is_array(&weights) { Array::from(&weights) } else { Array::of1(&weights) };
         let mut loader = JsLoader(Model::loader(&files, options).map_err(to_error)?);
@@ -201,7 +209,7 @@ impl JsSession {
             loader.push(&as_bytes("weights", file)?)?;
             loader.end_file()?;
         }
-        Ok(loader.finish()?.session())
+        loader.finish()?.session(of_session)
     }
 
     /// Starts to continue a prompt.
@@ -222,10 +230,15 @@ impl JsSession {
         self.begin(|session| session.begin_regenerate(&options))
     }
 
-    /// Starts to read messages that become part of the chat; of the options, only `overflow`.
+    /// Starts to read messages that become part of the chat; of the options, `overflow` and `chatTemplateKwargs`.
     pub fn append(&self, messages: JsValue, options: JsValue) -> Result<JsRun> {
-        let (messages, options) = (to_messages(messages)?, append_options(&options)?);
+        let (messages, options) = (to_messages(&messages)?, reading_options(&options, &READ_AHEAD)?);
         self.begin(|session| session.begin_append(messages, &options))
+    }
+
+    /// The system prompt and the switches of the template that the session has now: `{system?, chatTemplateKwargs?}`.
+    pub fn options(&self) -> Result<JsValue> {
+        to_js(self.0.borrow().session.options())
     }
 
     /// The chat so far.
@@ -236,8 +249,10 @@ impl JsSession {
     /// Replaces the chat: what the cache holds serves as far as the new history begins with it.
     #[wasm_bindgen(js_name = setMessages)]
     pub fn set_messages(&self, messages: JsValue) -> Result<()> {
-        let messages = to_messages(messages)?;
-        self.idle()?.session.set_messages(messages);
+        let messages = to_messages(&messages)?;
+        let session = &mut self.idle()?.session;
+        session.model().template().check(&messages).map_err(to_error)?;
+        session.set_messages(messages);
         Ok(())
     }
 
@@ -280,11 +295,11 @@ impl JsSession {
         })
     }
 
-    /// Tokens by which a turn would lengthen the chat.
+    /// Tokens by which a turn would lengthen the chat; of the options, `chatTemplateKwargs`.
     #[wasm_bindgen(js_name = measureContextUsage)]
-    pub fn measure_context_usage(&self, turn: JsValue) -> Result<usize> {
-        let turn = to_turn(&turn)?;
-        self.0.borrow().session.measure_context_usage(turn, Some(now())).map_err(to_error)
+    pub fn measure_context_usage(&self, turn: JsValue, options: JsValue) -> Result<usize> {
+        let (turn, options) = (to_turn(&turn)?, reading_options(&options, &READ_AHEAD[1..])?);
+        self.0.borrow().session.measure_context_usage(turn, &options).map_err(to_error)
     }
 
     /// As `Model.info`.

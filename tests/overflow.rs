@@ -43,7 +43,7 @@ fn long_chat(session: &Session) -> Vec<Message> {
     for turn in 0.. {
         let more = [message("user", &format!("Question {turn}, which is short.")), message("assistant", &format!("Answer {turn}."))];
         let longer = [&messages[..], &more].concat();
-        if session.measure_context_usage([&longer[..], &[message("user", "?")]].concat(), None).unwrap() > context - 20 {
+        if session.measure_context_usage([&longer[..], &[message("user", "?")]].concat(), &Options::default()).unwrap() > context - 20 {
             return messages;
         }
         messages = longer;
@@ -101,7 +101,7 @@ fn whole_turns_go_the_oldest_first_and_never_the_systems() {
     let context = model.config().context;
     assert!(got.usage.prompt_tokens <= context - context / 4, "{}", got.usage.prompt_tokens);
     let more = [&history[..1], &history[dropped.messages - 1..], &[message("user", question)]].concat();
-    let prompt = Session::new(model.clone()).measure_context_usage(more, None).unwrap();
+    let prompt = Session::new(model.clone()).measure_context_usage(more, &Options::default()).unwrap();
     assert!(prompt > context - context / 4, "{prompt}");
 }
 

@@ -3,7 +3,7 @@
 use super::{Dropped, Session, Step};
 use crate::error::{Error, Result};
 use crate::options::{Options, Overflow};
-use crate::template::Message;
+use crate::template::{Message, TemplateKwargs};
 
 /// Tokens at the beginning of a text that stay for good: models put what attention has left over there, and go astray without them.
 ///
@@ -52,10 +52,11 @@ impl Session {
         &self,
         conversation: Vec<Message>,
         answers: bool,
+        template_kwargs: &TemplateKwargs,
         options: &Options,
     ) -> Result<(Vec<Message>, Vec<u32>, Option<Dropped>)> {
         let context = self.model.config.context;
-        let whole = self.render(&conversation, answers, options.now)?;
+        let whole = self.render(&conversation, answers, template_kwargs, options.now)?;
         let overflow = || Error::ContextOverflow { requested: whole.len() + 1, context_window: context };
         if options.overflow == Overflow::Error {
             return if whole.len() < context { Ok((conversation, whole, None)) } else { Err(overflow()) };
@@ -67,7 +68,7 @@ impl Session {
         let turns = turns(&conversation);
         let without = |count: usize| -> Result<(Vec<Message>, Vec<u32>)> {
             let left = without(&conversation, &turns[..count]);
-            let prompt = self.render(&left, answers, options.now)?;
+            let prompt = self.render(&left, answers, template_kwargs, options.now)?;
             Ok((left, prompt))
         };
         // The fewest turns whose going leaves so much room, by halving: what is left is shorter the more go. All of them, if none are enough.

@@ -4,8 +4,9 @@ use crate::cache::Cache;
 use crate::options::{Overflow, Settings};
 use crate::sampler::{Sampler, TokenLogprobs};
 use crate::stop::StopMatcher;
-use crate::template::Message;
 use crate::tokenizer::Decoder;
+
+use super::Conversation;
 
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +140,8 @@ pub struct Run {
     pub(super) n: usize,
     /// Tokens that end the text.
     pub(super) ends: Vec<u32>,
-    /// The conversation that becomes the session's history when the run ends, its answer still missing.
-    pub(super) conversation: Option<Vec<Message>>,
+    /// What becomes the session's history when the run ends, its answer still missing.
+    pub(super) conversation: Option<Conversation>,
     /// Prompt tokens in the cache, `None` before the first step.
     pub(super) prefilled: Option<usize>,
     /// Where the pass of prompt tokens that is under way ends, and the next of its layers.

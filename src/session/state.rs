@@ -12,10 +12,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::Session;
+use super::{Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::template::Message;
+use crate::template::{Message, deserialize_messages};
 
 const MAGIC: &[u8; 8] = b"FIRESIDE";
 const VERSION: u32 = 1;
@@ -27,14 +27,18 @@ struct Head {
     model: String,
     dtype: String,
     kv_dtype: String,
+    #[serde(deserialize_with = "deserialize_messages")]
     messages: Vec<Message>,
+    /// Absent in a session without any, and in what was saved before there were options.
+    #[serde(default, skip_serializing_if = "SessionOptions::is_default")]
+    options: SessionOptions,
     tokens: usize,
 }
 
 impl Head {
-    fn of(model: &Model, messages: Vec<Message>, tokens: usize) -> Head {
+    fn of(model: &Model, messages: Vec<Message>, options: SessionOptions, tokens: usize) -> Head {
         let (dtype, kv_dtype) = (model.weights.dtype().to_string(), model.kv_dtype.name().into());
-        Head { model: model.fingerprint().into(), dtype, kv_dtype, messages, tokens }
+        Head { model: model.fingerprint().into(), dtype, kv_dtype, messages, options, tokens }
     }
 }
 
@@ -45,7 +49,8 @@ impl Session {
     pub fn save(&self, with_cache: bool) -> Result<Vec<u8>> {
         // What is behind a cut would not be computed so again.
         let len = if with_cache { self.cut.unwrap_or(self.tokens.len()) } else { 0 };
-        let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), len)).expect("strings and numbers are JSON");
+        let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), self.options.clone(), len))
+            .expect("strings and numbers are JSON");
         let parts = [MAGIC.len() + 8 + head.len(), 4 * len, DIGEST_BYTES].map(|bytes| bytes as u64);
         let requested_bytes = parts.iter().sum::<u64>() + self.cache.export_bytes(len);
         let mut bytes = Vec::new();
@@ -82,7 +87,7 @@ impl Session {
         let (length, body) = number(body)?;
         let (head, body) = body.split_at_checked(length as usize).ok_or_else(cut_short)?;
         let head: Head = serde_json::from_slice(head).map_err(|error| bad("a sound head", error))?;
-        let own = Head::of(&model, Vec::new(), 0);
+        let own = Head::of(&model, Vec::new(), SessionOptions::default(), 0);
         for (what, got, expected) in [
             ("weights stored as ", &head.dtype, &own.dtype),
             ("a KV cache stored as ", &head.kv_dtype, &own.kv_dtype),
@@ -103,6 +108,7 @@ impl Session {
         }
         session.tokens = tokens;
         session.messages = head.messages;
+        session.options = head.options;
         Ok(session)
     }
 }
@@ -118,4 +124,22 @@ fn cut_short() -> Error {
 
 fn bad(expected: impl ToString, got: impl ToString) -> Error {
     Error::BadInput { what: "state".into(), expected: expected.to_string(), got: got.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    #[test]
+    fn the_messages_of_a_saved_session_are_read_by_the_rules_of_a_call() {
+        let head = |message: &str| {
+            let json = format!(r#"{{"model": "m", "dtype": "f32", "kvDtype": "f32", "messages": [{message}], "tokens": 0}}"#);
+            serde_json::from_str::<Head>(&json).map(|head| head.messages).map_err(|error| error.to_string())
+        };
+        assert_eq!(head(r#"{"role": "user", "content": "hi"}"#), Ok(vec![Message::new("user", "hi")]));
+        let error = head(r#"{"role": "user", "content": "hi", "images": []}"#).unwrap_err();
+        assert!(error.starts_with("messages[0].images is not a field that is supported"), "{error}");
+    }
 }

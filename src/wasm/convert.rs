@@ -8,7 +8,7 @@ use wasm_bindgen::prelude::*;
 use crate::error::Error;
 use crate::load::{LoadOptions, ModelFiles};
 use crate::options::{Options, not_an_object};
-use crate::session::Turn;
+use crate::session::{SessionOptions, Turn};
 use crate::template::{Message, Now};
 
 pub(super) type Result<T, E = JsValue> = std::result::Result<T, E>;
@@ -26,6 +26,9 @@ impl OwnedFiles {
         if files.is_undefined() || files.is_null() {
             return Ok(owned);
         }
+        if !is_record(files) {
+            return Err(to_error(Error::BadInput { what: "files".into(), expected: "an object".into(), got: "something else".into() }));
+        }
         for (name, file) in OwnedFiles::NAMES.iter().zip(&mut owned.0) {
             let value = Reflect::get(files, &(*name).into())?;
             if !value.is_undefined() && !value.is_null() {
@@ -33,6 +36,17 @@ impl OwnedFiles {
             }
         }
         Ok(owned)
+    }
+
+    /// As [`read`](Self::read), of an object that holds files and nothing else.
+    pub(super) fn read_alone(files: &JsValue) -> Result<OwnedFiles> {
+        let names = js_sys::Object::keys(files.unchecked_ref::<js_sys::Object>());
+        let unknown = names.iter().filter_map(|name| name.as_string()).find(|name| !OwnedFiles::NAMES.contains(&name.as_str()));
+        if let Some(name) = unknown.filter(|_| is_record(files)) {
+            let expected = format!("only {}", OwnedFiles::NAMES.join(", "));
+            return Err(to_error(Error::BadInput { what: "files".into(), expected, got: name }));
+        }
+        OwnedFiles::read(files)
     }
 
     pub(super) fn borrow(&self) -> ModelFiles<'_> {
@@ -104,14 +118,32 @@ pub(super) fn run_options(options: &JsValue) -> Result<Options> {
     Ok(Options { seed: options.seed.or(Some(u64::from_le_bytes(entropy))), now: Some(now()), ..options })
 }
 
-/// The options of reading messages ahead: what becomes of the oldest where there is no room.
-pub(super) fn append_options(options: &JsValue) -> Result<Options> {
+/// The options of a call that reads messages and answers nothing: some of those of a run.
+pub(super) fn reading_options(options: &JsValue, names: &[&str]) -> Result<Options> {
     if let Value::Object(object) = from_js(options)?
-        && let Some(name) = object.keys().find(|name| *name != "overflow")
+        && let Some(name) = object.keys().find(|name| !names.contains(&name.as_str()))
     {
-        return Err(bad_option(name, "overflow alone", "another option".into()));
+        return Err(bad_option(name, &format!("one of {}", names.join(", ")), "another option".into()));
     }
     run_options(options)
+}
+
+/// What a session is opened with.
+pub(super) fn session_options(options: &JsValue) -> Result<SessionOptions> {
+    SessionOptions::from_json(&from_js(options)?).map_err(to_error)
+}
+
+/// A copy of an options object with nothing but these properties.
+pub(super) fn only(options: &JsValue, names: &[&str]) -> Result<JsValue> {
+    let picked = js_sys::Object::new();
+    if !options.is_object() {
+        return Ok(picked.into());
+    }
+    for name in names {
+        let name = JsValue::from(*name);
+        Reflect::set(&picked, &name, &Reflect::get(options, &name)?)?;
+    }
+    Ok(picked.into())
 }
 
 pub(super) fn now() -> Now {
@@ -123,23 +155,82 @@ pub(super) fn to_turn(turn: &JsValue) -> Result<Turn> {
     if let Some(text) = turn.as_string() {
         return Ok(Turn::User(text));
     }
-    to_messages(turn.clone()).map(Turn::Conversation)
+    to_messages(turn).map(Turn::Conversation)
 }
 
 /// A list of messages.
-pub(super) fn to_messages(messages: JsValue) -> Result<Vec<Message>> {
-    serde_wasm_bindgen::from_value(messages).map_err(|error| not_messages(&error))
+pub(super) fn to_messages(messages: &JsValue) -> Result<Vec<Message>> {
+    let json = to_json("messages", messages, 0)?;
+    Message::list_from_json(&json).map_err(to_error)
 }
 
-fn not_messages(error: &serde_wasm_bindgen::Error) -> JsValue {
-    let expected = "a list of {role, content}";
-    to_error(Error::BadInput { what: "messages".into(), expected: expected.into(), got: error.to_string() })
+/// Messages hold lists of parts that are objects, and no field that is taken is deeper.
+const DEPTH_MAX: usize = 16;
+
+/// A value that a caller passed, as JSON. A property that is undefined is absent, as in JavaScript.
+///
+/// Errors: `BAD_INPUT` that names the place of what JSON has no word for: a function, a `Map`, an object that contains itself...
+fn to_json(place: &str, value: &JsValue, depth: usize) -> Result<Value> {
+    let bad = |fact: &str| {
+        let remedy = "Pass plain data: texts, numbers, lists and objects of these";
+        to_error(Error::BadMessage { what: place.into(), fact: fact.into(), remedy: remedy.into() })
+    };
+    if depth > DEPTH_MAX {
+        return Err(bad("is nested too deeply, or contains itself"));
+    }
+    if value.is_null() || value.is_undefined() {
+        return Ok(Value::Null);
+    }
+    if let Some(text) = value.as_string() {
+        return Ok(Value::String(text));
+    }
+    if let Some(wanted) = value.as_bool() {
+        return Ok(Value::Bool(wanted));
+    }
+    if let Some(number) = value.as_f64() {
+        let whole = (number.fract() == 0.0 && number.abs() <= MAX_SAFE).then_some(number as i64);
+        let json = whole.map_or_else(|| serde_json::Number::from_f64(number), |whole| Some(whole.into()));
+        return json.map(Value::Number).ok_or_else(|| bad("is not a finite number"));
+    }
+    if Array::is_array(value) {
+        let items = Array::from(value);
+        let item = |(index, item)| to_json(&format!("{place}[{index}]"), &item, depth + 1);
+        return items.iter().enumerate().map(item).collect::<Result<_>>().map(Value::Array);
+    }
+    if !is_record(value) {
+        return Err(bad("is not plain data"));
+    }
+    let entry = |entry: JsValue| {
+        let entry = Array::from(&entry);
+        let (name, value) = (entry.get(0).as_string().unwrap_or_default(), entry.get(1));
+        (!value.is_undefined()).then(|| to_json(&format!("{place}.{name}"), &value, depth + 1).map(|value| (name, value)))
+    };
+    js_sys::Object::entries(value.unchecked_ref()).iter().filter_map(entry).collect::<Result<_>>().map(Value::Object)
 }
 
-/// A plain JavaScript value as JSON. A number that JSON has no word for becomes its text, so that it is refused by name.
+/// Number.MAX_SAFE_INTEGER.
+const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
+
+/// Whether a value is an object and nothing more: no list, no `Map`, no bytes, no function. Those have properties of their own that `entries` does not show.
+fn is_record(value: &JsValue) -> bool {
+    kind_of(value) == "[object Object]"
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// "[object Object]" for an object and nothing more, of whatever frame it comes.
+    #[wasm_bindgen(js_namespace = ["Object", "prototype", "toString"], js_name = call)]
+    fn kind_of(value: &JsValue) -> String;
+}
+
+/// Options as JSON. What JSON has no word for becomes something that no option takes, so that it is refused by its name.
 fn from_js(value: &JsValue) -> Result<Value> {
-    if !value.is_object() || Array::is_array(value) {
-        return serde_wasm_bindgen::from_value(value.clone()).map_err(|_| to_error(not_an_object(&Value::Null)));
+    if value.is_null() || value.is_undefined() {
+        return Ok(Value::Null);
+    }
+    if !is_record(value) {
+        let got = to_json("options", value, 0).unwrap_or_else(|_| Value::String("another kind of object".into()));
+        return Err(to_error(not_an_object(&got)));
     }
     let entries = js_sys::Object::entries(value.unchecked_ref());
     let pairs = entries.iter().map(|entry| {
@@ -148,12 +239,12 @@ fn from_js(value: &JsValue) -> Result<Value> {
         let json = match value.as_f64() {
             Some(number) if !number.is_finite() => Value::String(number.to_string()),
             _ if value.is_function() || value.is_symbol() => Value::String("a function".into()),
-            // What JSON has no word for, a list in a list stands for: no option takes that.
-            _ => serde_wasm_bindgen::from_value(value).unwrap_or_else(|_| serde_json::json!([[]])),
+            // A list in a list: no option takes that.
+            _ => to_json(&name, &value, 0).unwrap_or_else(|_| serde_json::json!([[]])),
         };
-        Ok((name, json))
+        (name, json)
     });
-    Ok(Value::Object(pairs.collect::<Result<_>>()?))
+    Ok(Value::Object(pairs.collect()))
 }
 
 /// Units: 64-bit numbers cross as JavaScript numbers; none here comes near 2^53.

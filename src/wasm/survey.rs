@@ -49,7 +49,7 @@ impl JsSurvey {
     #[wasm_bindgen(constructor)]
     pub fn new(files: JsValue, options: JsValue) -> Result<JsSurvey> {
         let options = load_options(&options)?;
-        let files = OwnedFiles::read(&files)?;
+        let files = OwnedFiles::read_alone(&files)?;
         let files = files.borrow();
         let config = ModelConfig::from_json(files.config).map_err(to_error)?;
         let survey = Survey::new(&config, files.index, options.storage(&config)).map_err(to_error)?;

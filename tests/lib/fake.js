@@ -101,6 +101,8 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     used = 0;
     /** @type {Message[]} */
     history = [];
+    /** @type {object} */
+    opening = {};
     /** @param {string} prompt @param {object} [options] */
     generate(prompt, options) {
       return new Run(this, prompt, options);
@@ -120,10 +122,10 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
       return new Run(this, turn.at(-1)?.content ?? '', { maxTokens: 0 }, turn);
     }
     clone() {
-      return Object.assign(new Session(), { history: this.history, used: this.used });
+      return Object.assign(new Session(), { history: this.history, used: this.used, opening: this.opening });
     }
     save() {
-      return new TextEncoder().encode(`FIRESIDE${JSON.stringify(this.history)}`);
+      return new TextEncoder().encode(`FIRESIDE${JSON.stringify({ history: this.history, opening: this.opening })}`);
     }
     messages() {
       return this.history;
@@ -132,6 +134,9 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     setMessages(messages) {
       this.history = messages;
       log.push(`restore ${messages.length}`);
+    }
+    options() {
+      return this.opening;
     }
     reset() {
       this.history = [];
@@ -156,13 +161,15 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     info() {
       return INFO;
     }
-    session() {
-      return new Session();
+    /** @param {any} [options] */
+    session(options) {
+      if (options?.chatTemplateKwargs?.unread) throw failure('BAD_OPTION', 'option `chatTemplateKwargs.unread`: the template does not read it.');
+      return Object.assign(new Session(), { opening: options ?? {} });
     }
     /** @param {Uint8Array} bytes */
     restore(bytes) {
       try {
-        return Object.assign(new Session(), { history: JSON.parse(new TextDecoder().decode(bytes.subarray(8))) });
+        return Object.assign(new Session(), JSON.parse(new TextDecoder().decode(bytes.subarray(8))));
       } catch {
         throw failure('BAD_INPUT', 'state: expected bytes that `save` made, got others.');
       }

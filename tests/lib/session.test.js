@@ -229,3 +229,39 @@ async function until(holds, what) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+test('what a session is opened with goes to the engine, and comes back with it', () =>
+  using({}, async ({ model }) => {
+    const options = { system: 'Be brief.', chatTemplateKwargs: { deep: [{ a: null }] } };
+    const session = model.session({ ...options, chat_template_kwargs: undefined });
+    await session.chat('hello', { maxTokens: 2 });
+    await model.reload();
+    assert.equal(roles(await session.messages()), 'ua');
+    const { opening } = JSON.parse(new TextDecoder().decode((await session.save()).subarray(8)));
+    assert.deepEqual(opening, options);
+  }));
+
+test('a session that cannot be opened rejects whatever is asked of it, for the same reason', () =>
+  using({}, async ({ model, session }) => {
+    const refused = model.session({ chatTemplateKwargs: { unread: true } });
+    for (const call of [() => refused.messages(), () => refused.chat('hello'), () => refused.clone(), () => refused.stats()]) await assert.rejects(async () => call(), { code: 'BAD_OPTION' });
+    refused.dispose();
+    await session.chat('hello', { maxTokens: 1 });
+    for (const wrong of [{ sytem: 'x' }, { system: 5 }, [], 'x']) assert.throws(() => model.session(/** @type {any} */ (wrong)), ({ code }) => ['BAD_OPTION', 'BAD_INPUT'].includes(code));
+  }));
+
+test('a message that cannot be sent is refused by its place', () =>
+  using({}, async ({ session }) => {
+    const itself = { role: 'user', content: 'x' };
+    Object.assign(itself, { itself });
+    for (const [message, place] of [
+      [{ role: 'user', content: 'x', toString() {} }, 'messages[0].toString is a function'],
+      [{ role: 'user', content: [new Map()] }, 'messages[0].content[0] is an object (Map)'],
+      [{ role: 'user', content: 10n }, 'messages[0].content is 10'],
+      [itself, 'messages[0].itself.itself'],
+    ]) {
+      await assert.rejects(async () => session.chat(/** @type {any} */ ([message])), (error) => error.code === 'BAD_INPUT' && error.message.startsWith(place) && error.message.includes('. Pass plain data'));
+    }
+    await assert.rejects(async () => session.chat(/** @type {any} */ (5)), { code: 'BAD_INPUT', message: /^input is 5\. Pass a text, or a list of messages/ });
+    assert.deepEqual(await session.messages(), []);
+  }));

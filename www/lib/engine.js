@@ -8,7 +8,7 @@ import { drive, Pace } from './stream.js';
 /** @import { Store } from './files.js' */
 /** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
 
-/** @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot a session and the end of its queue */
+/** A session, or why there is none, and the end of its queue. @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot */
 /** Whether it was aborted, whether it waits for its turn, and whether it was answered before its end. @typedef {{ aborted: boolean, waits: boolean, ended: boolean }} Request */
 /** Requests without their end yet. @typedef {Map<number, Request>} Live */
 /** What each request does; its arguments are those that session.js and load.js send. @typedef {Record<string, (args: any, id: number) => unknown>} Handlers */
@@ -178,8 +178,12 @@ export function serve(port, start, store) {
   /** What a port asks of the model and of its sessions. @param {PortLike} port @param {Map<number, Slot>} sessions @param {Live} live @returns {Handlers} */
   function answering(port, sessions, live) {
     const keep = (/** @type {number} */ session, /** @type {RawSession} */ raw) => sessions.set(session, { raw, tail: Promise.resolve(), closed: false });
+    /** Sessions that could not be opened, and why. @type {Map<number, unknown>} */
+    const refused = new Map();
+    const told = (/** @type {RawSession} */ raw) => ({ messages: raw.messages(), options: raw.options?.(), stats: raw.stats() });
 
     async function close(/** @type {number} */ session) {
+      if (refused.delete(session)) return;
       const slot = must(sessions.get(session));
       sessions.delete(session);
       slot.closed = true;
@@ -196,6 +200,7 @@ export function serve(port, start, store) {
      * @returns {Promise<T>}
      */
     function queue(session, id, job) {
+      if (refused.has(session)) throw refused.get(session);
       const slot = must(sessions.get(session));
       const request = must(live.get(id));
       request.waits = true;
@@ -227,8 +232,8 @@ export function serve(port, start, store) {
     /** A run that changes the conversation. @param {Slot} slot @param {number} id @param {RawRun} run */
     async function turn(slot, id, run) {
       const end = await stream(slot, id, run);
-      const messages = slot.raw.messages();
-      return { ...end, messages, result: { ...end.result, message: messages.at(-1) } };
+      const made = told(slot.raw);
+      return { ...end, ...made, result: { ...end.result, message: made.messages.at(-1) } };
     }
 
     function leave() {
@@ -237,21 +242,26 @@ export function serve(port, start, store) {
     }
 
     return {
-      open({ session, messages }) {
-        const raw = must(model).session();
-        if (messages?.length) raw.setMessages(messages);
-        keep(session, raw);
+      open({ session, messages, options }) {
+        try {
+          const raw = must(model).session(options);
+          if (messages?.length) raw.setMessages(messages);
+          keep(session, raw);
+        } catch (error) {
+          if (isFireside(error)) refused.set(session, error);
+          throw error;
+        }
       },
       close: ({ session }) => close(session),
       clone: ({ session, as }, id) =>
         queue(session, id, ({ raw }) => {
           keep(as, raw.clone());
-          return { messages: raw.messages(), stats: raw.stats() };
+          return told(raw);
         }),
       restore({ as, bytes }) {
         const raw = must(model).restore(bytes);
         keep(as, raw);
-        return { messages: raw.messages(), stats: raw.stats() };
+        return told(raw);
       },
       save: ({ session, options }, id) => queue(session, id, ({ raw }) => raw.save(options)),
       generate: ({ session, input, options }, id) => queue(session, id, (slot) => stream(slot, id, slot.raw.generate(input, options))),
@@ -260,9 +270,9 @@ export function serve(port, start, store) {
       append: ({ session, input, options }, id) => queue(session, id, (slot) => turn(slot, id, slot.raw.append(input, options))),
       messages: ({ session }, id) => queue(session, id, ({ raw }) => raw.messages()),
       setMessages: ({ session, messages }, id) => queue(session, id, ({ raw }) => (raw.setMessages(messages), raw.messages())),
-      reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), raw.stats())),
+      reset: ({ session }, id) => queue(session, id, ({ raw }) => (raw.reset(), told(raw))),
       stats: ({ session }, id) => queue(session, id, ({ raw }) => raw.stats()),
-      measure: ({ session, input }, id) => queue(session, id, ({ raw }) => raw.measureContextUsage(input)),
+      measure: ({ session, input, options }, id) => queue(session, id, ({ raw }) => raw.measureContextUsage(input, options)),
       tokenize: ({ text, options }) => must(model).tokenize(text, options),
       pieces: ({ text, options }) => must(model).pieces(text, options),
       detokenize: ({ ids, options }) => must(model).detokenize(ids, options),

@@ -23,6 +23,15 @@ export function badInput(what, expected, got) {
   return new FiresideError('BAD_INPUT', `${what}: expected ${expected}, got ${show(got)}.`, { what, expected, got: show(got) });
 }
 
+/**
+ * @param {string} what the message and its field: `messages[1].content`
+ * @param {string} fact what is wrong with it: "is missing"
+ * @param {string} remedy
+ */
+export function badMessage(what, fact, remedy) {
+  return new FiresideError('BAD_INPUT', `${what} ${fact}. ${remedy}.`, { what, fact, remedy });
+}
+
 /** @param {string} option @param {string} expected @param {unknown} got */
 export function badOption(option, expected, got) {
   return new FiresideError('BAD_OPTION', `option \`${option}\`: expected ${expected}, got ${show(got)}.`, {

@@ -4,12 +4,12 @@
 import { badInput, crashed, disposed } from './errors.js';
 import { load } from './load.js';
 import { holdLock, lockName } from './locks.js';
-import { plainOptions } from './options.js';
+import { plainOptions, sessionOptions } from './options.js';
 import { platform } from './platform.js';
 import { Session } from './session.js';
 import { overPort, WorkerClient } from './worker-client.js';
 
-/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, Source, TokenPiece } from './types.d.ts' */
+/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions, Source, TokenPiece } from './types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
@@ -87,10 +87,10 @@ export class Model {
     }
   }
 
-  /** Opens a session; sessions share the weights, not their history. */
-  session() {
+  /** Opens a session; sessions share the weights, not their history. Throws BAD_OPTION. @param {SessionOptions} [options] */
+  session(options) {
     if (this.#disposed) throw disposed('this model');
-    return new Session(this);
+    return new Session(this, { options: sessionOptions(options) });
   }
 
   /** What the sessions of this model hold together, those of all its contexts. @returns {Promise<ModelStats>} */

@@ -3,13 +3,15 @@
 
 import { badInput, disposed } from './errors.js';
 import { Model } from './model.js';
-import { attempt, checkInput, plainOptions, splitOptions } from './options.js';
+import { attempt, plainInput, plainMessages, plainOptions, splitOptions, splitSession } from './options.js';
 import { Run } from './run.js';
 
-/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, Piece, SessionEventMap, SessionStats, Source, TypedEventTarget } from './types.d.ts' */
+/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, Piece, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from './types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
+
+/** What the worker tells of a session. @typedef {{ messages: Message[], options?: SessionOptions, stats: SessionStats }} Made */
 
 let nextSession = 1;
 
@@ -28,6 +30,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   #contextUsage = 0;
   /** The conversation as of the last turn that ended: what a worker that has crashed takes along. @type {Message[]} */
   #messages = [];
+  /** The system prompt and the switches of the template, as of that turn. @type {SessionOptions} */
+  #options = {};
   /** @type {((event: CustomEvent<ContextOverflow>) => void) | null} */
   #oncontextoverflow = null;
 
@@ -35,24 +39,25 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {{ owners?: Set<Session>, made?: { id: number, messages: Message[], stats: SessionStats } }} [how] `made`: what the worker has made already
+   * @param {{ owners?: Set<Session>, options?: SessionOptions, made?: Made & { id: number } }} [how] `made`: what the worker has made already
    */
-  constructor(model, { owners, made } = {}) {
+  constructor(model, { owners, options = {}, made } = {}) {
     super();
     this.#model = model;
     this.#owners = owners?.add(this);
     model.hold(this, true);
+    this.#options = options;
     if (!made) return this.open();
     this.#id = made.id;
-    this.#messages = made.messages;
+    this.#changed(made);
     this.#seen(made.stats);
   }
 
   /** Makes the worker's side of it. @internal */
   open() {
     this.#contextUsage = 0;
-    // Later requests are answered after this one; should it fail, they fail by themselves.
-    this.#model.client.request('open', { session: this.#id, messages: this.#messages }).catch(() => {});
+    // Later requests are answered after this one; should it fail, they fail for the same reason.
+    this.#model.client.request('open', { session: this.#id, messages: this.#messages, options: this.#options }).catch(() => {});
     return this;
   }
 
@@ -64,10 +69,20 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   /**
    * Loads a model and opens a session on it; the model is freed with it and with its clones.
    * @param {Source} source
-   * @param {LoadOptions} [options]
+   * @param {LoadOptions & SessionOptions} [options]
    */
   static async load(source, options) {
-    return new Session(await Model.load(source, options), { owners: new Set() });
+    const { session: asked, rest } = splitSession(/** @type {any} */ (options));
+    const session = new Session(await Model.load(source, rest), { owners: new Set(), options: asked });
+    if (asked.chatTemplateKwargs === undefined && asked.chat_template_kwargs === undefined) return session;
+    // Whether the template reads these, the model's engine knows.
+    try {
+      await session.stats();
+      return session;
+    } catch (error) {
+      session.dispose();
+      throw error;
+    }
   }
 
   /**
@@ -93,35 +108,34 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * @param {GenerateOptions & GenerateAliases} [options]
    */
   generate(prompt, options) {
-    return this.#run('generate', prompt, options, () => {
+    return this.#run('generate', options, () => {
       if (typeof prompt !== 'string') throw badInput('prompt', 'a string', prompt);
+      return prompt;
     });
   }
 
   /**
    * Answers. A string is one user turn onto the history; a list of messages replaces the history and ends in a user turn.
    * An aborted or failed turn leaves the history as it was.
-   * @param {string | Message[]} input
+   * @param {string | MessageInput[]} input
    * @param {GenerateOptions & GenerateAliases} [options]
    */
   chat(input, options) {
-    return this.#run('chat', input, options, () => checkInput(input));
+    return this.#run('chat', options, () => plainInput(input));
   }
 
   /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions & GenerateAliases} [options] */
   regenerate(options) {
-    return this.#run('regenerate', undefined, options, () => {});
+    return this.#run('regenerate', options, () => undefined);
   }
 
   /**
    * Adds messages to the conversation and reads them ahead of need, so that what is asked next waits for less. The last may be a question: `regenerate` answers it.
-   * @param {Message[]} messages
-   * @param {{ overflow?: GenerateOptions['overflow'], signal?: AbortSignal }} [options]
+   * @param {MessageInput[]} messages
+   * @param {Pick<GenerateOptions, 'overflow' | 'chatTemplateKwargs' | 'signal'>} [options]
    */
   async append(messages, options) {
-    await this.#run('append', messages, options, () => {
-      if (!Array.isArray(messages)) throw badInput('messages', 'a list of messages', messages);
-    });
+    await this.#run('append', options, () => plainMessages(messages));
   }
 
   /** The conversation so far. @returns {Promise<Message[]>} */
@@ -129,10 +143,9 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#request('messages');
   }
 
-  /** Replaces the conversation; what was computed for the old one serves as far as the new one begins with it. @param {Message[]} messages */
+  /** Replaces the conversation; what was computed for the old one serves as far as the new one begins with it. @param {MessageInput[]} messages */
   async setMessages(messages) {
-    if (!Array.isArray(messages)) throw badInput('messages', 'a list of messages', messages);
-    this.#messages = await this.#request('setMessages', { messages });
+    this.#messages = await this.#request('setMessages', { messages: plainMessages(messages) });
   }
 
   /**
@@ -159,10 +172,11 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#request('save', { options: plainOptions(options) });
   }
 
-  /** Forgets the conversation and its cache. */
+  /** Forgets the conversation and its cache. The system prompt stays, and so do the switches of the template. */
   async reset() {
-    this.#seen(await this.#request('reset'));
-    this.#messages = [];
+    const { stats, ...made } = await this.#request('reset');
+    this.#seen(stats);
+    this.#changed(made);
   }
 
   /** @returns {Promise<SessionStats>} */
@@ -170,10 +184,14 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#seen(await this.#request('stats'));
   }
 
-  /** Tokens by which this input would lengthen the context. @param {string | Message[]} input @returns {Promise<number>} */
-  async measureContextUsage(input) {
-    checkInput(input);
-    return this.#request('measure', { input });
+  /**
+   * Tokens by which this input would lengthen the context.
+   * @param {string | MessageInput[]} input
+   * @param {Pick<GenerateOptions, 'chatTemplateKwargs'>} [options]
+   * @returns {Promise<number>}
+   */
+  async measureContextUsage(input, options) {
+    return this.#request('measure', { input: plainInput(input), options: plainOptions(options) });
   }
 
   /** Tokens in the context, as of the last run that ended. */
@@ -236,12 +254,11 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
 
   /**
    * @param {'generate' | 'chat' | 'regenerate' | 'append'} op
-   * @param {string | Message[] | undefined} input
    * @param {(GenerateOptions & GenerateAliases) | undefined} options
-   * @param {() => void} check
+   * @param {() => string | MessageInput[] | undefined} read the input, or throws
    */
-  #run(op, input, options, check) {
-    const { signal, rest, error } = attempt(() => (check(), splitOptions(options)));
+  #run(op, options, read) {
+    const { input, signal, rest, error } = attempt(() => ({ input: read(), ...splitOptions(options) }));
     return new Run(async (onPiece, stop) => {
       if (error) throw error;
       const tell = (/** @type {Piece | { overflow: ContextOverflow }} */ piece) => {
@@ -250,9 +267,9 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
       };
       const request = this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop });
       request.catch(() => this.stats().catch(() => {})); // what a run that failed has read is in the context
-      const { result, stats, messages } = await request;
+      const { result, stats, ...made } = await request;
       this.#seen(stats);
-      if (messages) this.#messages = messages;
+      if (made.messages) this.#changed(made);
       return result;
     }, signal);
   }
@@ -271,6 +288,12 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   #usable() {
     if (this.#disposed) throw disposed('this session');
     return this.#model;
+  }
+
+  /** @param {Pick<Made, 'messages' | 'options'>} made */
+  #changed({ messages, options = {} }) {
+    this.#messages = messages;
+    this.#options = options;
   }
 
   /** @param {SessionStats} stats */

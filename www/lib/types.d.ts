@@ -119,6 +119,11 @@ export interface GenerateOptions {
    * oldest first and never the system's; `shift` lets a text run on, forgetting its middle: the first few tokens and the latest stay.
    */
   overflow?: 'error' | 'drop-oldest' | 'shift';
+  /**
+   * Of a chat: values for what the model's chat template reads besides the messages, `{ enable_thinking: false }` say; `info().chatTemplateKwargs` names them. They stay with
+   * the session until others are given; `{}` takes them back.
+   */
+  chatTemplateKwargs?: Record<string, unknown>;
   signal?: AbortSignal;
 }
 
@@ -143,6 +148,7 @@ export interface GenerateAliases {
   stop_strings?: string | string[];
   stopStrings?: string | string[];
   stop_token_ids?: number | number[];
+  chat_template_kwargs?: Record<string, unknown>;
 }
 
 /** What was forgotten for want of room: the detail of the event `contextoverflow`. */
@@ -191,6 +197,13 @@ export interface TokenPiece {
 /** Who speaks. Which of them a model knows, its chat template decides. */
 export type Role = 'system' | 'developer' | 'user' | 'assistant' | 'tool';
 
+/** A message's content in parts: they are joined, with nothing in between. */
+export interface TextPart {
+  type: 'text';
+  text: string;
+}
+
+/** A message of a chat. Those that a session gives have a text as their content. */
 export interface Message {
   role: Role;
   content: string;
@@ -198,6 +211,18 @@ export interface Message {
   name?: string;
   /** What the assistant thought before it said `content`: `message.reasoning_content` of a template, which decides whether it stays in the prompt. */
   reasoning_content?: string;
+}
+
+/** A message as it may be passed. */
+export type MessageInput = Omit<Message, 'content'> & { content: string | TextPart[] };
+
+/** What a session is opened with. */
+export interface SessionOptions {
+  /** What the model is told before the chat: the first message of every history that does not begin with a system message of its own. */
+  system?: string;
+  /** As in the options of a chat, from its first turn on. */
+  chatTemplateKwargs?: Record<string, unknown>;
+  chat_template_kwargs?: Record<string, unknown>;
 }
 
 export interface Usage {
@@ -332,6 +357,10 @@ export interface ModelInfo {
   kvBytesPerToken: number;
   /** Whose template `chat` uses; `broken`: the model's cannot be used, and `chat` rejects with BAD_TEMPLATE until you load with one of yours. */
   chatTemplate: 'model' | 'chatml' | 'broken';
+  /** What the chat template reads besides the messages: names for `chatTemplateKwargs`. */
+  chatTemplateKwargs: string[];
+  /** The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and `reasoning_content`. */
+  messageFields: string[];
   kernels: string;
   defaults: SamplingDefaults;
   ignoredConfig: string[];
@@ -377,17 +406,19 @@ export interface RawRun {
 
 export interface RawSession {
   generate(prompt: string, options?: object): RawRun;
-  chat(input: string | Message[], options?: object): RawRun;
+  chat(input: string | MessageInput[], options?: object): RawRun;
   regenerate(options?: object): RawRun;
-  /** Of the options, only `overflow`. */
-  append(messages: Message[], options?: object): RawRun;
+  /** Of the options, `overflow` and `chatTemplateKwargs`. */
+  append(messages: MessageInput[], options?: object): RawRun;
   clone(): RawSession;
   save(options?: { cache?: boolean }): Uint8Array;
   messages(): Message[];
-  setMessages(messages: Message[]): void;
+  /** The system prompt, and the switches of the template as of the last turn. */
+  options(): SessionOptions;
+  setMessages(messages: MessageInput[]): void;
   reset(): void;
   stats(): SessionStats;
-  measureContextUsage(input: string | Message[]): number;
+  measureContextUsage(input: string | MessageInput[], options?: Pick<GenerateOptions, 'chatTemplateKwargs'>): number;
   info(): ReturnType<RawModel['info']>;
   free(): void;
 }
@@ -395,7 +426,7 @@ export interface RawSession {
 export interface RawModel {
   /** Of the model alone: the choice of the build is not the engine's. */
   info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason' | 'cache' | 'cacheReason'>;
-  session(): RawSession;
+  session(options?: SessionOptions): RawSession;
   restore(bytes: Uint8Array): RawSession;
   stats(): Omit<ModelStats, 'sessions'>;
   tokenize(text: string, options?: { special?: boolean }): Uint32Array;
@@ -442,7 +473,7 @@ export interface RawModule {
       config: Uint8Array,
       tokenizer: Uint8Array,
       weights: Uint8Array | Uint8Array[],
-      options?: Partial<RawFiles> & RawLoadOptions,
+      options?: Partial<RawFiles> & RawLoadOptions & SessionOptions,
     ): RawSession;
   };
   Run: { prototype: RawRun };

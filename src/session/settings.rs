@@ -1,0 +1,75 @@
+//! What a session is opened with: a system prompt, and switches of the chat template.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::options::not_an_object;
+use crate::template::TemplateKwargs;
+
+/// What stays with a session over its turns, with its clones and in its bytes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct SessionOptions {
+    /// What the model is told before the chat: the first message of every history that does not begin with
+    /// a system message of its own. It may be empty, which keeps a template from putting in one that it was
+    /// published with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// Values for what the chat template reads besides the messages. A turn that gives others changes them
+    /// when it ends.
+    #[serde(default, skip_serializing_if = "TemplateKwargs::is_empty")]
+    pub chat_template_kwargs: TemplateKwargs,
+}
+
+impl SessionOptions {
+    /// Reads options from a JSON object; `null` is as good as absent.
+    ///
+    /// Errors: `BAD_OPTION` for an unknown name or a value of the wrong kind; `BAD_INPUT` for what is no
+    /// object.
+    pub fn from_json(value: &Value) -> Result<SessionOptions> {
+        let mut options = SessionOptions::default();
+        let object = match value {
+            Value::Null => return Ok(options),
+            Value::Object(object) => object,
+            other => return Err(not_an_object(other)),
+        };
+        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+            let bad = |expected: &str, got: &str| Error::BadOption { option: name.clone(), expected: expected.into(), got: got.into() };
+            match name.as_str() {
+                "system" => options.system = Some(value.as_str().ok_or_else(|| bad("a text", "another value"))?.into()),
+                "chatTemplateKwargs" | "chat_template_kwargs" => options.chat_template_kwargs = TemplateKwargs::from_json(name, value)?,
+                _ => return Err(bad("one of system, chatTemplateKwargs", "an unknown name")),
+            }
+        }
+        Ok(options)
+    }
+
+    pub(super) fn is_default(&self) -> bool {
+        *self == SessionOptions::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    #[cfg(target_family = "wasm")]
+    use wasm_bindgen_test::wasm_bindgen_test as test;
+
+    use super::*;
+
+    #[test]
+    fn options_are_read_and_unknown_ones_refused() {
+        let options = SessionOptions::from_json(&json!({"system": "", "chat_template_kwargs": {"a": 1}})).expect("options");
+        assert_eq!(options.system.as_deref(), Some(""));
+        assert_eq!(serde_json::to_value(&options).expect("JSON"), json!({"system": "", "chatTemplateKwargs": {"a": 1}}));
+        assert_eq!(SessionOptions::from_json(&json!({"system": null})).expect("options"), SessionOptions::default());
+        for (value, expected) in [
+            (json!({"sytem": "x"}), "option `sytem`: expected one of system, chatTemplateKwargs, got an unknown name."),
+            (json!({"system": 5}), "option `system`: expected a text, got another value."),
+            (json!([]), "options: expected an object, got a list."),
+        ] {
+            assert_eq!(SessionOptions::from_json(&value).unwrap_err().to_string(), expected);
+        }
+    }
+}
