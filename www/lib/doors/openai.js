@@ -17,6 +17,7 @@ import { ownerOf } from './openai/owners.js';
 import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
 import { early, streamed } from './openai/stream.js';
+import { readable, templateKwargs } from './openai/template.js';
 
 /** @import { Model } from '../model.js' */
 /** @import { Asked } from './openai/parameters.js' */
@@ -148,7 +149,14 @@ export function createHandler({ models, base = '', ...limits }) {
     const asked = readParameters(route, await readBody(request, bodyBytesMax));
     const { values, options } = asked;
     const { id, model, sessions } = route === 'generate' ? first : find(values.model);
-    const { context: contextWindow } = model.info();
+    const info = model.info();
+    const { context: contextWindow } = info;
+    if (route === 'chat') {
+      values.messages = readable(values.messages, info);
+      const kwargs = templateKwargs(values, info);
+      // Passed though it is empty: a session that is used again has those of the request before.
+      if (info.chatTemplateKwargs?.length) options.chatTemplateKwargs = kwargs;
+    }
     checkLength(asked, contextWindow);
     checkChars(asked, promptCharsMax ?? CHARS_PER_TOKEN * contextWindow);
     const closing = new AbortController();

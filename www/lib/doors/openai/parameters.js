@@ -102,6 +102,10 @@ const CHAT = {
   max_completion_tokens: honoured(integer(1, TOKENS_MAX), 'maxTokens'),
   logprobs: honoured(boolean),
   top_logprobs: honoured(integer(0, 20)),
+  // Whether the model's chat template reads these is seen in template.js.
+  chat_template_kwargs: honoured(objectOf(() => undefined)),
+  enable_thinking: honoured(boolean),
+  reasoning_effort: honoured(string),
   metadata: ignored(metadata),
   store: ignored(boolean),
   service_tier: ignored(string),
@@ -117,7 +121,6 @@ const CHAT = {
   response_format: refused((value) => /** @type {any} */ (value)?.type === 'text', 'Answers are free text.'),
   modalities: refused((value) => Array.isArray(value) && value.length === 1 && value[0] === 'text', 'Answers are text.'),
   audio: refused(() => false, 'Answers are text.'),
-  reasoning_effort: refused(oneOf('none'), 'There is no such setting here.'),
   verbosity: refused(oneOf('medium'), 'There is no such setting here.'),
   web_search_options: refused(() => false, 'Nothing is searched: these models run offline.'),
 };
