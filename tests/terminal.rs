@@ -182,6 +182,16 @@ fn the_system_message_comes_first_also_after_a_reset() {
 }
 
 #[test]
+fn a_value_for_what_the_chat_template_reads_is_checked() {
+    let output = piped(&["--template-kwarg", "enable_thinking=false"], "Hello\n");
+    let expected =
+        "option `chatTemplateKwargs.enable_thinking`: expected no name: this model's chat template reads none, got another name.";
+    assert!(stderr(&output).contains(expected), "{}", stderr(&output));
+    let output = piped(&["--template-kwarg", "messages=[]"], "Hello\n");
+    assert!(stderr(&output).contains("option `--template-kwarg.messages`"), "{}", stderr(&output));
+}
+
+#[test]
 fn wrong_options_are_refused_before_the_model_is_loaded() {
     let code = |arguments: &[&str]| {
         let output = fireside(arguments).stdin(Stdio::null()).output().unwrap();

@@ -108,6 +108,17 @@ test('--system is what the chat begins with, also after /reset', () => {
   assert(Number(one[1]) > Number(without), `${one[1]} and ${without}`);
 });
 
+test('--template-kwarg is a value for what the chat template reads', () => {
+  const unread = run(['chat', ...GREEDY, '--template-kwarg', 'enable_thinking=false'], 'Hello\n');
+  assert.deepEqual([unread.status, unread.stdout], [1, '']);
+  assert.match(unread.stderr, /chatTemplateKwargs\.enable_thinking`: expected no name: this model's chat template reads none/);
+  const ours = run(['chat', ...GREEDY, '--template-kwarg', 'messages=[]'], 'Hello\n');
+  assert.match(ours.stderr, /chatTemplateKwargs\.messages`: expected a name that is the template's own/);
+  const wrong = run(['chat', ...GREEDY, '--template-kwarg', 'enable_thinking'], 'Hello\n');
+  assert.equal(wrong.status, 2);
+  assert.match(wrong.stderr, /--template-kwarg: expected NAME=VALUE, like enable_thinking=false/);
+});
+
 test('text is there as it is made, and a signal stops the answer and not the program', { timeout: PATIENCE_MS }, async () => {
   const chat = cli('chat', ...ENDLESS);
   chat.say('Tell me a story.\n');

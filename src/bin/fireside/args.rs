@@ -11,7 +11,9 @@ use fireside::model::Model;
 use fireside::options::{Options, Overflow};
 use fireside::pool::Pool;
 use fireside::quant::Dtype;
-use fireside::template::Now;
+use fireside::session::SessionOptions;
+use fireside::template::{Now, TemplateKwargs};
+use serde_json::Value;
 
 use crate::{Result, folder};
 
@@ -137,8 +139,28 @@ impl SamplingArgs {
             logprobs: self.logprobs,
             n: self.n,
             overflow: self.overflow,
+            chat_template_kwargs: None,
             now: Some(Now { unix_seconds: since_epoch.as_secs() as i64, utc_offset_minutes: 0 }),
         }
+    }
+}
+
+/// What a chat is opened with.
+#[derive(Args)]
+pub struct ChatArgs {
+    /// What the model is told before the chat
+    #[arg(long)]
+    system: Option<String>,
+    /// A value for what the chat template reads, like enable_thinking=false: JSON, or else a text; may be given several times
+    #[arg(long, value_name = "NAME=VALUE", value_parser = parse_kwarg)]
+    template_kwarg: Vec<(String, Value)>,
+}
+
+impl ChatArgs {
+    /// What the flags say of a session.
+    pub fn options(&self) -> Result<SessionOptions> {
+        let chat_template_kwargs = TemplateKwargs::from_json("--template-kwarg", &self.template_kwarg.iter().cloned().collect())?;
+        Ok(SessionOptions { system: self.system.clone(), chat_template_kwargs })
     }
 }
 
@@ -156,4 +178,9 @@ fn parse_dtype(text: &str) -> Result<Auto<Dtype>, String> {
 fn parse_bias(text: &str) -> Result<(u32, f32), String> {
     let pair = text.split_once('=').and_then(|(id, bias)| Some((id.parse().ok()?, bias.parse().ok()?)));
     pair.ok_or_else(|| "a token id and a number, like 42=-100".into())
+}
+
+fn parse_kwarg(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("a name and a value, like enable_thinking=false")?;
+    Ok((name.into(), serde_json::from_str(value).unwrap_or_else(|_| value.into())))
 }

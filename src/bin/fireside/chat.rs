@@ -4,11 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use fireside::session::{Session, Turn};
-use fireside::template::Message;
+use fireside::session::Session;
 
 use crate::answer::drive;
-use crate::args::{ModelArgs, SamplingArgs};
+use crate::args::{ChatArgs, ModelArgs, SamplingArgs};
 use crate::lines::{Lines, Said};
 use crate::{Result, interrupt};
 
@@ -30,15 +29,15 @@ struct Chat<'a> {
     /// The chats that were left for a copy, the latest last.
     originals: Vec<Session>,
     sampling: &'a SamplingArgs,
-    system: Option<String>,
 }
 
 /// Reads lines and answers them until there are no more.
-pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, system: Option<String>) -> Result<ExitCode> {
+pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, chat: &ChatArgs) -> Result<ExitCode> {
     sampling.options().check()?;
-    let session = Session::new(model.load("chat")?);
+    let options = chat.options()?;
+    let session = Session::with_options(model.load("chat")?, options)?;
     interrupt::listen()?;
-    let mut chat = Chat { session, originals: Vec::new(), sampling, system };
+    let mut chat = Chat { session, originals: Vec::new(), sampling };
     let mut lines = Lines::new()?;
     loop {
         let prompt = format!("{}> ", "copy ".repeat(chat.originals.len()));
@@ -94,16 +93,8 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// One turn; the system message goes before the first.
     fn answer(&mut self, line: &str) -> Result<()> {
-        let message = |role: &str, content: &str| Message::new(role, content);
-        let turn = match &self.system {
-            Some(system) if self.session.messages().is_empty() => {
-                Turn::Conversation(vec![message("system", system), message("user", line)])
-            }
-            _ => Turn::User(line.into()),
-        };
-        let run = self.session.begin_chat(turn, &self.sampling.options())?;
+        let run = self.session.begin_chat(line.into(), &self.sampling.options())?;
         self.tell(run)
     }
 

@@ -35,6 +35,10 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
             (_, None) => "the model's own".into(),
         },
     );
+    let switches = loader.template().switches();
+    if !switches.is_empty() {
+        row("", format!("it reads --template-kwarg {}", switches.join(", ")));
+    }
     let defaults = Settings::of(loader.generation());
     let filters = format!("top-k {}, top-p {}, min-p {}, typical-p {}", defaults.top_k, defaults.top_p, defaults.min_p, defaults.typical_p);
     row("sampling", format!("temperature {}, {filters}, repetition penalty {}", defaults.temperature, defaults.repetition_penalty));

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use fireside::session::Session;
 
-use args::{ModelArgs, SamplingArgs};
+use args::{ChatArgs, ModelArgs, SamplingArgs};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
@@ -49,9 +49,8 @@ enum Command {
         model: ModelArgs,
         #[command(flatten)]
         sampling: SamplingArgs,
-        /// What the model is told before the chat
-        #[arg(long)]
-        system: Option<String>,
+        #[command(flatten)]
+        chat: ChatArgs,
     },
     /// Tell what a model folder contains and how much memory it needs
     Inspect {
@@ -82,7 +81,7 @@ fn main() -> ExitCode {
     let done = |()| ExitCode::SUCCESS;
     let run = match Cli::parse().command {
         Command::Generate { prompt, model, sampling } => generate(&prompt, &model, &sampling).map(done),
-        Command::Chat { model, sampling, system } => chat::chat(&model, &sampling, system),
+        Command::Chat { model, sampling, chat } => chat::chat(&model, &sampling, &chat),
         Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.options()).map(done),
         Command::Lock { folder } => lock::lock(&folder).map(done),
         Command::Bench(args) => bench::bench(&args).map(done),

@@ -6,14 +6,14 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Session } from './index.js';
-import { helpOf, MODEL, modelOf, parse, SAMPLING, samplingOf } from './cli-options.js';
+import { CHAT, chatOf, helpOf, MODEL, modelOf, parse, SAMPLING, samplingOf } from './cli-options.js';
 import { loadModel, say, write } from './cli-run.js';
 
-/** @import { GenerateOptions } from '../types.d.ts' */
+/** @import { GenerateOptions, SessionOptions } from '../types.d.ts' */
 /** @import { Model } from './index.js' */
 /** @import { Run } from '../run.js' */
 
-const OPTIONS = { ...MODEL, ...SAMPLING, system: { key: 'system', takes: 'TEXT', about: 'What the model is told before the chat' } };
+const OPTIONS = { ...MODEL, ...SAMPLING, ...CHAT };
 const USAGE = `Talk with a model; /help in the chat tells its commands
 
 Usage: fireside chat --model DIR [OPTIONS]`;
@@ -40,7 +40,7 @@ export async function chat(args) {
   }
   const { source, options } = modelOf(values);
   const model = await loadModel(source, options);
-  const conversation = new Conversation(model, samplingOf(values), values.system);
+  const conversation = new Conversation(model, samplingOf(values), chatOf(values));
   const lines = new Lines();
   lines.onInterrupt = () => {
     if (conversation.stop()) return;
@@ -69,19 +69,17 @@ function tell(error) {
 class Conversation {
   #model;
   #options;
-  #system;
   #session;
   /** Left by /clone, the latest last. @type {Session[]} */
   #left = [];
   /** Of the answer under way. @type {AbortController | undefined} */
   #stop;
 
-  /** @param {Model} model @param {GenerateOptions} options @param {string} [system] */
-  constructor(model, options, system) {
+  /** @param {Model} model @param {GenerateOptions} options @param {SessionOptions} opening */
+  constructor(model, options, opening) {
     this.#model = model;
     this.#options = options;
-    this.#system = system;
-    this.#session = model.session();
+    this.#session = model.session(opening);
     this.#listen();
   }
 
@@ -111,7 +109,7 @@ class Conversation {
   /** Does what a line says. @param {string} line */
   async take(line) {
     if (!line.trim()) return undefined;
-    if (!line.startsWith('/')) return this.#turn(line);
+    if (!line.startsWith('/')) return this.#answer((options) => this.#session.chat(line, options));
     const [, name, rest] = /** @type {RegExpExecArray} */ (/^\/(\S*)\s*(.*?)\s*$/s.exec(line));
     if (name === 'save') return this.#save(named(name, rest));
     if (name === 'load') return this.#load(named(name, rest));
@@ -127,14 +125,6 @@ class Conversation {
 
   regenerate() {
     return this.#answer((options) => this.#session.regenerate(options));
-  }
-
-  /** What the model is told before the chat goes before the first turn. @param {string} line */
-  async #turn(line) {
-    const isFirst = this.#system !== undefined && (await this.#session.messages()).length === 0;
-    const user = /** @type {const} */ ({ role: 'user', content: line });
-    const input = isFirst ? [/** @type {const} */ ({ role: 'system', content: this.#system ?? '' }), user] : line;
-    await this.#answer((options) => this.#session.chat(input, options));
   }
 
   /** @param {(options: GenerateOptions) => Run} begin */

@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util';
 
-/** @import { GenerateOptions, LoadOptions } from '../types.d.ts' */
+/** @import { GenerateOptions, LoadOptions, SessionOptions } from '../types.d.ts' */
 
 /** Wrong arguments: what the user typed, not what became of it. */
 export class Usage extends Error {}
@@ -25,6 +25,17 @@ function bias(text, flag) {
   const [, id, value] = /^(\d+)=(.+)$/.exec(text) ?? [];
   if (id === undefined) throw new Usage(`${flag}: expected ID=BIAS, got ${JSON.stringify(text)}`);
   return [id, number(value, flag)];
+}
+
+/** `NAME=VALUE`: the value is JSON, or else a text. @param {string} text @param {string} flag @returns {[string, unknown]} */
+function kwarg(text, flag) {
+  const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (name === undefined) throw new Usage(`${flag}: expected NAME=VALUE, like enable_thinking=false, got ${JSON.stringify(text)}`);
+  try {
+    return [name, JSON.parse(value)];
+  } catch {
+    return [name, value];
+  }
 }
 
 /** @type {Record<string, Option>} */
@@ -55,6 +66,12 @@ export const SAMPLING = {
   seed: { key: 'seed', takes: 'N', read: number, about: 'Seed of the random choices [default: drawn anew]' },
   logprobs: { key: 'logprobs', takes: 'K', read: number, about: 'Tell how likely each token was, and this many of the likeliest beside it' },
   n: { key: 'n', takes: 'N', read: number, short: 'n', about: 'Continuations of the prompt; the first one counts' },
+};
+
+/** What a chat is opened with. @type {Record<string, Option>} */
+export const CHAT = {
+  system: { key: 'system', takes: 'TEXT', about: 'What the model is told before the chat' },
+  'template-kwarg': { key: 'chatTemplateKwargs', takes: 'NAME=VALUE', read: kwarg, multiple: true, about: 'A value for what the chat template reads, like enable_thinking=false: JSON, or else a text' },
 };
 
 /**
@@ -117,6 +134,12 @@ export function modelOf(values) {
 export function samplingOf(values) {
   const { logitBias, ...options } = only(values, SAMPLING);
   return logitBias ? { ...options, logitBias: Object.fromEntries(logitBias) } : options;
+}
+
+/** @param {Record<string, any>} values @returns {SessionOptions} */
+export function chatOf(values) {
+  const { chatTemplateKwargs, ...options } = only(values, CHAT);
+  return chatTemplateKwargs ? { ...options, chatTemplateKwargs: Object.fromEntries(chatTemplateKwargs) } : options;
 }
 
 /** @param {string} usage @param {Record<string, Option>} table */
