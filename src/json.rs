@@ -3,8 +3,9 @@
 //! Most readers of JSON keep the last of two equal keys without a word. Two programs may then see two different models
 //! in one file, so here it is an error.
 //!
-//! One thing is read that JSON does not have: `NaN`, `Infinity` and `-Infinity`, which Python writes. Each becomes a string of that text,
-//! since a [`Value`] holds finite numbers only; a field that needs a number refuses it by that name.
+//! One thing is read that JSON does not have: `NaN`, `Infinity` and `-Infinity`, which Python writes. Each
+//! becomes a string of that text, since a [`Value`] holds finite numbers only; a field that needs a number
+//! refuses it by that name.
 
 use crate::error::{Error, Result};
 use crate::sniff::{Expected, sniff};
@@ -38,8 +39,9 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// Puts quotation marks around the numbers that Python's JSON has and JSON has not: `NaN`, `Infinity`, `-Infinity`, and those beyond
-/// the range of a double (`1e999`), which Python reads as infinity. `None` where there is none.
+/// Puts quotation marks around the numbers that Python's JSON has and JSON has not: `NaN`, `Infinity`,
+/// `-Infinity`, and those beyond the range of a double (`1e999`), which Python reads as infinity. `None`
+/// where there is none.
 fn quote_non_finite(text: &str) -> Option<String> {
     let (mut quoted, mut rest, mut found) = (String::with_capacity(text.len() + 16), text, false);
     while let Some(first) = rest.chars().next() {

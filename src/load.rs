@@ -148,7 +148,8 @@ impl ModelLoader {
 
     /// Takes the next bytes of the present weight file; chunks may have any size.
     ///
-    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` where a tied model proves to have a head of its own, and no room for it.
+    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` where a tied model proves to have a head of its
+    /// own, and no room for it.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         self.weights.push(chunk)?;
         if self.config.tied && self.weights.has_own_head() {

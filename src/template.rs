@@ -72,7 +72,8 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// The template of `chat_template.jinja` where it exists, else of `tokenizer_config.json`; see [`ChatTemplate::new`].
+    /// The template of `chat_template.jinja` where it exists, else of `tokenizer_config.json`; see
+    /// [`ChatTemplate::new`].
     ///
     /// Errors: `BAD_FILE` for a `tokenizer_config.json` that is not one; `NOT_A_MODEL_FILE`.
     pub fn from_files(tokenizer_config: Option<&[u8]>, chat_template: Option<&str>) -> Result<ChatTemplate> {
@@ -80,9 +81,9 @@ impl ChatTemplate {
         ChatTemplate::new(&config, chat_template.map(str::as_bytes))
     }
 
-    /// Compiles the model's template: that of `file` (`chat_template.jinja`, or the caller's own) where it has one, else the one in
-    /// `tokenizer_config.json`, else ChatML. A model can do without a template: [`error`](Self::error) says what is wrong with it, and so
-    /// does every [`render`](Self::render).
+    /// Compiles the model's template: that of `file` (`chat_template.jinja`, or the caller's own) where it
+    /// has one, else the one in `tokenizer_config.json`, else ChatML. A model can do without a template:
+    /// [`error`](Self::error) says what is wrong with it, and so does every [`render`](Self::render).
     ///
     /// Errors: `NOT_A_MODEL_FILE` where `file` is another kind of file.
     pub fn new(config: &TokenizerConfig, file: Option<&[u8]>) -> Result<ChatTemplate> {

@@ -1,4 +1,5 @@
-//! What the files of a model folder mean beside each other. Expected values were made by transformers 5.24.0 and tokenizers 0.23.3.
+//! What the files of a model folder mean beside each other. Expected values were made by transformers 5.24.0
+//! and tokenizers 0.23.3.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -91,7 +92,7 @@ fn a_head_in_the_file_wins_over_tie_word_embeddings() {
     assert_eq!(tied.config().parameters(), untied.config().parameters());
     assert_eq!((tied.weights().bytes(), tied.fingerprint()), (untied.weights().bytes(), untied.fingerprint()));
 
-    // Its memory is that of the untied model, and where there is none for the head, that is said.
+    // It needs the memory of the untied model. A load without room for the head fails.
     let config = |folder: &Folder| ModelConfig::from_json(&folder.config).unwrap();
     let load_bytes = |folder: &Folder| fireside::estimate::Estimate::of(&config(folder), &LoadOptions::default()).load_bytes;
     let (tied_bytes, untied_bytes) = (load_bytes(&own), load_bytes(&folder("llama-untied-f32")));
@@ -113,7 +114,8 @@ fn the_model_type_decides_what_a_model_is() {
     }
 }
 
-/// Where tokenizer.json has no post-processor, the publisher's flag counts. transformers 5 drops it; the ids without it are those of tokenizers.
+/// Where tokenizer.json has no post-processor, the publisher's flag counts. transformers 5 drops it; the ids
+/// without it are those of tokenizers.
 #[test]
 fn add_bos_token_counts_where_there_is_no_post_processor() {
     let mut folder = folder("llama-untied-f32");
@@ -128,8 +130,8 @@ fn add_bos_token_counts_where_there_is_no_post_processor() {
     }
 }
 
-/// AutoTokenizer of transformers 5 rebuilds such a tokenizer from its vocabulary: after a special token it puts no "▁", where the tokenizer.json
-/// that was published does. tokenizer.json is followed.
+/// AutoTokenizer of transformers 5 rebuilds such a tokenizer from its vocabulary: after a special token it
+/// puts no "▁", where the tokenizer.json that was published does. tokenizer.json is followed.
 #[test]
 fn a_llama_tokenizer_is_as_its_tokenizer_json_says_whatever_legacy_is() {
     let mut folder = folder("llama-untied-f32");
@@ -148,7 +150,8 @@ fn a_llama_tokenizer_is_as_its_tokenizer_json_says_whatever_legacy_is() {
     }
 }
 
-/// What `AutoConfig` of transformers 5.24.0 reads out of published config.json files, and which of them ask for what Fireside has not.
+/// What `AutoConfig` of transformers 5.24.0 reads out of published config.json files, and which of them ask
+/// for what Fireside has not.
 #[test]
 fn published_configs_mean_what_they_mean_in_transformers() {
     #[derive(Deserialize)]

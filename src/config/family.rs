@@ -164,8 +164,9 @@ impl Family {
 
     /// The family that `model_type` names, or `architectures` where that is absent.
     ///
-    /// As in transformers, `model_type` decides and `architectures` has no say, with one exception: a class of the publisher's own
-    /// (`auto_map`) whose name is none of the family's computes something else, whatever it calls its type.
+    /// As in transformers, `model_type` decides and `architectures` has no say, with one exception: a class
+    /// of the publisher's own (`auto_map`) whose name is none of the family's computes something else,
+    /// whatever it calls its type.
     pub(super) fn read(fields: &mut Fields) -> Result<Family> {
         let types = Self::ALL.map(Self::name).join(", ");
         let architectures = match fields.take("architectures") {
@@ -196,7 +197,8 @@ impl Family {
         }
     }
 
-    /// The family of a class name, however it is capitalised: `LlamaForCausalLM`, `LLaMAForCausalLM`, `LlamaModel`.
+    /// The family of a class name, however it is capitalised: `LlamaForCausalLM`, `LLaMAForCausalLM`,
+    /// `LlamaModel`.
     fn spelt(architecture: &str) -> Option<Family> {
         let name = architecture.to_ascii_lowercase();
         let stem = ["forcausallm", "model"].iter().find_map(|end| name.strip_suffix(end))?;

@@ -18,7 +18,8 @@ impl Fields {
         Ok(Fields { file, path: String::new(), map: json::object(file, bytes)? })
     }
 
-    /// The fields of the object in the field `name`; `None` where it is absent, or what Python takes for false: null, false, 0, or empty.
+    /// The fields of the object in the field `name`; `None` where it is absent, or what Python takes for
+    /// false: null, false, 0, or empty.
     pub fn object(&mut self, name: &str) -> Result<Option<Fields>> {
         match self.take(name) {
             None => Ok(None),
@@ -98,7 +99,8 @@ impl Fields {
         }
     }
 
-    /// A number for which `valid` holds; `expected` says the condition in words. NaN and infinity are none: they are read as text (`json`).
+    /// A number for which `valid` holds; `expected` says the condition in words. NaN and infinity are none:
+    /// they are read as text (`json`).
     pub fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_f64() {

@@ -90,8 +90,9 @@ const ONE_ONLY: &[&str] = &[
 /// Methods of quantisation by which weights are stored in another number format: those of transformers 5.24
 /// (`quantizers/auto.py`), and those of other engines that are published in `config.json`.
 ///
-/// What no program knows, transformers passes over, and `bitsandbytes` without `load_in_4bit` and `load_in_8bit` says that nothing is quantised.
-/// Whether weights are numbers is seen from the headers of their files in any case.
+/// What no program knows, transformers passes over, and `bitsandbytes` without `load_in_4bit` and
+/// `load_in_8bit` says that nothing is quantised. Whether weights are numbers is seen from the headers of
+/// their files in any case.
 const QUANTISED: &[&str] = &[
     "gguf",
     "awq",

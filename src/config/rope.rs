@@ -27,7 +27,8 @@ pub(super) struct Rope {
 
 /// Reads `rope_parameters`, `rope_scaling` and `rope_theta`; a theta inside the object comes before the one beside it.
 ///
-/// Where both objects are there, transformers takes `rope_scaling` alone. The other is then passed over by name.
+/// Where both objects are there, transformers takes `rope_scaling` alone. The other is then passed over by
+/// name.
 pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> Result<Rope> {
     let outer_theta = theta(fields)?;
     let outer_original = fields.size("original_max_position_embeddings", CONTEXT_MAX)?;

@@ -1,7 +1,9 @@
-//! What transformers adds to `tokenizer.json`: `tokenizer_config.json`, and for folders of before 2023 `special_tokens_map.json` and
-//! `added_tokens.json`. Fields that are not here are not needed to tokenize.
+//! What transformers adds to `tokenizer.json`: `tokenizer_config.json`, and in folders saved before
+//! transformers 4.34 `special_tokens_map.json` and `added_tokens.json`. Fields that are not here are not needed
+//! to tokenize.
 //!
-//! The two older files count where `tokenizer_config.json` has no `added_tokens_decoder`, and then `special_tokens_map.json` wins.
+//! The two older files count where `tokenizer_config.json` has no `added_tokens_decoder`, and then
+//! `special_tokens_map.json` wins.
 //!
 //! Source: transformers 5.24, `tokenization_utils_base.py`, `_from_pretrained`.
 
@@ -28,7 +30,8 @@ pub struct TokenizerConfig {
     pub bos_token: Option<String>,
     /// The token after a text.
     pub eos_token: Option<String>,
-    /// All named tokens, `("bos_token", "<s>")`, those of this model alone last: `("image_token", "<image>")`.
+    /// All named tokens, `("bos_token", "<s>")`, those of this model alone last: `("image_token",
+    /// "<image>")`.
     pub names: Vec<(String, String)>,
     /// Special tokens without a name.
     pub extra: Vec<String>,
@@ -38,7 +41,8 @@ pub struct TokenizerConfig {
     pub add_eos_token: bool,
     /// Tokens of `added_tokens_decoder`, by ascending id.
     pub added_tokens: Vec<(u32, AddedToken)>,
-    /// Tokens of `added_tokens.json`, by ascending id. One that `tokenizer.json` adds as well is as that file says.
+    /// Tokens of `added_tokens.json`, by ascending id. One that `tokenizer.json` adds as well is as that
+    /// file says.
     pub older_added_tokens: Vec<(u32, AddedToken)>,
     /// The field `chat_template`, as it is.
     chat_template: Option<Value>,
@@ -91,8 +95,8 @@ impl Fields {
 }
 
 impl TokenizerConfig {
-    /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`. Beside one that cannot be read
-    /// they do not: loading says what is wrong with it.
+    /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`.
+    /// Beside one that cannot be read they do not: loading says what is wrong with it.
     pub fn reads_older_files(tokenizer_config: Option<&[u8]>) -> bool {
         tokenizer_config.is_none_or(|bytes| json::object(FILE, bytes).is_ok_and(|map| !names_added_tokens(&map)))
     }
@@ -104,7 +108,8 @@ impl TokenizerConfig {
         Self::from_files(Some(bytes), None, None)
     }
 
-    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, of which any may be absent.
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, of which any may be
+    /// absent.
     ///
     /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
     pub fn from_files(tokenizer_config: Option<&[u8]>, special_tokens_map: Option<&[u8]>, added_tokens: Option<&[u8]>) -> Result<Self> {
@@ -160,9 +165,11 @@ impl TokenizerConfig {
         self.names.iter().map(|(_, token)| token).chain(&self.extra)
     }
 
-    /// The chat template for chats without tools: the only one, or of several with names the one named `default`.
+    /// The chat template for chats without tools: the only one, or of several with names the one named
+    /// `default`.
     ///
-    /// Errors: `BAD_TEMPLATE` where several have names and none is called so, or the field is something else.
+    /// Errors: `BAD_TEMPLATE` where several have names and none is called so, or the field is something
+    /// else.
     pub fn chat_template<'a>(&'a self) -> Result<Option<&'a str>> {
         let named: Vec<(&'a str, &'a Value)> = match &self.chat_template {
             None => return Ok(None),
@@ -279,12 +286,13 @@ mod tests {
         let named = r#"{"added_tokens_decoder": {}, "eos_token": "<unk>"}"#;
         assert_eq!(names(&with_map(Some(named), map)), [("eos_token", "<unk>")]);
         assert!(!TokenizerConfig::reads_older_files(Some(named.as_bytes())) && !TokenizerConfig::reads_older_files(Some(b"<html>")));
-        // What it says is nothing is nothing.
+        // A null in the map takes a name away.
         assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), r#"{"bos_token": null}"#)), []);
         assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), "{}")), [("bos_token", "<s>")]);
     }
 
-    /// As transformers 5.24.0: `extra_special_tokens`, its former name, and tokens with names that only this model has.
+    /// As transformers 5.24.0: `extra_special_tokens`, its former name, and tokens with names that only this
+    /// model has.
     #[test]
     fn further_special_tokens_have_names_or_none() {
         for list in ["extra_special_tokens", "additional_special_tokens"] {

@@ -64,7 +64,8 @@ impl Loader {
         &self.plan.files
     }
 
-    /// True where the model is tied by its config and its files hold a head of its own: then that is the head, as in transformers.
+    /// True where the model is tied by its config and its files hold a head of its own: then that is the
+    /// head, as in transformers.
     pub fn has_own_head(&self) -> bool {
         self.plan.config.tied && self.stored.matrices.contains_key(&Slot::Head) && self.stored.matrices.contains_key(&Slot::Embed)
     }
@@ -276,10 +277,11 @@ impl Stored {
         self.dtype.map_or(source.dtype(), |dtype| slot.stored_as(dtype))
     }
 
-    /// Compares a row of the second of embedding and head with the first. Returns true if it is the same; at the first row that is not, the
-    /// second becomes a matrix of its own, which begins as the first does.
+    /// Compares a row of the second of embedding and head with the first. Returns true if it is the same; at
+    /// the first row that is not, the second becomes a matrix of its own, which begins as the first does.
     ///
-    /// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are not tied.
+    /// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they
+    /// are not tied.
     fn untie(&mut self, slot: Slot, source: Source, (rows, cols): (usize, usize), row: usize, bytes: &[u8]) -> Result<bool> {
         let Some(first) = self.matrices.get(if slot == Slot::Head { &Slot::Embed } else { &Slot::Head }) else { return Ok(false) };
         let dtype = self.format(slot, source);

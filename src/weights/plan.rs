@@ -7,7 +7,8 @@ use crate::error::{Error, Result};
 use crate::quant::Dtype;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-/// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures, or inside a wrapper of PyTorch's.
+/// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures,
+/// or inside a wrapper of PyTorch's.
 const WRAPPERS: [&str; 6] = ["model.", "language_model.", "text_model.", "base_model.", "module.", "_orig_mod."];
 
 const EMBED: &str = "model.embed_tokens.weight";
@@ -69,7 +70,8 @@ pub(super) enum Target {
     Matrix { slot: Slot, source: Source, rows: usize, cols: usize },
     /// Into a norm or a bias.
     Vector { slot: Slot, source: Source, len: usize },
-    /// The second of the embedding and the head of a tied model: nowhere while it is equal to the first, else into a matrix of its own.
+    /// The second of the embedding and the head of a tied model: nowhere while it is equal to the first,
+    /// else into a matrix of its own.
     Twin { slot: Slot, source: Source, rows: usize, cols: usize },
     /// Nowhere, and every byte has to be zero: a bias that config.json does not ask for.
     Zero,
@@ -199,7 +201,8 @@ const LISTED_MAX: usize = 100;
 /// Norms that change what attention computes.
 const QK_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
 
-/// The published name of a tensor: files saved from a model without its head lack the first word, others have more of them.
+/// The published name of a tensor: files saved from a model without its head lack the first word, others
+/// have more of them.
 fn full_name(name: &str) -> String {
     let mut own = name;
     while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| own.strip_prefix(wrapper)) {

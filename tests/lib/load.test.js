@@ -12,7 +12,7 @@ const HUB = 'https://huggingface.co';
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** A folder as it was saved before 2023. */
+/** A folder as transformers saved it before 4.34. */
 const older = (name) => ({
   [`/${name}/config.json`]: '{}',
   [`/${name}/tokenizer.json`]: '{}',

@@ -217,7 +217,7 @@ async function smallFiles(reading, ownTemplate) {
 }
 
 /**
- * Files that count in folders of before 2023 alone. They are asked for where the engine says so, while the tokenizer is on its way.
+ * Files that count in folders saved before transformers 4.34 alone. They are asked for where the engine says so, while the tokenizer is on its way.
  * @param {Reading} reading
  * @param {Promise<Uint8Array | undefined>} tokenizerConfigRead
  */
