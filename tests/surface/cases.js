@@ -207,6 +207,11 @@ function misuses(at) {
             () => empty.regenerate(),
             ...['x', [], [1], [{ role: 'user' }], null].map((messages) => () => session.append(messages)),
             ...['x', [1], [{ role: 'user' }], null].map((messages) => () => session.setMessages(messages)),
+            ...['name', 'images', 'tool_calls', 'reasoning_content', 'prefix', 'contents'].flatMap((field) => {
+              const more = [{ ...history[0], [field]: 'x' }];
+              return [() => session.chat(more), () => session.append(more), () => session.setMessages(more), () => session.measureContextUsage(more)];
+            }),
+            ...[null, 5, {}, [{ type: 'image' }], ['x']].map((content) => () => session.chat([{ role: 'user', content }])),
             () => session.measureContextUsage(5),
             () => session.tokenize(5),
             () => session.pieces(null),
@@ -216,6 +221,8 @@ function misuses(at) {
             ...[{ x: 1 }, { kvBytesMax: 0 }, { kvBytesMax: 'x' }, { threads: 0 }, { signal: {} }].map((options) => () => Model.load(at, options)),
             ...[{ x: 1 }, { cache: 'x' }].map((options) => () => session.save(options)),
             () => session.append([{ role: 'user', content: 'x' }], { x: 1 }),
+            ...[{ unread: 1 }, { messages: [] }, 'x', [1]].map((chatTemplateKwargs) => () => session.chat('x', { chatTemplateKwargs })),
+            ...[{ sytem: 'x' }, { system: 5 }].map((options) => () => model.session(options)),
             () => session.tokenize('x', { x: 1 }),
             ...[{ n: 0 }, { n: 17 }, { n: 1.5 }, { logprobs: 21 }, { logprobs: -1 }, { logitBias: { x: 1 } }, { logitBias: { 5: 101 } }, { logitBias: [1] }, { logitBias: { 99999999: 1 } }].map((options) => () => session.generate('x', options)),
             ...[{ stop: {} }, { stop: [-1] }, { stop: '' }, { overflow: 'x' }, { minTokens: 9, maxTokens: 5 }, { temperature: NaN }, { typicalP: 2 }, { seed: -1 }].map((options) => () => session.chat('x', options)),

@@ -59,6 +59,28 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
+      name: 'a system prompt begins a history and stays after a reset, and parts of text are the text',
+      args: { chat, few: FEW },
+      run: async ({ Session }, { chat, few }) => {
+        const system = 'You are kind.';
+        const session = await Session.load(chat, { system });
+        const { text } = await session.chat('My name is Ada.', few);
+        const plain = session.model.session();
+        const parts = [{ type: 'text', text: 'My name ' }, { type: 'text', text: 'is Ada.' }];
+        const again = await plain.chat([{ role: 'system', content: system }, { role: 'user', content: parts }], few);
+        const histories = [await session.messages(), await plain.messages()];
+        await session.reset();
+        const left = await session.messages();
+        session.model.dispose();
+        return { texts: [text, again.text], histories, left };
+      },
+      check: ({ texts, histories, left }) => {
+        assert.equal(texts[0], texts[1]);
+        assert.deepEqual(histories[0], histories[1]);
+        assert.deepEqual(left, [{ role: 'system', content: 'You are kind.' }]);
+      },
+    },
+    {
       name: 'a state that is damaged, cut off, none, or of another model is refused, and the model works on',
       args: { story, chat },
       run: async ({ Model, Session }, { story, chat }) => {

@@ -44,13 +44,14 @@ async function about(command, args, tell) {
 }
 
 /** @param {ModelInfo} info */
-function contents({ family, parameters, layers, hidden, vocab, context, dtype, weightBytes, kvBytesPerToken, chatTemplate, defaults, ignoredConfig }) {
+function contents({ family, parameters, layers, hidden, vocab, context, dtype, weightBytes, kvBytesPerToken, chatTemplate, chatTemplateKwargs, defaults, ignoredConfig }) {
   row('family', family);
   row('parameters', `${(parameters / 1e6).toFixed(2)} M`);
   row('shape', `${layers} layers, hidden ${hidden}`);
   row('context', `${context} tokens`);
   row('vocabulary', `${vocab} rows`);
   row('template', chatTemplate === 'model' ? "the model's own" : chatTemplate === 'chatml' ? 'none; a chat uses ChatML' : chatTemplate);
+  if (chatTemplateKwargs.length > 0) row('', `it reads --template-kwarg ${chatTemplateKwargs.join(', ')}`);
   const { temperature, topK, topP, minP, typicalP, repetitionPenalty } = defaults;
   row('sampling', `temperature ${temperature}, top-k ${topK}, top-p ${topP}, min-p ${minP}, typical-p ${typicalP}, repetition penalty ${repetitionPenalty}`);
   row('memory', `${size(weightBytes)} for the weights as ${dtype}, ${size(1000 * kvBytesPerToken)} of KV cache for 1,000 tokens`);
