@@ -119,6 +119,31 @@ fn prompts_have_the_ids_of_transformers() {
     }
 }
 
+/// Tokenizers whose patterns mean something else in Ruby's syntax, which the reference reads, than in most engines.
+#[test]
+fn patterns_are_read_by_ruby_s_rules() {
+    #[derive(Deserialize)]
+    struct Patterns {
+        cases: Vec<Pattern>,
+    }
+    #[derive(Deserialize)]
+    struct Pattern {
+        name: String,
+        texts: Vec<String>,
+        ids: Vec<Vec<u32>>,
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/patterns");
+    let read = |name: &str| fs::read(folder.join(name)).expect("a fixture");
+    let patterns: Patterns = serde_json::from_slice(&read("cases.json")).expect("cases");
+    for Pattern { name, texts, ids } in patterns.cases {
+        let tokenizer = Tokenizer::from_bytes(&read(&format!("{name}.json")), None).expect("a tokenizer");
+        for (text, ids) in texts.iter().zip(&ids) {
+            assert_eq!(&tokenizer.encode_text(text).expect("ids"), ids, "{name}: {text:?}");
+        }
+        assert_eq!(texts.len(), ids.len());
+    }
+}
+
 #[test]
 fn pieces_have_the_offsets_of_the_library() {
     for (reference, tokenizer) in tokenizers() {
