@@ -73,7 +73,7 @@ async function manifest() {
       './package.json': './package.json',
     },
     bin: { fireside: './lib/node/cli.js' },
-    files: ['lib', 'docs'],
+    files: ['lib', 'docs', 'LICENSE-*'],
     sideEffects: ['./lib/worker.js', './lib/isolation-worker.js', './lib/bundled/service-worker.js', './lib/node/*.js'],
     engines: { node: '>=20' },
   };

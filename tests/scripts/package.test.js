@@ -31,6 +31,7 @@ test('it has what its manifest names, no source of ours and no dependency', () =
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
   const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/((pkg|node|bundled|doors(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
   assert.deepEqual(strange, []);
+  for (const name of ['LICENSE-MIT', 'LICENSE-APACHE', 'README.md']) assert(files.some(({ path }) => path === name), `${name} is packed`);
 });
 
 test('its manifest has what registries and older tools read', () => {
