@@ -9,9 +9,8 @@ use std::sync::Arc;
 use common::files::folder;
 use common::{Folder, greedy};
 use fireside::config::ModelConfig;
-use fireside::session::Turn;
 use fireside::template::TemplateSource;
-use fireside::{LoadOptions, Message, Model, Session};
+use fireside::{LoadOptions, Message, Model, Options, Session};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,7 +24,7 @@ fn continued(folder: &Folder) -> String {
 }
 
 fn chat_tokens(folder: &Folder) -> usize {
-    Session::new(Arc::new(folder.load())).measure_context_usage(Turn::User("hi".into()), None).unwrap()
+    Session::new(Arc::new(folder.load())).measure_context_usage("hi", &Options::default()).unwrap()
 }
 
 /// A folder with fields of its config.json put in.
@@ -64,7 +63,7 @@ fn a_template_that_cannot_be_used_stops_chats_alone() {
         assert_eq!(model.template().source(), TemplateSource::Broken);
         let mut session = Session::new(model);
         assert_eq!(session.generate(PROMPT, &greedy(16)).unwrap().finish().unwrap().text, UNTIED);
-        let error = session.chat("hi", &greedy(1)).err().expect("no chat");
+        let error = session.chat("hi", &greedy(1)).expect_err("no chat");
         assert_eq!(error.code(), "BAD_TEMPLATE");
     }
     folder.tokenizer_config = Some(json!({"chat_template": [{"name": "rag", "template": "R"}]}).to_string().into_bytes());
