@@ -330,7 +330,7 @@ impl Session {
             self.model.template.check(messages)?;
         }
         match turn {
-            Turn::User(text) if text.is_empty() => Err(empty("message")),
+            Turn::User(text) if text.is_empty() => Err(bad_message("input", "is an empty text", "Pass what the user says")),
             Turn::User(text) => {
                 let mut messages = self.messages.clone();
                 messages.push(Message::new("user", text));
@@ -338,11 +338,11 @@ impl Session {
             }
             Turn::Conversation(messages) => match messages.last() {
                 None => Err(no_messages()),
-                Some(last) if last.role == "assistant" => Err(Error::BadInput {
-                    what: "messages".into(),
-                    expected: "a last message to answer".into(),
-                    got: "one of the assistant".into(),
-                }),
+                Some(last) if last.role == "assistant" => Err(bad_message(
+                    format!("messages[{}]", messages.len() - 1),
+                    "is the assistant's, and there is nothing to answer",
+                    "End the list in a message to answer, or add it by `append`",
+                )),
                 Some(_) => Ok(self.begun(messages)),
             },
         }
@@ -526,5 +526,9 @@ fn empty(what: &str) -> Error {
 }
 
 fn no_messages() -> Error {
-    Error::BadInput { what: "messages".into(), expected: "at least one".into(), got: "an empty list".into() }
+    bad_message("messages", "is an empty list", "Pass at least one message")
+}
+
+fn bad_message(what: impl Into<String>, fact: &str, remedy: &str) -> Error {
+    Error::BadMessage { what: what.into(), fact: fact.into(), remedy: remedy.into() }
 }

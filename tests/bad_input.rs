@@ -173,13 +173,13 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
 fn a_chat_that_does_not_end_in_a_user_turn_is_refused() {
     let message = |role: &str, content: &str| Message::new(role, content);
     let mut survivor = Survivor::new();
-    survivor.chat_refused(vec![], "BAD_INPUT", "messages: expected at least one, got an empty list.");
+    survivor.chat_refused(vec![], "BAD_INPUT", "messages is an empty list. Pass at least one message.");
     survivor.chat_refused(
         vec![message("user", "hello"), message("assistant", "hi")],
         "BAD_INPUT",
-        "messages: expected a last message to answer, got one of the assistant.",
+        "messages[1] is the assistant's, and there is nothing to answer. End the list in a message to answer, or add it by `append`.",
     );
-    refused(survivor.session.chat("", &greedy(8)).map(drop), "BAD_INPUT", "message: expected some text, got an empty one.");
+    refused(survivor.session.chat("", &greedy(8)).map(drop), "BAD_INPUT", "input is an empty text. Pass what the user says.");
     survivor.works_on();
     assert!(survivor.session.messages().is_empty());
 }
