@@ -2,14 +2,17 @@
 //!
 //! An unknown option and a value out of range are errors that say what is known: nothing is ignored.
 
+mod settings;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::config::GenerationConfig;
 use crate::error::{Error, Result};
 use crate::template::{Now, TemplateKwargs};
+
+pub use settings::Settings;
 
 /// What a caller asks of one generation; `None` leaves it to the model's `generation_config.json`, then to [`Settings`].
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -93,51 +96,6 @@ impl FromStr for Overflow {
         all.into_iter().find(|overflow| overflow.as_str() == text).ok_or_else(bad)
     }
 }
-
-/// Options with every default filled in: what the sampler works with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Settings {
-    /// Tokens to generate at most.
-    pub max_tokens: usize,
-    /// Tokens to generate before one may end the text.
-    pub min_tokens: usize,
-    /// Divides the logits; 0 is greedy.
-    pub temperature: f32,
-    /// Only the k likeliest tokens; 0 is all.
-    pub top_k: usize,
-    /// Only the smallest set of likeliest tokens that holds this probability.
-    pub top_p: f32,
-    /// Only tokens at least this likely relative to the likeliest.
-    pub min_p: f32,
-    /// Only the smallest set of tokens of about the expected surprise that holds this probability.
-    pub typical_p: f32,
-    /// Divides positive and multiplies negative logits of tokens already in the text.
-    pub repetition_penalty: f32,
-    /// Taken from the logit of a generated token, once for each time it was generated.
-    pub frequency_penalty: f32,
-    /// Taken from the logit of every token that was generated, however often.
-    pub presence_penalty: f32,
-    /// Added to the logits of these tokens.
-    pub logit_bias: Vec<(u32, f32)>,
-    /// Report how likely each token was, and this many of the likeliest beside it.
-    pub logprobs: Option<usize>,
-}
-
-/// Our defaults, where the model has none of its own.
-const DEFAULTS: Settings = Settings {
-    max_tokens: 512,
-    min_tokens: 0,
-    temperature: 0.7,
-    top_k: 0,
-    top_p: 0.95,
-    min_p: 0.0,
-    typical_p: 1.0,
-    repetition_penalty: 1.0,
-    frequency_penalty: 0.0,
-    presence_penalty: 0.0,
-    logit_bias: Vec::new(),
-    logprobs: None,
-};
 
 /// The most stop strings one generation takes.
 const STOP_MAX: usize = 16;
@@ -298,44 +256,6 @@ impl Options {
             None => Ok(()),
         }
     }
-
-    /// Fills in what is missing: first from the model, then from ours. More tokens at least than the default at most are both.
-    pub fn settle(&self, model: &GenerationConfig) -> Settings {
-        let defaults = Settings::of(model);
-        let min_tokens = self.min_tokens.unwrap_or(defaults.min_tokens);
-        Settings {
-            max_tokens: self.max_tokens.unwrap_or(defaults.max_tokens.max(min_tokens)),
-            min_tokens,
-            temperature: self.temperature.unwrap_or(defaults.temperature),
-            top_k: self.top_k.unwrap_or(defaults.top_k),
-            top_p: self.top_p.unwrap_or(defaults.top_p),
-            min_p: self.min_p.unwrap_or(defaults.min_p),
-            typical_p: self.typical_p.unwrap_or(defaults.typical_p),
-            repetition_penalty: self.repetition_penalty.unwrap_or(defaults.repetition_penalty),
-            frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
-            presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
-            logit_bias: self.logit_bias.clone(),
-            logprobs: self.logprobs,
-        }
-    }
-}
-
-impl Settings {
-    /// The defaults for a model with this `generation_config.json`. One that says `do_sample: false` is greedy.
-    pub fn of(model: &GenerationConfig) -> Settings {
-        let temperature = if model.do_sample == Some(false) { Some(0.0) } else { model.temperature };
-        Settings {
-            max_tokens: model.max_new_tokens.unwrap_or(DEFAULTS.max_tokens),
-            min_tokens: model.min_new_tokens.unwrap_or(DEFAULTS.min_tokens),
-            temperature: temperature.unwrap_or(DEFAULTS.temperature),
-            top_k: model.top_k.unwrap_or(DEFAULTS.top_k),
-            top_p: model.top_p.unwrap_or(DEFAULTS.top_p),
-            min_p: model.min_p.unwrap_or(DEFAULTS.min_p),
-            typical_p: model.typical_p.unwrap_or(DEFAULTS.typical_p),
-            repetition_penalty: model.repetition_penalty.unwrap_or(DEFAULTS.repetition_penalty),
-            ..DEFAULTS
-        }
-    }
 }
 
 /// The largest whole number up to which a JavaScript number counts without gaps, 2^53 - 1.
@@ -424,118 +344,4 @@ fn describe(value: &Value) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn message(value: Value) -> String {
-        Options::from_json(&value).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn the_spellings_of_openai_and_hugging_face_are_understood() {
-        let ours = Options::from_json(&json!({"maxTokens": 5, "topP": 0.5, "stop": "a"})).unwrap();
-        assert_eq!(ours, Options { max_tokens: Some(5), top_p: Some(0.5), stop: vec!["a".into()], ..Options::default() });
-        for other in [
-            json!({"max_tokens": 5, "top_p": 0.5, "stop": ["a"]}),
-            json!({"max_new_tokens": 5.0, "topP": 0.5, "stop_strings": ["a"], "seed": null}),
-        ] {
-            assert_eq!(Options::from_json(&other).unwrap(), ours);
-        }
-        assert_eq!(Options::from_json(&Value::Null).unwrap(), Options::default());
-    }
-
-    #[test]
-    fn an_unknown_option_names_the_known_ones() {
-        assert_eq!(
-            message(json!({"temprature": 1})),
-            "option `temprature`: expected one of maxTokens, minTokens, temperature, topK, topP, minP, typicalP, \
-             repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, got an unknown name."
-        );
-    }
-
-    #[test]
-    fn a_value_out_of_range_names_the_range() {
-        assert_eq!(message(json!({"temperature": -1})), "option `temperature`: expected a number from 0 (0 is greedy), got -1.");
-        assert_eq!(message(json!({"top_p": 1.5})), "option `top_p`: expected a number above 0 and at most 1, got 1.5.");
-        assert_eq!(message(json!({"maxTokens": 0})), "option `maxTokens`: expected a whole number from 1, got 0.");
-        assert_eq!(message(json!({"maxTokens": 2.5})), "option `maxTokens`: expected a whole number from 1, got 2.5.");
-        assert_eq!(message(json!({"seed": -1})), "option `seed`: expected a whole number from 0 to 2^53 - 1, got -1.");
-        assert_eq!(message(json!({"minP": "x"})), "option `minP`: expected a number from 0 to 1, got \"x\".");
-        assert_eq!(
-            message(json!({"stop": [""]})),
-            "option `stop`: expected a text or a token id or a list of them, at most 16 texts, none of them empty, and 64 ids, got an empty text."
-        );
-        assert_eq!(message(json!({"topK": 1, "top_k": 2})), "option `top_k`: expected `topK` only once, in one spelling, got 2.");
-        assert_eq!(message(json!([1])), "options: expected an object, got a list.");
-    }
-
-    #[test]
-    fn each_option_has_its_range() {
-        let good = [
-            (json!({"minTokens": 3, "max_tokens": 3}), Options { min_tokens: Some(3), max_tokens: Some(3), ..Options::default() }),
-            (json!({"min_new_tokens": 0, "typical_p": 1}), Options { min_tokens: Some(0), typical_p: Some(1.0), ..Options::default() }),
-            (
-                json!({"frequency_penalty": -2, "presencePenalty": 2.0}),
-                Options { frequency_penalty: Some(-2.0), presence_penalty: Some(2.0), ..Options::default() },
-            ),
-            (json!({"logit_bias": {"5": -100, "0": 1.5}}), Options { logit_bias: vec![(0, 1.5), (5, -100.0)], ..Options::default() }),
-            (
-                json!({"stop": ["a", 7, "b"], "stop_token_ids": 9}),
-                Options { stop: vec!["a".into(), "b".into()], stop_tokens: vec![7, 9], ..Options::default() },
-            ),
-            (json!({"stop": 7}), Options { stop_tokens: vec![7], ..Options::default() }),
-            (json!({"logprobs": true, "n": 16}), Options { logprobs: Some(0), n: Some(16), ..Options::default() }),
-            (json!({"logprobs": 20, "overflow": "shift"}), Options { logprobs: Some(20), overflow: Overflow::Shift, ..Options::default() }),
-            (json!({"logprobs": false, "overflow": "drop-oldest"}), Options { overflow: Overflow::DropOldest, ..Options::default() }),
-        ];
-        for (json, options) in good {
-            assert_eq!(Options::from_json(&json).unwrap(), options, "{json}");
-        }
-        let bad = [
-            (json!({"max_tokens": 3, "min_tokens": 4}), "min_tokens", MIN_TOKENS, "4"),
-            (json!({"minTokens": 4, "maxTokens": 3}), "minTokens", MIN_TOKENS, "4"),
-            (json!({"typicalP": 0}), "typicalP", SHARE, "0"),
-            (json!({"frequencyPenalty": 2.5}), "frequencyPenalty", PENALTY_ADDED, "2.5"),
-            (json!({"presence_penalty": "x"}), "presence_penalty", PENALTY_ADDED, "\"x\""),
-            (json!({"logitBias": {"5": 101}}), "logitBias", LOGIT_BIAS, "101 for token 5"),
-            (json!({"logitBias": {"05": 1}}), "logitBias", LOGIT_BIAS, "an object"),
-            (json!({"logitBias": {"a": 1}}), "logitBias", LOGIT_BIAS, "an object"),
-            (json!({"logitBias": [1]}), "logitBias", LOGIT_BIAS, "a list"),
-            (json!({"stop": [-1]}), "stop", STOP, "a list"),
-            (json!({"stop": 4294967296u64}), "stop", STOP, "4294967296"),
-            (json!({"stop": vec![1; 65]}), "stop", STOP, "65 token ids"),
-            (json!({"stop_token_ids": "a"}), "stop_token_ids", STOP_TOKENS, "\"a\""),
-            (json!({"logprobs": 21}), "logprobs", LOGPROBS, "21"),
-            (json!({"n": 0}), "n", N, "0"),
-            (json!({"n": 17}), "n", N, "17"),
-            (json!({"overflow": "wrap"}), "overflow", OVERFLOW, "\"wrap\""),
-        ];
-        for (json, option, expected, got) in bad {
-            assert_eq!(message(json), format!("option `{option}`: expected {expected}, got {got}."));
-        }
-        let many: serde_json::Map<_, _> = (0..1025).map(|id| (id.to_string(), json!(1))).collect();
-        assert_eq!(message(json!({"logitBias": many})), format!("option `logitBias`: expected {LOGIT_BIAS}, got 1025 tokens."));
-        for number in [f32::NAN, f32::INFINITY] {
-            let bad = |options: Options| assert!(options.check().is_err());
-            bad(Options { typical_p: Some(number), ..Options::default() });
-            bad(Options { presence_penalty: Some(number), ..Options::default() });
-            bad(Options { logit_bias: vec![(0, number)], ..Options::default() });
-        }
-    }
-
-    #[test]
-    fn more_tokens_at_least_than_the_default_at_most_are_both() {
-        let settings = Options { min_tokens: Some(9000), ..Options::default() }.settle(&GenerationConfig::default());
-        assert_eq!((settings.min_tokens, settings.max_tokens), (9000, 9000));
-    }
-
-    #[test]
-    fn defaults_come_from_the_model_and_then_from_us() {
-        let model = GenerationConfig { temperature: Some(0.3), top_k: Some(9), ..GenerationConfig::default() };
-        let settings = Options { top_k: Some(2), ..Options::default() }.settle(&model);
-        assert_eq!((settings.temperature, settings.top_k, settings.top_p), (0.3, 2, DEFAULTS.top_p));
-        let greedy = GenerationConfig { do_sample: Some(false), temperature: Some(0.3), ..GenerationConfig::default() };
-        assert_eq!(Settings::of(&greedy).temperature, 0.0);
-    }
-}
+mod tests;
