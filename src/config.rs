@@ -29,11 +29,13 @@ mod fields;
 mod generation;
 mod known;
 mod rope;
+mod rules;
 mod tensors;
 
 pub use family::Family;
-pub use generation::GenerationConfig;
+pub use generation::{GenerationConfig, Ignored};
 pub use rope::Llama3Scaling;
+pub use rules::{Rules, SequenceBias};
 pub use tensors::{Part, Slot, TensorSpec};
 
 use crate::cache::KvDtype;
@@ -93,7 +95,8 @@ pub struct ModelConfig {
     pub qk_norm: bool,
     /// The token a text begins with.
     pub bos: Option<u32>,
-    /// The tokens that end a text.
+    /// The tokens that end a text where there is no `generation_config.json`. What a family's configuration class in transformers has for a default
+    /// is none: `generate` takes ids that a file names.
     pub eos: Vec<u32>,
     /// The type of the weights as published, where the file says it.
     pub dtype: Option<Dtype>,
@@ -133,13 +136,15 @@ impl ModelConfig {
         let biases = family.biases(&mut fields)?;
         let rms_eps = fields.number("rms_norm_eps", "a number above 0 and at most 1", |eps| eps as f32 > 0.0 && eps <= 1.0)?;
         let tied = fields.boolean("tie_word_embeddings")?.unwrap_or(family.traits().tied);
+        let names_bos = fields.has("bos_token_id");
         let bos = fields.token_ids("bos_token_id", family.traits().bos)?;
-        let eos = fields.token_ids("eos_token_id", family.traits().eos)?;
+        let eos = fields.token_ids("eos_token_id", None)?;
         let dtype = read_dtype(&mut fields)?;
 
-        let (bos, mut ignored) = within_vocab("bos_token_id", bos, vocab);
-        let (eos, outside) = within_vocab("eos_token_id", eos, vocab);
-        ignored.extend(outside);
+        let (bos, bos_outside) = within_vocab("bos_token_id", bos, vocab);
+        let (eos, mut ignored) = within_vocab("eos_token_id", eos, vocab);
+        // The default of a family's class stands in no file, so there is nothing to tell of it.
+        ignored.extend(bos_outside.into_iter().filter(|_| names_bos));
         ignored.extend(known::unknown(fields));
         ignored.sort();
 
@@ -202,7 +207,8 @@ fn read_dtype(fields: &mut Fields) -> Result<Option<Dtype>> {
 /// small model cut from a large one often keeps the large one's ids.
 fn within_vocab(field: &str, ids: Vec<i64>, vocab: usize) -> (Vec<u32>, Vec<String>) {
     let (inside, outside): (Vec<i64>, Vec<i64>) = ids.into_iter().partition(|&id| (0..vocab as i64).contains(&id));
-    let outside = outside.iter().map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
+    // A negative id is how some say that there is none.
+    let outside = outside.iter().filter(|&&id| id >= 0).map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
     (inside.into_iter().map(|id| id as u32).collect(), outside)
 }
 

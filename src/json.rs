@@ -42,7 +42,7 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
 /// Puts quotation marks around the numbers that Python's JSON has and JSON has not: `NaN`, `Infinity`,
 /// `-Infinity`, and those beyond the range of a double (`1e999`), which Python reads as infinity. `None`
 /// where there is none.
-fn quote_non_finite(text: &str) -> Option<String> {
+pub(crate) fn quote_non_finite(text: &str) -> Option<String> {
     let (mut quoted, mut rest, mut found) = (String::with_capacity(text.len() + 16), text, false);
     while let Some(first) = rest.chars().next() {
         let word = match first {

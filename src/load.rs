@@ -28,7 +28,7 @@ pub struct ModelFiles<'a> {
     pub tokenizer: &'a [u8],
     /// `tokenizer_config.json`, where the chat template usually is.
     pub tokenizer_config: Option<&'a [u8]>,
-    /// `generation_config.json`: defaults for sampling and further tokens that end a text.
+    /// `generation_config.json`: defaults for sampling, and the tokens that end a text.
     pub generation_config: Option<&'a [u8]>,
     /// `special_tokens_map.json`, which older folders have; see [`TokenizerConfig`].
     pub special_tokens_map: Option<&'a [u8]>,
@@ -201,7 +201,7 @@ impl Model {
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         let config = ModelConfig::from_json(files.config)?;
         Estimate::of(&config, &options).check(&config, &options)?;
-        let generation = files.generation_config.map(GenerationConfig::from_json).transpose()?.unwrap_or_default();
+        let generation = GenerationConfig::from_files(files.generation_config, files.config);
         let tokens = TokenizerConfig::from_files(files.tokenizer_config, files.special_tokens_map, files.added_tokens)?;
         let tokenizer = Tokenizer::new(files.tokenizer, &tokens)?;
         let template = ChatTemplate::new(&tokens, files.chat_template)?;

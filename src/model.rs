@@ -166,16 +166,31 @@ impl Model {
         &self.template
     }
 
-    /// The tokens that end a text: those of `config.json` and of `generation_config.json`.
+    /// The tokens that end a text, as in transformers' `generate`: those of `generation_config.json`, none where that file names none, and those of
+    /// `config.json` where there is no such file.
     pub fn text_ends(&self) -> Vec<u32> {
-        [&self.config.eos[..], &self.generation.eos[..]].concat()
+        self.generation.ends(&self.config)
     }
 
-    /// The tokens that end a turn of a chat: also the tokenizer's own end of text, which some models name only there, and
-    /// the end mark of ChatML.
+    /// The tokens that end a turn of a chat. A template ends each turn with a mark, and the files often name it in one place only, so more tokens count
+    /// than for a text: the tokenizer's own `eos_token`, the end mark of ChatML, and those of `config.json` where `generation_config.json` names none.
     pub fn turn_ends(&self) -> Vec<u32> {
-        let named = self.tokenizer.eos().into_iter().chain(self.tokenizer.id("<|im_end|>"));
-        self.text_ends().into_iter().chain(named).collect()
+        let mut ends = self.text_ends();
+        if ends.is_empty() {
+            ends.extend(&self.config.eos);
+        }
+        ends.extend(self.tokenizer.eos());
+        ends.extend(self.tokenizer.id("<|im_end|>"));
+        ends
+    }
+
+    /// The names of what was left out of the configuration files, sorted.
+    pub fn ignored_config(&self) -> Vec<String> {
+        let defaults = self.generation.ignored.iter().map(|ignored| ignored.field.clone());
+        let mut names: Vec<String> = self.config.ignored.iter().cloned().chain(defaults).collect();
+        names.sort();
+        names.dedup();
+        names
     }
 
     /// The threads that compute.

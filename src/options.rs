@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
+use crate::config::Rules;
 use crate::error::{Error, Result};
 use crate::template::{Now, TemplateKwargs};
 
@@ -39,13 +40,15 @@ pub struct Options {
     pub presence_penalty: Option<f32>,
     /// Added to the logits of these tokens. Range: -100 to 100 each, at most 1024, ids of the model.
     pub logit_bias: Vec<(u32, f32)>,
-    /// Texts that end the generation and are not part of it. At most 16, none empty.
+    /// Texts that end the generation and are not part of it, besides those of the model. At most 16, none empty.
     pub stop: Vec<String>,
     /// Tokens that end the generation and are not part of it. At most 64, ids of the model.
     pub stop_tokens: Vec<u32>,
     /// Seed of the random choices. The engine has no randomness of its own: without a seed it is 0, and the doors
     /// (wasm, command line) draw one.
     pub seed: Option<u64>,
+    /// Rules over tokens and sequences, in the words of transformers.
+    pub rules: Rules,
     /// Report how likely each token was, and this many of the likeliest beside it. Range: 0 to 20.
     pub logprobs: Option<usize>,
     /// Continuations of one prompt. Range: 1 to 16.
@@ -116,7 +119,7 @@ const LOGPROBS_MAX: usize = 20;
 const N_MAX: usize = 16;
 
 /// The name of each option and the other spellings in use: snake case as in OpenAI's API, Hugging Face's own words.
-const NAMES: [(&str, &[&str]); 18] = [
+const NAMES: [(&str, &[&str]); 31] = [
     ("maxTokens", &["max_tokens", "max_new_tokens", "maxNewTokens", "max_completion_tokens", "maxCompletionTokens"]),
     ("minTokens", &["min_tokens", "min_new_tokens", "minNewTokens"]),
     ("temperature", &[]),
@@ -136,6 +139,20 @@ const NAMES: [(&str, &[&str]); 18] = [
     ("n", &[]),
     ("overflow", &[]),
     ("chatTemplateKwargs", &["chat_template_kwargs"]),
+    // Rules of transformers; the second spelling of each is theirs.
+    ("noRepeatNgramSize", &["no_repeat_ngram_size"]),
+    ("encoderNoRepeatNgramSize", &["encoder_no_repeat_ngram_size"]),
+    ("encoderRepetitionPenalty", &["encoder_repetition_penalty"]),
+    ("badWordsIds", &["bad_words_ids"]),
+    ("sequenceBias", &["sequence_bias"]),
+    ("suppressTokens", &["suppress_tokens"]),
+    ("beginSuppressTokens", &["begin_suppress_tokens"]),
+    ("forcedBosTokenId", &["forced_bos_token_id"]),
+    ("forcedEosTokenId", &["forced_eos_token_id"]),
+    ("exponentialDecayLengthPenalty", &["exponential_decay_length_penalty"]),
+    ("topH", &["top_h"]),
+    ("epsilonCutoff", &["epsilon_cutoff"]),
+    ("etaCutoff", &["eta_cutoff"]),
 ];
 
 impl Options {
@@ -204,7 +221,10 @@ impl Options {
             }
             "n" => self.n = Some(count(N)?),
             "overflow" => self.overflow = value.as_str().and_then(|word| word.parse().ok()).ok_or(OVERFLOW)?,
-            other => unreachable!("{other} stands in NAMES"),
+            rule => {
+                let theirs = NAMES.iter().find(|(name, _)| *name == rule).map_or(rule, |(_, spellings)| spellings[0]);
+                self.rules.take(theirs, value).unwrap_or_else(|| unreachable!("{rule} stands in NAMES"))?;
+            }
         }
         Ok(())
     }
@@ -240,7 +260,10 @@ impl Options {
                 return Err(Error::BadOption { option: option.into(), expected: expected.into(), got });
             }
         }
-        Ok(())
+        match self.rules.out_of_range() {
+            Some((rule, expected, got)) => Err(Error::BadOption { option: ours(rule).into(), expected: expected.into(), got }),
+            None => Ok(()),
+        }
     }
 
     /// Checks the token ids among the options against a vocabulary of this size.
@@ -248,7 +271,9 @@ impl Options {
     /// Errors: `BAD_OPTION`.
     pub fn check_tokens(&self, vocab: usize) -> Result<()> {
         let biased = self.logit_bias.iter().map(|(token, _)| ("logitBias", *token));
-        match biased.chain(self.stop_tokens.iter().map(|token| ("stop", *token))).find(|(_, token)| *token as usize >= vocab) {
+        let stops = self.stop_tokens.iter().map(|token| ("stop", *token));
+        let ruled = self.rules.tokens().map(|(rule, token)| (ours(rule), token));
+        match biased.chain(stops).chain(ruled).find(|(_, token)| *token as usize >= vocab) {
             Some((option, token)) => {
                 let expected = format!("token ids below {vocab}, the size of the model's vocabulary");
                 Err(Error::BadOption { option: option.into(), expected, got: token.to_string() })
@@ -279,6 +304,11 @@ const OVERFLOW: &str = "\"error\", \"drop-oldest\" or \"shift\"";
 
 fn canonical(spelling: &str) -> Option<&'static str> {
     NAMES.iter().find(|(name, aliases)| *name == spelling || aliases.contains(&spelling)).map(|(name, _)| *name)
+}
+
+/// Our name of a rule.
+fn ours(rule: &'static str) -> &'static str {
+    canonical(rule).unwrap_or(rule)
 }
 
 /// The error for options that are no JSON object at all.

@@ -1,30 +1,39 @@
 //! Logits to the next token: greedy, or a seeded draw from what the filters leave.
 //!
-//! The order is that of transformers (`_get_logits_processor` of 5.23, what it lacks put in where it would stand):
+//! The order is that of transformers (`_get_logits_processor` of 5.24, what it lacks put in where it would stand):
 //!
 //! 1. log-probabilities to report are taken from the model's own logits, before all else;
-//! 2. logit bias;
-//! 3. repetition penalty, over prompt and generated tokens;
-//! 4. frequency and presence penalty, over generated tokens (OpenAI's);
-//! 5. until `min_tokens`, the tokens that end the text are masked;
+//! 2. logit bias and sequence bias;
+//! 3. encoder repetition penalty, over the prompt, and repetition penalty, over prompt and generated tokens;
+//! 4. what masks tokens: repeated n-grams, unwanted words, until `min_tokens` those that end the text, forced and suppressed tokens;
+//! 5. frequency and presence penalty, over generated tokens (OpenAI's);
 //! 6. without a temperature the likeliest is taken, the lowest id on ties, and that is all; otherwise
-//! 7. temperature, 8. top-k, 9. top-p, 10. min-p, 11. typical, each over what the one before left, 12. the draw.
+//! 7. temperature, 8. top-h, 9. top-k, 10. top-p, 11. min-p, 12. typical, 13. epsilon, 14. eta, each over what the one before left, 15. the draw.
 //!
-//! No filter leaves nothing: the likeliest token passes all but the last, and that keeps the one nearest to what is typical.
+//! No filter leaves nothing: the likeliest token passes all but typical, and that keeps the one nearest to what is typical.
 //! Nothing here sorts the vocabulary: a filter finds its bound by halving, and the candidates stay in the order of their tokens.
+
+mod rules;
 
 use std::cmp::Ordering;
 
 use crate::kernels;
 use crate::options::Settings;
+use rules::Text;
 
 /// Draws the tokens of one generation. The same seed and the same logits give the same tokens on every machine.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     settings: Settings,
     random: SplitMix64,
+    /// Whether there are rules that change logits; most often there are none.
+    steers: bool,
     /// Tokens that end the text, not to be drawn among the first `min_tokens`.
     ends: Vec<u32>,
+    /// The text so far, where there are rules.
+    text: Vec<u32>,
+    /// The logits before they are masked, where there are rules.
+    unmasked: Vec<f32>,
     /// The model's own logits, where log-probabilities are wanted.
     raw: Vec<f32>,
     /// In order of token.
@@ -66,8 +75,9 @@ struct Candidate {
 impl Sampler {
     /// A sampler with these settings and this seed; `ends` are the tokens that end the text.
     pub fn new(settings: Settings, seed: u64, ends: Vec<u32>) -> Sampler {
-        let (raw, candidates, scratch, exponentials, counts) = Default::default();
-        Sampler { settings, random: SplitMix64(seed), ends, raw, candidates, scratch, exponentials, counts }
+        let (text, unmasked, raw, candidates, scratch, exponentials, counts) = Default::default();
+        let steers = settings.rules.steer();
+        Sampler { settings, random: SplitMix64(seed), steers, ends, text, unmasked, raw, candidates, scratch, exponentials, counts }
     }
 
     /// The next token. Shapes: `logits` (vocab), all finite (`Model::forward` sees to it); changed in place. `prompt` and
@@ -91,25 +101,29 @@ impl Sampler {
                 *logit += bias;
             }
         }
-        self.penalise_repetition(logits, prompt, generated);
-        self.penalise_generated(logits, generated);
-        if generated.len() < self.settings.min_tokens {
-            self.mask_ends(logits);
+        if self.steers {
+            self.steer(logits, prompt, generated);
+        } else {
+            penalise_repetition(logits, self.settings.repetition_penalty, prompt.iter().chain(generated), &mut self.counts);
+            if generated.len() < self.settings.min_tokens {
+                mask_ends(logits, &self.ends);
+            }
         }
+        self.penalise_generated(logits, generated);
     }
 
-    /// Makes every token that is in the text less likely, once however often it is there.
-    ///
-    /// Source: Keskar et al. 2019 (CTRL), section 4.1, in the form of transformers' RepetitionPenaltyLogitsProcessor.
-    fn penalise_repetition(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
-        let penalty = self.settings.repetition_penalty;
-        if penalty == 1.0 {
-            return;
-        }
-        each_distinct(&mut self.counts, logits.len(), prompt.iter().chain(generated), |token, _| {
-            let logit = logits[token];
-            logits[token] = bounded(logit, if logit < 0.0 { logit * penalty } else { logit / penalty });
-        });
+    /// The rules, the repetition penalty and the least length, in their order.
+    fn steer(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
+        self.text.clear();
+        self.text.extend(prompt.iter().chain(generated));
+        let Settings { rules, repetition_penalty, max_tokens, min_tokens, .. } = &self.settings;
+        let text = Text { prompt, all: &self.text, ends: &self.ends, max_tokens: *max_tokens, min_tokens: *min_tokens };
+        rules::bias(rules, logits, &text);
+        // A penalty on what is not in the prompt: what is in it gains by the inverse.
+        let encoder = rules.encoder_repetition_penalty.unwrap_or(1.0).recip();
+        penalise_repetition(logits, encoder, prompt.iter(), &mut self.counts);
+        penalise_repetition(logits, *repetition_penalty, self.text.iter(), &mut self.counts);
+        rules::mask(rules, logits, &text, &mut self.unmasked);
     }
 
     /// Makes every token that was generated less likely, and the more so the more often it was.
@@ -124,18 +138,6 @@ impl Sampler {
             let logit = logits[token];
             logits[token] = bounded(logit, logit - count as f32 * frequency_penalty - presence_penalty);
         });
-    }
-
-    /// Keeps the text from ending, unless nothing else is left to draw.
-    fn mask_ends(&self, logits: &mut [f32]) {
-        let is_end = |token: usize| self.ends.iter().any(|&end| end as usize == token);
-        if logits.iter().enumerate().any(|(token, &logit)| logit > f32::NEG_INFINITY && !is_end(token)) {
-            for &end in &self.ends {
-                if let Some(logit) = logits.get_mut(end as usize) {
-                    *logit = f32::NEG_INFINITY;
-                }
-            }
-        }
     }
 
     /// One of the tokens that the filters leave, each as often as its probability says.
@@ -153,10 +155,14 @@ impl Sampler {
 
     /// Makes candidates of the tokens that temperature and filters leave.
     fn filter(&mut self, logits: &[f32]) {
-        let Settings { temperature, top_k, top_p, min_p, typical_p, .. } = self.settings;
+        let Settings { temperature, top_k, top_p, min_p, typical_p, ref rules, .. } = self.settings;
         let (candidates, scratch) = (&mut self.candidates, &mut self.scratch);
         candidates.clear();
         candidates.extend(logits.iter().enumerate().map(|(token, &score)| Candidate { token: token as u32, score, weight: 0.0 }));
+        let top_h = rules.top_h.unwrap_or(0.0);
+        if top_h > 0.0 {
+            keep_top_h(candidates, scratch, temperature, top_h);
+        }
         if top_k > 0 && top_k < candidates.len() {
             keep_likeliest(candidates, scratch, top_k);
         }
@@ -172,6 +178,15 @@ impl Sampler {
         candidates.retain(|c| c.weight >= min_p);
         if typical_p < 1.0 {
             keep_typical(candidates, scratch, typical_p);
+        }
+        let (epsilon, eta) = (rules.epsilon_cutoff.unwrap_or(0.0), rules.eta_cutoff.unwrap_or(0.0));
+        if epsilon > 0.0 {
+            keep_at_least(candidates, f64::from(epsilon));
+        }
+        if eta > 0.0 {
+            // Source: Hewitt et al. 2022, "Truncation Sampling as Language Model Desmoothing", section 4.
+            let eta = f64::from(eta);
+            keep_at_least(candidates, eta.min(eta.sqrt() * libm::exp(-entropy(candidates))));
         }
     }
 }
@@ -196,6 +211,18 @@ impl TokenLogprobs {
     }
 }
 
+/// Keeps the text from ending, unless nothing else is left to draw.
+fn mask_ends(logits: &mut [f32], ends: &[u32]) {
+    let is_end = |token: usize| ends.iter().any(|&end| end as usize == token);
+    if logits.iter().enumerate().any(|(token, &logit)| logit > f32::NEG_INFINITY && !is_end(token)) {
+        for &end in ends {
+            if let Some(logit) = logits.get_mut(end as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
+    }
+}
+
 /// The token of the largest logit; of several, the lowest id.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
@@ -205,6 +232,19 @@ pub fn argmax(logits: &[f32]) -> u32 {
         }
     }
     best as u32
+}
+
+/// Makes each of these tokens less likely, once however often it is among them.
+///
+/// Source: Keskar et al. 2019 (CTRL), section 4.1, in the form of transformers' RepetitionPenaltyLogitsProcessor.
+fn penalise_repetition<'t>(logits: &mut [f32], penalty: f32, tokens: impl Iterator<Item = &'t u32> + Clone, counts: &mut Vec<u32>) {
+    if penalty == 1.0 {
+        return;
+    }
+    each_distinct(counts, logits.len(), tokens, |token, _| {
+        let logit = logits[token];
+        logits[token] = bounded(logit, if logit < 0.0 { logit * penalty } else { logit / penalty });
+    });
 }
 
 /// Calls `each` once for every token below `vocab`, with how often it is among the tokens.
@@ -271,6 +311,50 @@ fn keep_typical(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, t
     scratch.clone_from(candidates);
     let last = reach(scratch, f64::from(typical_p) * total, |a, b| distance(a).total_cmp(&distance(b)).then(a.token.cmp(&b.token)));
     candidates.retain(|c| distance(c) <= distance(&last));
+}
+
+/// Keeps candidates of at least this probability, and the likeliest whatever it has.
+fn keep_at_least(candidates: &mut Vec<Candidate>, probability: f64) {
+    let total = weight_of(candidates);
+    let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
+    candidates.retain(|c| f64::from(c.weight) / total >= probability || c.score == largest);
+}
+
+/// The entropy of the candidates. Units: nats.
+fn entropy(candidates: &[Candidate]) -> f64 {
+    let total = weight_of(candidates);
+    libm::log(total) - candidates.iter().map(|c| f64::from(c.weight) * f64::from(c.score)).sum::<f64>() / total
+}
+
+/// The likeliest tokens among which top-h chooses.
+const TOP_H_AMONG: usize = 100;
+
+/// Keeps the likeliest candidates whose terms of the entropy together are at most its share `top_h`, and the likeliest one whatever its term is. Entropy
+/// and probabilities are those of the 100 likeliest, of equal ones the lower token first.
+///
+/// Source: Potraghloo et al. 2025, "Top-H Decoding", in the form of transformers' TopHLogitsWarper.
+fn keep_top_h(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, temperature: f32, top_h: f32) {
+    let likelier = |a: &Candidate, b: &Candidate| b.score.total_cmp(&a.score).then(a.token.cmp(&b.token));
+    scratch.clone_from(candidates);
+    if scratch.len() > TOP_H_AMONG {
+        scratch.select_nth_unstable_by(TOP_H_AMONG - 1, likelier);
+        scratch.truncate(TOP_H_AMONG);
+    }
+    scratch.sort_unstable_by(likelier);
+    let score = |c: &Candidate| (f64::from(c.score) - f64::from(scratch[0].score)) / f64::from(temperature);
+    let total: f64 = scratch.iter().map(|c| libm::exp(score(c))).sum();
+    let term = |c: &Candidate| match libm::exp(score(c)) / total {
+        0.0 => 0.0,
+        p => -p * libm::log(p),
+    };
+    let most = scratch.iter().map(term).sum::<f64>() * f64::from(top_h);
+    let mut held = 0.0;
+    let fits = |c: &&Candidate| {
+        held += term(c);
+        held <= most
+    };
+    let last = scratch[scratch.iter().take_while(fits).count().saturating_sub(1)];
+    candidates.retain(|c| likelier(c, &last) != Ordering::Greater);
 }
 
 /// The candidate with which, in this order, the weight so far reaches `needed`: each round halves what is left and goes on in

@@ -296,7 +296,9 @@ impl Session {
         }
         self.model.check_tokens(&prompt)?;
         options.check_tokens(self.model.tokenizer.vocab())?;
-        let settings = options.settle(&self.model.generation);
+        let settings = options.settle(&self.model.generation, prompt.len());
+        // The model's own texts end its answers whatever a caller adds, as its tokens do.
+        let stop = [&self.model.generation.stop[..], &options.stop].concat();
         ends.extend(&options.stop_tokens);
         let decoder = self.model.tokenizer.decoder(&prompt)?;
         let seed = options.seed.unwrap_or(0);
@@ -306,10 +308,10 @@ impl Session {
             answers,
             dropped,
             overflow: options.overflow,
-            draft: Draft::new(&settings, seed, &ends, &options.stop, decoder),
+            draft: Draft::new(&settings, seed, &ends, &stop, decoder),
             settings,
             seed,
-            stop: options.stop.clone(),
+            stop,
             n: options.n.unwrap_or(1),
             ends,
             conversation,

@@ -40,7 +40,7 @@ fn settings(settings: &Value) -> Settings {
         repetition_penalty: named.repetition_penalty.or(neutral.repetition_penalty),
         ..neutral
     };
-    all.settle(&Default::default())
+    all.settle(&Default::default(), 0)
 }
 
 #[test]

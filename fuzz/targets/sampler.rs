@@ -80,7 +80,7 @@ fn of_logits(input: &mut Unstructured) -> Result<()> {
     if options.check().is_err() {
         return Ok(());
     }
-    let settings = options.settle(&Default::default());
+    let settings = options.settle(&Default::default(), 0);
     let Settings { temperature, top_k, top_p, min_p, .. } = settings;
     let count = input.int_in_range(1..=40)?;
     let finite = |input: &mut Unstructured| number(input).map(|logit| if logit.is_finite() { logit } else { 0.0 });

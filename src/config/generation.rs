@@ -1,14 +1,31 @@
-//! Reads `generation_config.json`: the defaults of generation that the publisher of a model recommends.
+//! Reads `generation_config.json`: what the publisher of a model recommends for sampling, and which tokens
+//! end a text.
+//!
+//! The file holds defaults that a caller may override, so nothing in it stops a load. A value is read where
+//! its meaning is plain (`50.0`, `"0.7"`, `top_k: -1`). Any other value, a field that asks for something
+//! this engine does not do, and a field that nobody here knows are left out and listed in
+//! [`GenerationConfig::ignored`].
+//!
+//! Source: transformers 5.24, `generation/configuration_utils.py` and `generation/utils.py`.
 
-use super::fields::Fields;
-use crate::error::Result;
+use serde_json::Value;
 
-/// Defaults of generation; what the file does not say is `None` or empty.
+use super::ModelConfig;
+use super::rules::Rules;
+use crate::json::{self, show};
+
+/// The name of the file, and what the whole file is listed as where it cannot be read.
+const FILE: &str = "generation_config.json";
+
+/// Defaults of generation; what the files do not say is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GenerationConfig {
-    /// Tokens that end a text, besides those of `config.json`.
-    pub eos: Vec<u32>,
-    /// False asks for greedy decoding.
+    /// Tokens that end a text. `None`: there is no file that can be read, and those of `config.json` hold. A
+    /// file that names none has none.
+    pub eos: Option<Vec<u32>>,
+    /// Texts that end a text.
+    pub stop: Vec<String>,
+    /// True asks for sampling, with the defaults of transformers; false for greedy decoding.
     pub do_sample: Option<bool>,
     /// Divides the logits; 0 is greedy.
     pub temperature: Option<f32>,
@@ -24,88 +41,259 @@ pub struct GenerationConfig {
     pub repetition_penalty: Option<f32>,
     /// The most tokens to generate.
     pub max_new_tokens: Option<usize>,
+    /// The most tokens of prompt and answer together; `max_new_tokens` goes before it.
+    pub max_length: Option<usize>,
     /// Tokens to generate before one may end the text.
     pub min_new_tokens: Option<usize>,
+    /// Tokens of prompt and answer together before one may end the text; `min_new_tokens` goes before it.
+    pub min_length: Option<usize>,
+    /// Rules over tokens and sequences.
+    pub rules: Rules,
+    /// What was left out, in the order of its names.
+    pub ignored: Vec<Ignored>,
 }
 
-/// A number no count in this file should exceed.
-const COUNT_MAX: usize = 1 << 30;
+/// A field that was left out.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ignored {
+    /// Its name, or that of the whole file.
+    pub field: String,
+    /// Why, as the end of a sentence that begins with the name.
+    pub reason: String,
+}
+
+/// The most texts that end a text.
+const STOP_MAX: usize = 256;
+
+/// Fields that change nothing here: bookkeeping, what other tokens are called, how transformers stores and
+/// computes, and parameters of searches that have a field of their own (`num_beams`, an assistant model).
+const INERT: &[&str] = &[
+    "_commit_hash",
+    "_from_model_config",
+    "_name_or_path",
+    "assistant_confidence_threshold",
+    "assistant_early_exit",
+    "assistant_ensemble_weight",
+    "assistant_lookbehind",
+    "bos_token_id",
+    "cache_config",
+    "cache_implementation",
+    "compile_config",
+    "continuous_batching_config",
+    "decoder_start_token_id",
+    "disable_compile",
+    "early_stopping",
+    "is_assistant",
+    "length_penalty",
+    "low_memory",
+    "max_cache_len",
+    "max_matching_ngram_size",
+    "num_assistant_tokens",
+    "num_assistant_tokens_schedule",
+    "output_attentions",
+    "output_hidden_states",
+    "output_logits",
+    "output_scores",
+    "pad_token_id",
+    "prefill_chunk_size",
+    "prompt_lookup_num_tokens",
+    // A logit that is not finite is an error here.
+    "remove_invalid_values",
+    // Probabilities are normalised when a token is drawn.
+    "renormalize_logits",
+    "return_dict_in_generate",
+    "return_legacy_cache",
+    "speculation_type",
+    "target_lookbehind",
+    "transformers_version",
+    "use_cache",
+    "use_mtp",
+];
+
+/// Fields that ask for something this engine does not do, unless they hold the value that means "off", and
+/// what they ask for.
+const UNSUPPORTED: &[(&str, Off, &str)] = &[
+    ("num_beams", Off::AtMost(1.0), "beam search"),
+    ("num_beam_groups", Off::AtMost(1.0), "beam search in groups"),
+    ("diversity_penalty", Off::AtMost(0.0), "beam search in groups"),
+    ("constraints", Off::Empty, "constrained beam search"),
+    ("force_words_ids", Off::Empty, "constrained beam search"),
+    ("num_return_sequences", Off::AtMost(1.0), "several answers; the option `n` gives them"),
+    ("penalty_alpha", Off::AtMost(0.0), "contrastive search"),
+    ("dola_layers", Off::Empty, "decoding by contrasting layers"),
+    ("guidance_scale", Off::Exactly(1.0), "classifier-free guidance"),
+    ("watermarking_config", Off::Empty, "a watermark"),
+    ("token_healing", Off::Empty, "token healing"),
+    ("max_time", Off::Empty, "a limit of time; an AbortSignal sets one"),
+];
+
+/// The values of a field that mean "off", besides null.
+#[derive(Clone, Copy)]
+enum Off {
+    AtMost(f64),
+    Exactly(f64),
+    /// False, or an empty text, list or object.
+    Empty,
+}
+
+impl Off {
+    fn holds(self, value: &Value) -> bool {
+        match (self, value) {
+            (_, Value::Null | Value::Bool(false)) => true,
+            (Off::AtMost(most), _) => value.as_f64().is_some_and(|number| number <= most),
+            (Off::Exactly(off), _) => value.as_f64() == Some(off),
+            (Off::Empty, Value::String(text)) => text.is_empty(),
+            (Off::Empty, Value::Array(list)) => list.is_empty(),
+            (Off::Empty, Value::Object(map)) => map.is_empty(),
+            (Off::Empty, _) => false,
+        }
+    }
+}
 
 impl GenerationConfig {
-    /// Reads `generation_config.json`. Fields that are not defaults of this engine's options are passed over.
-    ///
-    /// Errors: `NOT_A_MODEL_FILE`, and `BAD_FILE` for a field out of its range.
-    pub fn from_json(bytes: &[u8]) -> Result<GenerationConfig> {
-        let mut fields = Fields::parse("generation_config.json", bytes)?;
-        let mut eos = Vec::new();
-        for id in fields.token_ids("eos_token_id", None)? {
-            let id = u32::try_from(id).map_err(|_| fields.bad("eos_token_id", "ids from 0 to 4294967295", id.to_string()))?;
-            eos.push(id);
+    /// The defaults of a model folder: those of `generation_config.json`, or, where there is none that can
+    /// be read, those that `config.json` states. transformers 4 wrote them there.
+    pub fn from_files(generation: Option<&[u8]>, config: &[u8]) -> GenerationConfig {
+        match generation.map(fields) {
+            Some(Ok(fields)) => GenerationConfig::read(fields, true),
+            Some(Err(reason)) => {
+                let mut defaults = GenerationConfig::of_config(config);
+                defaults.ignored.push(Ignored { field: FILE.into(), reason });
+                defaults.ignored.sort();
+                defaults
+            }
+            None => GenerationConfig::of_config(config),
         }
-        let mut number = |name: &str, expected: &str, valid: fn(f64) -> bool| -> Result<Option<f32>> {
-            Ok(fields.number(name, expected, valid)?.map(|number| number as f32))
+    }
+
+    /// The tokens that end a text.
+    pub fn ends(&self, config: &ModelConfig) -> Vec<u32> {
+        self.eos.clone().unwrap_or_else(|| config.eos.clone())
+    }
+
+    /// The fields of `config.json` that are defaults of generation. What else stands there is no concern of
+    /// this module.
+    fn of_config(config: &[u8]) -> GenerationConfig {
+        let fields = fields(config).unwrap_or_default();
+        GenerationConfig { eos: None, ..GenerationConfig::read(fields, false) }
+    }
+
+    /// Reads fields. `is_own`: of a file in which there should be nothing else.
+    fn read(fields: Vec<(String, Value)>, is_own: bool) -> GenerationConfig {
+        let mut config = GenerationConfig { eos: Some(Vec::new()), ..GenerationConfig::default() };
+        let mut ignored = Vec::new();
+        for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_null()) {
+            let value = if name == "stop_strings" { value } else { plain(&value) };
+            let reason = if name == "eos_token_id" {
+                let (eos, other) = end_ids(&value);
+                config.eos = Some(eos);
+                other.map(|other| format!("holds {}, which is no token id", show(&other)))
+            } else if let Some(read) = config.take(&name, &value) {
+                read.err().map(|expected| format!("is {}, not {expected}", show(&value)))
+            } else if let Some((_, off, what)) = UNSUPPORTED.iter().find(|(field, ..)| *field == name) {
+                (!off.holds(&value)).then(|| format!("asks for {what}"))
+            } else {
+                (is_own && !INERT.contains(&name.as_str())).then(|| "is not known".into())
+            };
+            ignored.extend(reason.map(|reason| Ignored { field: name, reason }));
+        }
+        ignored.sort();
+        ignored.dedup();
+        GenerationConfig { ignored, ..config }
+    }
+
+    /// Takes the field of this name; the error is what was expected. `None` for a field that is not among
+    /// those that are honoured.
+    fn take(&mut self, name: &str, value: &Value) -> Option<Result<(), &'static str>> {
+        let number = |expected: &'static str, valid: fn(f32) -> bool| {
+            value.as_f64().map(|number| number as f32).filter(|&number| valid(number)).map(Some).ok_or(expected)
         };
-        let probability = "a number from 0 to 1";
-        Ok(GenerationConfig {
-            eos,
-            temperature: number("temperature", "a number from 0 to 1000", |t| (0.0..=1000.0).contains(&t))?,
-            top_p: number("top_p", probability, |p| (0.0..=1.0).contains(&p))?,
-            min_p: number("min_p", probability, |p| (0.0..=1.0).contains(&p))?,
-            typical_p: number("typical_p", "a number above 0 and at most 1", |p| p as f32 > 0.0 && p <= 1.0)?,
-            repetition_penalty: number("repetition_penalty", "a number above 0", |r| r as f32 > 0.0 && r <= 1000.0)?,
-            do_sample: fields.boolean("do_sample")?,
-            top_k: fields.whole("top_k", 0, COUNT_MAX)?,
-            max_new_tokens: fields.size("max_new_tokens", COUNT_MAX)?,
-            min_new_tokens: fields.whole("min_new_tokens", 0, COUNT_MAX)?,
+        let count = |expected: &'static str, least: u64| {
+            value.as_u64().filter(|&count| count >= least).map(|count| Some(count.min(u64::from(u32::MAX)) as usize)).ok_or(expected)
+        };
+        let mut rules = self.rules.clone();
+        Some(match name {
+            "do_sample" => value.as_bool().ok_or("true or false").map(|value| self.do_sample = Some(value)),
+            "temperature" => number("a number from 0", |t| t >= 0.0 && t.is_finite()).map(|value| self.temperature = value),
+            // Everything from 1 on is off in transformers, as 1 is.
+            "top_p" => number("a number from 0", |p| p >= 0.0).map(|value| self.top_p = value.map(|p| p.min(1.0))),
+            "typical_p" => number("a number above 0", |p| p > 0.0).map(|value| self.typical_p = value.map(|p| p.min(1.0))),
+            "min_p" => number("a number from 0 to 1", |p| (0.0..=1.0).contains(&p)).map(|value| self.min_p = value),
+            "repetition_penalty" => number("a number above 0", |r| r > 0.0 && r.is_finite()).map(|value| self.repetition_penalty = value),
+            // vLLM's way to say that every token counts.
+            "top_k" if value.as_i64() == Some(-1) => {
+                self.top_k = Some(0);
+                Ok(())
+            }
+            "top_k" => count("a whole number from 0", 0).map(|value| self.top_k = value),
+            "max_new_tokens" => count("a whole number from 1", 1).map(|value| self.max_new_tokens = value),
+            "max_length" => count("a whole number from 1", 1).map(|value| self.max_length = value),
+            "min_new_tokens" => count("a whole number from 0", 0).map(|value| self.min_new_tokens = value),
+            "min_length" => count("a whole number from 0", 0).map(|value| self.min_length = value),
+            "stop_strings" => texts(value).ok_or("a text or a list of at most 256, none of them empty").map(|stop| self.stop = stop),
+            // Every number but those between is off in transformers.
+            "epsilon_cutoff" | "eta_cutoff" if value.as_f64().is_some_and(|cutoff| cutoff <= 0.0 || cutoff >= 1.0) => Ok(()),
+            _ => match rules.take(name, value)? {
+                Err(expected) => Err(expected),
+                Ok(()) => match rules.out_of_range() {
+                    Some((_, expected, _)) => Err(expected),
+                    None => {
+                        self.rules = rules;
+                        Ok(())
+                    }
+                },
+            },
         })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_family = "wasm")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn a_published_file_gives_its_defaults() {
-        // As published with Qwen3, with a list of eos ids and fields of other programs.
-        let json = br#"{"bos_token_id": 151643, "do_sample": true, "eos_token_id": [151645, 151643], "pad_token_id": 151643,
-            "temperature": 0.6, "top_k": 20, "top_p": 0.95, "transformers_version": "4.51.0", "_from_model_config": true}"#;
-        let config = GenerationConfig::from_json(json).unwrap();
-        let expected = GenerationConfig {
-            eos: vec![151645, 151643],
-            do_sample: Some(true),
-            temperature: Some(0.6),
-            top_k: Some(20),
-            top_p: Some(0.95),
-            ..GenerationConfig::default()
-        };
-        assert_eq!(config, expected);
-        assert_eq!(GenerationConfig::from_json(b"{}").unwrap(), GenerationConfig::default());
-        assert_eq!(GenerationConfig::from_json(br#"{"eos_token_id": null, "top_k": null}"#).unwrap(), GenerationConfig::default());
-    }
-
-    #[test]
-    fn a_default_out_of_its_range_is_named() {
-        let cases = [
-            (r#"{"temperature": -1}"#, "temperature: expected a number from 0 to 1000, got -1"),
-            (r#"{"temperature": "hot"}"#, "temperature: expected a number from 0 to 1000, got \"hot\""),
-            (r#"{"top_p": 1.5}"#, "top_p: expected a number from 0 to 1, got 1.5"),
-            (r#"{"min_p": -0.1}"#, "min_p: expected a number from 0 to 1, got -0.1"),
-            (r#"{"typical_p": 0}"#, "typical_p: expected a number above 0 and at most 1, got 0"),
-            (r#"{"min_new_tokens": -1}"#, "min_new_tokens: expected a whole number from 0 to 1073741824, got -1"),
-            (r#"{"repetition_penalty": 0}"#, "repetition_penalty: expected a number above 0, got 0"),
-            (r#"{"top_k": -1}"#, "top_k: expected a whole number from 0 to 1073741824, got -1"),
-            (r#"{"max_new_tokens": 0}"#, "max_new_tokens: expected a whole number from 1 to 1073741824, got 0"),
-            (r#"{"do_sample": 1}"#, "do_sample: expected true or false, got 1"),
-            (r#"{"eos_token_id": -1}"#, "eos_token_id: expected ids from 0 to 4294967295, got -1"),
-            (r#"{"eos_token_id": [1, "2"]}"#, "eos_token_id: expected a token id, a list of them or null, got \"2\""),
-        ];
-        for (json, want) in cases {
-            let message = GenerationConfig::from_json(json.as_bytes()).unwrap_err().to_string();
-            let end = "Download the file again, or report it to whoever published the model.";
-            assert_eq!(message, format!("generation_config.json: {want}. {end}"));
-        }
+/// The fields of a file that Python's reader of JSON takes for an object, in order; of a name that stands
+/// twice the last. The error says what the file is.
+fn fields(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_string())?;
+    let parsed = serde_json::from_str(text);
+    match parsed.or_else(|error| json::quote_non_finite(text).map_or(Err(error), |quoted| serde_json::from_str(&quoted))) {
+        Ok(Value::Object(map)) => Ok(map.into_iter().collect()),
+        Ok(other) => Err(format!("is {}, not a JSON object", show(&other))),
+        Err(_) if text.trim().is_empty() => Err("is empty".into()),
+        Err(_) => Err("is not JSON".into()),
     }
 }
+
+/// The ids that can end a text, and the first value that is no id. A negative id is one that never comes.
+fn end_ids(value: &Value) -> (Vec<u32>, Option<Value>) {
+    let (mut ids, mut other) = (Vec::new(), None);
+    for value in value.as_array().map_or(std::slice::from_ref(value), |list| list) {
+        match value.as_i64() {
+            Some(id) => ids.extend(u32::try_from(id)),
+            None => other = other.or_else(|| Some(value.clone())),
+        }
+    }
+    (ids, other)
+}
+
+/// A value whose numbers are written as such: `"0.7"` is 0.7, and 50.0 is 50.
+fn plain(value: &Value) -> Value {
+    match value {
+        Value::String(text) => match text.trim().parse::<f64>() {
+            Ok(number) if number.is_finite() => plain(&number.into()),
+            _ => value.clone(),
+        },
+        Value::Number(number) => match number.as_f64() {
+            Some(float) if number.is_f64() && float.fract() == 0.0 && float.abs() < 1e15 => (float as i64).into(),
+            _ => value.clone(),
+        },
+        Value::Array(list) => list.iter().map(plain).collect(),
+        other => other.clone(),
+    }
+}
+
+fn texts(value: &Value) -> Option<Vec<String>> {
+    let list = value.as_array().map_or(std::slice::from_ref(value), |list| list);
+    let texts: Vec<String> =
+        list.iter().map(|text| text.as_str().filter(|text| !text.is_empty()).map(String::from)).collect::<Option<_>>()?;
+    (texts.len() <= STOP_MAX).then_some(texts)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
-//! The settings of one generation: its options with every default filled in, from the model's publisher and then from us.
+//! The settings of one generation: its options with every default filled in, from the model's publisher and
+//! then from us.
 
 use super::Options;
-use crate::config::GenerationConfig;
+use crate::config::{GenerationConfig, Rules};
 
 /// Options with every default filled in: what the sampler works with.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub presence_penalty: f32,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(u32, f32)>,
+    /// Rules over tokens and sequences.
+    pub rules: Rules,
     /// Report how likely each token was, and this many of the likeliest beside it.
     pub logprobs: Option<usize>,
 }
@@ -45,13 +48,19 @@ pub(super) const DEFAULTS: Settings = Settings {
     frequency_penalty: 0.0,
     presence_penalty: 0.0,
     logit_bias: Vec::new(),
+    rules: Rules::NONE,
     logprobs: None,
 };
 
+/// Temperature, top-k and top-p of transformers: what a publisher who asks for sampling had in mind for what
+/// the file does not say.
+const SAMPLING: (f32, usize, f32) = (1.0, 50, 1.0);
+
 impl Options {
-    /// Fills in what is missing: first from the model, then from ours. More tokens at least than the default at most are both.
-    pub fn settle(&self, model: &GenerationConfig) -> Settings {
-        let defaults = Settings::of(model);
+    /// Fills in what is missing for a prompt of so many tokens: first from the model, then from ours. More
+    /// tokens at least than the default at most are both.
+    pub fn settle(&self, model: &GenerationConfig, prompt: usize) -> Settings {
+        let defaults = Settings::after(model, prompt);
         let min_tokens = self.min_tokens.unwrap_or(defaults.min_tokens);
         Settings {
             max_tokens: self.max_tokens.unwrap_or(defaults.max_tokens.max(min_tokens)),
@@ -65,24 +74,40 @@ impl Options {
             frequency_penalty: self.frequency_penalty.unwrap_or(defaults.frequency_penalty),
             presence_penalty: self.presence_penalty.unwrap_or(defaults.presence_penalty),
             logit_bias: self.logit_bias.clone(),
+            rules: self.rules.or(&defaults.rules),
             logprobs: self.logprobs,
         }
     }
 }
 
 impl Settings {
-    /// The defaults for a model with this `generation_config.json`. One that says `do_sample: false` is greedy.
+    /// The defaults for a model with these defaults of its publisher, its lengths those after an empty
+    /// prompt.
     pub fn of(model: &GenerationConfig) -> Settings {
-        let temperature = if model.do_sample == Some(false) { Some(0.0) } else { model.temperature };
+        Settings::after(model, 0)
+    }
+
+    /// The defaults after a prompt of so many tokens. `do_sample: false` is greedy; `do_sample: true` has
+    /// the defaults of transformers, and a file without it has ours. A `max_length` that the prompt has
+    /// reached already says nothing about the answer: our default holds then.
+    fn after(model: &GenerationConfig, prompt: usize) -> Settings {
+        let (temperature, top_k, top_p) = match model.do_sample {
+            Some(true) => SAMPLING,
+            Some(false) => (0.0, DEFAULTS.top_k, DEFAULTS.top_p),
+            None => (DEFAULTS.temperature, DEFAULTS.top_k, DEFAULTS.top_p),
+        };
+        let most = || model.max_length.and_then(|length| length.checked_sub(prompt)).filter(|&most| most > 0);
+        let least = || model.min_length.map(|length| length.saturating_sub(prompt));
         Settings {
-            max_tokens: model.max_new_tokens.unwrap_or(DEFAULTS.max_tokens),
-            min_tokens: model.min_new_tokens.unwrap_or(DEFAULTS.min_tokens),
-            temperature: temperature.unwrap_or(DEFAULTS.temperature),
-            top_k: model.top_k.unwrap_or(DEFAULTS.top_k),
-            top_p: model.top_p.unwrap_or(DEFAULTS.top_p),
+            max_tokens: model.max_new_tokens.or_else(most).unwrap_or(DEFAULTS.max_tokens),
+            min_tokens: model.min_new_tokens.or_else(least).unwrap_or(DEFAULTS.min_tokens),
+            temperature: model.temperature.filter(|_| model.do_sample != Some(false)).unwrap_or(temperature),
+            top_k: model.top_k.unwrap_or(top_k),
+            top_p: model.top_p.unwrap_or(top_p),
             min_p: model.min_p.unwrap_or(DEFAULTS.min_p),
             typical_p: model.typical_p.unwrap_or(DEFAULTS.typical_p),
             repetition_penalty: model.repetition_penalty.unwrap_or(DEFAULTS.repetition_penalty),
+            rules: model.rules.clone(),
             ..DEFAULTS
         }
     }

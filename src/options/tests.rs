@@ -27,7 +27,8 @@ fn an_unknown_option_names_the_known_ones() {
     assert_eq!(
         message(json!({"temprature": 1})),
         "option `temprature`: expected one of maxTokens, minTokens, temperature, topK, topP, minP, typicalP, \
-         repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, got an unknown name."
+         repetitionPenalty, frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, noRepeatNgramSize, encoderNoRepeatNgramSize, encoderRepetitionPenalty, badWordsIds, \
+         sequenceBias, suppressTokens, beginSuppressTokens, forcedBosTokenId, forcedEosTokenId, exponentialDecayLengthPenalty, topH, epsilonCutoff, etaCutoff, got an unknown name."
     );
 }
 
@@ -103,15 +104,91 @@ fn each_option_has_its_range() {
 
 #[test]
 fn more_tokens_at_least_than_the_default_at_most_are_both() {
-    let settings = Options { min_tokens: Some(9000), ..Options::default() }.settle(&GenerationConfig::default());
+    let settings = Options { min_tokens: Some(9000), ..Options::default() }.settle(&GenerationConfig::default(), 0);
     assert_eq!((settings.min_tokens, settings.max_tokens), (9000, 9000));
 }
 
 #[test]
 fn defaults_come_from_the_model_and_then_from_us() {
     let model = GenerationConfig { temperature: Some(0.3), top_k: Some(9), ..GenerationConfig::default() };
-    let settings = Options { top_k: Some(2), ..Options::default() }.settle(&model);
+    let settings = Options { top_k: Some(2), ..Options::default() }.settle(&model, 0);
     assert_eq!((settings.temperature, settings.top_k, settings.top_p), (0.3, 2, DEFAULTS.top_p));
     let greedy = GenerationConfig { do_sample: Some(false), temperature: Some(0.3), ..GenerationConfig::default() };
     assert_eq!(Settings::of(&greedy).temperature, 0.0);
+}
+
+#[test]
+fn a_publisher_who_asks_for_sampling_means_the_defaults_of_transformers() {
+    let of = |do_sample| {
+        let Settings { temperature, top_k, top_p, .. } = Settings::of(&GenerationConfig { do_sample, ..GenerationConfig::default() });
+        (temperature, top_k, top_p)
+    };
+    assert_eq!(of(Some(true)), (1.0, 50, 1.0));
+    assert_eq!(of(None), (0.7, 0, 0.95));
+    assert_eq!(of(Some(false)), (0.0, 0, 0.95));
+}
+
+#[test]
+fn lengths_of_prompt_and_answer_together_become_those_of_the_answer() {
+    let model = GenerationConfig { max_length: Some(50), min_length: Some(45), ..GenerationConfig::default() };
+    let lengths = |model: &GenerationConfig, prompt| {
+        let Settings { max_tokens, min_tokens, .. } = Options::default().settle(model, prompt);
+        (max_tokens, min_tokens)
+    };
+    assert_eq!([lengths(&model, 0), lengths(&model, 40), lengths(&model, 46), lengths(&model, 50)], [(50, 45), (10, 5), (4, 0), (512, 0)]);
+    let model = GenerationConfig { max_new_tokens: Some(3), min_new_tokens: Some(2), ..model };
+    assert_eq!(lengths(&model, 40), (3, 2), "those of the answer go before them");
+}
+
+#[test]
+fn rules_are_options_in_both_spellings_and_go_before_the_model() {
+    let ours = json!({"noRepeatNgramSize": 3, "badWordsIds": [[1, 2], [3]], "sequenceBias": [[[4], -1.5]], "suppressTokens": 5, "topH": 0.4,
+        "exponentialDecayLengthPenalty": [9, 1.5]});
+    let theirs = json!({"no_repeat_ngram_size": 3.0, "bad_words_ids": [[1, 2], [3]], "sequence_bias": [[[4], -1.5]], "suppress_tokens": [5],
+        "top_h": 0.4, "exponential_decay_length_penalty": [9, 1.5]});
+    let options = Options::from_json(&ours).unwrap();
+    assert_eq!(options, Options::from_json(&theirs).unwrap());
+    let rules = Rules {
+        no_repeat_ngram_size: Some(3),
+        bad_words_ids: Some(vec![vec![1, 2], vec![3]]),
+        sequence_bias: Some(vec![(vec![4], -1.5)]),
+        suppress_tokens: Some(vec![5]),
+        top_h: Some(0.4),
+        exponential_decay_length_penalty: Some((9, 1.5)),
+        ..Rules::NONE
+    };
+    assert_eq!(options.rules, rules);
+    let model = GenerationConfig { rules, ..GenerationConfig::default() };
+    let off = Options::from_json(&json!({"noRepeatNgramSize": 0, "badWordsIds": []})).unwrap();
+    let settled = off.settle(&model, 0).rules;
+    assert_eq!((settled.no_repeat_ngram_size, settled.bad_words_ids, settled.top_h), (Some(0), Some(vec![]), Some(0.4)));
+    assert!(options.check_tokens(6).is_ok());
+    assert_eq!(
+        options.check_tokens(5).unwrap_err().to_string(),
+        "option `suppressTokens`: expected token ids below 5, the size of the model's vocabulary, got 5."
+    );
+}
+
+#[test]
+fn a_rule_out_of_its_range_names_the_range() {
+    let ids = "a token id or a list of at most 65536 (an empty list is off)";
+    let cutoff = "a number from 0 to below 1 (0 is off)";
+    for (options, option, expected, got) in [
+        (json!({"noRepeatNgramSize": 1.5}), "noRepeatNgramSize", "a whole number from 0 (0 is off)", "1.5"),
+        (json!({"no_repeat_ngram_size": -1}), "no_repeat_ngram_size", "a whole number from 0 (0 is off)", "-1"),
+        (json!({"suppressTokens": "a"}), "suppressTokens", ids, "\"a\""),
+        (json!({"begin_suppress_tokens": vec![1; 65_537]}), "begin_suppress_tokens", ids, "65537 ids"),
+        (json!({"topH": 1.5}), "topH", "a number from 0 to 1 (0 is off)", "1.5"),
+        (json!({"epsilonCutoff": 1}), "epsilonCutoff", cutoff, "1"),
+        (json!({"eta_cutoff": -0.5}), "eta_cutoff", cutoff, "-0.5"),
+        (json!({"encoderRepetitionPenalty": 0}), "encoderRepetitionPenalty", "a number above 0 (1 is off)", "0"),
+        (
+            json!({"badWordsIds": [[]]}),
+            "badWordsIds",
+            "a list of lists of token ids, none of them empty, at most 65536 ids in all (an empty list is off)",
+            "an empty list in it",
+        ),
+    ] {
+        assert_eq!(message(options), format!("option `{option}`: expected {expected}, got {got}."));
+    }
 }

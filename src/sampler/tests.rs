@@ -106,7 +106,7 @@ fn the_generator_is_the_published_one() {
     assert_eq!([random.next(), random.next()], [6457827717110365317, 3203168211198807973]);
 }
 
-/// A row of `tests/golden/filters.json`.
+/// A row of `tests/golden/filters.json` or `rules.json`.
 #[derive(serde::Deserialize)]
 struct Case {
     logits: Vec<Option<f32>>,
@@ -122,7 +122,7 @@ impl Case {
     /// The settings of the case; what it does not name filters nothing.
     fn settings(&self) -> Settings {
         let options = Options::from_json(&self.settings).unwrap();
-        Options { top_p: options.top_p.or(Some(1.0)), ..options }.settle(&Default::default())
+        Options { top_p: options.top_p.or(Some(1.0)), ..options }.settle(&Default::default(), self.prompt.len())
     }
 
     /// What the sampler leaves, as log-probabilities by token.
@@ -143,13 +143,16 @@ impl Case {
 const NOTHING: f64 = -85.0;
 
 #[test]
-fn the_filters_leave_what_transformers_leaves() {
+fn filters_and_rules_leave_what_transformers_leaves() {
     #[derive(serde::Deserialize)]
     struct Golden {
         cases: Vec<Case>,
     }
-    let golden: Golden = serde_json::from_str(include_str!("../../tests/golden/filters.json")).unwrap();
-    for case in golden.cases {
+    let parse = |json| serde_json::from_str::<Golden>(json).unwrap().cases;
+    let filters = parse(include_str!("../../tests/golden/filters.json"));
+    let rules = parse(include_str!("../../tests/golden/rules.json"));
+    assert_eq!((filters.len(), rules.len()), (400, 300));
+    for case in filters.into_iter().chain(rules) {
         let mut logits: Vec<f32> = case.logits.iter().map(|logit| logit.unwrap_or(f32::NEG_INFINITY)).collect();
         let place = format!("{} of {:?} after {:?} and {:?}", case.settings, case.logits, case.prompt, case.generated);
         let Some(expected) = &case.logprobs else {
@@ -300,4 +303,40 @@ fn logprobs_are_the_models_own() {
         }
     }
     assert_eq!(Sampler::new(off(), 5, Vec::new()).sample(&mut [1.0, 2.0], &[], &[]).logprobs, None);
+}
+
+#[test]
+fn rules_that_leave_nothing_do_not_hold() {
+    let rules = |options: serde_json::Value| Options::from_json(&options).unwrap().settle(&Default::default(), 1);
+    let token = |settings: Settings| Sampler::new(settings, 0, vec![1]).sample(&mut [1.0, 3.0, 2.0], &[2], &[0, 1]).token;
+    let json = |mut options: serde_json::Value, temperature: f64| {
+        options["temperature"] = temperature.into();
+        options
+    };
+    for (options, expected) in [
+        (serde_json::json!({"suppressTokens": [1]}), 2),
+        (serde_json::json!({"suppressTokens": [0, 1, 2]}), 1),
+        (serde_json::json!({"noRepeatNgramSize": 1}), 1),
+        (serde_json::json!({"badWordsIds": [[0], [2]], "suppressTokens": [1]}), 1),
+        (serde_json::json!({"forcedEosTokenId": 9, "maxTokens": 3}), 1),
+        (serde_json::json!({"forcedEosTokenId": 0, "maxTokens": 3}), 0),
+        (serde_json::json!({"badWordsIds": [[1]]}), 1), // a token that ends the text is no unwanted word
+    ] {
+        for temperature in [0.0, 1e-3] {
+            assert_eq!(token(rules(json(options.clone(), temperature))), expected, "{options} at {temperature}");
+        }
+    }
+}
+
+#[test]
+fn rules_beyond_all_bounds_leave_numbers() {
+    let options = serde_json::json!({"sequenceBias": [[[0], 3e38], [[1, 0], 3e38], [[2], -3e38]], "exponentialDecayLengthPenalty": [0, 3e38],
+        "encoderRepetitionPenalty": 1e-45, "temperature": 1, "suppressTokens": [9], "minTokens": 1});
+    let settings = Options::from_json(&options).unwrap().settle(&Default::default(), 1);
+    for own in [[0.0, -1.0, 3e38], [f32::MIN, f32::MAX, 0.0]] {
+        let mut logits = own;
+        let mut sampler = Sampler::new(settings.clone(), 0, vec![0, 1]);
+        assert!(sampler.sample(&mut logits, &[2], &[1; 9]).token < 3);
+        assert!(logits.iter().all(|logit| !logit.is_nan() && *logit < f32::INFINITY), "{logits:?}");
+    }
 }

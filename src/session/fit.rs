@@ -61,7 +61,7 @@ impl Session {
         if options.overflow == Overflow::Error {
             return if whole.len() < context { Ok((conversation, whole, None)) } else { Err(overflow()) };
         }
-        let answer = if answers { options.settle(&self.model.generation).max_tokens.min(context / ANSWER_SHARE) } else { 1 };
+        let answer = if answers { options.settle(&self.model.generation, whole.len()).max_tokens.min(context / ANSWER_SHARE) } else { 1 };
         if whole.len() + answer <= context {
             return Ok((conversation, whole, None));
         }

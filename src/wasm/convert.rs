@@ -239,8 +239,8 @@ fn from_js(value: &JsValue) -> Result<Value> {
         let json = match value.as_f64() {
             Some(number) if !number.is_finite() => Value::String(number.to_string()),
             _ if value.is_function() || value.is_symbol() => Value::String("a function".into()),
-            // A list in a list: no option takes that.
-            _ => to_json(&name, &value, 0).unwrap_or_else(|_| serde_json::json!([[]])),
+            // An empty list in two lists: no option takes that.
+            _ => to_json(&name, &value, 0).unwrap_or_else(|_| serde_json::json!([[[]]])),
         };
         (name, json)
     });

@@ -23,7 +23,7 @@ pub(super) struct ModelInfo<'a> {
     message_fields: Vec<&'static str>,
     kernels: &'static str,
     defaults: Defaults,
-    ignored_config: &'a [String],
+    ignored_config: Vec<String>,
     ignored_tensors: &'a [String],
 }
 
@@ -64,7 +64,7 @@ impl ModelInfo<'_> {
             message_fields: model.template().message_fields(),
             kernels: crate::kernels::NAME,
             defaults: Defaults { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty },
-            ignored_config: &config.ignored,
+            ignored_config: model.ignored_config(),
             ignored_tensors: model.passed_over(),
         }
     }

@@ -6,6 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use fireside::cache::KvDtype;
+use fireside::config::Rules;
 use fireside::load::LoadOptions;
 use fireside::model::Model;
 use fireside::options::{Options, Overflow};
@@ -57,6 +58,10 @@ impl ModelArgs {
         let (weights, threads) = (model.weights(), model.pool().threads());
         let bytes = weights.bytes() as f64 / 1e6;
         eprintln!("loaded {bytes:.1} MB of {} weights in {:.0?}; {threads} threads", weights.dtype(), started.elapsed());
+        let ignored = model.ignored_config();
+        if !ignored.is_empty() {
+            eprintln!("not used of its configuration files: {}; `inspect` says why", ignored.join(", "));
+        }
         Ok(Arc::new(model))
     }
 }
@@ -133,6 +138,7 @@ impl SamplingArgs {
             frequency_penalty: self.frequency_penalty,
             presence_penalty: self.presence_penalty,
             logit_bias: self.logit_bias.clone(),
+            rules: Rules::NONE,
             stop: self.stop.clone(),
             stop_tokens: self.stop_token.clone(),
             seed: Some(self.seed.unwrap_or(since_epoch.as_nanos() as u64)),

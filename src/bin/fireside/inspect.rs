@@ -25,7 +25,7 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     row("shape", format!("{shape}, {} heads over {} KV heads of {}", config.heads, config.kv_heads, config.head_dim));
     row("context", format!("{} tokens", config.context));
     row("vocabulary", format!("{} rows, {} tokens in the tokenizer", config.vocab, tokenizer.vocab()));
-    let ends: BTreeSet<_> = loader.generation().eos.iter().chain(&config.eos).collect();
+    let ends: BTreeSet<_> = loader.generation().ends(config).into_iter().collect();
     row("end tokens", format!("{ends:?}"));
     row(
         "template",
@@ -61,6 +61,9 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     }
     if !config.ignored.is_empty() {
         row("not used", format!("fields of config.json that were not recognised: {}", config.ignored.join(", ")));
+    }
+    for ignored in &loader.generation().ignored {
+        row("not used", format!("{} of the defaults for generation {}", ignored.field, ignored.reason));
     }
     Ok(())
 }

@@ -73,8 +73,9 @@ export default [
   config('a truth value that is a number', ...field('tie_word_embeddings', 'true', '1', 'true or false')),
   config('a token id that is text', replace(C, '"bos_token_id": 1', '"bos_token_id": "<s>"'), badFile(C, 'bos_token_id', 'a token id, a list of them or null', '"<s>"')),
   config('an end beyond the vocabulary, left aside as transformers does', replace(C, '"eos_token_id": [\n    2,', '"eos_token_id": [\n    2000000000000,'), {}),
-  hostile('generation config: a temperature below 0', 'qwen2-bf16', text(G, '{"temperature": -1}'), badFile(G, 'temperature', 'a number from 0 to 1000', '-1')),
-  hostile('generation config: a top_p that is text', 'qwen2-bf16', text(G, '{"top_p": "all"}'), badFile(G, 'top_p', 'a number from 0 to 1', '"all"')),
-  hostile('generation config: a negative top_k', 'qwen2-bf16', text(G, '{"top_k": -1}'), badFile(G, 'top_k', 'a whole number from 0 to 1073741824', '-1')),
-  hostile('generation config: a penalty of 0', 'qwen2-bf16', text(G, '{"repetition_penalty": 0}'), badFile(G, 'repetition_penalty', 'a number above 0', '0')),
+  // Defaults that a caller may override stop no load: what cannot be read is left out and listed.
+  ...['{"temperature": -1}', '{"top_p": "all"}', '{"top_k": -1}', '{"repetition_penalty": 0}', '{"temperature": NaN}', '{"eos_token_id": [[1]]}', 'null', '{'].map((json) =>
+    hostile(`generation config: ${json}`, 'qwen2-bf16', text(G, json), {}),
+  ),
+  hostile('generation config: deep nesting', 'qwen2-bf16', repeat(G, '', '[', 100_000, ''), {}),
 ];

@@ -20,7 +20,9 @@ const ZEROS = '00'.repeat(200);
 
 const M = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
-const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'generation_config.json', M, INDEX];
+const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', M, INDEX];
+/** A model can do without this one. */
+const G = 'generation_config.json';
 
 const kind = (what, file, edit, outcome) => hostile(`${file}: ${what}`, file === INDEX ? 'llama-sharded-bf16' : 'qwen2-bf16', edit, outcome);
 
@@ -29,6 +31,7 @@ export default [
   ...FILES.map((file) => kind('a Git LFS pointer', file, text(file, POINTER), notAModel(file, POINTER_FOUND, PULL))),
   ...FILES.map((file) => kind('nothing', file, text(file, ''), notAModel(file, 'empty', EMPTY))),
   ...FILES.map((file) => kind("a server's error message", file, text(file, ERROR), notAModel(file, ERROR_FOUND, ADDRESS))),
+  ...Object.entries({ 'an HTML page': PAGE, 'a Git LFS pointer': POINTER, nothing: '', "a server's error message": ERROR }).map(([what, bytes]) => kind(what, G, text(G, bytes), {})),
   kind('an HTML page', 'chat_template.jinja', text('chat_template.jinja', PAGE), notAModel('chat_template.jinja', PAGE_FOUND, ADDRESS)),
   kind('a login page', M, text(M, LOGIN), notAModel(M, LOGIN_FOUND, ADDRESS)),
   kind('gzip', M, hex(M, `1f8b0800${ZEROS}`), notAModel(M, 'compressed by gzip', UNPACK)),

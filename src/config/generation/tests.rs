@@ -1,0 +1,141 @@
+//! What is read of a file, what is left out, and why.
+
+use super::*;
+#[cfg(target_family = "wasm")]
+use wasm_bindgen_test::wasm_bindgen_test as test;
+
+fn read(json: &str) -> GenerationConfig {
+    GenerationConfig::from_files(Some(json.as_bytes()), b"{}")
+}
+
+/// The names and reasons of what is left out.
+fn ignored(json: &str) -> Vec<String> {
+    read(json).ignored.into_iter().map(|Ignored { field, reason }| format!("{field} {reason}")).collect()
+}
+
+/// A file that names no tokens that end a text.
+fn silent() -> GenerationConfig {
+    GenerationConfig { eos: Some(Vec::new()), ..GenerationConfig::default() }
+}
+
+#[test]
+fn a_published_file_gives_its_defaults() {
+    // As published with Qwen3, with a list of eos ids and fields of other programs.
+    let json = r#"{"bos_token_id": 151643, "do_sample": true, "eos_token_id": [151645, 151643], "pad_token_id": 151643,
+        "temperature": 0.6, "top_k": 20, "top_p": 0.95, "transformers_version": "4.51.0", "_from_model_config": true}"#;
+    let expected = GenerationConfig {
+        eos: Some(vec![151645, 151643]),
+        do_sample: Some(true),
+        temperature: Some(0.6),
+        top_k: Some(20),
+        top_p: Some(0.95),
+        ..GenerationConfig::default()
+    };
+    assert_eq!(read(json), expected);
+    assert_eq!(read("{}"), silent());
+    assert_eq!(read(r#"{"eos_token_id": null, "top_k": null, "num_beams": null, "other": null}"#), silent());
+}
+
+#[test]
+fn a_value_whose_meaning_is_plain_is_read() {
+    let of = |json| read(json);
+    assert_eq!(of(r#"{"top_k": -1}"#), GenerationConfig { top_k: Some(0), ..silent() });
+    assert_eq!(of(r#"{"top_k": 50.0, "max_new_tokens": "9"}"#), GenerationConfig { top_k: Some(50), max_new_tokens: Some(9), ..silent() });
+    assert_eq!(of(r#"{"temperature": "0.7", "top_p": 1.5}"#), GenerationConfig { temperature: Some(0.7), top_p: Some(1.0), ..silent() });
+    assert_eq!(of(r#"{"eos_token_id": 2.0}"#).eos, Some(vec![2]));
+    assert_eq!(of(r#"{"eos_token_id": ["7", -1, 9]}"#), GenerationConfig { eos: Some(vec![7, 9]), ..silent() });
+    assert_eq!(of(r#"{"stop_strings": "7"}"#), GenerationConfig { stop: vec!["7".into()], ..silent() });
+    assert_eq!(of(r#"{"epsilon_cutoff": 0.0, "eta_cutoff": 2, "suppress_tokens": []}"#).ignored, []);
+    assert_eq!(of(r#"{"top_k": 3, "top_k": 4}"#).top_k, Some(4), "Python takes the last");
+}
+
+#[test]
+fn a_value_out_of_its_range_is_left_out_and_named() {
+    let cases = [
+        (r#"{"temperature": -1}"#, "temperature is -1, not a number from 0"),
+        (r#"{"temperature": "hot"}"#, "temperature is \"hot\", not a number from 0"),
+        (r#"{"temperature": NaN}"#, "temperature is \"NaN\", not a number from 0"),
+        (r#"{"temperature": -Infinity}"#, "temperature is \"-Infinity\", not a number from 0"),
+        (r#"{"temperature": 1e300}"#, "temperature is 1e+300, not a number from 0"),
+        (r#"{"temperature": [0.7]}"#, "temperature is [0.7], not a number from 0"),
+        (r#"{"top_p": -0.1}"#, "top_p is -0.1, not a number from 0"),
+        (r#"{"min_p": 1.1}"#, "min_p is 1.1, not a number from 0 to 1"),
+        (r#"{"typical_p": 0}"#, "typical_p is 0, not a number above 0"),
+        (r#"{"repetition_penalty": 0}"#, "repetition_penalty is 0, not a number above 0"),
+        (r#"{"repetition_penalty": 1e-46}"#, "repetition_penalty is 1e-46, not a number above 0"),
+        (r#"{"top_k": -2}"#, "top_k is -2, not a whole number from 0"),
+        (r#"{"top_k": 0.5}"#, "top_k is 0.5, not a whole number from 0"),
+        (r#"{"max_new_tokens": 0}"#, "max_new_tokens is 0, not a whole number from 1"),
+        (r#"{"min_new_tokens": -1}"#, "min_new_tokens is -1, not a whole number from 0"),
+        (r#"{"do_sample": 1}"#, "do_sample is 1, not true or false"),
+        (r#"{"stop_strings": ["a", ""]}"#, "stop_strings is [\"a\",\"\"], not a text or a list of at most 256, none of them empty"),
+        (r#"{"eos_token_id": "</s>"}"#, "eos_token_id holds \"</s>\", which is no token id"),
+        (r#"{"eos_token_id": [2.5, true]}"#, "eos_token_id holds 2.5, which is no token id"),
+        (r#"{"top_h": 2}"#, "top_h is 2, not a number from 0 to 1 (0 is off)"),
+        (r#"{"no_repeat_ngram_size": -3}"#, "no_repeat_ngram_size is -3, not a whole number from 0 (0 is off)"),
+        (r#"{"suppress_tokens": [[1]]}"#, "suppress_tokens is [[1]], not a token id or a list of at most 65536 (an empty list is off)"),
+        (
+            r#"{"sequence_bias": {"(1, 2)": 3.0}}"#,
+            "sequence_bias is {\"(1, 2)\":3.0}, not a list of pairs [list of token ids, number], at most 65536 ids in all (an empty list is off)",
+        ),
+        (
+            r#"{"exponential_decay_length_penalty": [5]}"#,
+            "exponential_decay_length_penalty is [5], not a pair [whole number from 0, number from 0] (an empty list is off)",
+        ),
+    ];
+    for (json, want) in cases {
+        assert_eq!(ignored(json), [want]);
+        let kept = read(json);
+        assert_eq!(GenerationConfig { ignored: Vec::new(), eos: Some(Vec::new()), ..kept }, silent(), "{json}");
+    }
+}
+
+#[test]
+fn what_is_not_done_here_is_named_unless_it_is_off() {
+    let asked = r#"{"num_beams": 4, "penalty_alpha": 0.6, "dola_layers": "high", "guidance_scale": 1.5, "watermarking_config": {"bias": 2},
+        "max_time": 3, "num_return_sequences": 2, "custom": 1}"#;
+    let expected = [
+        "custom is not known",
+        "dola_layers asks for decoding by contrasting layers",
+        "guidance_scale asks for classifier-free guidance",
+        "max_time asks for a limit of time; an AbortSignal sets one",
+        "num_beams asks for beam search",
+        "num_return_sequences asks for several answers; the option `n` gives them",
+        "penalty_alpha asks for contrastive search",
+        "watermarking_config asks for a watermark",
+    ];
+    assert_eq!(ignored(asked), expected);
+    let off = r#"{"num_beams": 1, "num_beam_groups": 1, "diversity_penalty": 0.0, "penalty_alpha": 0, "guidance_scale": 1.0, "constraints": [],
+        "watermarking_config": {}, "token_healing": false, "use_cache": false, "length_penalty": 2.0, "early_stopping": true}"#;
+    assert_eq!(read(off), silent());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_and_config_json_serves() {
+    let config = br#"{"eos_token_id": 2, "hidden_size": 32, "temperature": 0.5, "top_k": 7, "num_beams": 3}"#;
+    let of = |file: Option<&[u8]>| GenerationConfig::from_files(file, config);
+    let legacy = of(None);
+    assert_eq!((legacy.eos.clone(), legacy.temperature, legacy.top_k, legacy.ignored.len()), (None, Some(0.5), Some(7), 1));
+    let cases: [(&[u8], &str); 9] = [
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"<!DOCTYPE html>", "is not JSON"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is not JSON"),
+        (b"\xef\xbb\xbf{}", "is not JSON"),
+        (b"{\"top_k\": 3", "is not JSON"),
+        (b"{\"a\": \"\xff\"}", "is not UTF-8 text"),
+        (b"null", "is null, not a JSON object"),
+        (b"[1]", "is [1], not a JSON object"),
+    ];
+    for (bytes, reason) in cases {
+        let mut expected = legacy.clone();
+        expected.ignored.insert(0, Ignored { field: "generation_config.json".into(), reason: reason.into() });
+        assert_eq!(of(Some(bytes)), expected);
+    }
+    assert_eq!(of(Some(b"{}")), silent(), "a file that says nothing is one");
+}
+
+#[test]
+fn nesting_without_end_is_no_file() {
+    assert_eq!(ignored(&"[".repeat(100_000)), ["generation_config.json is not JSON"]);
+}

@@ -1,0 +1,124 @@
+//! The rules over tokens and sequences, as transformers' logits processors of the same names apply them.
+//!
+//! Source: transformers 5.24, `generation/logits_process.py`; the order is that of `_get_logits_processor`.
+
+use super::{bounded, mask_ends};
+use crate::config::Rules;
+
+/// The text so far, and what else rules depend on.
+pub(super) struct Text<'t> {
+    /// The tokens of the prompt.
+    pub prompt: &'t [u32],
+    /// Those of the prompt and those that were generated.
+    pub all: &'t [u32],
+    /// Tokens that end the text.
+    pub ends: &'t [u32],
+    /// Tokens to generate at most.
+    pub max_tokens: usize,
+    /// Tokens to generate before one may end the text.
+    pub min_tokens: usize,
+}
+
+impl Text<'_> {
+    fn generated(&self) -> usize {
+        self.all.len() - self.prompt.len()
+    }
+}
+
+/// Adds the biases of sequences that the next token would complete.
+pub(super) fn bias(rules: &Rules, logits: &mut [f32], text: &Text) {
+    for (place, (sequence, bias)) in rules.sequence_bias.iter().flatten().enumerate() {
+        // Of a sequence that stands twice the last entry counts.
+        let again = rules.sequence_bias.iter().flatten().skip(place + 1).any(|(other, _)| other == sequence);
+        if let Some(token) = completed(sequence, text.all).filter(|_| !again)
+            && let Some(logit) = logits.get_mut(token)
+        {
+            *logit = bounded(*logit, *logit + bias);
+        }
+    }
+}
+
+/// Masks what the rules forbid, and everything but what they force. Where nothing would be left, none of
+/// them holds for this token.
+pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut Vec<f32>) {
+    before.clear();
+    before.extend_from_slice(logits);
+    let no_ngrams = |logits: &mut [f32], seen: &[u32], size: Option<usize>| {
+        let size = size.unwrap_or(0);
+        if let Some(start) = (text.all.len() + 1).checked_sub(size).filter(|_| size > 0) {
+            let prefix = &text.all[start..];
+            seen.windows(size).filter(|window| window[..size - 1] == *prefix).for_each(|window| forbid(logits, window[size - 1] as usize));
+        }
+    };
+    no_ngrams(logits, text.all, rules.no_repeat_ngram_size);
+    no_ngrams(logits, text.prompt, rules.encoder_no_repeat_ngram_size);
+    for sequence in rules.bad_words_ids.iter().flatten() {
+        let is_end = sequence.len() == 1 && text.ends.contains(&sequence[0]);
+        if let Some(token) = completed(sequence, text.all).filter(|_| !is_end) {
+            forbid(logits, token);
+        }
+    }
+    if text.generated() < text.min_tokens {
+        mask_ends(logits, text.ends);
+    }
+    let forced_bos = rules.forced_bos_token_id.as_deref().unwrap_or_default();
+    if text.all.len() == 1 {
+        force(logits, forced_bos);
+    }
+    if text.generated() + 1 == text.max_tokens {
+        force(logits, rules.forced_eos_token_id.as_deref().unwrap_or_default());
+    }
+    if let Some((start, factor)) = rules.exponential_decay_length_penalty
+        && text.generated() > start
+    {
+        let gain = libm::pow(f64::from(factor), (text.generated() - start) as f64) - 1.0;
+        each_end(logits, text.ends, |logit| {
+            // In f64, where 0 times what is beyond f32 is still 0.
+            let gained = f64::from(logit) + f64::from(logit.abs()) * gain.min(f64::from(f32::MAX));
+            bounded(logit, gained as f32)
+        });
+    }
+    rules.suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
+    // A token that a prompt of one token forces is not the first that counts.
+    let first = usize::from(text.prompt.len() <= 1 && !forced_bos.is_empty());
+    if text.generated() == first {
+        rules.begin_suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
+    }
+    if logits.iter().all(|&logit| logit == f32::NEG_INFINITY) {
+        logits.copy_from_slice(before);
+    }
+}
+
+/// The last token of a sequence whose other tokens are the end of the text.
+fn completed(sequence: &[u32], text: &[u32]) -> Option<usize> {
+    let (&last, others) = sequence.split_last()?;
+    text.ends_with(others).then_some(last as usize)
+}
+
+fn forbid(logits: &mut [f32], token: usize) {
+    if let Some(logit) = logits.get_mut(token) {
+        *logit = f32::NEG_INFINITY;
+    }
+}
+
+/// Leaves nothing but these tokens, if there are any.
+fn force(logits: &mut [f32], tokens: &[u32]) {
+    if tokens.is_empty() {
+        return;
+    }
+    logits.fill(f32::NEG_INFINITY);
+    for &token in tokens {
+        if let Some(logit) = logits.get_mut(token as usize) {
+            *logit = 0.0;
+        }
+    }
+}
+
+/// Changes the logit of each token that ends the text, once however often it is among them.
+fn each_end(logits: &mut [f32], ends: &[u32], change: impl Fn(f32) -> f32) {
+    for (_, &end) in ends.iter().enumerate().filter(|(place, end)| !ends[..*place].contains(end)) {
+        if let Some(logit) = logits.get_mut(end as usize) {
+            *logit = change(*logit);
+        }
+    }
+}
