@@ -45,14 +45,18 @@ export class Model {
   }
 
   /**
-   * Loads a model in Hugging Face layout. Rejects with a FiresideError, or with an AbortError where `signal` says stop.
+   * Loads a model in Hugging Face layout. Rejects with a FiresideError, or with an AbortError where `signal` says stop. Writes one warning to the console
+   * where settings of the model's files are not used; `info().ignoredConfig` lists them.
    * @param {Source} source
    * @param {LoadOptions} [options]
    */
   static async load(source, options) {
     // A signal and a progress bar belong to the first load.
     const { signal: _, onProgress: __, ...lasting } = options ?? {};
-    return new Model(await load(source, options, platform), (signal) => load(source, { ...lasting, signal }, platform));
+    const loaded = await load(source, options, platform);
+    const { ignoredConfig } = loaded.info;
+    if (ignoredConfig.length) console.warn(`fireside: this model's configuration files hold settings that are not used: ${ignoredConfig.join(', ')}.`);
+    return new Model(loaded, (signal) => load(source, { ...lasting, signal }, platform));
   }
 
   /**

@@ -5,7 +5,10 @@ import { badInput, badMessage, badOption, show } from './errors.js';
 /** @import { GenerateOptions, MessageInput, SessionOptions } from './types.d.ts' */
 
 /** What no option may be: the engine refuses it by the option's name. */
-const NOTHING_KNOWN = [[]];
+const NOTHING_KNOWN = [[[]]];
+
+/** Lists in lists in lists are the deepest that an option takes: `sequenceBias`. */
+const LISTS_MAX = 3;
 
 /** Options whose values are objects of any depth. */
 const DEEP = ['chatTemplateKwargs', 'chat_template_kwargs'];
@@ -39,10 +42,10 @@ function isRecord(value) {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
 
-/** @param {unknown} value @returns {unknown} */
-function plain(value) {
+/** @param {unknown} value @param {number} [depth] in how many lists it is @returns {unknown} */
+function plain(value, depth = 0) {
   if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
-  if (Array.isArray(value)) return value.map((part) => (Array.isArray(part) ? NOTHING_KNOWN : plain(part)));
+  if (Array.isArray(value)) return depth < LISTS_MAX ? value.map((part) => plain(part, depth + 1)) : NOTHING_KNOWN;
   if (!isRecord(value)) return NOTHING_KNOWN;
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, typeof part === 'number' ? part : String(part)]));
 }

@@ -105,10 +105,33 @@ export interface GenerateOptions {
   presencePenalty?: number;
   /** Added to the logits of these token ids: -100 to 100. */
   logitBias?: Record<number, number>;
-  /** Texts, and ids of tokens, that end the text and are not part of it. */
+  /** Texts, and ids of tokens, that end the text and are not part of it, besides the model's own. */
   stop?: string | number | (string | number)[];
   /** Ids of tokens that end the text, beside those of `stop`. */
   stopTokenIds?: number | number[];
+  /** No sequence of so many tokens occurs twice, the prompt included; 0 is off. */
+  noRepeatNgramSize?: number;
+  /** No sequence of so many tokens of the prompt is repeated; 0 is off. */
+  encoderNoRepeatNgramSize?: number;
+  /** Above 1, tokens of the prompt are more likely. */
+  encoderRepetitionPenalty?: number;
+  /** Sequences of token ids that are not generated. */
+  badWordsIds?: number[][];
+  /** Added to the logit of the last id of a sequence where the others precede it. */
+  sequenceBias?: [number[], number][];
+  /** Ids of tokens that are never generated. */
+  suppressTokens?: number | number[];
+  /** Ids of tokens that are not generated first. */
+  beginSuppressTokens?: number | number[];
+  /** The token after a prompt of one token. */
+  forcedBosTokenId?: number | number[];
+  /** The last token of a text of `maxTokens`. */
+  forcedEosTokenId?: number | number[];
+  /** From the first number of generated tokens on, the ends gain by the second with each token. */
+  exponentialDecayLengthPenalty?: [number, number] | [];
+  topH?: number;
+  epsilonCutoff?: number;
+  etaCutoff?: number;
   seed?: number;
   /** Tell the probability of each token, and of so many of the likeliest in its place: 0 to 20; `true` is 0. */
   logprobs?: boolean | number;
@@ -149,6 +172,19 @@ export interface GenerateAliases {
   stopStrings?: string | string[];
   stop_token_ids?: number | number[];
   chat_template_kwargs?: Record<string, unknown>;
+  no_repeat_ngram_size?: number;
+  encoder_no_repeat_ngram_size?: number;
+  encoder_repetition_penalty?: number;
+  bad_words_ids?: number[][];
+  sequence_bias?: [number[], number][];
+  suppress_tokens?: number | number[];
+  begin_suppress_tokens?: number | number[];
+  forced_bos_token_id?: number | number[];
+  forced_eos_token_id?: number | number[];
+  exponential_decay_length_penalty?: [number, number] | [];
+  top_h?: number;
+  epsilon_cutoff?: number;
+  eta_cutoff?: number;
 }
 
 /** What was forgotten for want of room: the detail of the event `contextoverflow`. */
@@ -363,6 +399,7 @@ export interface ModelInfo {
   messageFields: string[];
   kernels: string;
   defaults: SamplingDefaults;
+  /** The fields of `config.json` and `generation_config.json` that are not used, by name; a file that cannot be read by its own. `load` warns of them once. */
   ignoredConfig: string[];
   /** Tensors of the weight files that the model does not read, numbers as `*` and how many: `mtp.layers.*.norm.weight (2)`. */
   ignoredTensors: string[];
