@@ -1,7 +1,7 @@
 //! A model folder in Hugging Face layout, read from disk.
 
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use fireside::config::ModelConfig;
@@ -32,7 +32,7 @@ pub struct SmallFiles {
 impl SmallFiles {
     /// Reads them; only `config.json` and `tokenizer.json` must be there.
     pub fn read(folder: &Path) -> Result<SmallFiles> {
-        let needed = |name: &str| fs::read(folder.join(name)).map_err(|error| missing(folder, name, &error));
+        let needed = |name: &str| read_small(&folder.join(name), bytes_max(name)).map_err(|error| missing(folder, name, &error));
         let optional = |name: &str| if folder.join(name).exists() { needed(name).map(Some) } else { Ok(None) };
         let single = folder.join("model.safetensors").exists();
         Ok(SmallFiles {
@@ -76,6 +76,28 @@ impl SmallFiles {
     }
 }
 
+/// The most bytes that a small file may have: those of `BYTES_MAX` in www/lib/source.js.
+fn bytes_max(name: &str) -> u64 {
+    match name {
+        "tokenizer.json" => 128 << 20,
+        "model.safetensors.index.json" => 64 << 20,
+        "tokenizer_config.json" => 16 << 20,
+        "chat_template.jinja" => 256 << 10,
+        _ => 1 << 20,
+    }
+}
+
+/// Reads a file whole. One that is longer, or does not end (a pipe, a device), is an error at its limit.
+fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > bytes_max {
+        let limit = bytes_max >> 10;
+        return Err(io::Error::other(format!("it has more than {limit} KiB, the most that such a file may have")));
+    }
+    Ok(bytes)
+}
+
 /// Loads a model, streaming its weights.
 pub fn load(folder: &Path, options: LoadOptions) -> Result<Model> {
     let mut loader = SmallFiles::read(folder)?.loader(options)?;
@@ -113,4 +135,17 @@ fn hub_name(folder: &Path) -> Option<&str> {
     let is_part =
         |part: &str| !part.is_empty() && !part.starts_with('.') && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
     (is_part(owner) && is_part(model) && !Path::new(owner).is_dir()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_file_that_does_not_end_is_an_error_at_its_limit() {
+        let error = read_small(Path::new("/dev/zero"), 1 << 20).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 1024 KiB, the most that such a file may have");
+        assert_eq!(read_small(Path::new("/dev/null"), 1 << 20).unwrap(), b"");
+    }
 }
