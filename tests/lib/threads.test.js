@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, mock, test } from 'node:test';
 
-import { choose } from '../../www/lib/builds.js';
+import { choose, compile } from '../../www/lib/builds.js';
 import { fastest } from '../../www/lib/threads.js';
 
 afterEach(() => mock.restoreAll());
@@ -111,4 +111,14 @@ test('powers of two and the most are tried, for a time that nobody notices', () 
 
 test('what is slow only at first does not count', () => {
   assert.equal(chosen(2, (threads, now) => (now < 20 ? 3 * threads : 1 / threads)).best, 2);
+});
+
+test('an engine that cannot be fetched, or breaks off while it is compiled, is NETWORK; one that cannot be compiled is not', async () => {
+  const wasm = { headers: { 'content-type': 'application/wasm' } };
+  const broken = new ReadableStream({ pull: (controller) => controller.error(new TypeError('network error')) });
+  const fails = () => Promise.reject(new TypeError('Failed to fetch'));
+  await assert.rejects(compile('simd128', fails), { code: 'NETWORK' });
+  await assert.rejects(compile('simd128', async () => new Response(broken, wasm)), { code: 'NETWORK' });
+  await assert.rejects(compile('simd128', async () => new Response('no wasm', wasm)), { code: 'UNSUPPORTED_ENVIRONMENT' });
+  await assert.rejects(compile('simd128', async () => new Response(null, { status: 404 })), ({ code, details }) => code === 'NETWORK' && details.status === 404);
 });

@@ -75,7 +75,7 @@ const compiled = new Map();
 /**
  * The code of a build, compiled once for all models of a page, on the page's side, so that it goes on while the worker is still starting.
  * @param {Build} build
- * @param {(url: URL) => Promise<Response>} [read]
+ * @param {(url: URL, how: { signal: AbortSignal }) => Promise<Response>} [read]
  */
 export function compile(build, read = fetch) {
   let module = compiled.get(build);
@@ -87,16 +87,27 @@ export function compile(build, read = fetch) {
   return module;
 }
 
-/** @param {URL} url @param {(url: URL) => Promise<Response>} read @returns {Promise<WebAssembly.Module>} */
+/** How long a megabyte may take: streaming compilation does not tell how far it is. */
+const CODE_MS = 180_000;
+
+/** @param {URL} url @param {(url: URL, how: { signal: AbortSignal }) => Promise<Response>} read @returns {Promise<WebAssembly.Module>} */
 async function compileFrom(url, read) {
-  const response = await read(url).catch((cause) => {
-    throw new FiresideError(
-      'NETWORK',
-      `the engine could not be fetched from ${url}. Check the connection and try again.`,
-      { url: url.href },
-      { cause },
-    );
-  });
+  const stop = new AbortController();
+  const late = setTimeout(() => stop.abort(), CODE_MS);
+  try {
+    return await compiledFrom(url, await read(url, { signal: stop.signal }));
+  } catch (cause) {
+    // A fetch that fails, or breaks off while its answer is compiled.
+    if (!(cause instanceof TypeError || cause instanceof DOMException)) throw cause;
+    const details = { url: url.href };
+    throw new FiresideError('NETWORK', `the engine could not be fetched from ${url}. Check the connection and try again.`, details, { cause });
+  } finally {
+    clearTimeout(late);
+  }
+}
+
+/** @param {URL} url @param {Response} response */
+async function compiledFrom(url, response) {
   if (!response.ok) {
     const { status } = response;
     throw new FiresideError('NETWORK', `the engine is not at ${url} (HTTP ${status}). Copy the folder pkg/ along with the library.`, {
@@ -108,6 +119,7 @@ async function compileFrom(url, read) {
   const streaming = response.headers.get('content-type')?.startsWith('application/wasm');
   const module = streaming ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes));
   return module.catch((cause) => {
+    if (!(cause instanceof WebAssembly.CompileError)) throw cause;
     throw unsupported(`what the engine's code needs (${cause.message})`, 'Use a current browser.', cause);
   });
 }
