@@ -33,7 +33,7 @@ export function answerTo(prompt, seed, count) {
  *   all the same; `refusesSystem`: its template refuses a chat of one system message
  */
 export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, refusesSystem = false } = {}) {
-  const log = /** @type {{ what: 'start' | 'end' | 'abort' | 'append', prompt: string, at: number, options?: any, prefilled?: number }[]} */ ([]);
+  const log = /** @type {{ what: 'start' | 'token' | 'end' | 'abort' | 'append', prompt: string, at: number, options?: any, messages?: any[], prefilled?: number }[]} */ ([]);
   const state = { log, computing: 0, computingMax: 0, sessions: new Set(), crashed: false, isStuck: false, clones: 0 };
   const pause = (/** @type {number} */ ms) => new Promise((resolve) => (ms ? setTimeout(resolve, ms) : setImmediate(resolve)));
   const check = () => {
@@ -53,18 +53,25 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, r
     /** @param {any[]} messages @param {any} [options] */
     chat(messages, options) {
       if (messages.at(-1).role === 'assistant') return new Run(async () => Promise.reject(failure('BAD_INPUT', 'messages: expected a last message to answer, got one of the assistant.')));
-      return this.run(rendered(messages), options);
+      return this.run(rendered(messages), options, messages);
     }
     /** @param {string} prompt @param {any} options */
-    run(prompt, { signal, ...options } = /** @type {any} */ ({})) {
-      return new Run((onPiece, stop) => {
-        const turn = this.tail.then(() => this.compute(prompt, options, onPiece, stop));
+    run(prompt, { signal, ...options } = /** @type {any} */ ({}), messages) {
+      // A piece is a token; it waits until the reader wants it, as the engine does.
+      const wanted = { until: Infinity, wake() {} };
+      return new Run((onPiece, stop, begun) => {
+        begun((until) => {
+          wanted.until = until;
+          wanted.wake();
+        });
+        stop.addEventListener('abort', () => wanted.wake());
+        const turn = this.tail.then(() => this.compute(prompt, options, onPiece, stop, wanted, messages));
         this.tail = turn.catch(() => {});
         return turn;
       }, signal);
     }
-    /** @param {string} prompt @param {any} options @param {(piece: any) => void} onPiece @param {AbortSignal} stop */
-    async compute(prompt, options, onPiece, stop) {
+    /** @param {string} prompt @param {any} options @param {(piece: any) => void} onPiece @param {AbortSignal} stop @param {{ until: number, wake(): void }} wanted */
+    async compute(prompt, options, onPiece, stop, wanted, messages) {
       const { seed = 0, maxTokens = 8, n = 1, logprobs, stop: stops = [], logitBias } = options;
       check();
       if (logitBias?.[99999]) throw failure('BAD_OPTION', 'option `logitBias`: expected ids below 1000, got 99999.', { option: 'logitBias' });
@@ -80,7 +87,7 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, r
       abort();
       let cachedTokens = 0;
       while (cachedTokens < asked.length - 1 && this.cached[cachedTokens] === asked[cachedTokens]) cachedTokens++;
-      log.push({ what: 'start', prompt, at: performance.now(), options, prefilled: asked.length - cachedTokens });
+      log.push({ what: 'start', prompt, at: performance.now(), options, messages, prefilled: asked.length - cachedTokens });
       state.computingMax = Math.max(state.computingMax, ++state.computing);
       try {
         this.cached = asked;
@@ -98,6 +105,9 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, r
           for (let i = 0; i < maxTokens; i++) {
             await pause(tokenMs);
             abort();
+            while (completionTokens >= wanted.until && !stop.aborted) await new Promise((resolve) => (wanted.wake = () => resolve(undefined)));
+            abort();
+            log.push({ what: 'token', prompt, at: performance.now() });
             const word = answerTo(prompt, seed + choice, i + 1).slice(text.length);
             completionTokens++;
             if (stops.some((/** @type {string} */ end) => word.includes(end))) {

@@ -9,7 +9,10 @@ import { drive, Pace } from './stream.js';
 /** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
 
 /** A session, or why there is none, and the end of its queue. @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot */
-/** Whether it was aborted, whether it waits for its turn, and whether it was answered before its end. @typedef {{ aborted: boolean, waits: boolean, ended: boolean }} Request */
+/**
+ * Whether it was aborted, whether it waits for its turn, and whether it was answered before its end. `until`: how many pieces it may give; `wake`: looks again whether it may.
+ * @typedef {{ aborted: boolean, waits: boolean, ended: boolean, until: number, wake: () => void }} Request
+ */
 /** Requests without their end yet. @typedef {Map<number, Request>} Live */
 /** What each request does; its arguments are those that session.js and load.js send. @typedef {Record<string, (args: any, id: number) => unknown>} Handlers */
 /** @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report says how much of a file is here */
@@ -140,10 +143,11 @@ export function serve(port, start, store) {
     const handlers = { ...answering(port, sessions, live), ...more?.(report) };
 
     port.onmessage = async ({ data }) => {
-      const { abort, id, op, args } = data ?? {};
+      const { abort, pace: paced, until, id, op, args } = data ?? {};
       if (abort !== undefined) return giveUp(abort);
+      if (paced !== undefined) return letGo(paced, until);
       /** @type {Request} */
-      const request = { aborted: false, waits: false, ended: false };
+      const request = { aborted: false, waits: false, ended: false, until: Infinity, wake() {} };
       live.set(id, request);
       try {
         // Who came in by a port may be of another version.
@@ -166,9 +170,18 @@ export function serve(port, start, store) {
       const request = live.get(id);
       if (!request) return;
       request.aborted = true;
+      request.wake();
       if (!request.waits) return;
       request.ended = true;
       port.postMessage({ id, error: toWire(new Aborted()) });
+    }
+
+    /** @param {number} id @param {number} until */
+    function letGo(id, until) {
+      const request = live.get(id);
+      if (!request) return;
+      request.until = until;
+      request.wake();
     }
 
     port.onmessageerror = () => port.postMessage({ fatal: toWire(crashed('a message to the worker could not be read')) });
@@ -187,6 +200,7 @@ export function serve(port, start, store) {
       const slot = must(sessions.get(session));
       sessions.delete(session);
       slot.closed = true;
+      for (const request of live.values()) request.wake();
       await slot.tail;
       slot.raw.free();
     }
@@ -218,7 +232,11 @@ export function serve(port, start, store) {
       let trapped = false;
       try {
         const post = (/** @type {object} */ piece) => port.postMessage({ id, piece });
-        const result = await drive(run, { pace, post, aborted: () => Boolean(live.get(id)?.aborted) || slot.closed });
+        const request = must(live.get(id));
+        const aborted = () => request.aborted || slot.closed;
+        const wanted = (/** @type {number} */ given) =>
+          given < request.until || aborted() ? undefined : new Promise((/** @type {(_: void) => void} */ resolve) => (request.wake = resolve));
+        const result = await drive(run, { pace, post, aborted, wanted });
         if (!result) throw new Aborted();
         return { result, stats: slot.raw.stats() };
       } catch (error) {

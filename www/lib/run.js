@@ -14,12 +14,15 @@ export class Run {
   #ended = false;
   #observed = false;
   #controller = new AbortController();
+  /** Tells the engine how many pieces it may give. @type {((until: number) => void) | undefined} */
+  #pace;
   /** Iterators that have caught up. @type {Set<() => void>} */
   #waiting = new Set();
 
   /**
    * @internal
-   * @param {(onPiece: (piece: Piece) => void, signal: AbortSignal) => Promise<RunResult>} start
+   * @param {(onPiece: (piece: Piece) => void, signal: AbortSignal, begun: (pace: (until: number) => void) => void) => Promise<RunResult>} start `begun` is called with what lets the
+   *   run give pieces up to a number; a run that is told no number does not wait
    * @param {AbortSignal} [signal]
    */
   constructor(start, signal) {
@@ -36,7 +39,7 @@ export class Run {
       this.#ended = true;
       this.#wake();
     };
-    this.#result = start(onPiece, own.signal).finally(end);
+    this.#result = start(onPiece, own.signal, (pace) => (this.#pace = pace)).finally(end);
     // A failure that nobody looks at is reported once, as for any promise; one that was asked for (abort, dispose) is not.
     this.#result.catch((error) => {
       if (!this.#observed && !own.signal.aborted && error?.code !== 'DISPOSED') throw error;
@@ -93,6 +96,30 @@ export class Run {
         return { done: true, value: undefined };
       },
     };
+  }
+
+  /**
+   * The pieces for one reader, at the reader's pace: the engine stays `ahead` pieces ahead and then waits, and no piece is kept. Instead of `for await` on the run itself.
+   * @internal
+   * @param {number} ahead
+   * @returns {AsyncGenerator<Piece, void>}
+   */
+  async *paced(ahead) {
+    this.#observed = true;
+    try {
+      this.#pace?.(ahead);
+      for (let taken = 0; ; ) {
+        const piece = this.#pieces.shift();
+        if (piece) {
+          yield piece;
+          this.#pace?.(++taken + ahead);
+        } else if (this.#ended) break;
+        else await new Promise((resolve) => this.#waiting.add(() => resolve(undefined)));
+      }
+      await this.#result;
+    } finally {
+      if (!this.#ended) this.#controller.abort();
+    }
   }
 
   #wake() {

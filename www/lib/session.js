@@ -6,6 +6,7 @@ import { Model } from './model.js';
 import { attempt, plainInput, plainMessages, plainOptions, splitOptions, splitSession } from './options.js';
 import { Run } from './run.js';
 
+/** @import { WorkerClient } from './worker-client.js' */
 /** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, Piece, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from './types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
@@ -259,13 +260,13 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    */
   #run(op, options, read) {
     const { input, signal, rest, error } = attempt(() => ({ input: read(), ...splitOptions(options) }));
-    return new Run(async (onPiece, stop) => {
+    return new Run(async (onPiece, stop, begun) => {
       if (error) throw error;
       const tell = (/** @type {Piece | { overflow: ContextOverflow }} */ piece) => {
         if (!('overflow' in piece)) return onPiece(piece);
         this.dispatchEvent(new CustomEvent('contextoverflow', { detail: piece.overflow }));
       };
-      const request = this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop });
+      const request = this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop, begun });
       request.catch(() => this.stats().catch(() => {})); // what a run that failed has read is in the context
       const { result, stats, ...made } = await request;
       this.#seen(stats);
@@ -277,7 +278,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args]
-   * @param {{ onPiece?: (piece: any) => void, signal?: AbortSignal }} [how]
+   * @param {Parameters<WorkerClient['request']>[2]} [how]
    * @returns {Promise<any>}
    */
   async #request(op, args, how) {

@@ -1,11 +1,14 @@
 // A run in the worker: the engine computes in slices of time, what comes of each is posted as one piece, and an abort gets in between.
 //
-//     step the engine for 16 ms; post the text of those steps as one piece; let messages in; aborted? end : go on
+//     step the engine for 16 ms; post the text of those steps as one piece; let messages in; wait while no more pieces are wanted; aborted? end : go on
 
 /** @import { Piece, RawRun, RawStep, RunResult, TokenLogprob } from './types.d.ts' */
 
 /** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
 const SLICE_MS = 16;
+
+/** What a piece holds at most: tokens, and likelihoods of others beside them. */
+const PIECE_MAX = 512;
 
 /** How long a step of prefill should take, since an abort waits for it; and what it may compute, in tokens times layers, at first and at most. */
 const PREFILL_MS = 50;
@@ -25,17 +28,20 @@ export class Pace {
 /**
  * Drives a run to its end. Where `aborted` says so between two slices, the run is given up and undefined is what comes.
  * @param {RawRun} run
- * @param {{ pace: Pace, post: (piece: Piece | { overflow: object }) => void, aborted: () => boolean }} how
+ * @param {{ pace: Pace, post: (piece: Piece | { overflow: object }) => void, aborted: () => boolean, wanted?: (given: number) => Promise<void> | undefined }} how `wanted`: what to
+ *   wait for before more is computed, where so many pieces were given
  * @returns {Promise<RunResult | undefined>}
  */
-export async function drive(run, { pace, post, aborted }) {
+export async function drive(run, { pace, post, aborted, wanted = () => undefined }) {
   const begin = performance.now();
   const turns = eventLoop();
   const unsent = new Unsent();
-  let [prefillEnd, firstToken] = [begin, 0];
+  let [prefillEnd, firstToken, given] = [begin, 0, 0];
   const send = () => {
     const piece = unsent.take(performance.now() - prefillEnd);
-    if (piece) post(piece);
+    if (!piece) return;
+    post(piece);
+    given++;
   };
   try {
     for (;;) {
@@ -73,9 +79,10 @@ export async function drive(run, { pace, post, aborted }) {
           };
           return { ...choices[0], choices, usage, timings };
         }
-      } while (performance.now() < sliceEnd);
+      } while (performance.now() < sliceEnd && unsent.size < PIECE_MAX);
       send();
       await turns.next();
+      for (let more = wanted(given); more; more = wanted(given)) await more;
       if (aborted()) {
         run.abort();
         return undefined;
@@ -89,6 +96,7 @@ export async function drive(run, { pace, post, aborted }) {
 /** What has been generated and not yet posted: of one continuation at a time. */
 class Unsent {
   choice = 0;
+  size = 0;
   #text = '';
   #tokens = 0;
   /** @type {TokenLogprob[]} */
@@ -100,11 +108,13 @@ class Unsent {
     this.#text += text;
     this.#tokens = completionTokens;
     if (logprobs) this.#logprobs.push(logprobs);
+    this.size += 1 + (logprobs?.top.length ?? 0);
   }
 
   /** @param {number} ms of decoding so far @returns {Piece | undefined} */
   take(ms) {
     const [text, logprobs] = [this.#text, this.#logprobs];
+    this.size = 0;
     if (!text && logprobs.length === 0) return undefined;
     [this.#text, this.#logprobs] = ['', []];
     const piece = { text, completionTokens: this.#tokens, tokensPerSecond: rate(this.#tokens, ms), choice: this.choice };

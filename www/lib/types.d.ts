@@ -517,7 +517,7 @@ export interface RawModule {
 }
 
 /** Page to worker: one request has exactly one reply; `abort` is a notice about an earlier request and has none. */
-export type Request = { id: number; op: string; args: any } | { abort: number };
+export type Request = { id: number; op: string; args: any } | { abort: number } | { pace: number; until: number };
 
 /** Worker to page: pieces (of text, or news of a file) while a request lasts, then its one end; `fatal` ends them all. */
 export type Reply =

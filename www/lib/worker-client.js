@@ -56,11 +56,11 @@ export class WorkerClient {
   /**
    * @param {string} op
    * @param {Record<string, unknown>} [args] `args.session`, where present, ties the request to that session
-   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal, silenceMs?: number }} [how] `silenceMs`: with neither a piece nor an end for so
-   *   long, the worker is taken to be stuck
+   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal, silenceMs?: number, begun?: (pace: (until: number) => void) => void }} [how] `silenceMs`: with neither a piece nor an end for so
+   *   long, the worker is taken to be stuck; `begun`: called, once it is under way, with what lets it give pieces up to a number
    * @returns {Promise<any>}
    */
-  request(op, args = {}, { transfer = [], onPiece, signal, silenceMs } = {}) {
+  request(op, args = {}, { transfer = [], onPiece, signal, silenceMs, begun } = {}) {
     if (this.#gone) return Promise.reject(this.#gone);
     if (signal?.aborted) return Promise.reject(abortError(signal));
     const id = this.#nextId++;
@@ -98,6 +98,7 @@ export class WorkerClient {
         heard,
         session: /** @type {number | undefined} */ (args.session),
       });
+      begun?.((until) => this.#pending.has(id) && this.#worker.postMessage({ pace: id, until }));
     });
   }
 

@@ -11,12 +11,13 @@ import { chat, completion, newId, now } from './openai/answers.js';
 import { readBody } from './openai/body.js';
 import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/errors.js';
 import { CHARS_PER_TOKEN, settle } from './openai/limits.js';
+import { Wholes } from './openai/outlet.js';
+import { ownerOf } from './openai/owners.js';
 import { readParameters } from './openai/parameters.js';
 import { Queue } from './openai/queue.js';
-import { ownerOf } from './openai/owners.js';
 import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
-import { early, streamed } from './openai/stream.js';
+import { early, streamed, whole } from './openai/stream.js';
 import { readable, templateKwargs } from './openai/template.js';
 
 /** @import { Model } from '../model.js' */
@@ -32,6 +33,8 @@ import { readable, templateKwargs } from './openai/template.js';
  * @property {number} [sessionsMax] sessions kept of each model, for requests that go on where another ended: 8 unless said otherwise
  * @property {number} [kvBytesMax] what their caches may take, of each model; in bytes, 512 MiB unless said otherwise. The session used last is kept whatever it takes
  * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
+ * @property {number} [bufferBytesMax] of an answer, computed and not yet read, before its run waits: 64 KiB unless said otherwise
+ * @property {number} [stallMs] a client that reads nothing of its answer for so long is cut: 30,000 unless said otherwise
  * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
  * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
  * @property {readonly string[]} [publicPrompts] system messages, and beginnings of texts, that are no secret: each is computed once for all who ask, and anyone may find out that it is
@@ -87,7 +90,8 @@ const Hono = HonoOfPackage;
  * @returns {Handler}
  */
 export function createHandler({ models, base = '', ...limits }) {
-  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax, publicPrompts } = settle(limits);
+  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax, publicPrompts, bufferBytesMax, stallMs } = settle(limits);
+  const wholes = new Wholes();
   const queue = new Queue({ concurrency, queueMax });
   const created = now();
   /** @type {[string, Model][]} */
@@ -170,16 +174,17 @@ export function createHandler({ models, base = '', ...limits }) {
       return running;
     };
     const head = { id: newId(SHAPES[route].prefix), created: now(), model: id, fingerprint: fingerprint(model) };
-    const whole = (/** @type {RunResult[]} */ results) =>
+    const way = { signal, limits: { bufferBytesMax, stallMs }, wholes, waitUntil };
+    const answer = (/** @type {RunResult[]} */ results) =>
       route === 'generate'
         ? { generated_text: results[0].text, latency_ms: Math.round((performance.now() - begin) * 10) / 10 }
         : SHAPES[route].whole(head, results);
     try {
       if (values.stream) {
-        const answer = { head, shape: SHAPES[route], n: options.n ?? 1, hasUsage: values.stream_options?.include_usage ?? false, describe };
-        return await streamed({ ...answer, run }, signal);
+        const hasUsage = values.stream_options?.include_usage ?? false;
+        return await streamed({ head, shape: SHAPES[route], n: options.n ?? 1, hasUsage, describe, run }, way);
       }
-      return isDeaf ? await early(run, whole, signal) : Response.json(whole(await run(signal)));
+      return isDeaf ? await early(run, answer, way) : whole(answer(await run(signal)), way);
     } catch (error) {
       throw describe(error);
     }

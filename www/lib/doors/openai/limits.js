@@ -11,6 +11,8 @@ export const LIMITS = {
   sessionsMax: 8,
   kvBytesMax: 512 * 2 ** 20,
   bodyBytesMax: 2 ** 20,
+  bufferBytesMax: 65_536,
+  stallMs: 30_000,
   healthMs: 5_000,
   promptCharsMax: /** @type {number | undefined} */ (undefined),
   publicPrompts: /** @type {readonly string[]} */ ([]),

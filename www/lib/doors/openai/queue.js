@@ -14,6 +14,8 @@ export class Queue {
   #running = 0;
   /** First come, first served. @type {Set<Waiting>} */
   #waiting = new Set();
+  /** Those that had a turn and go on; they come first. @type {Set<Waiting>} */
+  #back = new Set();
   #isClosed = false;
   /** How long an answer lasts, as the last ones did. */
   #seconds = FIRST_GUESS_S;
@@ -35,23 +37,25 @@ export class Queue {
   /**
    * Waits for a turn. Resolves with what ends it. Errors: 429 at once where too many wait; 503 once closed; an AbortError.
    * @param {AbortSignal} signal
+   * @param {{ isBack?: boolean }} [how] `isBack`: it gave up a turn and goes on, so it is sent away no more
    * @returns {Promise<() => void>}
    */
-  async enter(signal) {
-    if (this.#isClosed) throw shuttingDown();
+  async enter(signal, { isBack = false } = {}) {
+    if (this.#isClosed && !isBack) throw shuttingDown();
     if (signal.aborted) throw abortError(signal);
     if (this.#running < this.#concurrency) return this.#start();
-    if (this.#waiting.size >= this.#queueMax) throw this.#full();
+    if (this.#waiting.size >= this.#queueMax && !isBack) throw this.#full();
+    const line = isBack ? this.#back : this.#waiting;
     await new Promise((resolve, reject) => {
       const leave = (/** @type {() => void} */ end) => () => {
-        this.#waiting.delete(waiting);
+        line.delete(waiting);
         signal.removeEventListener('abort', onAbort);
         end();
       };
       const onAbort = leave(() => reject(abortError(signal)));
       const waiting = { start: leave(() => resolve(undefined)), fail: (/** @type {unknown} */ error) => leave(() => reject(error))() };
       signal.addEventListener('abort', onAbort);
-      this.#waiting.add(waiting);
+      line.add(waiting);
     });
     // Whoever ended gave its place to this one; it stays counted.
     return this.#start(true);
@@ -71,7 +75,7 @@ export class Queue {
       if (isOver) return;
       isOver = true;
       this.#seconds = (3 * this.#seconds + (performance.now() - begin) / 1000) / 4;
-      const [next] = this.#waiting;
+      const [next] = [...this.#back, ...this.#waiting];
       if (next) next.start();
       else this.#running--;
     };

@@ -28,6 +28,7 @@ import { isFireside } from '../../errors.js';
  * @property {boolean} isBusy
  * @property {boolean} isLast its owner has left: it is not kept once its request has ended
  * @property {number} kvBytes
+ * @property {(() => void) | undefined} cut ends its request, which waits for a client that does not read
  */
 
 /** Less in common than this, in UTF-16 units, is not worth a clone: computing it takes no longer. */
@@ -180,7 +181,7 @@ export class Sessions {
   /** Counts a session before it is there, so that two at a time are not one too many. @param {Owner | undefined} owner @param {() => Promise<Session>} open */
   async #open(owner, open) {
     /** @type {Kept} */
-    const kept = { session: /** @type {any} */ (undefined), owner, held: '', isBusy: true, isLast: false, kvBytes: 0 };
+    const kept = { session: /** @type {any} */ (undefined), owner, held: '', isBusy: true, isLast: false, kvBytes: 0, cut: undefined };
     this.#kept.add(kept);
     try {
       kept.session = await open();
@@ -199,9 +200,16 @@ export class Sessions {
     return kept;
   }
 
-  /** Frees idle sessions until one more may be opened. @param {Owner | undefined} owner */
+  /**
+   * Frees idle sessions until one more may be opened. Where too few are idle, a request ends: the one that has waited longest for its client to read.
+   * @param {Owner | undefined} owner
+   */
   #makeRoom(owner) {
     this.#drop(() => this.#kept.size >= this.#sessionsMax, { weight: () => 1, more: owner?.party });
+    if (this.#kept.size < this.#sessionsMax) return;
+    const slow = [...this.#kept].find(({ cut }) => cut);
+    slow?.cut?.();
+    if (slow) slow.cut = undefined;
   }
 
   /**

@@ -1,61 +1,59 @@
 // Answers that begin before they are whole. Nothing is sent, not even the status, before there is a first piece of text: what is wrong with a request, a status can still say.
-// From there on whoever reads may leave, and the run ends.
+// From there on whoever reads may leave, and the run ends; and one that does not read has the run wait.
 
 /** @import { Piece, RunResult } from '../../types.d.ts' */
 /** @import { chat, completion, Head } from './answers.js' */
+/** @import { Full, OutletLimits } from './outlet.js' */
 
 import { usage } from './answers.js';
+import { Outlet, Wholes } from './outlet.js';
 
-/** @typedef {(signal: AbortSignal, onPiece: (piece: Piece, input: number) => void) => Promise<RunResult[]>} Run */
+/** @typedef {(signal: AbortSignal, onPiece: (piece: Piece, input: number) => Full | undefined) => Promise<RunResult[]>} Run */
+/** @typedef {(text: string) => void} Send */
+/** Where an answer goes. @typedef {{ signal: AbortSignal, limits: OutletLimits, wholes: Wholes, waitUntil?: (promise: Promise<unknown>) => void }} Way `signal`: of the request */
 
 /**
  * @typedef {object} Writer
  * @property {Record<string, string>} headers
- * @property {(send: (text: string) => void, piece: Piece, input: number) => void} [piece]
- * @property {(send: (text: string) => void, results: RunResult[]) => void} end
- * @property {(send: (text: string) => void, error: unknown) => void} fail throws where no text can say it
+ * @property {(send: Send, piece: Piece, input: number) => void} [piece]
+ * @property {(send: Send, results: RunResult[]) => string | undefined} end gives what is left to be sent, where that may be long
+ * @property {(send: Send, error: unknown) => void} fail throws where no text can say it
  */
 
 /**
  * Resolves once there is something to send. Rejects as `run` does, where nothing has been sent.
  * @param {Run} run
  * @param {Writer} writer
- * @param {AbortSignal} signal of the request
+ * @param {Way} way
  * @returns {Promise<Response>}
  */
-async function begin(run, writer, signal) {
-  const gone = new AbortController();
-  const encoder = new TextEncoder();
-  /** @type {ReadableStreamDefaultController<Uint8Array>} */
-  let controller;
-  const body = new ReadableStream({
-    start: (given) => void (controller = given),
-    cancel: (reason) => gone.abort(reason),
-  });
-  const send = (/** @type {string} */ text) => {
-    if (!gone.signal.aborted) controller.enqueue(encoder.encode(text));
-  };
+async function begin(run, writer, { signal, limits, wholes, waitUntil }) {
+  const outlet = new Outlet(signal, limits);
+  const send = (/** @type {string} */ text) => outlet.send(text);
   let hear = () => {};
   const heard = new Promise((/** @type {(_: void) => void} */ resolve) => (hear = resolve));
   const onPiece = (/** @type {Piece} */ piece, /** @type {number} */ input) => {
     writer.piece?.(send, piece, input);
     hear();
+    return outlet.full();
   };
   let isOpen = false;
-  const done = run(AbortSignal.any([signal, gone.signal]), onPiece).then(
+  const done = run(outlet.signal, onPiece).then(
     (results) => writer.end(send, results),
     (error) => {
       if (!isOpen) throw error;
       writer.fail(send, error);
+      return undefined;
     },
   );
   await Promise.race([heard, done]);
   isOpen = true;
-  done.then(
-    () => gone.signal.aborted || controller.close(),
-    (error) => controller.error(error),
+  const sent = done.then(
+    (rest) => (rest === undefined ? outlet.end() : wholes.pour(outlet, rest)),
+    (error) => outlet.cut(error),
   );
-  return new Response(body, { headers: writer.headers });
+  waitUntil?.(sent);
+  return new Response(outlet.body, { headers: writer.headers });
 }
 
 /**
@@ -68,10 +66,9 @@ async function begin(run, writer, signal) {
  * @param {boolean} answer.hasUsage whether the last event tells the usage
  * @param {Run} answer.run
  * @param {(error: unknown) => object} answer.describe an error as an event
- * @param {AbortSignal} signal of the request
+ * @param {Way} way
  */
-export function streamed({ head, shape, n, hasUsage, run, describe }, signal) {
-  /** @typedef {(text: string) => void} Send */
+export function streamed({ head, shape, n, hasUsage, run, describe }, way) {
   const event = (/** @type {Send} */ send, /** @type {unknown} */ data) => send(`data: ${JSON.stringify(data)}\n\n`);
   const chunk = (/** @type {Send} */ send, /** @type {object} */ data) => event(send, hasUsage ? { ...data, usage: null } : data);
   /** How much of each choice has been sent, in UTF-16 units. @type {Map<number, number>} */
@@ -98,26 +95,41 @@ export function streamed({ head, shape, n, hasUsage, run, describe }, signal) {
       }
       if (hasUsage) event(send, { ...shape.chunks(head, []), usage: usage(results) });
       send('data: [DONE]\n\n');
+      return undefined;
     },
     fail: (send, error) => event(send, describe(error)),
   };
-  return begin(run, writer, signal);
+  return begin(run, writer, way);
 }
 
 /**
  * A whole answer whose head is sent early: where nothing else tells of a client that has gone, its body that nobody reads any more does.
  * @param {Run} run
  * @param {(results: RunResult[]) => object} whole
- * @param {AbortSignal} signal of the request
+ * @param {Way} way
  */
-export function early(run, whole, signal) {
+export function early(run, whole, way) {
   /** @type {Writer} */
   const writer = {
     headers: { 'Content-Type': 'application/json' },
-    end: (send, results) => send(JSON.stringify(whole(results))),
+    end: (_, results) => JSON.stringify(whole(results)),
     fail: (_, error) => {
       throw error;
     },
   };
-  return begin(run, writer, signal);
+  return begin(run, writer, way);
+}
+
+/**
+ * A whole answer. One that is long is sent no faster than it is read.
+ * @param {object} answer
+ * @param {Way} way
+ */
+export function whole(answer, { signal, limits, wholes, waitUntil }) {
+  const text = JSON.stringify(answer);
+  if (text.length <= limits.bufferBytesMax) return new Response(text, { headers: { 'Content-Type': 'application/json' } });
+  const outlet = new Outlet(signal, limits);
+  const sent = wholes.pour(outlet, text);
+  waitUntil?.(sent);
+  return new Response(outlet.body, { headers: { 'Content-Type': 'application/json' } });
 }
