@@ -168,7 +168,7 @@ test('what is honoured reaches the engine by its own names, and nothing else doe
   const asked = { model: 'story', ...sampling, user: 'ada' };
   assert.deepEqual(await options(post('/v1/chat/completions', { ...asked, messages: USER, max_completion_tokens: 3, logprobs: true, top_logprobs: 2, store: false })), { ...passed, logprobs: 2 });
   assert.deepEqual(await options(post('/v1/completions', { ...asked, prompt: 'The fox ', max_tokens: 3, logprobs: 0 })), { ...passed, logprobs: 0 });
-  assert.deepEqual(await options(post('/v1/chat/completions', { model: 'story', messages: USER, logprobs: true })), { logprobs: 0 });
+  assert.deepEqual(await options(post('/v1/chat/completions', { model: 'story', messages: USER, logprobs: true })), { maxTokens: 512, logprobs: 0 });
   assert.deepEqual(await options(post('/v1/completions', { model: 'story', prompt: 'The fox ' })), { maxTokens: 16 });
   assert.deepEqual(await options(post('/generate', { text: 'The fox ' })), { maxTokens: 100, temperature: 0.7 });
   assert.deepEqual(await options(post('/v1/completions', { model: 'story', prompt: 'The fox ', top_p: 0 })), { maxTokens: 16, topK: 1 });

@@ -61,7 +61,7 @@ const REFUSED = [
   [() => post('/generate', { text: 'a', top_p: 1 }), 400, 'unknown_parameter', 'top_p'],
   [() => raw(VALID.replace('{', '{"__proto__": {"temperature": 1}, '), {}), 400, 'unknown_parameter', '__proto__'],
   [() => raw(VALID.replace('{', '{"constructor": 1, '), {}), 400, 'unknown_parameter', 'constructor'],
-  [() => raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":-1'), {}), 400, 'integer_below_min_value', 'max_tokens'],
+  [() => raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":-2'), {}), 400, 'integer_below_min_value', 'max_tokens'],
   // Texts of which no more is read than their length: the model's context is 512 tokens.
   [() => text({ prompt: ' '.repeat(16_385) }), 400, 'context_length_exceeded', 'prompt'],
   [() => text({ prompt: ['Once', ' '.repeat(16_385)] }), 400, 'context_length_exceeded', 'prompt'],
@@ -78,7 +78,10 @@ const REFUSED = [
   [() => chat({ messages: [{ role: '__proto__', content: 'Hello' }] }), 400, 'unsupported_value', 'messages[0].role'],
   [() => chat({ messages: [{ role: 'user' }] }), 400, 'invalid_type', 'messages[0].content'],
   [() => chat({ messages: [{ role: 'user', content: null }] }), 400, 'invalid_type', 'messages[0].content'],
-  [() => chat({ messages: [{ role: 'user', content: 'Hello', name: 'Ada' }] }), 400, 'unsupported_parameter', 'messages[0].name'],
+  [() => chat({ messages: [{ role: 'user', content: 'Hello', name: 3 }] }), 400, 'invalid_type', 'messages[0].name'],
+  [() => chat({ messages: [{ role: 'user', content: 'Hello', refusal: 'No.' }] }), 400, 'unsupported_parameter', 'messages[0].refusal'],
+  [() => chat({ messages: [{ role: 'user', content: 'Hello', reasoning_content: 'Hm.' }] }), 400, 'unsupported_parameter', 'messages[0].reasoning_content'],
+  [() => chat({ messages: [{ role: 'user', content: 'Hello', weight: 1 }] }), 400, 'unsupported_parameter', 'messages[0].weight'],
   [() => chat({ messages: [...USER, { role: 'assistant', content: 'Hi', tool_calls: [{}] }] }), 400, 'unsupported_parameter', 'messages[1].tool_calls'],
   [() => chat({ messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'http://localhost/' } }] }] }), 400, 'unsupported_value', 'messages[0].content[0].type'],
   [() => chat({ messages: [{ role: 'user', content: [{ type: 'text' }] }] }), 400, 'invalid_type', 'messages[0].content[0].text'],
@@ -96,7 +99,7 @@ const REFUSED = [
   [() => text({ prompt: Array(16).fill('a'), n: 2 }), 400, 'integer_above_max_value', 'n'],
   // Numbers.
   [() => chat({ max_tokens: 0 }), 400, 'integer_below_min_value', 'max_tokens'],
-  [() => chat({ max_tokens: -1 }), 400, 'integer_below_min_value', 'max_tokens'],
+  [() => chat({ max_tokens: -2 }), 400, 'integer_below_min_value', 'max_tokens'],
   [() => chat({ max_tokens: 2.5 }), 400, 'invalid_type', 'max_tokens'],
   [() => chat({ max_tokens: '4' }), 400, 'invalid_type', 'max_tokens'],
   [() => chat({ max_tokens: 1e300 }), 400, 'integer_above_max_value', 'max_tokens'],
@@ -118,11 +121,11 @@ const REFUSED = [
   [() => chat({ repetition_penalty: 0 }), 400, 'decimal_below_min_value', 'repetition_penalty'],
   [() => chat({ n: 0 }), 400, 'integer_below_min_value', 'n'],
   [() => chat({ n: 17 }), 400, 'integer_above_max_value', 'n'],
-  [() => chat({ seed: -1 }), 400, 'integer_below_min_value', 'seed'],
+  [() => chat({ seed: -2 }), 400, 'integer_below_min_value', 'seed'],
   [() => chat({ seed: 2 ** 60 }), 400, 'integer_above_max_value', 'seed'],
   // The rest.
   [() => chat({ stop: Array(17).fill('a') }), 400, 'array_above_max_length', 'stop'],
-  [() => chat({ stop: '' }), 400, 'invalid_value', 'stop'],
+  [() => chat({ stop: ['a', ''] }), 400, 'invalid_value', 'stop'],
   [() => chat({ stop: ['a', 'b'.repeat(1_001)] }), 400, 'string_above_max_length', 'stop'],
   [() => chat({ stop: ['a', 3] }), 400, 'invalid_type', 'stop[1]'],
   [() => chat({ logit_bias: { a: 1 } }), 400, 'invalid_value', 'logit_bias'],
@@ -134,7 +137,7 @@ const REFUSED = [
   [() => chat({ logprobs: true, top_logprobs: 21 }), 400, 'integer_above_max_value', 'top_logprobs'],
   [() => text({ logprobs: 6 }), 400, 'integer_above_max_value', 'logprobs'],
   [() => chat({ stream: 'yes' }), 400, 'invalid_type', 'stream'],
-  [() => chat({ stream_options: { include_usage: true } }), 400, 'invalid_parameter_combination', 'stream_options'],
+  [() => chat({ stream_options: { usage: true } }), 400, 'unknown_parameter', 'stream_options.usage'],
   [() => chat({ stream: true, stream_options: { usage: true } }), 400, 'unknown_parameter', 'stream_options.usage'],
   [() => chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 400, 'unsupported_value', 'tools'],
   [() => chat({ tool_choice: 'required' }), 400, 'unsupported_value', 'tool_choice'],
@@ -188,6 +191,56 @@ test('what asks for nothing is taken: parameters that change no answer, neutral 
   assert.equal(streamed.status, 200);
   assert(!(await streamed.text()).includes('usage'));
   assert.equal((await handler(text({ best_of: 1, echo: false, suffix: '', user: 'ada' }))).status, 200);
+});
+
+/** What the engine was asked for such a chat. */
+async function told(more) {
+  const { model, state, rendered } = fakeModel();
+  const response = await createHandler({ models: { story: model } })(chat(more));
+  assert.equal(response.status, 200, await response.clone().text());
+  return { ...state.log.find(({ what }) => what === 'start'), rendered };
+}
+
+test('an assistant that said nothing, or refused, is taken as clients send it back', async () => {
+  const said = async (answer) => (await told({ messages: [...USER, { role: 'assistant', ...answer }, { role: 'user', content: 'Go on' }] })).prompt;
+  for (const nothing of [{ content: null }, {}, { content: '' }, { content: null, refusal: null, tool_calls: [], annotations: [] }]) {
+    assert.equal(await said(nothing), '<user> Hello <assistant>  <user> Go on <assistant> ', JSON.stringify(nothing));
+  }
+  for (const refused of [{ content: null, refusal: 'No.' }, { content: [{ type: 'refusal', refusal: 'No.' }] }]) {
+    assert.equal(await said(refused), '<user> Hello <assistant> No. <user> Go on <assistant> ', JSON.stringify(refused));
+  }
+});
+
+test('a name and a thought reach the template under their own names', async () => {
+  const { messages } = await told({ messages: [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER] });
+  assert.deepEqual(messages, [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER]);
+});
+
+test('no error speaks of undefined, whatever is missing', async () => {
+  for (const messages of [[{}], [{ role: 'user' }], [{ content: 'Hello' }], [{ role: 'user', content: [{ type: 'text' }] }], [{ role: 'user', content: [{}] }]]) {
+    const { error } = await (await handler(chat({ messages }))).json();
+    assert.doesNotMatch(error.message, /undefined/);
+  }
+});
+
+test('what others spell differently is taken: -1 for no limit and any seed, no stop, one limit by both its names', async () => {
+  const options = async (more) => (await told(more)).options;
+  assert.deepEqual(await options({ max_tokens: undefined }), { maxTokens: 512 }); // the context
+  assert.deepEqual(await options({ max_tokens: -1 }), { maxTokens: 512 });
+  assert.deepEqual(await options({ max_tokens: undefined, max_completion_tokens: -1 }), { maxTokens: 512 });
+  assert.deepEqual(await options({ max_tokens: 3, max_completion_tokens: 3 }), { maxTokens: 3 });
+  assert.deepEqual(await options({ seed: -1, stop: '', stream_options: { include_usage: true } }), { maxTokens: 2 });
+  assert.deepEqual(await options({ stop: [] }), { maxTokens: 2 });
+});
+
+test('a path may begin with two slashes, as a base URL with a slash at its end makes it', async () => {
+  for (const path of ['//v1/models', '///v1/models', '//health']) assert.equal((await handler(get(path))).status, 200, path);
+  assert.equal((await handler(post('//v1/chat/completions', { model: 'story', messages: USER, max_tokens: 2 }))).status, 200);
+});
+
+test('an unknown model is told which there are', async () => {
+  const { error } = await (await handler(chat({ model: 'gpt-4' }))).json();
+  assert.equal(error.message, 'The model `gpt-4` does not exist or you do not have access to it. Models here: `story`.');
 });
 
 test('a name that stands twice has its last value', async () => {

@@ -108,7 +108,9 @@ export function createHandler({ models, base = '', ...limits }) {
   const app = new Hono({
     getPath(request) {
       const { pathname } = new URL(request.url);
-      return base && pathname.startsWith(`${base}/`) ? pathname.slice(base.length) : pathname;
+      // A base URL with a slash at its end, and a path with one at its beginning.
+      const path = pathname.replace(/^\/{2,}/, '/');
+      return base && path.startsWith(`${base}/`) ? path.slice(base.length) : path;
     },
   });
   /** @param {'get' | 'post'} method @param {string} path @param {(routed: Routed) => Response | Promise<Response>} answer */
@@ -142,7 +144,7 @@ export function createHandler({ models, base = '', ...limits }) {
   /** @param {string} id */
   function find(id) {
     const found = served.get(id);
-    if (!found) throw noModel(id);
+    if (!found) throw noModel(id, served.keys());
     return found;
   }
 
@@ -166,6 +168,8 @@ export function createHandler({ models, base = '', ...limits }) {
     const closing = new AbortController();
     underWay.add(closing);
     const signal = AbortSignal.any([request.signal, closing.signal]);
+    // Without a limit of the request an answer may be as long as the context allows, as the original has it.
+    if (route !== 'generate') options.maxTokens ??= contextWindow;
     const job = { sessions, owner: ownerOf(request, values, context), inputs: inputs(asked), options };
     const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
     const run = (/** @type {AbortSignal} */ signal, /** @type {OnPiece} */ onPiece = undefined) => {

@@ -40,9 +40,10 @@ export function unavailable(message, code, cause) {
   return new ApiError(503, message, { code, cause });
 }
 
-/** @param {string} id */
-export function noModel(id) {
-  const message = `The model \`${id.slice(0, 100)}\` does not exist or you do not have access to it.`;
+/** @param {string} id @param {Iterable<string>} known */
+export function noModel(id, known) {
+  const list = [...known].map((each) => `\`${each}\``).join(', ').slice(0, 200);
+  const message = `The model \`${id.slice(0, 100)}\` does not exist or you do not have access to it. Models here: ${list}.`;
   return new ApiError(404, message, { param: 'model', code: 'model_not_found' });
 }
 

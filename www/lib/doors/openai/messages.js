@@ -22,15 +22,29 @@ export function readMessages(value, name) {
 /** @param {unknown} value @param {string} name @returns {Message} */
 function readMessage(value, name) {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrongType(name, 'an object', value);
-  const { role, content, ...others } = /** @type {Record<string, unknown>} */ (value);
+  const { role, content, name: sender, reasoning_content: thought, refusal, ...others } = /** @type {Record<string, unknown>} */ (value);
   const known = ROLES.get(string(role, `${name}.role`));
   if (!known) throw invalid(`${name}.role`, 'unsupported_value', `Unsupported value: '${name}.role' must be one of ${[...ROLES.keys()].join(', ')} here.`);
   for (const [key, other] of Object.entries(others)) {
     // An answer of ours that comes back in a history has fields that say nothing.
     if (other !== null && !isEmpty(other)) throw invalid(`${name}.${key.slice(0, 60)}`, 'unsupported_parameter', `Unsupported parameter: '${name}.${key.slice(0, 60)}' is not supported here.`);
   }
-  return { role: known, content: readContent(content, `${name}.content`) };
+  const isAnswer = known === 'assistant';
+  if (!isAnswer) {
+    for (const [key, other] of Object.entries({ reasoning_content: thought, refusal })) {
+      if (!isAbsent(other)) throw invalid(`${name}.${key}`, 'unsupported_parameter', `Unsupported parameter: '${name}.${key}' belongs to messages of the assistant.`);
+    }
+  }
+  const text = isAnswer && isAbsent(content) ? '' : readContent(content, `${name}.content`);
+  /** @type {Message} */
+  const message = { role: known, content: text + (isAbsent(refusal) ? '' : string(refusal, `${name}.refusal`)) };
+  if (!isAbsent(sender)) message.name = string(sender, `${name}.name`);
+  if (!isAbsent(thought)) message.reasoning_content = string(thought, `${name}.reasoning_content`);
+  return message;
 }
+
+/** @param {unknown} value */
+const isAbsent = (value) => value === undefined || value === null;
 
 /** Parts are one text, in their order, with nothing between. @param {unknown} value @param {string} name @returns {string} */
 function readContent(value, name) {
@@ -39,6 +53,8 @@ function readContent(value, name) {
   const texts = value.map((part, index) => {
     const place = `${name}[${index}]`;
     if (part === null || typeof part !== 'object') throw wrongType(place, 'an object', part);
+    // What an assistant said instead of an answer is what it said.
+    if (part.type === 'refusal') return string(part.refusal, `${place}.refusal`);
     if (part.type !== 'text') throw invalid(`${place}.type`, 'unsupported_value', `Unsupported value: '${place}.type' must be 'text': these models read text only.`);
     return string(part.text, `${place}.text`);
   });

@@ -38,9 +38,14 @@ function logitBias(value, name) {
   return value;
 }
 
-/** @type {Rule} */
+/** A number of which -1 asks for nothing: no limit, any seed. @param {Rule} rule @returns {Rule} */
+const orNone = (rule) => (value, name) => (value === -1 ? undefined : rule(value, name));
+
+/** An empty text, which some clients send for none, is none. @type {Rule} */
 function stop(value, name) {
+  if (value === '') return undefined;
   const list = strings(STOPS_MAX)(value, name);
+  if (isEmpty(list)) return undefined;
   if (list.includes('')) throw invalid(name, 'invalid_value', `Invalid '${name}': a stop sequence must not be empty.`);
   if (list.some((/** @type {string} */ text) => text.length > STOP_CHARS_MAX)) throw invalid(name, 'string_above_max_length', `Invalid '${name}': string too long. Expected at most ${STOP_CHARS_MAX} characters.`);
   return list;
@@ -76,7 +81,7 @@ const NO_TOOLS = 'The models here call no tools and no functions.';
 /** Of both routes. @type {Record<string, Parameter>} */
 const COMMON = {
   model: honoured(string),
-  max_tokens: honoured(integer(1, TOKENS_MAX), 'maxTokens'),
+  max_tokens: honoured(orNone(integer(1, TOKENS_MAX)), 'maxTokens'),
   min_tokens: honoured(integer(0, TOKENS_MAX), 'minTokens'),
   temperature: honoured(decimal(0, 2), 'temperature'),
   top_p: honoured(decimal(0, 1), 'topP'),
@@ -89,7 +94,7 @@ const COMMON = {
   logit_bias: honoured(logitBias, 'logitBias'),
   n: honoured(integer(1, CHOICES_MAX), 'n'),
   stop: honoured(stop, 'stop'),
-  seed: honoured(integer(0, SAFE), 'seed'),
+  seed: honoured(orNone(integer(0, SAFE)), 'seed'),
   stream: honoured(boolean),
   stream_options: honoured(streamOptions),
   user: honoured(string),
@@ -99,7 +104,7 @@ const COMMON = {
 const CHAT = {
   ...COMMON,
   messages: honoured(readMessages),
-  max_completion_tokens: honoured(integer(1, TOKENS_MAX), 'maxTokens'),
+  max_completion_tokens: honoured(orNone(integer(1, TOKENS_MAX)), 'maxTokens'),
   logprobs: honoured(boolean),
   top_logprobs: honoured(integer(0, 20)),
   // Whether the model's chat template reads these is seen in template.js.
@@ -168,12 +173,12 @@ export function readParameters(route, body) {
     if (value === null) continue;
     const { use, rule, option } = known[name];
     const checked = rule(value, name);
-    if (use !== 'honoured') continue;
+    if (use !== 'honoured' || checked === undefined) continue;
     values[name] = checked;
     if (option) options[option] = checked;
   }
   checkPresent(route, values);
-  settle(route, values, options);
+  settle(route, values, options, body.max_tokens === -1);
   return { route, values, options };
 }
 
@@ -184,19 +189,17 @@ function checkPresent(route, values) {
   if (missing) throw invalid(missing, 'missing_required_parameter', `Missing required parameter: '${missing}'.`);
 }
 
-/** What parameters mean together, and the original's defaults where they are not the model's. @param {string} route @param {Record<string, any>} values @param {Record<string, any>} options */
-function settle(route, values, options) {
-  if (values.max_tokens !== undefined && values.max_completion_tokens !== undefined) {
-    throw invalid('max_tokens', 'invalid_parameter_combination', "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.");
+/** What parameters mean together, and the original's defaults where they are not the model's. @param {string} route @param {Record<string, any>} values @param {Record<string, any>} options @param {boolean} isUnlimited */
+function settle(route, values, options, isUnlimited) {
+  const { max_tokens: older = values.max_completion_tokens, max_completion_tokens: newer = older } = values;
+  if (older !== newer) {
+    throw invalid('max_tokens', 'invalid_parameter_combination', `'max_tokens' is ${older} and 'max_completion_tokens' is ${newer}. They mean the same: send one, or both with one value.`);
   }
   if (values.top_logprobs !== undefined && !values.logprobs) {
     throw invalid('top_logprobs', 'invalid_parameter_combination', "The 'top_logprobs' parameter is only allowed when 'logprobs' is enabled.");
   }
-  if (values.stream_options !== undefined && !values.stream) {
-    throw invalid('stream_options', 'invalid_parameter_combination', "The 'stream_options' parameter is only allowed when 'stream' is enabled.");
-  }
   if (route === 'chat' && values.logprobs) options.logprobs = values.top_logprobs ?? 0;
-  if (route === 'completion') options.maxTokens ??= 16;
+  if (route === 'completion' && !isUnlimited) options.maxTokens ??= 16;
   if (route === 'generate') {
     options.maxTokens ??= 100;
     options.temperature ??= 0.7;

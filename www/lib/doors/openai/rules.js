@@ -7,6 +7,7 @@ import { invalid } from './errors.js';
 
 /** @param {unknown} value */
 export function typeName(value) {
+  if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
   if (Number.isInteger(value)) return 'an integer';

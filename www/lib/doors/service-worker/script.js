@@ -48,7 +48,8 @@ addEventListener('message', (/** @type {any} */ event) => {
 });
 
 addEventListener('fetch', (/** @type {any} */ event) => {
-  const { origin, pathname } = new URL(event.request.url);
+  const { origin, pathname: path } = new URL(event.request.url);
+  const pathname = path.replace(/^\/{2,}/, '/');
   if (origin !== location.origin || !(pathname.startsWith('/v1/') || pathname.startsWith(`${base}/v1/`))) return;
   event.respondWith(answer(event));
 });
