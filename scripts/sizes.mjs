@@ -16,9 +16,9 @@ const LIB = join('www', 'lib');
 
 /** The ways in besides the library itself: `fireside-lm/<name>` is `lib/doors/<name>.js`. `max`: what each may add to a visit; `scripts`: what it starts besides. */
 export const DOORS = [
-  { name: 'openai', max: 32_000, scripts: [] },
+  { name: 'openai', max: 38_000, scripts: [] },
   { name: 'prompt-api', max: 18_000, scripts: [] },
-  { name: 'service-worker', max: 34_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
+  { name: 'service-worker', max: 38_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
 ];
 
 const ENTRY = join(LIB, 'index.js');

@@ -13,7 +13,7 @@ import { examples } from '../docs.js';
 import { PARAMETERS, until } from './door.js';
 
 const PAGE = 'docs/openai.md';
-const [SERVE, CLIENT, IN_A_PAGE, HANDLER] = examples(PAGE);
+const [SERVE, CLIENT, IN_A_PAGE, HANDLER, FETCH] = examples(PAGE);
 
 /** What is installed: the library where it is in the repository, under the names that the package has. */
 const EXPORTS = { '.': './lib/node/index.js', './openai': './lib/doors/openai.js', './service-worker': './lib/doors/service-worker.js' };
@@ -59,6 +59,10 @@ test('the server is started as it says, and the official client holds the conver
 
 test('the handler answers without a server', async () => {
   assert.equal(await printed(HANDLER, 'handler.js'), "[ 'story' ]\n");
+});
+
+test('the handler is the fetch of the official client', async () => {
+  assert.match(await printed(FETCH, 'fetch.js'), /^(Hello|Hi)/);
 });
 
 inEachBrowser('example', (browser) => {

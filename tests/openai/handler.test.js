@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import OpenAI from 'openai';
 import { createHandler, events, get, post } from './door.js';
 import { answerTo, fakeModel } from './fake.js';
 
@@ -244,6 +245,22 @@ test('prompts have as many characters as they may, and no more', async () => {
     assert.equal(await status('/generate', { text }), expected);
   }
   assert.equal(state.log.filter(({ what }) => what === 'start').length, 5);
+});
+
+test('the handler is the fetch of the official client: whole, streamed, aborted, and with errors', async () => {
+  const { handler, state } = door({ tokenMs: 1 });
+  const client = new OpenAI({ baseURL: 'http://localhost/v1', apiKey: 'none', maxRetries: 0, fetch: handler });
+  const { choices } = await client.chat.completions.create(ask());
+  assert.equal(choices[0].message.content, answerTo(CHAT_PROMPT, 7, 4));
+  let streamed = '';
+  for await (const chunk of await client.chat.completions.create(ask({ stream: true }))) streamed += chunk.choices[0].delta.content ?? '';
+  assert.equal(streamed, choices[0].message.content);
+  await assert.rejects(client.chat.completions.create(ask({ temperature: 3 })), (error) => error instanceof OpenAI.BadRequestError && error.param === 'temperature');
+  const controller = new AbortController();
+  const aborted = client.chat.completions.create(ask({ max_tokens: 500 }), { signal: controller.signal });
+  setTimeout(() => controller.abort(), 30);
+  await assert.rejects(aborted, OpenAI.APIUserAbortError);
+  assert.equal(state.computing, 0);
 });
 
 test('the handler refuses limits and models that are none', () => {

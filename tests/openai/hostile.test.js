@@ -8,6 +8,7 @@ import { fakeModel } from './fake.js';
 import { raw, request } from './raw.js';
 
 const { listen } = await import('../../www/lib/node/http.js');
+const { refusals } = await import('../../www/lib/node/refusals.js');
 
 const BODY = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 3 });
 const CLOSED = 'closed';
@@ -154,6 +155,34 @@ for (const [title, bytes, expected] of ROWS) {
     await good.text();
   });
 }
+
+test('origins of extensions and apps are let in as browsers send them, and no other of their scheme', async (context) => {
+  const origins = ['chrome-extension://abcdefghijklmnopabcdefghijklmnop', 'moz-extension://1b2c3d4e-0000-4000-8000-0123456789ab', 'app://obsidian.md', 'tauri://localhost', 'capacitor://localhost', 'ionic://localhost', 'vscode-webview://x', 'http://x', 'http://x:8080'];
+  const refused = [];
+  const apps = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, allowOrigins: origins.map((origin, i) => (i % 2 ? origin : `${origin}/`)), refused: (...args) => refused.push(args) });
+  context.after(() => apps.close());
+  const answer = (origin) => raw(apps.port, [request('GET /v1/models HTTP/1.1', { Host: `localhost:${apps.port}`, Origin: origin, Connection: 'close' })]);
+  for (const origin of origins) {
+    const { statuses, text } = await answer(origin);
+    assert.deepEqual(statuses, [200], origin);
+    assert(text.toLowerCase().includes(`access-control-allow-origin: ${origin}\r\n`), text);
+  }
+  assert.equal(refused.length, 0);
+  for (const origin of ['chrome-extension://bbcdefghijklmnopabcdefghijklmnop', 'app://localhost', 'tauri://obsidian.md', 'https://x', 'null', 'file://']) {
+    assert.deepEqual((await answer(origin)).statuses, [403], origin);
+  }
+  assert.deepEqual(refused.map(([status]) => status), [403, 403, 403, 403, 403, 403]);
+  assert.match(refused[0][1], /Start it with --allow-origin chrome-extension:\/\/bbcdefghijklmnopabcdefghijklmnop to let it/);
+});
+
+test('refusals are lines of a terminal: bounded, and without what controls it', () => {
+  const lines = [];
+  const tell = refusals((line) => lines.push(line));
+  tell(403, 'Not you.', { method: 'GET', url: `/\u001b[2J${'a'.repeat(500)}`, headers: { origin: 'https://evil.example\n200 OK' } });
+  assert.match(lines[0], /^403 GET \/\?\[2Ja{100,120}\.\.\. from https:\/\/evil\.example\?200 OK: Not you\.$/);
+  for (let i = 0; i < 1_000; i++) tell(404, 'Nothing.', {});
+  assert(lines.length <= 25, `${lines.length}`);
+});
 
 test('an allowed page is told that it may read, and no other', async () => {
   const allowed = await raw(port, postRow(BODY, { Origin: 'https://app.example' })());

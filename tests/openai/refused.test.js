@@ -194,8 +194,10 @@ test('what asks for nothing is taken: parameters that change no answer, neutral 
 });
 
 /** What the engine was asked for such a chat. */
-async function told(more) {
+async function told(more, info = {}) {
   const { model, state, rendered } = fakeModel();
+  const known = model.info();
+  model.info = () => ({ ...known, ...info });
   const response = await createHandler({ models: { story: model } })(chat(more));
   assert.equal(response.status, 200, await response.clone().text());
   return { ...state.log.find(({ what }) => what === 'start'), rendered };
@@ -212,8 +214,11 @@ test('an assistant that said nothing, or refused, is taken as clients send it ba
 });
 
 test('a name and a thought reach the template under their own names', async () => {
-  const { messages } = await told({ messages: [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER] });
-  assert.deepEqual(messages, [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER]);
+  const messages = [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER];
+  const messageFields = ['role', 'content', 'name', 'reasoning_content'];
+  assert.deepEqual((await told({ messages }, { messageFields })).messages, messages);
+  // A template that reads neither has no place for them.
+  assert.deepEqual((await told({ messages })).messages, messages.map(({ role, content }) => ({ role, content })));
 });
 
 test('no error speaks of undefined, whatever is missing', async () => {

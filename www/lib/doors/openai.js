@@ -33,6 +33,7 @@ import { readable, templateKwargs } from './openai/template.js';
  * @property {number} [sessionsMax] sessions kept of each model, for requests that go on where another ended: 8 unless said otherwise
  * @property {number} [kvBytesMax] what their caches may take, of each model; in bytes, 512 MiB unless said otherwise. The session used last is kept whatever it takes
  * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
+ * @property {number} [maxTokens] tokens of an answer to a chat that asks for no number: what is left of the context unless said otherwise
  * @property {number} [bufferBytesMax] of an answer, computed and not yet read, before its run waits: 64 KiB unless said otherwise
  * @property {number} [stallMs] a client that reads nothing of its answer for so long is cut: 30,000 unless said otherwise
  * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
@@ -90,7 +91,7 @@ const Hono = HonoOfPackage;
  * @returns {Handler}
  */
 export function createHandler({ models, base = '', ...limits }) {
-  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax, publicPrompts, bufferBytesMax, stallMs } = settle(limits);
+  const { concurrency, queueMax, sessionsMax, kvBytesMax, bodyBytesMax, healthMs, promptCharsMax, publicPrompts, bufferBytesMax, stallMs, maxTokens = Infinity } = settle(limits);
   const wholes = new Wholes();
   const queue = new Queue({ concurrency, queueMax });
   const created = now();
@@ -169,7 +170,7 @@ export function createHandler({ models, base = '', ...limits }) {
     underWay.add(closing);
     const signal = AbortSignal.any([request.signal, closing.signal]);
     // Without a limit of the request an answer may be as long as the context allows, as the original has it.
-    if (route !== 'generate') options.maxTokens ??= contextWindow;
+    if (route !== 'generate') options.maxTokens ??= asked.isUnlimited ? contextWindow : Math.min(maxTokens, contextWindow);
     const job = { sessions, owner: ownerOf(request, values, context), inputs: inputs(asked), options };
     const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
     const run = (/** @type {AbortSignal} */ signal, /** @type {OnPiece} */ onPiece = undefined) => {
@@ -205,7 +206,10 @@ export function createHandler({ models, base = '', ...limits }) {
   /** @param {Request | string | URL} input @param {Context | RequestInit} [more] */
   async function handle(input, more) {
     const isFetch = typeof input === 'string' || input instanceof URL;
-    const response = await (isFetch ? app.fetch(new Request(input, /** @type {RequestInit} */ (more)), {}) : app.fetch(input, { context: /** @type {Context | undefined} */ (more) }));
+    const request = isFetch ? new Request(input, /** @type {RequestInit} */ (more)) : input;
+    const response = await app.fetch(request, isFetch ? {} : { context: /** @type {Context | undefined} */ (more) });
+    // As fetch does.
+    if (isFetch) request.signal.throwIfAborted();
     response.headers.set('X-Content-Type-Options', 'nosniff');
     response.headers.set('Cache-Control', 'no-store');
     response.headers.set('X-Request-Id', newId('req'));

@@ -21,6 +21,18 @@ export function isLoopback(host) {
 }
 
 /**
+ * An origin as a browser sends it in `Origin`, of an address as somebody writes it: `http://x/` is `http://x`. Those of extensions and of apps (`chrome-extension://ID`,
+ * `app://obsidian.md`, `tauri://localhost`) are their scheme and host. Undefined for what is no origin, for `null` and for a wildcard.
+ * @param {string} text
+ */
+export function originOf(text) {
+  const [, scheme, host] = /^([a-z][a-z\d+.-]*):\/\/((?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?)\/?$/i.exec(text) ?? [];
+  if (!scheme || /^(file|data|blob|about|javascript)$/i.test(scheme)) return undefined;
+  if (!/^https?$/i.test(scheme)) return `${scheme}://${host}`.toLowerCase();
+  return URL.canParse(text) ? new URL(text).origin : undefined;
+}
+
+/**
  * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, with the same headers once it is known who
  * asks, or, for a browser's question whether a page may ask, gives the answer's headers with `isPreflight`. `owner` is who asks: the holder of a key, else the connection, but not
  * that of a proxy, which asks for many.
@@ -30,7 +42,7 @@ export function isLoopback(host) {
 export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] }, port) {
   const keys = [apiKey].flat().map(digest);
   const hosts = new Set(allowHosts.map((name) => name.toLowerCase()));
-  const origins = new Set(allowOrigins);
+  const origins = new Set(allowOrigins.map(originOf));
   const isEverywhere = WILDCARDS.includes(host);
   const own = new Set([...LOOPBACK, host.includes(':') ? `[${host}]` : host.toLowerCase()]);
 
@@ -57,7 +69,14 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] },
       return {};
     }
     if (origin === `http://${headers.host}`) return {};
-    if (!origins.has(origin)) throw forbidden(`The origin ${origin.slice(0, 100)} may not ask this server. Start it with --allow-origin to let it.`, 'origin_not_allowed');
+    if (origin === 'null') {
+      const message = 'A page without an origin (of a file, or in a sandboxed frame) may not ask this server: any website can make one. Serve the page from an address, and allow that by --allow-origin.';
+      throw forbidden(message, 'origin_not_allowed');
+    }
+    if (!origins.has(origin.toLowerCase())) {
+      const named = originOf(origin) ?? 'ORIGIN';
+      throw forbidden(`The origin ${origin.slice(0, 100)} may not ask this server. Start it with --allow-origin ${named.slice(0, 100)} to let it.`, 'origin_not_allowed');
+    }
     const shared = { 'Access-Control-Allow-Origin': origin, Vary: 'Origin' };
     if (method !== 'OPTIONS') return { ...shared, 'Access-Control-Expose-Headers': 'X-Request-Id, Retry-After' };
     const wanted = headers['access-control-request-headers'] ?? '';

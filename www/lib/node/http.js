@@ -11,6 +11,7 @@ import { guard } from './guard.js';
 /** @import { AddressInfo, Socket } from 'node:net' */
 /** @import { Handler } from '../doors/openai.js' */
 /** @import { Allowed } from './guard.js' */
+/** @import { Refused } from './refusals.js' */
 
 /**
  * Units: milliseconds and bytes. A client sends its head in 10 s and its body in 30 s or is cut. Its connection is kept for as long as somebody reads an answer and writes the next
@@ -38,17 +39,25 @@ const PARSER_ERRORS = {
 /**
  * Listens. Rejects as `server.listen` does, `EADDRINUSE` for a port in use.
  * @param {Handler} handler
- * @param {Allowed & { port: number, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }} options
+ * @param {Allowed & { port: number, refused?: Refused, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }} options
  * @returns {Promise<Listening>}
  */
-export async function listen(handler, { port, limits: { connectionsMax = CONNECTIONS_MAX, ...limits } = {}, ...allowed }) {
+export async function listen(handler, { port, limits: { connectionsMax = CONNECTIONS_MAX, ...limits } = {}, refused = () => {}, ...allowed }) {
   const { host } = allowed;
   let chosen = port;
   let isClosing = false;
   const check = guard(allowed, () => chosen);
   /** Who asks. @type {WeakMap<IncomingMessage, unknown>} */
   const owners = new WeakMap();
-  const ask = (/** @type {Request} */ request, /** @type {{ incoming: IncomingMessage }} */ { incoming }) => handler(request, { owner: owners.get(incoming) });
+  const ask = async (/** @type {Request} */ request, /** @type {{ incoming: IncomingMessage }} */ { incoming }) => {
+    const response = await handler(request, { owner: owners.get(incoming) });
+    // A client that has gone (499) was not refused.
+    if (response.status >= 400 && response.status < 500 && response.status !== 499) {
+      const body = await response.clone().json().catch(() => undefined);
+      refused(response.status, body?.error?.message ?? '', incoming);
+    }
+    return response;
+  };
   const answer = getRequestListener(ask, { overrideGlobalObjects: false, hostname: 'localhost' });
   /** Requests that have not been answered. @type {WeakMap<Socket, number>} */
   const ahead = new WeakMap();
@@ -69,14 +78,19 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
       if (isPreflight) response.writeHead(204).end();
       else answer(request, response);
     } catch (error) {
-      refuse(request, response, error instanceof ApiError ? error : new ApiError(400, 'Bad request.', { code: 'invalid_request' }));
+      const said = error instanceof ApiError ? error : new ApiError(400, 'Bad request.', { code: 'invalid_request' });
+      refused(said.status, said.message, request);
+      refuse(request, response, said);
     }
   });
   server.maxConnections = connectionsMax;
   server.on('drop', () => server.closeIdleConnections());
   server.on('connection', (socket) => socket.on('close', () => handler.forget(socket)));
   server.setTimeout(SILENCE_MS);
-  server.on('clientError', (error, socket) => cut(error, /** @type {Socket} */ (socket)));
+  server.on('clientError', (error, socket) => {
+    const said = cut(error, /** @type {Socket} */ (socket));
+    if (said) refused(said.status, said.message);
+  });
   await new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(port, host, () => resolve(undefined));
@@ -109,9 +123,14 @@ function refuse(request, response, error) {
 
 /** What is no request gets an answer where it can, and its connection is closed. @param {Error & { code?: string }} error @param {Socket} socket */
 function cut({ code = '' }, socket) {
-  if (!socket.writable || socket.destroyed || code === 'ECONNRESET') return void socket.destroy();
+  if (!socket.writable || socket.destroyed || code === 'ECONNRESET') {
+    socket.destroy();
+    return undefined;
+  }
   const [status, name, message] = PARSER_ERRORS[code] ?? [400, 'invalid_request', 'That is not a request of HTTP.'];
-  const body = JSON.stringify(new ApiError(status, message, { code: name }));
+  const said = new ApiError(status, message, { code: name });
+  const body = JSON.stringify(said);
   const head = ['Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close'];
   socket.end(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+  return said;
 }

@@ -5,9 +5,10 @@ import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createHandler } from '../doors/openai.js';
 import { FiresideError } from '../errors.js';
-import { isLoopback } from './guard.js';
+import { isLoopback, originOf } from './guard.js';
 import { listen } from './http.js';
 import { Model } from './index.js';
+import { refusals } from './refusals.js';
 
 export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [options]
 
@@ -18,7 +19,10 @@ export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [option
   --dtype TYPE          f32, f16, bf16, q8 or q4: the file's own unless said otherwise
   --queue N             requests that may wait: 32 unless said otherwise
   --concurrency N       requests answered at the same time: 1 unless said otherwise
-  --allow-origin URL    lets pages of this origin ask, for example https://app.example (more than once for more)
+  --kv-dtype TYPE       f32 or f16: how the KV cache is stored
+  --hub URL             where hf: models are fetched from
+  --max-tokens N        tokens of an answer to a chat that asks for no number: what is left of the context unless said otherwise
+  --allow-origin URL    lets pages of this origin ask, for example https://app.example or chrome-extension://ID (more than once for more)
   --allow-host NAME     lets the server be called so, for example by a proxy (more than once for more)
   --api-key KEY         asks for "Authorization: Bearer KEY" (more than once for one key each); FIRESIDE_API_KEY in the environment does the same unseen
   --public-prompt FILE  a system message that is no secret: computed once for all clients (more than once for more)`;
@@ -33,6 +37,9 @@ const OPTIONS = {
   host: { type: 'string', default: '127.0.0.1' },
   threads: { type: 'string', default: 'auto' },
   dtype: { type: 'string', default: 'auto' },
+  'kv-dtype': { type: 'string' },
+  hub: { type: 'string' },
+  'max-tokens': { type: 'string' },
   queue: { type: 'string', default: '32' },
   concurrency: { type: 'string', default: '1' },
   'allow-origin': { type: 'string', multiple: true, default: /** @type {string[]} */ ([]) },
@@ -70,8 +77,8 @@ function read(args) {
   if (help) return { help };
   if (model.length === 0) throw new Trouble(`--model is missing\n\n${USAGE}`);
   for (const origin of values['allow-origin']) {
-    const isOrigin = URL.canParse(origin) && new URL(origin).origin === origin;
-    if (!isOrigin) throw new Trouble(`--allow-origin must be a scheme, a host and a port where there is one, as in https://app.example, not ${JSON.stringify(origin)}`);
+    if (origin === 'null') throw new Trouble('--allow-origin null would let every website in, since any can make a page without an origin. Serve the page from an address, and allow that');
+    if (!originOf(origin)) throw new Trouble(`--allow-origin must be a scheme, a host and a port where there is one, as in https://app.example, not ${JSON.stringify(origin)}`);
   }
   if (!/^[\w.:%-]+$/.test(host)) throw new Trouble(`--host must be an address or a name of this machine, not ${JSON.stringify(host)}`);
   for (const name of values['allow-host']) {
@@ -83,8 +90,8 @@ function read(args) {
   if (apiKeys.includes('')) throw new Trouble('the API key must not be empty');
   return {
     models: named(model),
-    load: { dtype, threads: values.threads === 'auto' ? /** @type {const} */ ('auto') : whole('threads', values.threads, 1, 32) },
-    limits: { queueMax: whole('queue', values.queue, 0, 100_000), concurrency: whole('concurrency', values.concurrency, 1, 64), publicPrompts: values['public-prompt'].map(text) },
+    load: { dtype, kvDtype: values['kv-dtype'], hub: values.hub, threads: values.threads === 'auto' ? /** @type {const} */ ('auto') : whole('threads', values.threads, 1, 32) },
+    limits: { queueMax: whole('queue', values.queue, 0, 100_000), concurrency: whole('concurrency', values.concurrency, 1, 64), publicPrompts: values['public-prompt'].map(text), maxTokens: values['max-tokens'] === undefined ? undefined : whole('max-tokens', values['max-tokens'], 1, 2 ** 31 - 1) },
     listening: { port: whole('port', values.port, 0, 65_535), host, allowOrigins: values['allow-origin'], allowHosts: values['allow-host'], apiKey: apiKeys },
   };
 }
@@ -134,7 +141,7 @@ async function run(sources, load, limits, listening) {
       models[id] = await Model.load(source, load);
       await warm(models[id]);
     }
-    const server = await listen(createHandler({ models, ...limits }), listening).catch((error) => {
+    const server = await listen(createHandler({ models, ...limits }), { ...listening, refused: refusals((line) => console.error(line)) }).catch((error) => {
       throw explained(error, listening);
     });
     const stopped = stopSignal();

@@ -14,6 +14,7 @@ export const LIMITS = {
   bufferBytesMax: 65_536,
   stallMs: 30_000,
   healthMs: 5_000,
+  maxTokens: /** @type {number | undefined} */ (undefined),
   promptCharsMax: /** @type {number | undefined} */ (undefined),
   publicPrompts: /** @type {readonly string[]} */ ([]),
 };

@@ -156,6 +156,7 @@ export const PARAMETERS = { chat: CHAT, completion: COMPLETION, generate: GENERA
  * @property {'chat' | 'completion' | 'generate'} route
  * @property {Record<string, any>} values by the names of the request, checked
  * @property {Record<string, any>} options for the engine
+ * @property {boolean} isUnlimited it asks for an answer as long as can be
  */
 
 /**
@@ -178,8 +179,9 @@ export function readParameters(route, body) {
     if (option) options[option] = checked;
   }
   checkPresent(route, values);
-  settle(route, values, options, body.max_tokens === -1);
-  return { route, values, options };
+  const isUnlimited = body.max_tokens === -1 || body.max_completion_tokens === -1;
+  settle(route, values, options, isUnlimited);
+  return { route, values, options, isUnlimited };
 }
 
 /** @param {keyof typeof PARAMETERS} route @param {Record<string, any>} values */
