@@ -1,44 +1,58 @@
 //! Chat templates: messages to the one text that the model was trained to continue.
 //!
-//! A template is a Jinja program published with the model, that is, code from a stranger. It runs in minijinja, set up as transformers sets up
-//! Jinja (`python` has what minijinja writes differently), without a loader, with a limit on its steps and on what it makes and writes (`limits`).
+//! A template is a Jinja program published with the model, that is, code from a stranger. minijinja reads it; it runs here (`run`), by the rules of
+//! Python and of jinja2 as transformers sets it up, with limits on its steps, on what it makes and on what it writes (`limits`).
 //!
 //! The output is text in which the template's own special tokens have to be recognised and those that a user typed must not be (`marks`).
 
+mod args;
+mod attributes;
+mod calls;
+mod characters;
+mod checks;
+mod compare;
+mod dates;
+mod expressions;
+mod filters;
+mod format;
+mod html;
+mod json;
 mod kwargs;
+mod layout;
 mod limits;
+mod loops;
 mod marks;
 mod message;
-mod python;
+mod names;
+mod number;
+mod operators;
+mod respell;
+mod run;
+mod sequences;
 mod source;
+mod strings;
+mod value;
+mod written;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::sync::Arc;
 
-use minijinja::machinery::{self, CompiledTemplate, Instruction, TemplateConfig};
+use minijinja::Value;
+use minijinja::machinery::{ast, parse};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
-use minijinja::{AutoEscape, Environment, ErrorKind, Value};
 
+pub use dates::Now;
 pub use kwargs::TemplateKwargs;
 pub use marks::Rendered;
 pub(crate) use marks::{Mark, mark_special};
 pub use message::Message;
 pub(crate) use message::deserialize_list as deserialize_messages;
-pub use python::Now;
 
 use marks::Coding;
 
 use crate::sniff::{Expected, sniff};
 use crate::tokenizer::TokenizerConfig;
 use crate::{Error, Result};
-
-/// Steps of the template engine, the weighing among them: real templates need a few hundred a message.
-const STEPS: u64 = 200_000;
-const STEPS_PER_MESSAGE: u64 = 4_000;
-
-/// Depth of nested blocks and macro calls (a call counts 10): what fits on the 1 MiB stack of wasm with room to spare.
-const DEPTH: usize = 200;
 
 /// The published template that most models without one of their own were trained on.
 ///
@@ -60,7 +74,6 @@ pub enum TemplateSource {
 /// A compiled chat template.
 #[derive(Debug)]
 pub struct ChatTemplate {
-    engine: Environment<'static>,
     text: String,
     source: TemplateSource,
     /// Private-use characters in the template itself: no mark may be one of them.
@@ -97,31 +110,22 @@ impl ChatTemplate {
         if let Some(template) = published {
             not_a_page(template)?;
         }
-        let template = python::without_generation_tags(published.unwrap_or(CHATML));
-        let mut engine = Environment::new();
-        engine.set_recursion_limit(DEPTH);
-        // It writes out every variable there is.
-        engine.remove_global("debug");
-        engine.add_filter("tojson", python::tojson);
-        engine.add_function("raise_exception", |message: String| -> Result<Value, minijinja::Error> {
-            Err(minijinja::Error::new(ErrorKind::InvalidOperation, format!("{REFUSAL}{message}")))
-        });
+        let template = respell::respelled(&source::normalised(published.unwrap_or(CHATML)));
         let taken = template.chars().filter(|&character| marks::private(character)).collect();
         let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
-        let mut template = ChatTemplate { engine, text: template, source, taken, tokens: config.names.clone(), error };
-        template.error = template.error.take().or_else(|| template.compiled().err());
+        let mut template = ChatTemplate { text: template, source, taken, tokens: config.names.clone(), error };
+        let unreadable = syntax().and_then(|syntax| template.read(&syntax).map(|_| ())).err();
+        template.error = template.error.take().or(unreadable);
         if template.error.is_some() {
             template.source = TemplateSource::Broken;
         }
         Ok(template)
     }
 
-    /// The program of the template.
-    fn compiled(&self) -> Result<CompiledTemplate<'_>> {
-        let syntax = syntax()?;
-        source::check(&self.text, &syntax).map_err(|detail| Error::BadTemplate { detail })?;
-        let config = TemplateConfig { syntax_config: syntax, default_auto_escape: Arc::new(|_| AutoEscape::None) };
-        CompiledTemplate::new("chat", &self.text, &config).map_err(|error| broken(&error, str::to_owned))
+    /// The statements of the template.
+    fn read(&self, syntax: &SyntaxConfig) -> Result<ast::Stmt<'_>> {
+        source::check(&self.text, syntax).map_err(|detail| Error::BadTemplate { detail })?;
+        parse(&self.text, "chat", syntax.clone()).map_err(|error| unreadable(&error))
     }
 
     /// Whether the template is the model's own.
@@ -155,21 +159,10 @@ impl ChatTemplate {
 
     /// The fields of a message that the template reads, of those that a [`Message`] has. A variable of which it reads the role or the content holds a message.
     pub fn message_fields(&self) -> Vec<&'static str> {
-        let Ok(compiled) = self.compiled() else { return Vec::new() };
-        // `of.field`, `of['field']`, `of.get('field')`; `'field' in of`
-        let mut read: BTreeSet<(&str, String)> = BTreeSet::new();
-        for program in std::iter::once(&compiled.instructions).chain(compiled.blocks.values()) {
-            let steps: Vec<_> = (0..).map_while(|at| program.get(at)).collect();
-            for pair in steps.windows(2) {
-                match pair {
-                    [Instruction::Lookup(of), Instruction::GetAttr(field)] => _ = read.insert((of, (*field).to_owned())),
-                    [Instruction::Lookup(of), Instruction::LoadConst(field)] | [Instruction::LoadConst(field), Instruction::Lookup(of)] => {
-                        _ = read.insert((of, field.to_string()));
-                    }
-                    _ => {}
-                }
-            }
-        }
+        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return Vec::new() };
+        let mut names = names::Names::default();
+        names.statements(std::slice::from_ref(&template));
+        let read = names.fields;
         let has = |of, field: &str| read.contains(&(of, field.to_owned()));
         let optional = |field: &&str| read.iter().any(|(of, name)| name == field && (has(*of, "role") || has(*of, "content")));
         let [role, content, optionals @ ..] = message::FIELDS;
@@ -195,26 +188,13 @@ impl ChatTemplate {
 
     /// The names that the template reads, and of these the ones that it reads before it sets them.
     fn names(&self) -> (BTreeSet<String>, BTreeSet<String>) {
-        let (mut read, mut unset) = (BTreeSet::new(), BTreeSet::new());
-        let Ok(compiled) = self.compiled() else { return (read, unset) };
+        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return Default::default() };
+        let mut names = names::Names::default();
+        names.statements(std::slice::from_ref(&template));
         let is_token = |name: &str| self.tokens.iter().any(|(token, _)| token == name);
-        let is_ours = |name: &str| kwargs::is_reserved(name) || is_token(name) || self.engine.globals().any(|(global, _)| global == name);
-        for program in std::iter::once(&compiled.instructions).chain(compiled.blocks.values()) {
-            let mut set = HashSet::new();
-            for step in (0..).map_while(|at| program.get(at)) {
-                match step {
-                    Instruction::StoreLocal(name) => _ = set.insert(*name),
-                    Instruction::Lookup(name) if !is_ours(name) => {
-                        read.insert((*name).to_owned());
-                        if !set.contains(name) {
-                            unset.insert((*name).to_owned());
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        (read, unset)
+        let is_free = |name: &&&str| !(kwargs::is_reserved(name) || is_token(name) || run::GLOBALS.contains(name));
+        let owned = |names: &BTreeSet<&str>| names.iter().filter(is_free).map(|name| (*name).to_owned()).collect();
+        (owned(&names.read), owned(&names.unset))
     }
 
     /// Renders messages; `special` are the tokenizer's special tokens, `now` the time that the template may print.
@@ -244,7 +224,7 @@ impl ChatTemplate {
         self.usable()?;
         let mut strings: Vec<&str> = messages.iter().flat_map(Message::texts).collect();
         strings.extend(kwargs.strings());
-        let coding = Coding::of(&strings, special, &self.taken)?.map(Arc::new);
+        let coding = Coding::of(&strings, special, &self.taken)?;
         let bytes: usize = strings.iter().map(|string| string.len()).sum();
         let code = |text: &str| coding.as_ref().map_or_else(|| text.to_owned(), |coding| coding.coded(text));
         let coded: Vec<Message> = messages.iter().map(|message| message.with_texts(&code)).collect();
@@ -256,36 +236,21 @@ impl ChatTemplate {
         ]);
         context.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), token.as_str().into())));
         context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&kwargs::with_strings(value, &code))))));
-        if let Some(now) = now {
-            context.insert("strftime_now", Value::from_function(move |format: &str| now.strftime(format)));
-        }
-        let mut engine = self.engine.clone();
-        engine.set_fuel(Some(STEPS + STEPS_PER_MESSAGE * messages.len() as u64));
-        let meter = limits::Meter::new(messages.len(), bytes);
-        meter.install(&mut engine);
-        let further: for<'source> fn(Instruction<'source>) -> Vec<Instruction<'source>> = match &coding {
-            Some(coding) => {
-                coding.install(&meter, &mut engine);
-                marks::traced
-            }
-            None => marks::untraced,
-        };
-        let compiled = self.compiled()?;
-        let program = limits::limited(&compiled.instructions, further);
-        let blocks = compiled.blocks.iter().map(|(name, block)| (*name, limits::limited(block, further))).collect();
-        let mut text = String::new();
-        let mut output = machinery::make_string_output(&mut text);
-        machinery::eval(&engine, &program, Value::from(context), &blocks, &mut output, AutoEscape::None).map_err(|error| {
-            let decoded = |detail: &str| coding.as_ref().map_or_else(|| detail.to_owned(), |coding| coding.decoded(detail));
-            broken(&error, decoded)
-        })?;
+        let syntax = syntax()?;
+        let template = self.read(&syntax)?;
+        let meter = limits::Meter::new(messages.len(), bytes, now);
+        let given = context.iter().map(|(name, given)| Ok((*name, value::Value::from_outside(given, &meter)?)));
+        let text = given
+            .collect::<value::Outcome<_>>()
+            .and_then(|given| run::render(std::slice::from_ref(&template), &self.text, &syntax, given, coding.as_ref(), &meter))
+            .map_err(|mut fault| {
+                if let Some(coding) = &coding {
+                    fault.detail = coding.decoded(&fault.detail);
+                }
+                broken(&fault)
+            })?;
         coding.map_or_else(|| Ok(Rendered::plain(text.clone())), |coding| coding.rendered(&text))
     }
-}
-
-/// How transformers sets up Jinja.
-fn syntax() -> Result<SyntaxConfig> {
-    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| broken(&error, str::to_owned))
 }
 
 /// Any text is a template; a few are other files in its place.
@@ -306,22 +271,27 @@ fn utf8(file: &[u8]) -> Result<&str> {
 /// Characters of what a template says that a message repeats.
 const DETAIL_MAX: usize = 300;
 
-/// Begins what a template says by `raise_exception`.
-const REFUSAL: &str = "\u{0}";
+/// How transformers sets up jinja2.
+fn syntax() -> Result<SyntaxConfig> {
+    SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|error| unreadable(&error))
+}
 
-/// `decoded` makes what a template says of a caller's text readable.
-fn broken(error: &minijinja::Error, decoded: impl Fn(&str) -> String) -> Error {
-    let line = error.line().map(|line| format!(" (line {line})")).unwrap_or_default();
-    let detail = match error.detail() {
-        Some(refusal) if refusal.starts_with(REFUSAL) => format!("it refuses these messages: {}", &refusal[REFUSAL.len()..]),
-        Some(limit) if limit.starts_with(limits::LIMIT) => limit[limits::LIMIT.len()..].to_owned(),
-        _ if error.kind() == ErrorKind::OutOfFuel => "it takes too many steps".to_owned(),
-        Some(detail) => format!("{}: {detail}", error.kind()),
-        None => error.kind().to_string(),
-    };
-    let detail = decoded(&detail);
+/// A template that minijinja cannot read.
+fn unreadable(error: &minijinja::Error) -> Error {
+    let detail = error.detail().map_or_else(|| error.kind().to_string(), |detail| format!("{}: {detail}", error.kind()));
+    bad_template(&detail, error.line().unwrap_or(0))
+}
+
+/// A template that failed, or that refused the messages.
+fn broken(fault: &value::Fault) -> Error {
+    let refusal = if fault.refusal { "it refuses these messages: " } else { "" };
+    bad_template(&format!("{refusal}{}", fault.detail), fault.line)
+}
+
+fn bad_template(detail: &str, line: usize) -> Error {
     let cut = detail.char_indices().nth(DETAIL_MAX).map(|(cut, _)| format!("{}...", &detail[..cut]));
-    Error::BadTemplate { detail: cut.unwrap_or(detail) + &line }
+    let line = if line > 0 { format!(" (line {line})") } else { String::new() };
+    Error::BadTemplate { detail: cut.unwrap_or_else(|| detail.to_owned()) + &line }
 }
 
 #[cfg(test)]
@@ -431,8 +401,8 @@ mod tests {
         assert!(error("{{ nothing() }}").contains("nothing"));
         assert!(error("{{ 1|imaginary }}").contains("imaginary"));
         assert!(error("{{ missing.field }}").contains("undefined"));
-        assert!(error("{% include 'x' %}").contains("x"));
-        assert!(error("{% import 'x' as x %}").contains("x"));
+        assert!(error("{% include 'x' %}").contains("`include`"));
+        assert!(error("{% import 'x' as x %}").contains("`import`"));
     }
 
     #[test]

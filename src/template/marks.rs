@@ -25,13 +25,11 @@
 //! must not be able to forge them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
 
-use minijinja::machinery::Instruction;
-use minijinja::value::{Kwargs, Rest, Tuple, ValueKind};
-use minijinja::{Environment, Error as JinjaError, State, Value};
-
+use super::args::Args;
+use super::compare::equal;
 use super::limits::Meter;
+use super::value::{Fault, Object, Outcome, Value};
 use crate::{Error, Result};
 
 /// What a template made of messages.
@@ -59,14 +57,6 @@ pub(super) struct Coding {
     twins: BTreeMap<char, char>,
     originals: HashMap<char, char>,
 }
-
-/// Names that no template can write.
-const PLAIN: &str = "\u{1}plain";
-const FILTER: &str = "\u{1}filter";
-const METHOD: &str = "\u{1}method";
-
-/// A filter without the cache of its place.
-const UNCACHED: u8 = !0;
 
 impl Coding {
     /// A coding for these strings; `None` if no special token is in any of them. No twin is one of the
@@ -172,133 +162,91 @@ impl Coding {
         Ok(rendered)
     }
 
-    /// Puts what the steps of [`traced`] call into an engine.
-    pub(super) fn install(self: &Arc<Coding>, meter: &Arc<Meter>, engine: &mut Environment) {
-        let tracer = || Tracer { coding: self.clone(), meter: meter.clone() };
-        let trace = tracer();
-        engine.add_filter(PLAIN, move |values: Rest<Value>| -> Result<Value, JinjaError> {
-            // They are unpacked from the last to the first.
-            values.iter().rev().map(|value| trace.plain(value)).collect::<Result<Vec<_>, _>>().map(Value::from)
-        });
-        let trace = tracer();
-        engine.add_filter(FILTER, move |state: &mut State, args: Rest<Value>| {
-            let (name, args) = split_name(&args);
-            trace.run(args, |args| state.apply_filter(name, args))
-        });
-        let trace = tracer();
-        engine.add_filter(METHOD, move |state: &mut State, args: Rest<Value>| {
-            let (name, args) = split_name(&args);
-            let mut call = |args: &[Value]| args[0].call_method(state, name, &args[1..]);
-            // The methods of other values look at no text.
-            if args[0].as_str().is_some() { trace.run(args, call) } else { call(args) }
-        });
-    }
-}
-
-/// A step of a program for texts that hold no twins.
-pub(super) fn untraced(step: Instruction) -> Vec<Instruction> {
-    vec![step]
-}
-
-/// A step of a program, with those that show it the plain texts.
-pub(super) fn traced<'source>(step: Instruction<'source>) -> Vec<Instruction<'source>> {
-    let named = |filter, name: &'source str, count: u16| {
-        vec![Instruction::LoadConst(name.into()), Instruction::ApplyFilter(filter, Some(count + 1), UNCACHED)]
-    };
-    let plain = |count: u16| [Instruction::ApplyFilter(PLAIN, Some(count), UNCACHED), Instruction::UnpackList(count.into())];
-    match step {
-        Instruction::In
-        | Instruction::Eq
-        | Instruction::Ne
-        | Instruction::Lt
-        | Instruction::Lte
-        | Instruction::Gt
-        | Instruction::Gte
-        | Instruction::CompareAndPreserve(_) => plain(2).into_iter().chain([step]).collect(),
-        Instruction::PerformTest(_, Some(count), _) => plain(count).into_iter().chain([step]).collect(),
-        // Those of ours begin with a character that no template can write.
-        Instruction::ApplyFilter(name, Some(count), _) if !name.starts_with('\u{1}') => named(FILTER, name, count),
-        Instruction::CallMethod(name, Some(count)) => named(METHOD, name, count),
-        other => vec![other],
-    }
-}
-
-fn split_name(args: &[Value]) -> (&str, &[Value]) {
-    args.split_last().and_then(|(name, args)| Some((name.as_str()?, args))).unwrap_or(("", &[]))
-}
-
-/// Runs what looks at texts, at the meter's expense.
-struct Tracer {
-    coding: Arc<Coding>,
-    meter: Arc<Meter>,
-}
-
-impl Tracer {
-    fn plain(&self, value: &Value) -> Result<Value, JinjaError> {
-        Ok(self.with_texts(value, &|text| self.coding.is_coded(text).then(|| self.coding.decoded(text)))?.unwrap_or_else(|| value.clone()))
+    /// A value in which every text is as the caller typed it.
+    pub(super) fn plain(&self, value: &Value, meter: &Meter) -> Outcome<Value> {
+        let plain = |text: &str| self.is_coded(text).then(|| self.decoded(text));
+        Ok(with_texts(value, &plain, meter)?.unwrap_or_else(|| value.clone()))
     }
 
-    fn run(&self, args: &[Value], mut run: impl FnMut(&[Value]) -> Result<Value, JinjaError>) -> Result<Value, JinjaError> {
-        let plain = args.iter().map(|value| self.plain(value)).collect::<Result<Vec<_>, _>>()?;
-        if plain == args {
-            return run(args);
+    /// The same for all arguments of a call.
+    pub(super) fn plain_args(&self, args: &Args, meter: &Meter) -> Outcome<Args> {
+        let positional = args.positional.iter().map(|value| self.plain(value, meter)).collect::<Outcome<_>>()?;
+        let named = args.named.iter().map(|(name, value)| Ok((name.clone(), self.plain(value, meter)?))).collect::<Outcome<_>>()?;
+        Ok(Args { positional, named })
+    }
+
+    /// Runs what looks at texts: a filter, or a method of a text.
+    pub(super) fn run(&self, value: &Value, args: Args, meter: &Meter, call: &dyn Fn(&Value, Args) -> Outcome<Value>) -> Outcome<Value> {
+        let is_coded =
+            |value: &Value| Ok::<bool, Box<Fault>>(with_texts(value, &|text| self.is_coded(text).then(String::new), meter)?.is_some());
+        let mut coded = is_coded(value)?;
+        for value in args.positional.iter().chain(args.named.iter().map(|(_, value)| value)) {
+            coded |= is_coded(value)?;
         }
-        let want = run(&plain)?;
+        if !coded {
+            return call(value, args);
+        }
+        let want = call(&self.plain(value, meter)?, self.plain_args(&args, meter)?)?;
+        let settled = |value: Value| Ok::<Value, Box<Fault>>(with_texts(&value, &|_| None, meter)?.unwrap_or(value));
+        let want = settled(want)?;
         // What is looked for comes first: the second argument of `replace` is the template's.
-        let coded = |last: usize| -> Result<Vec<Value>, JinjaError> {
-            let coded = |(index, value): (usize, &Value)| match index {
-                1.. if index <= last => self.with_texts(value, &|text| Some(self.coding.coded(text))),
-                _ => Ok(None),
+        for last in [0, 1, usize::MAX] {
+            let code = |(index, value): (usize, &Value)| {
+                let coded = if index < last { with_texts(value, &|text| Some(self.coded(text)), meter)? } else { None };
+                Ok(coded.unwrap_or_else(|| value.clone()))
             };
-            args.iter().enumerate().map(|each| Ok(coded(each)?.unwrap_or_else(|| each.1.clone()))).collect()
-        };
-        for args in [args.to_vec(), coded(1)?, coded(usize::MAX)?] {
-            if let Ok(got) = run(&args) {
-                let got = self.with_texts(&got, &|_| None)?.unwrap_or(got);
-                if self.plain(&got)? == self.with_texts(&want, &|_| None)?.unwrap_or_else(|| want.clone()) {
+            let positional = args.positional.iter().enumerate().map(code).collect::<Outcome<Vec<_>>>()?;
+            let named = args.named.iter().map(|(name, value)| Ok((name.clone(), code((positional.len(), value))?)));
+            let named = named.collect::<Outcome<_>>()?;
+            if let Ok(got) = call(value, Args { positional, named }) {
+                let got = settled(got)?;
+                if equal(&self.plain(&got, meter)?, &want, meter)? {
                     return Ok(got);
                 }
             }
         }
-        Ok(self.with_texts(&want, &|text| Some(self.coding.coded_whole(text)))?.unwrap_or(want))
+        Ok(with_texts(&want, &|text| Some(self.coded_whole(text)), meter)?.unwrap_or(want))
     }
+}
 
-    /// A value with other texts; `None` if it stays as it is. What has still to be computed is computed.
-    fn with_texts(&self, value: &Value, change: &dyn Fn(&str) -> Option<String>) -> Result<Option<Value>, JinjaError> {
-        if let Some(text) = value.as_str() {
-            self.meter.read_bytes(text.len())?;
-            return Ok(change(text).map(Value::from));
+/// A value with other texts; `None` if it stays as it is. Items that can be taken once become a list.
+fn with_texts(value: &Value, change: &dyn Fn(&str) -> Option<String>, meter: &Meter) -> Outcome<Option<Value>> {
+    meter.step(1)?;
+    let all = |items: &[Value]| -> Outcome<Option<Vec<Value>>> {
+        let mut changed = false;
+        let mut others = Vec::with_capacity(items.len());
+        for item in items {
+            let other = with_texts(item, change, meter)?;
+            changed |= other.is_some();
+            others.push(other.unwrap_or_else(|| item.clone()));
         }
-        self.meter.read_bytes(1)?;
-        match value.kind() {
-            ValueKind::Seq | ValueKind::Iterable => {
-                let mut changed = value.kind() == ValueKind::Iterable;
-                let mut items = Vec::new();
-                for item in value.try_iter()? {
-                    let other = self.with_texts(&item, change)?;
-                    changed |= other.is_some();
-                    items.push(other.unwrap_or(item));
+        Ok(changed.then_some(others))
+    };
+    match value {
+        Value::Str(text) => {
+            meter.step(text.as_str().len() / 4)?;
+            change(text.as_str()).map(|other| Ok(Value::Str(meter.plain(other)?.with_safe(text.safe)))).transpose()
+        }
+        Value::List(items) => all(&items.items)?.map(|items| meter.list(items)).transpose(),
+        Value::Tuple(items) => all(&items.items)?.map(|items| meter.tuple(items)).transpose(),
+        Value::Dict(dict) => {
+            let (keys, values): (Vec<Value>, Vec<Value>) = dict.entries.iter().cloned().unzip();
+            match (all(&keys)?, all(&values)?) {
+                (None, None) => Ok(None),
+                (others, values_too) => {
+                    let pairs = others.unwrap_or(keys).into_iter().zip(values_too.unwrap_or(values)).collect();
+                    meter.dict(pairs).map(Some)
                 }
-                let list = || if value.is_tuple() { Value::from(Tuple::from(items)) } else { Value::from(items) };
-                Ok(changed.then(list))
             }
-            ValueKind::Map => {
-                let mut changed = false;
-                let mut entries = Vec::new();
-                for key in value.try_iter()? {
-                    let item = value.get_item(&key)?;
-                    let (other_key, other) = (self.with_texts(&key, change)?, self.with_texts(&item, change)?);
-                    changed |= other_key.is_some() || other.is_some();
-                    entries.push((other_key.unwrap_or(key), other.unwrap_or(item)));
-                }
-                let map = || match value.is_kwargs() {
-                    true => entries.into_iter().map(|(key, item)| (key.to_string(), item)).collect::<Kwargs>().into(),
-                    false => Value::from_pairs(entries),
-                };
-                Ok(changed.then(map))
+        }
+        Value::Object(object) => match &**object {
+            Object::Once { items, taken, .. } => {
+                let rest = &items[taken.get()..];
+                meter.list(all(rest)?.unwrap_or_else(|| rest.to_vec())).map(Some)
             }
             _ => Ok(None),
-        }
+        },
+        _ => Ok(None),
     }
 }
 
@@ -397,7 +345,7 @@ mod tests {
             ("{% for x in c %}{% if loop.index < 9 %}{{ x }}{% endif %}{% endfor %}", "«<think>»\n"),
             ("{{ c.split('\\n')|join('+') }}", "«<think>»+One.+«</think>»++Two."),
             ("{{ {'a': c}|tojson }}", "{\"a\": \"«<think>»\\nOne.\\n«</think>»\\n\\nTwo.\"}"),
-            ("{{ messages|selectattr('content', 'startingwith', '<think>')|list|length }}", "1"),
+            ("{{ messages|selectattr('content', 'in', ['<think>\\nOne.\\n</think>\\n\\nTwo.'])|list|length }}", "1"),
             ("{% set p = c.split('</think>') %}<think>{{ p[0] }}</think>{{ p[1] }}", "<think>«<think>»\nOne.\n</think>\n\nTwo."),
             ("{{ c.strip('<>')[:5] }}{{ c|trim|last }}", "«think»."),
         ];
