@@ -40,14 +40,14 @@ fn a_system_prompt_begins_every_history() {
     let (system, user) = (Message::new("system", "You are kind."), Message::new("user", "Hello!"));
     let options = SessionOptions { system: Some("You are kind.".into()), ..SessionOptions::default() };
     let mut session = Session::with_options(model.clone(), options.clone()).unwrap();
-    assert_eq!(session.messages(), [system.clone()]);
+    assert_eq!(session.messages(), std::slice::from_ref(&system));
     let answer = session.chat("Hello!", &greedy(8)).unwrap().finish().unwrap();
     let expected = Session::new(model.clone()).chat(vec![system.clone(), user.clone()], &greedy(8)).unwrap().finish().unwrap();
     assert_eq!(answer.tokens, expected.tokens);
     for mut copy in [session.clone(), Session::restore(model.clone(), &session.save(true).unwrap()).unwrap()] {
         assert_eq!((copy.messages().len(), copy.options()), (3, &options));
         copy.reset();
-        assert_eq!(copy.messages(), [system.clone()]);
+        assert_eq!(copy.messages(), std::slice::from_ref(&system));
         copy.chat(vec![user.clone()], &greedy(2)).unwrap().finish().unwrap();
         assert_eq!(copy.messages()[..2], [system.clone(), user.clone()]);
     }
