@@ -71,11 +71,7 @@ impl<'a> Run<'a, '_> {
             Expr::Test(test) => {
                 let value = self.expression(&test.expr, scope)?;
                 let args = self.args(&test.args, scope)?;
-                let (value, args) = match self.coding {
-                    Some(coding) => (coding.plain(&value, self.meter)?, coding.plain_args(&args, self.meter)?),
-                    None => (value, args),
-                };
-                checks::apply(test.name, &value, args, self.meter).map(Value::Bool)
+                self.test(test.name, value, args)
             }
             Expr::Call(_) => self.call_expression(expression, scope),
             Expr::Slice(_) => self.slice_expression(expression, scope),
@@ -129,6 +125,7 @@ impl<'a> Run<'a, '_> {
     }
 
     /// What compares sees the texts that callers typed.
+    #[inline(never)]
     fn binary(&self, operator: BinOpKind, a: &Value, b: &Value) -> Outcome<Value> {
         use BinOpKind::{Eq, Gt, Gte, In, Lt, Lte, Ne};
         match self.coding {
@@ -139,6 +136,16 @@ impl<'a> Run<'a, '_> {
         }
     }
 
+    #[inline(never)]
+    fn test(&self, name: &str, value: Value, args: Args) -> Outcome<Value> {
+        let (value, args) = match self.coding {
+            Some(coding) => (coding.plain(&value, self.meter)?, coding.plain_args(&args, self.meter)?),
+            None => (value, args),
+        };
+        checks::apply(name, &value, args, self.meter).map(Value::Bool)
+    }
+
+    #[inline(never)]
     fn filter(&self, name: &str, value: &Value, args: Args) -> Outcome<Value> {
         match self.coding {
             Some(coding) => coding.run(value, args, self.meter, &|value, args| filters::apply(name, value, args, self.meter)),

@@ -38,7 +38,7 @@ const WRITTEN_PER_BYTE: usize = 8;
 const NESTING_MAX: usize = 64;
 
 /// Calls, blocks and expressions in each other, weighed by the stack that they take: the wasm stack is 1 MiB.
-const CALLS_MAX: usize = 1000;
+const CALLS_MAX: usize = 600;
 
 /// Bytes that an item takes in a list, an entry in a dict, and a value by itself.
 pub(super) const ITEM_BYTES: usize = size_of::<Value>();
