@@ -35,6 +35,8 @@ export function fakeEngine({ strict = false } = {}) {
     /** @type {Promise<unknown>} */
     tail = Promise.resolve();
     over = false;
+    /** Messages were set that have not been computed. */
+    isSet = false;
     /** @param {Model} model */
     constructor(model) {
       this.model = model;
@@ -89,6 +91,8 @@ export function fakeEngine({ strict = false } = {}) {
         if (tokens([...this.history, ...messages]) > WINDOW) throw new FiresideError('CONTEXT_OVERFLOW', 'too long', { requested: WINDOW + 1, contextWindow: WINDOW });
         await tick();
         signal?.throwIfAborted();
+        if (this.isSet) log.push(`compute ${this.history.length}`);
+        this.isSet = false;
         log.push(`append ${messages.length}`);
         this.history = [...this.history, ...messages];
         this.contextUsage = tokens(this.history);
@@ -98,6 +102,7 @@ export function fakeEngine({ strict = false } = {}) {
     measureContextUsage(messages) {
       return this.queue(() => {
         this.check(messages);
+        if (strict && this.history.length > 0 && this.history.every(({ role }) => role === 'system')) throw new FiresideError('BAD_TEMPLATE', 'a system message alone');
         return Math.max(0, tokens(messages) + OPENING - tokens(this.history));
       });
     }
@@ -112,8 +117,8 @@ export function fakeEngine({ strict = false } = {}) {
     /** @param {Message[]} messages */
     setMessages(messages) {
       return this.queue(() => {
-        log.push(`set ${messages.length}`);
         this.history = messages;
+        this.isSet = true;
       });
     }
     dispose() {

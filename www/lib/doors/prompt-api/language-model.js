@@ -203,7 +203,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * Tokens by which a prompt would lengthen the context, what opens the answer included.
+   * Tokens by which `append()` would lengthen the context. What opens the answer counts with the answer.
    * @param {string | Iterable<object>} input
    * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
    * @returns {Promise<number>}
@@ -216,7 +216,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       const asked = canonical(messages, false);
       // A system prompt cannot follow other messages: what it would take is what it takes by itself.
       const [before, usage] = asked[0].role === 'system' ? [[], 0] : [this.#conversation, this.#usage];
-      return Math.max(0, (await this.#shared.tokens([...before, ...asked])) - usage);
+      return Math.max(0, (await this.#shared.usage([...before, ...asked])) - usage);
     });
   }
 
@@ -320,14 +320,17 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       onPiece(text);
     }
     const { text } = await run;
+    const answer = /** @type {Message} */ ({ role: 'assistant', content: text });
+    const usage = await this.#shared.usage([...asked, answer]);
     stop.throwIfAborted(); // in its last moment
-    this.#settle(messages, [{ role: 'assistant', content: text }], this.#session.contextUsage);
+    // What closes the answer is not there yet where the window is full.
+    this.#settle(messages, [answer], Math.min(usage, this.#window));
     this.#engineHas = this.#history;
   }
 
   /** What comes before the first prompt. @param {Message[]} messages @param {AbortSignal} stop */
   async #begin(messages, stop) {
-    const usage = await this.#shared.tokens(messages);
+    const usage = await this.#shared.usage(messages);
     if (usage >= this.#window) throw quotaExceeded(usage, this.#window);
     const isComputed = await this.#compute(messages, stop);
     [this.#initial, this.#usage] = [messages, usage];
@@ -343,7 +346,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     stop.throwIfAborted();
     if (!isInStep) await this.#session.setMessages(before);
     const isComputed = await this.#compute(messages, stop);
-    const usage = await this.#shared.tokens([...before, ...messages]);
+    const usage = await this.#shared.usage([...before, ...messages]);
     stop.throwIfAborted();
     this.#settle(messages, [], usage);
     if (isComputed) this.#engineHas = this.#history;
@@ -364,13 +367,17 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
    */
   async #fit(given, forAnswer) {
     const messages = canonical(given, this.#conversation.length > 0);
-    const take = (/** @type {Message[]} */ history) => this.#shared.tokens([...this.#initial, ...history, ...messages]);
+    const asked = (/** @type {Message[]} */ history) => [...this.#initial, ...history, ...messages];
+    const take = (/** @type {Message[]} */ history) => (forAnswer ? this.#shared.tokens(asked(history)) : this.#shared.usage(asked(history)));
     let history = this.#history;
     let tokens = await take(history);
     const room = forAnswer ? Math.min(ANSWER_TOKENS, Math.floor(this.#window / ANSWER_PART)) : 1;
     if (tokens + room <= this.#window) return messages;
     const least = history.length > 0 ? await take([]) : tokens;
-    if (least >= this.#window) throw quotaExceeded(least, this.#window);
+    if (least >= this.#window) {
+      const usage = await this.#shared.usage(asked([]));
+      throw quotaExceeded(usage < this.#window ? least : usage, this.#window);
+    }
     // A prompt that leaves less than that room by itself gets what there is.
     const wanted = Math.min(room, this.#window - least);
     while (tokens + wanted > this.#window) {
@@ -380,7 +387,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     if (history === this.#history) return messages;
     this.#history = history;
     this.#engineHas = undefined;
-    this.#usage = this.#conversation.length > 0 ? await this.#shared.tokens(this.#conversation) : 0;
+    this.#usage = this.#conversation.length > 0 ? await this.#shared.usage(this.#conversation) : 0;
     for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
     return messages;
   }

@@ -17,6 +17,9 @@ const IDLE_MS = 60_000;
 /** Statuses of an answer that may be another the next time. */
 const TRANSIENT = [408, 425, 429];
 
+/** Makes what ends with an answer measurable. @type {Message} */
+const QUESTION = { role: 'user', content: '' };
+
 /** @typedef {{ controller: AbortController, reports: Set<(share: number) => void>, isDownload: boolean, model: Promise<Model> }} Loading */
 
 export class Shared {
@@ -27,6 +30,8 @@ export class Shared {
   #model;
   /** A session without history, to measure with. @type {Session | undefined} */
   #scale;
+  /** One that has the messages which are measured. @type {Session | undefined} */
+  #holder;
   /** @type {Loading | undefined} */
   #loading;
   /** @type {Promise<Estimate> | undefined} */
@@ -97,12 +102,28 @@ export class Shared {
     this.#scale ??= /** @type {Model} */ (this.#model).session();
     const scale = this.#scale;
     // Only what can be answered can be measured: an empty question costs a few tokens more.
-    const withQuestion = () => scale.measureContextUsage([...messages, { role: 'user', content: '' }]);
+    const withQuestion = () => scale.measureContextUsage([...messages, QUESTION]);
     if (messages.at(-1)?.role === 'assistant') return withQuestion();
     return scale.measureContextUsage(messages).catch((error) => {
       if (isRefusedAlone(error, messages)) return withQuestion();
       throw error;
     });
+  }
+
+  /** Tokens of a whole conversation, without the opening of an answer. @param {Message[]} messages @returns {Promise<number>} */
+  async usage(messages) {
+    this.#holder ??= /** @type {Model} */ (this.#model).session();
+    const answerable = messages.at(-1)?.role === 'assistant' ? [...messages, QUESTION] : messages;
+    // Both are sent before anything is awaited: no other call sets messages between them.
+    const held = this.#holder.setMessages(messages);
+    const added = this.#holder.measureContextUsage(answerable);
+    try {
+      const [all, more] = await Promise.all([this.tokens(answerable), added, held]);
+      return all - more;
+    } catch (error) {
+      if (isRefusedAlone(error, messages)) return this.usage([...messages, QUESTION]);
+      throw error;
+    }
   }
 
   /** Loads the model once more where the engine has stopped: then it does not answer anything. */
@@ -138,7 +159,7 @@ export class Shared {
 
   #unload() {
     this.#model?.dispose();
-    this.#model = this.#scale = undefined;
+    this.#model = this.#scale = this.#holder = undefined;
   }
 
   /** Whether nothing need be fetched. @param {number} fileBytes of the weights */
