@@ -105,6 +105,15 @@ const availability = [
   },
 ];
 
+/** What frame.js tells and has made, in a frame with such an `allow`. @returns {Promise<any>} */
+async function inFrame(allow = '') {
+  const frame = document.body.appendChild(Object.assign(document.createElement('iframe'), { allow }));
+  const told = new Promise((resolve) => addEventListener('message', ({ data }) => resolve(data), { once: true }));
+  const script = Object.assign(document.createElement('script'), { type: 'module', src: '/prompt-api/frame.js' });
+  /** @type {Document} */ (frame.contentDocument).head.append(script);
+  return { ...(await told), frame, made: Reflect.get(/** @type {Window} */ (frame.contentWindow), 'made') };
+}
+
 /** @type {Row[]} */
 const create = [
   {
@@ -127,14 +136,35 @@ const create = [
     only: 'browser',
     async test() {
       // The page itself counts as touched by who drives the browser.
-      const frame = document.body.appendChild(document.createElement('iframe'));
-      const told = new Promise((resolve) => addEventListener('message', ({ data }) => resolve(data), { once: true }));
-      const script = Object.assign(document.createElement('script'), { type: 'module', src: '/prompt-api/unactivated.js' });
-      /** @type {Document} */ (frame.contentDocument).head.append(script);
-      const { isActive, answer } = await told;
+      const { frame, isActive, answer } = await inFrame();
       frame.remove();
       equal(isActive, false);
       ok(answer.length > 0, 'an answer');
+    },
+  },
+  {
+    behaviour: 'a frame makes a class of its own, whatever its permissions policy says',
+    source: 'Specification, Permissions policy; WPT, language-model-iframe',
+    differs: 'a browser refuses frames of other origins without `allow="language-model"`; here the frame loads a model of its own choice',
+    only: 'browser',
+    async test() {
+      const { frame, answer } = await inFrame("language-model 'none'");
+      frame.remove();
+      ok(answer.length > 0, 'an answer');
+    },
+  },
+  {
+    behaviour: 'in a frame that was taken out of its page `availability()` and `create()` reject with InvalidStateError, and `promptStreaming()` throws it',
+    source: 'WPT, language-model-from-detached-iframe',
+    only: 'browser',
+    async test() {
+      const { frame, made } = await inFrame();
+      frame.remove();
+      // Nothing that belongs to the frame runs any more, `await` included: only what this page hands to `then` does.
+      for (const promise of [made.LanguageModel.availability(), made.LanguageModel.create()]) {
+        await rejects(() => new Promise((resolve, reject) => promise.then(resolve, reject)), 'InvalidStateError');
+      }
+      throws(() => made.session.promptStreaming('x'), 'InvalidStateError');
     },
   },
   {
@@ -303,7 +333,8 @@ const sampling = [
   },
   {
     behaviour: '`params()` tells the model\'s defaults; it is null while they could only be had by a download',
-    source: 'Specification, LanguageModelParams',
+    source: 'Specification, LanguageModelParams; WPT, language-model-params, language-model-destroy',
+    differs: 'as in extensions: in web pages of a browser there is no `params()`, nor `topK` and `temperature` of a session',
     async test({ LanguageModel, make, at }) {
       const session = await LanguageModel.create();
       const { defaultTemperature, defaultTopK, maxTopK } = await LanguageModel.params();

@@ -10,7 +10,7 @@
 
 import { badInput, badOption } from '../errors.js';
 import { Model } from '../model.js';
-import { creating, QuotaExceededError, telling } from './prompt-api/exceptions.js';
+import { checkActive, creating, QuotaExceededError, telling } from './prompt-api/exceptions.js';
 import { toCoreOptions, toCreateOptions } from './prompt-api/input.js';
 import { create, PromptSession } from './prompt-api/language-model.js';
 import { params } from './prompt-api/sampling.js';
@@ -63,6 +63,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
      * @param {object} [options]
      */
     static async availability(options) {
+      checkActive();
       if (toCoreOptions(options).unsupported) return 'unavailable';
       try {
         return await shared.availability();
@@ -77,6 +78,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
      * @returns {Promise<LanguageModel>}
      */
     static async create(options) {
+      checkActive();
       return /** @type {Promise<LanguageModel>} */ (create(LanguageModel, shared, toCreateOptions(options)));
     }
 

@@ -4,6 +4,9 @@ import { isFireside } from '../../errors.js';
 
 /** @import { ErrorCode } from '../../types.d.ts' */
 
+// A frame that is taken out of its page loses the classes that it has not used yet.
+const { DOMException } = globalThis;
+
 /** The platform's own where it has one, else of the same shape. Source: Web IDL, `QuotaExceededError`. */
 export const QuotaExceededError =
   /** @type {new (message?: string, options?: { quota?: number, requested?: number }) => DOMException & { quota: number | null, requested: number | null }} */ (
@@ -17,6 +20,11 @@ export const QuotaExceededError =
         }
       }
   );
+
+/** Throws where the frame was taken out of its page: it can neither load nor answer. */
+export function checkActive() {
+  if (globalThis.document && !globalThis.document.defaultView) throw invalidState('The frame that this LanguageModel belongs to has been removed. Use one of a page that is open.');
+}
 
 /** @param {string} message */
 export const invalidState = (message) => new DOMException(message, 'InvalidStateError');

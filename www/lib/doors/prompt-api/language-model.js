@@ -6,7 +6,7 @@
 //
 // A call that is aborted leaves no trace but what it had dropped.
 
-import { creating, invalidState, notSupported, prompting, quotaExceeded } from './exceptions.js';
+import { checkActive, creating, invalidState, notSupported, prompting, quotaExceeded } from './exceptions.js';
 import { CreateMonitor, Handlers } from './handlers.js';
 import { canonical, refuseConstraint, toPrompt, toPromptOptions, toSignalOptions } from './input.js';
 import { checkSampling, sampling } from './sampling.js';
@@ -270,6 +270,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   /** Throws where a call is over before it begins. @param {(AbortSignal | undefined)[]} signals */
   #check(signals) {
     if (this.#gone) throw this.#gone.reason;
+    checkActive();
     for (const signal of signals) signal?.throwIfAborted();
   }
 
