@@ -167,7 +167,7 @@ export class Shared {
     if (!isRemote(this.#source)) return true;
     if (typeof this.#source !== 'string' && !(this.#source instanceof URL)) return false;
     const address = folderUrl(this.#source, this.#options.hub ?? 'https://huggingface.co').href;
-    const kept = (await cache.list()).find(({ source }) => source === address);
+    const kept = (await cache.list(address)).find(({ source }) => source === address);
     const weights = kept?.files.filter(({ file }) => file.endsWith('.safetensors')) ?? [];
     return weights.reduce((sum, { bytes, complete }) => (complete ? sum + bytes : sum), 0) >= fileBytes;
   }
