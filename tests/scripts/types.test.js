@@ -126,3 +126,18 @@ test('the example of docs/prompt-api.md compiles', () => {
   const [{ code }] = examples('docs/prompt-api.md');
   compile(code, [...BUNDLER, '--types', 'dom-chromium-ai', '--lib', 'es2024,esnext.disposable,dom,dom.iterable,dom.asynciterable']);
 });
+
+test('the handler of fireside-lm/openai is typed as the fetch that clients take', () =>
+  compile(
+    `import { Model } from 'fireside-lm';
+    import { createHandler } from 'fireside-lm/openai';
+    const handler = createHandler({ models: { chat: await Model.load('models/chat/') } });
+    const asFetch: typeof globalThis.fetch = handler;
+    const asClient: (url: string | URL, init?: RequestInit) => Promise<Response> = handler;
+    const response: Response = await handler(new Request('http://localhost/v1/models'), { owner: 'ada' });
+    // @ts-expect-error
+    await handler(new Request('http://localhost/v1/models'), { ownr: 'ada' });
+    console.log(asFetch, asClient, response.status);
+    await handler.close({ graceMs: 100 });`,
+    [...BUNDLER, '--types', '', ...DOM],
+  ));

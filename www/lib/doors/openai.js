@@ -61,9 +61,11 @@ import { readable, templateKwargs } from './openai/template.js';
  */
 
 /**
- * Takes a Request, and a context where a server asks for somebody else. Also takes what `fetch` takes, an address and its options, so that it is the `fetch` of a client in the
- * same program: then, and where there is no context, that program is the owner.
- * @typedef {((request: Request, context?: Context) => Promise<Response>) & ((url: string | URL, init?: RequestInit) => Promise<Response>) & Closing} Handler
+ * Takes a Request, and a context where a server asks for somebody else. Also takes what `fetch` takes, an
+ * address and its options, so that it is the `fetch` of a client in the same program: then, and where there is
+ * no context, that program is the owner. One signature for both: TypeScript does not assign overloads to the
+ * type of `fetch`, which is what clients ask for.
+ * @typedef {((input: Request | string | URL, more?: Context | RequestInit) => Promise<Response>) & Closing} Handler
  */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
