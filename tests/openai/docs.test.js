@@ -1,4 +1,5 @@
-// docs/openai.md: its examples, run as somebody runs them who has installed the package, and its table of parameters, which is the code's.
+// docs/openai.md and docs/clients.md: the examples, run as by somebody who has installed the package, and the
+// table of parameters, which is the code's.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -7,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { promisify } from 'node:util';
+import { build } from 'esbuild';
 import { ROOT } from '../../scripts/tools.mjs';
 import { inEachBrowser, serveTests } from '../browser/harness.js';
 import { examples } from '../docs.js';
@@ -14,6 +16,11 @@ import { PARAMETERS, until } from './door.js';
 
 const PAGE = 'docs/openai.md';
 const [SERVE, CLIENT, IN_A_PAGE, HANDLER, FETCH] = examples(PAGE);
+const [MODEL, WITH_OPENAI, WITH_AI_SDK, WITH_LANGCHAIN, SERVE_CLIENTS, SERVED] = examples('docs/clients.md');
+/** By the file that each is written to. */
+const CLIENTS = { 'openai.js': WITH_OPENAI, 'ai-sdk.js': WITH_AI_SDK, 'langchain.js': WITH_LANGCHAIN };
+/** What the bundled chat model says to `Hello!`, at a temperature of 0. */
+const GREETING = /^(Hello|Hi)/;
 
 /** What is installed: the library where it is in the repository, under the names that the package has. */
 const EXPORTS = { '.': './lib/node/index.js', './openai': './lib/doors/openai.js', './service-worker': './lib/doors/service-worker.js' };
@@ -26,9 +33,10 @@ before(() => {
   mkdirSync(join(project, 'node_modules', '.bin'));
   writeFileSync(join(installed, 'package.json'), JSON.stringify({ name: 'fireside-lm', version: '0.0.0', type: 'module', exports: EXPORTS }));
   symlinkSync(join(ROOT, 'www', 'lib'), join(installed, 'lib'), 'junction');
-  symlinkSync(join(ROOT, 'node_modules', 'openai'), join(project, 'node_modules', 'openai'), 'junction');
+  for (const name of ['openai', 'ai', '@ai-sdk', '@langchain']) symlinkSync(join(ROOT, 'node_modules', name), join(project, 'node_modules', name), 'junction');
   symlinkSync(join(ROOT, 'models'), join(project, 'models'), 'junction');
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
+  for (const [name, { code }] of Object.entries({ 'model.js': MODEL, ...CLIENTS })) writeFileSync(join(project, name), code);
   // Which npx finds on PATH as well as in the project.
   writeFileSync(join(project, 'node_modules', '.bin', 'fireside'), `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'www', 'lib', 'node', 'cli.js')}" "$@"\n`, { mode: 0o755 });
 });
@@ -40,54 +48,102 @@ async function printed({ code }, name) {
   return (await promisify(execFile)(process.execPath, [name], { cwd: project, encoding: 'utf8' })).stdout;
 }
 
-test('the server is started as it says, and the official client holds the conversation', async () => {
+/** Starts the server as an example says, and ends it after `ask`, which is given what it has written. */
+async function whileServed({ code }, ask) {
   const env = { ...process.env, PATH: [join(project, 'node_modules', '.bin'), process.env.PATH].join(delimiter) };
   // A group of its own, since npx starts the program by a shell.
-  const child = spawn('sh', ['-c', SERVE.code], { cwd: project, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn('sh', ['-c', code], { cwd: project, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
   const ended = new Promise((resolve) => child.on('close', resolve));
   try {
     await Promise.race([until(() => /^http:\/\/127\.0\.0\.1:8377\/v1 /m.test(output)), ended.then(() => assert.fail(output))]);
-    assert.match(output, /^chat: bf16, \d+ threads?, 1024 tokens of context$/m);
-    assert.equal(await printed(CLIENT, 'client.js'), 'Your name is Ada.');
+    await ask(output);
   } finally {
     process.kill(-child.pid, 'SIGTERM');
     await ended;
   }
-});
+}
+
+test('the server is started as it says, and the official client holds the conversation', () =>
+  whileServed(SERVE, async (output) => {
+    assert.match(output, /^chat: bf16, \d+ threads?, 1024 tokens of context$/m);
+    assert.equal(await printed(CLIENT, 'client.js'), 'Your name is Ada.');
+  }));
+
+test('the three clients are answered by the server, alike', () =>
+  whileServed(SERVE_CLIENTS, async () => {
+    const [first, ...others] = (await printed(SERVED, 'served.js')).trimEnd().split('\n');
+    assert.match(first, /Ada/);
+    assert.deepEqual(others, [first, first]);
+  }));
 
 test('the handler answers without a server', async () => {
   assert.equal(await printed(HANDLER, 'handler.js'), "[ 'story' ]\n");
 });
 
 test('the handler is the fetch of the official client', async () => {
-  assert.match(await printed(FETCH, 'fetch.js'), /^(Hello|Hi)/);
+  assert.match(await printed(FETCH, 'fetch.js'), GREETING);
 });
+
+test('the handler is the fetch of all three clients', async () => {
+  const texts = [];
+  for (const [name, example] of Object.entries(CLIENTS)) texts.push((await printed(example, name)).replaceAll('\n', ''));
+  assert.match(texts[0], GREETING);
+  assert.deepEqual(texts, texts.map(() => texts[0]));
+});
+
+/** What a page whose script this is shows as its text. Fails where a request leaves the browser. */
+async function shown(browser, script) {
+  const entries = { 'fireside-lm': 'index.js', 'fireside-lm/openai': 'doors/openai.js', 'fireside-lm/service-worker': 'doors/service-worker.js' };
+  const map = JSON.stringify({ imports: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, `/lib/${file}`])) });
+  const files = {
+    '/example.html': ['text/html', `<!doctype html><link rel="icon" href="data:," /><script type="importmap">${map}</script><script type="module" src="/example.js"></script>`],
+    '/example.js': ['text/javascript', script],
+    '/service-worker.js': ['text/javascript', readFileSync(join(ROOT, 'www', 'lib', 'bundled', 'service-worker.js'), 'utf8')],
+  };
+  const first = (request, response) => {
+    const [type, text] = files[request.url] ?? [];
+    if (type) response.writeHead(200, { 'Content-Type': type }).end(text);
+    return type !== undefined;
+  };
+  const server = await serveTests({ first });
+  try {
+    const { page, until, close } = await browser.open(`${server.url}example.html`);
+    await until(() => document.body.textContent.length > 0);
+    const text = await page.evaluate(() => document.body.textContent);
+    assert(!server.requests.some((path) => path.startsWith('/v1/')), 'nothing left the browser');
+    await close();
+    return text;
+  } finally {
+    await server.close();
+  }
+}
+
+/** The examples of the three clients, bundled for a page, which shows what each of them printed. */
+async function forAPage() {
+  const contents = `
+    const texts = [];
+    console.log = (piece) => texts.push(texts.pop() + piece);
+    for (const run of [${Object.keys(CLIENTS).map((name) => `() => import('./${name}')`)}]) {
+      texts.push('');
+      await run();
+    }
+    document.body.textContent = JSON.stringify(texts);`;
+  const external = ['fireside-lm', 'fireside-lm/openai'];
+  const { outputFiles } = await build({ stdin: { contents, resolveDir: project }, bundle: true, format: 'esm', target: 'es2022', external, write: false });
+  return outputFiles[0].text;
+}
 
 inEachBrowser('example', (browser) => {
   test('a page is answered inside the browser', async () => {
-    const map = { imports: { 'fireside-lm': '/lib/index.js', 'fireside-lm/service-worker': '/lib/doors/service-worker.js' } };
-    const files = {
-      '/example.html': ['text/html', `<!doctype html><link rel="icon" href="data:," /><script type="importmap">${JSON.stringify(map)}</script><script type="module" src="/example.js"></script>`],
-      '/example.js': ['text/javascript', IN_A_PAGE.code],
-      '/service-worker.js': ['text/javascript', readFileSync(join(ROOT, 'www', 'lib', 'bundled', 'service-worker.js'), 'utf8')],
-    };
-    const first = (request, response) => {
-      const [type, text] = files[request.url] ?? [];
-      if (type) response.writeHead(200, { 'Content-Type': type }).end(text);
-      return type !== undefined;
-    };
-    const server = await serveTests({ first });
-    try {
-      const { page, until, close } = await browser.open(`${server.url}example.html`);
-      await until(() => document.body.textContent.length > 0);
-      assert.match(await page.evaluate(() => document.body.textContent), /^(Hello|Hi)/);
-      assert(!server.requests.some((path) => path.startsWith('/v1/')), 'nothing left the browser');
-      await close();
-    } finally {
-      await server.close();
-    }
+    assert.match(await shown(browser, IN_A_PAGE.code), GREETING);
+  });
+
+  test('the handler is the fetch of all three clients in a page', async () => {
+    const texts = JSON.parse(await shown(browser, await forAPage()));
+    assert.match(texts[0], GREETING);
+    assert.deepEqual(texts, Object.keys(CLIENTS).map(() => texts[0]));
   });
 });
 
