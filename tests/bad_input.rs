@@ -140,7 +140,9 @@ fn a_misspelt_option_is_refused_with_the_known_ones() {
         Options::from_json(&json!({"temprature": 0.5})).map(drop),
         "BAD_OPTION",
         "option `temprature`: expected one of maxTokens, minTokens, temperature, topK, topP, minP, typicalP, repetitionPenalty, \
-         frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, got an unknown name.",
+         frequencyPenalty, presencePenalty, logitBias, stop, stopTokenIds, seed, logprobs, n, overflow, chatTemplateKwargs, \
+         noRepeatNgramSize, encoderNoRepeatNgramSize, encoderRepetitionPenalty, badWordsIds, sequenceBias, suppressTokens, beginSuppressTokens, \
+         forcedBosTokenId, forcedEosTokenId, exponentialDecayLengthPenalty, topH, epsilonCutoff, etaCutoff, got an unknown name.",
     );
     refused(
         Options::from_json(&json!({"maxTokens": 5, "max_tokens": 6})).map(drop),
