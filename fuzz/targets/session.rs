@@ -234,7 +234,7 @@ fn run(input: &mut Unstructured) -> Result<()> {
             3 => {
                 if let Ask::Chat(turn) = &ask {
                     let usage = twin.session.context_usage();
-                    let _ = twin.session.measure_context_usage(turn.clone(), None);
+                    let _ = twin.session.measure_context_usage(turn.clone(), &Options::default());
                     assert_eq!(twin.session.context_usage(), usage);
                 }
             }
