@@ -78,7 +78,7 @@ export function serve(port, start, store) {
       }
       return true;
     },
-    readsOlderFiles: async ({ tokenizerConfig }) => (await wasm).readsOlderFiles?.(tokenizerConfig),
+    readsOlderFiles: async ({ tokenizerConfig }) => (await wasm).readsOlderFiles(tokenizerConfig),
     async prefetch({ wanted }, id) {
       if (!(await must(files).keeps())) return;
       const opened = await must(files).open(wanted, report(id));
@@ -193,7 +193,7 @@ export function serve(port, start, store) {
     const keep = (/** @type {number} */ session, /** @type {RawSession} */ raw) => sessions.set(session, { raw, tail: Promise.resolve(), closed: false });
     /** Sessions that could not be opened, and why. @type {Map<number, unknown>} */
     const refused = new Map();
-    const told = (/** @type {RawSession} */ raw) => ({ messages: raw.messages(), options: raw.options?.(), stats: raw.stats() });
+    const told = (/** @type {RawSession} */ raw) => ({ messages: raw.messages(), options: raw.options(), stats: raw.stats() });
 
     async function close(/** @type {number} */ session) {
       if (refused.delete(session)) return;

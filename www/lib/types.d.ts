@@ -499,7 +499,7 @@ export interface RawModule {
   Rehearsal?: new (model: RawModel) => { step(): void; free(): void };
   buildInfo(): { kernels: string; version: string };
   /** Whether `special_tokens_map.json` and `added_tokens.json` count beside this file. */
-  readsOlderFiles?(tokenizerConfig?: Uint8Array): boolean;
+  readsOlderFiles(tokenizerConfig?: Uint8Array): boolean;
   Loader: new (files: RawFiles, options?: RawLoadOptions) => RawLoader;
   Survey: new (files: Pick<RawFiles, 'config' | 'index'>, options?: RawLoadOptions) => RawSurvey;
   Sha256: new () => { update(bytes: Uint8Array): void; digest(): string; free(): void };
