@@ -144,6 +144,7 @@ const HARMLESS: &[&str] = &[
     "_attn_implementation_autoset",
     "_commit_hash",
     "_flash_attn_2_enabled",
+    "_model_name_or_path",
     "_name_or_path",
     "attention_dropout",
     "attn_implementation",
