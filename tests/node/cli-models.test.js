@@ -44,7 +44,7 @@ test('estimate and inspect tell of a folder, by its name or by --model', async (
   const inspected = await run(['inspect', '--model', STORY]);
   assert.equal(inspected.status, 0, inspected.stderr);
   assert.match(inspected.stdout, /family +llama\nparameters +1\.05 M\nshape +4 layers, hidden 128\ncontext +512 tokens\n/i);
-  assert.match((await run(['inspect', join(ROOT, 'models', 'chat')])).stdout, /^sampling +temperature 0\.3, top-k 0, top-p 0\.9, /m);
+  assert.match((await run(['inspect', join(ROOT, 'models', 'chat')])).stdout, /^sampling +temperature 0\.3, top-k 50, top-p 0\.9, /m);
   assert.equal((await run(['estimate'])).status, 2);
   const none = await run(['estimate', 'nobody/nothing']);
   assert.equal(none.status, 1);

@@ -6,7 +6,7 @@ import { start } from '../threads.js';
 import { END, request } from './locks.js';
 import { openFolder } from './store.js';
 
-// Before the engine's own listener: this message is not for it.
-parentPort?.on('message', (message) => message === END && process.exit());
+// Before the engine's own listener: this message is not for it. Only Node sends it; in Deno a second listener would keep messages from the engine.
+if (!('Deno' in globalThis)) parentPort?.on('message', (message) => message === END && process.exit());
 
 serve(/** @type {any} */ (parentPort), start, { open: openFolder, locks: () => /** @type {any} */ ({ request }) });
