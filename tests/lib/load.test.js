@@ -192,6 +192,18 @@ test('an abort before the start fetches nothing', async () => {
   assert.deepEqual(requests, []);
 });
 
+test('an abort in the tick of the call, or while the worker is prepared, ends the load', async () => {
+  const atOnce = new AbortController();
+  const promise = load(`${base}/whole`, { signal: atOnce.signal }, fakePlatform());
+  atOnce.abort();
+  await assert.rejects(promise, { name: 'AbortError' });
+
+  const later = new AbortController();
+  const platform = { ...fakePlatform(), prepare: async () => later.abort() };
+  await assert.rejects(load(`${base}/whole`, { signal: later.signal }, platform), { name: 'AbortError' });
+  assert.equal(platform.workers.size, 0);
+});
+
 test('files come in every shape a browser has, and the caller keeps his bytes', async () => {
   const weights = new Uint8Array(3_000_000).subarray(7);
   const stream = new Blob(['{}']).stream();

@@ -10,9 +10,12 @@ export { Session } from './session.js';
 /** @typedef {import('./types.d.ts').GenerateOptions} GenerateOptions */
 /** @typedef {import('./types.d.ts').GenerateAliases} GenerateAliases */
 /** @typedef {import('./types.d.ts').Message} Message */
+/** @typedef {import('./types.d.ts').MessageInput} MessageInput */
+/** @typedef {import('./types.d.ts').TextPart} TextPart */
 /** @typedef {import('./types.d.ts').Role} Role */
 /** @typedef {import('./types.d.ts').ContextOverflow} ContextOverflow */
 /** @typedef {import('./types.d.ts').SessionEventMap} SessionEventMap */
+/** @typedef {import('./types.d.ts').SessionOptions} SessionOptions */
 /** @typedef {import('./types.d.ts').Continuation} Continuation */
 /** @typedef {import('./types.d.ts').Likelihood} Likelihood */
 /** @typedef {import('./types.d.ts').TokenLogprob} TokenLogprob */

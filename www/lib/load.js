@@ -68,10 +68,11 @@ async function attempts(source, { cache, stallMs, threads, deterministic, hub, l
   if (outer?.aborted) throw abortError(outer);
   const located = await locate(source, { hub, lock }, platform.disk);
   platform.check();
-  await platform.prepare?.(worker);
+  await platform.prepare?.(worker, stallMs, outer);
   const choice = platform.choose({ threads, deterministic });
   storage.memoryBytesMax = Math.min(storage.memoryBytesMax, choice.memoryBytesMax ?? Infinity);
   for (let attempt = 1; ; attempt++) {
+    if (outer?.aborted) throw abortError(outer); // while something was awaited
     const stop = new AbortController();
     const client = new WorkerClient(platform.spawn(worker), platform.hold);
     const onAbort = () => {

@@ -18,12 +18,15 @@ const script = () => new URL('./worker.js', import.meta.url);
 /** The address of a copy of the worker's script: a blob is of the page's own origin, whatever origin the package comes from. */
 let blob = '';
 
-/** Makes that copy, where it is asked for. @param {LoadOptions['worker']} kind */
-async function prepare(kind) {
+/** Makes that copy, where it is asked for. An abort ends the wait, and is the load's to tell. @type {NonNullable<Platform['prepare']>} */
+async function prepare(kind, stallMs, signal) {
   if (kind !== 'blob' || blob) return;
-  const answer = await fetch(script()).catch(() => undefined);
-  if (!answer?.ok || isHtml(answer)) throw await diagnose(kind);
-  blob ||= URL.createObjectURL(new Blob([await answer.text()], { type: 'text/javascript' }));
+  const late = AbortSignal.timeout(stallMs);
+  const text = await fetch(script(), { signal: signal && 'any' in AbortSignal ? AbortSignal.any([late, signal]) : late })
+    .then((answer) => (answer.ok && !isHtml(answer) ? answer.text() : undefined))
+    .catch(() => undefined);
+  if (text !== undefined) blob ||= URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
+  else if (!signal?.aborted) throw await diagnose(kind);
 }
 
 /** @param {LoadOptions['worker']} kind @param {string} name by which the script knows what it is to be */

@@ -581,8 +581,8 @@ export interface Platform {
   choose(wanted: { threads: 'auto' | number; deterministic: boolean }): Choice;
   /** The compiled engine, or rejects saying why not. */
   compile(build: Build): Promise<unknown>;
-  /** What has to be there before a worker can start. */
-  prepare?(kind: LoadOptions['worker']): Promise<void>;
+  /** What has to be there before a worker can start. It takes at most `stallMs`, and resolves early where `signal` is aborted. */
+  prepare?(kind: LoadOptions['worker'], stallMs: number, signal?: AbortSignal): Promise<void>;
   spawn(kind: LoadOptions['worker']): WorkerLike;
   spawnThread(kind: LoadOptions['worker']): WorkerLike;
   /** Why a worker ended before it said anything; `detail`: what was heard of it. */

@@ -14,6 +14,8 @@ export class ModelReturn {
   #box;
   #seat;
   #onGoOn;
+  /** Counts what was wanted: the answer for a chat that is in front no more is dropped. */
+  #turn = 0;
   /** The model that is missing. @type {{ key: string, name: string, choice?: Choice } | undefined} */
   #missing;
 
@@ -49,13 +51,17 @@ export class ModelReturn {
     const { choice: used, coming } = this.#seat;
     if (!key || key === (coming ?? used).key) return this.settle();
     if (key === this.#missing?.key) return; // asked already: its load was given up, say
+    const turn = ++this.#turn;
     const choice = choiceOf(key);
-    if (choice && (await isAtHand(choice))) this.#load(choice);
+    const isNear = choice && (await isAtHand(choice));
+    if (turn !== this.#turn) return;
+    if (isNear) this.#load(choice);
     else this.#ask(key, choice?.name() ?? name, choice);
   }
 
   /** The question is answered. */
   settle() {
+    this.#turn++;
     this.#missing = undefined;
     this.#render();
   }

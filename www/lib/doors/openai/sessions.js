@@ -71,6 +71,7 @@ export class Sessions {
     const prompt = this.#publicPromptOf(input);
     if (prompt !== undefined && prompt.length > common) {
       const base = await this.#publicSession(input.kind, prompt, signal);
+      signal.throwIfAborted(); // an owner that has left gets no session any more
       this.#makeRoom(owner);
       return this.#open(owner, async () => (base ? base.clone() : this.#model.session()));
     }
@@ -157,7 +158,7 @@ export class Sessions {
     try {
       return await session;
     } catch {
-      // Whoever read it left, or the engine failed: the next request tries again, and this one tells what is wrong by its own run.
+      // The first reader left or the engine failed. The next request tries again; this one runs without the shared session.
       if (this.#public.get(key) === session) this.#public.delete(key);
       return undefined;
     }
