@@ -47,6 +47,10 @@ pub(super) struct Parser {
     pending: Vec<(usize, String)>,
     /// Whether some group has a name: only those capture then.
     named: bool,
+    /// Whether this is inside of a pattern that is a condition: it stands twice in the tree.
+    in_condition: bool,
+    /// Repeats of repeats so far: each makes the tree one deeper.
+    stacked: usize,
 }
 
 /// A reference to a name that comes later holds a number from here on until the end of the pattern.
@@ -54,7 +58,16 @@ const PENDING: usize = 1 << 20;
 
 pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     let named = pattern.contains("(?'") || pattern.match_indices("(?<").any(|(at, _)| !pattern[at + 3..].starts_with(['=', '!']));
-    let mut parser = Parser { text: pattern.chars().collect(), at: 0, names: vec![None], used: Vec::new(), pending: Vec::new(), named };
+    let mut parser = Parser {
+        text: pattern.chars().collect(),
+        at: 0,
+        names: vec![None],
+        used: Vec::new(),
+        pending: Vec::new(),
+        named,
+        in_condition: false,
+        stacked: 0,
+    };
     let mut root = parser.choice(Flags::default(), 0)?;
     if parser.at < parser.text.len() {
         return Err("unmatched close parenthesis".into());
@@ -148,7 +161,13 @@ impl Parser {
             let mut part = self.part(flags, depth)?;
             let end = self.at;
             self.pass_over(flags)?;
+            let mut repeats = 0;
             while let Some(Quantifier { min, max, lazy, possessive }) = self.quantifier()? {
+                self.stacked += usize::from(repeats > 0);
+                repeats += 1;
+                if self.stacked > DEPTH_MAX {
+                    return Err(format!("more than {DEPTH_MAX} repeats are of repeats"));
+                }
                 if self.holds('K', start, end) {
                     return unsupported("\\K in a repeat");
                 }
@@ -258,8 +277,11 @@ impl Parser {
         }
         if !self.take("?") {
             let group = if self.named { None } else { Some(self.new_group(None)) };
-            let inner = Box::new(self.inner(flags, depth)?);
-            return Ok(group.map_or_else(|| Node::Row(vec![(*inner).clone()]), |group| Node::Capture { group, inner: inner.clone() }));
+            let inner = self.inner(flags, depth)?;
+            return Ok(match group {
+                Some(group) => Node::Capture { group, inner: Box::new(inner) },
+                None => Node::Row(vec![inner]),
+            });
         }
         for (open, look) in [("=", "(?="), ("!", "(?!"), ("<=", "(?<="), ("<!", "(?<!")] {
             if self.take(open) {
@@ -356,8 +378,14 @@ impl Parser {
         let condition = match group {
             Some(_) if self.take(")") => None,
             _ => {
+                if self.in_condition {
+                    return unsupported("a condition inside the condition of another");
+                }
                 self.at = start;
-                Some(self.inner(flags, depth)?)
+                self.in_condition = true;
+                let condition = self.inner(flags, depth)?;
+                self.in_condition = false;
+                Some(condition)
             }
         };
         let mut branches = match self.choice(flags, depth + 1)? {
@@ -401,7 +429,9 @@ impl Parser {
             b'+' => self.names.len() as i64 - 1 + number,
             _ => number,
         };
-        let group = usize::try_from(group).ok().filter(|&group| group < PENDING).ok_or_else(|| format!("<{name}> is no group"))?;
+        // Group 0 is the whole pattern, which holds nothing while it is searched for.
+        let group =
+            usize::try_from(group).ok().filter(|group| (1..PENDING).contains(group)).ok_or_else(|| format!("<{name}> is no group"))?;
         self.used.push((group, format!("<{name}>")));
         Ok(group)
     }

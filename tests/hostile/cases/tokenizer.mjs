@@ -157,6 +157,11 @@ export default [
   // Patterns.
   tokenizer('a pattern that is none', split('(a'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(a” (a group does not end)')),
   tokenizer('a pattern nested 1,000 deep', split(`${'('.repeat(1000)}a${')'.repeat(1000)}`), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((...” (groups are nested more than 60 deep)')),
+  tokenizer('conditions in conditions, 2^50 of them', split(`${'(?('.repeat(50)}a${')b)'.repeat(50)}`), unsupported(T, 'pre_tokenizer.pattern', 'patterns without it', `“${'(?('.repeat(20)}...”, with a condition inside the condition of another`)),
+  tokenizer('a repeat of a repeat, 4,000 deep', split(`a${'*'.repeat(4000)}`), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, `“a${'*'.repeat(59)}...” (more than 60 repeats are of repeats)`)),
+  tokenizer('a reference to the whole pattern', split('a\\k<0>'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“a\\k<0>” (<0> is no group)')),
+  tokenizer('a reference to the group before the first', split('(a)\\k<-2>'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(a)\\k<-2>” (<-2> is no group)')),
+  tokenizer('a condition of the whole pattern', split('(?(0)a|b)'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(?(0)a|b)” (<0> is no group)')),
   tokenizer('a pattern of 5^6 states', split('a{5}{5}{5}{5}{5}{5}'), works(), { encode: 'aab' }),
   tokenizer('a pattern of 10^9 states', split('(?:(?:a{1000}){1000}){1000}'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(?:(?:a{1000}){1000}){1000}” (Error compiling regex: Regex error: error building NFA)')),
   tokenizer('a pattern of 10^9 states with a look-ahead', split('(?:(?:(?:a(?!c)){1000}){1000}){1000}'), works(), { encode: 'aab' }),
