@@ -405,6 +405,45 @@ mod tests {
         assert!(error("{% import 'x' as x %}").contains("`import`"));
     }
 
+    /// The values of jinja2 3.1.6, or an error where it has one or a number goes beyond 127 bits.
+    #[test]
+    fn the_largest_numbers_overflow_nowhere() {
+        let min = "(-(2**126)*2)";
+        let text = |template: &str| text(&template.replace("MIN", min));
+        for (template, want) in [
+            ("{{ MIN in range(5, 0, -1) }} {{ 2**126 in range(-5, 5) }}", "False False"),
+            ("{{ 3 in range(5, 0, -2) }} {{ 2 in range(5, 0, -2) }} {{ 5 in range(5, 0, -2) }}", "True False True"),
+            ("{{ MIN % -1 }} {{ MIN % 3 }} {{ 2**126 % MIN }} {{ MIN % (2**126 + 1) }}", "0 1 -85070591730234615865843651857942052864 2"),
+            ("{{ -7 % 2 }} {{ 7 % -2 }} {{ -6 % 3 }}", "1 -1 0"),
+            (
+                "{{ 'abc'|truncate(2**126 + (2**126 - 1), leeway=5) }} {{ 'abcdefghij'|truncate(5, leeway=2**126 + (2**126 - 1)) }}",
+                "abc abcdefghij",
+            ),
+            (
+                "{{ (14 * 10**37)|round(-38) }} {{ (2**126)|round(-38) }}",
+                "100000000000000000000000000000000000000 100000000000000000000000000000000000000",
+            ),
+            (
+                "{{ MIN|round(-2) }} {{ 25|round(-1) }} {{ 35|round(-1) }} {{ -25|round(-1) }}",
+                "-170141183460469231731687303715884105700 20 40 -20",
+            ),
+            ("{{ range(10)[::-3] }} {{ range(0, 1)[::5] }}", "range(9, -1, -3) range(0, 1, 5)"),
+        ] {
+            assert_eq!(text(template), want, "{template}");
+        }
+        for (template, want) in [
+            ("{{ (15 * 10**37)|round(-38) }}", "round gives a whole number of more than 127 bits"),
+            ("{{ MIN|round(-38) }}", "round gives a whole number of more than 127 bits"),
+            ("{{ 1|round(MIN) }}", "round has a precision of more than 300"),
+            ("{{ MIN // -1 }}", "// gives a whole number of more than 127 bits"),
+            ("{{ '%*d' % (MIN, 1) }}", "chat template: "),
+            ("{{ range(0, 1, 2**62)[::2] }}", "a range has a bound beyond 64 bits"),
+        ] {
+            let message = error(&template.replace("MIN", min));
+            assert!(message.contains(want), "{template}: {message}");
+        }
+    }
+
     #[test]
     fn absent_things_are_none_and_an_absent_clock_is_not_defined() {
         assert_eq!(

@@ -143,11 +143,11 @@ impl<'a> Run<'a, '_> {
         match name {
             "range" => {
                 let args = args.bind(name, ["_start", "_stop", "_step"], 1)?;
-                let bound = |at| i64::try_from(args.int(at, 1)?).map(i128::from).map_err(|_| fault("a range has a bound beyond 64 bits"));
+                let bound = |at| args.int(at, 1).map(Some);
                 let range = if args.0[1].is_some() {
-                    Range { start: bound(0)?, stop: bound(1)?, step: bound(2)? }
+                    Range::within(bound(0)?, bound(1)?, bound(2)?)?
                 } else {
-                    Range { start: 0, stop: bound(0)?, step: 1 }
+                    Range::within(Some(0), bound(0)?, Some(1))?
                 };
                 if range.step == 0 {
                     return Err(fault("a range has a step of 0"));

@@ -154,8 +154,10 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Outcom
         Value::Dict(dict) => Ok(find(dict, item, meter)?.is_some()),
         Value::Range(range) => match item {
             Value::Int(_) | Value::Bool(_) => {
-                let offset = item.as_int().unwrap_or_default().saturating_sub(range.start);
-                Ok(offset % range.step == 0 && (0..range.len() as i128).contains(&(offset / range.step)))
+                // The bounds of a range have 64 bits: what overflows here is far outside of it.
+                let offset = item.as_int().and_then(|item| item.checked_sub(range.start));
+                let place = offset.filter(|offset| offset.checked_rem(range.step) == Some(0)).map(|offset| offset / range.step);
+                Ok(place.is_some_and(|place| (0..range.len() as i128).contains(&place)))
             }
             _ => any_equal(&items(container, meter)?, item, meter),
         },

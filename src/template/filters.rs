@@ -266,7 +266,7 @@ fn round(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
         return Err(fault(missing.to_string()));
     }
     meter.step(precision.unsigned_abs().min(1000) as usize)?;
-    if precision.abs() > 300 {
+    if precision.unsigned_abs() > 300 {
         return Err(fault("round has a precision of more than 300"));
     }
     let number = if let Value::Float(number) = value { *number } else { value.as_int().ok_or_else(failed)? as f64 };
@@ -276,9 +276,10 @@ fn round(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
             Some(whole) => {
                 let unit = u32::try_from(-precision).ok().and_then(|places| 10i128.checked_pow(places));
                 let Some(unit) = unit else { return Ok(Value::Int(0)) };
-                let (down, rest) = (whole.div_euclid(unit) * unit, whole.rem_euclid(unit));
-                let up = 2 * rest > unit || 2 * rest == unit && (down / unit) % 2 != 0;
-                Ok(Value::Int(if up { down + unit } else { down }))
+                let (down, up) = (whole.rem_euclid(unit), unit - whole.rem_euclid(unit));
+                let goes_up = down > up || down == up && whole.div_euclid(unit) % 2 != 0;
+                let rounded = if goes_up { whole.checked_add(up) } else { whole.checked_sub(down) };
+                rounded.map(Value::Int).ok_or_else(|| fault("round gives a whole number of more than 127 bits"))
             }
             None if !number.is_finite() => Ok(Value::Float(number)),
             None if precision >= 0 => Ok(Value::Float(format!("{number:.*}", precision as usize).parse().unwrap_or(number))),

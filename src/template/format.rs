@@ -75,11 +75,11 @@ pub(super) fn percent(of: &Value, values: &Value, meter: &Meter) -> Outcome<Valu
             if width < 0 {
                 (spec.align, spec.fill) = (Some('<'), ' ');
             }
-            spec.width = narrow(width.abs())?;
+            spec.width = narrow(width.unsigned_abs())?;
         }
         if let Some(after) = rest.strip_prefix('.') {
             rest = after;
-            spec.precision = Some(narrow(number(&mut rest)?.unwrap_or(0).max(0))?);
+            spec.precision = Some(narrow(number(&mut rest)?.unwrap_or(0).max(0).unsigned_abs())?);
         }
         rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
         let kind = rest.chars().next().ok_or_else(|| broken("is not complete"))?;
@@ -158,7 +158,7 @@ fn closing(text: &str) -> Option<usize> {
         .map(|(at, _)| at)
 }
 
-fn narrow(width: i128) -> Outcome<usize> {
+fn narrow(width: u128) -> Outcome<usize> {
     usize::try_from(width).ok().filter(|width| *width <= WIDTH_MAX).ok_or_else(|| fault(super::limits::TOO_LARGE))
 }
 

@@ -45,7 +45,7 @@ pub(super) fn truncate(value: &Value, args: Args, meter: &Meter) -> Outcome<Valu
         return Err(fault("truncate has a length below that of its end"));
     }
     let Some(len) = value.len(meter)? else { return Err(fault(format!("truncate takes a str, not a value of type {}", value.kind()))) };
-    if len as i128 <= length + leeway {
+    if len as i128 <= length.saturating_add(leeway) {
         return Ok(value.clone());
     }
     let Value::Str(of) = value else { return Err(fault(format!("truncate takes a str, not a value of type {}", value.kind()))) };

@@ -121,7 +121,7 @@ fn arithmetic(operator: BinOpKind, a: &Value, b: &Value) -> Outcome<Value> {
             BinOpKind::Sub => a.checked_sub(b),
             BinOpKind::Mul => a.checked_mul(b),
             BinOpKind::FloorDiv => floor_div(a, b),
-            BinOpKind::Rem => floor_div(a, b).map(|quotient| a - quotient * b),
+            BinOpKind::Rem => Some(floor_rest(a, b)),
             _ if b < 0 => return power(x, y),
             _ => match (a, u32::try_from(b)) {
                 (0 | 1, _) => Some(if b == 0 { 1 } else { a }),
@@ -153,6 +153,13 @@ fn floor_div(a: i128, b: i128) -> Option<i128> {
 }
 
 /// The rest of a division that has the sign of the divisor.
+fn floor_rest(a: i128, b: i128) -> i128 {
+    // It wraps for -1 alone, which leaves no rest.
+    let rest = a.wrapping_rem(b);
+    if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
+}
+
+/// The same for floats.
 fn float_rest(x: f64, y: f64) -> f64 {
     let rest = x % y;
     if rest == 0.0 {
@@ -217,7 +224,7 @@ pub(super) fn slice(value: &Value, [start, stop, step]: [&Value; 3], meter: &Met
     } else {
         Range { start: place(start, length - 1), stop: place(stop, -1), step: step.max(-length - 1) }
     };
-    let range = Range { step: range.step.min(length + 1), ..range };
+    let (whole_step, range) = (step, Range { step: range.step.min(length + 1), ..range });
     meter.step(range.len())?;
     let places = (0..range.len()).map(|index| (range.start + range.step * index as i128) as usize);
     match value {
@@ -231,11 +238,11 @@ pub(super) fn slice(value: &Value, [start, stop, step]: [&Value; 3], meter: &Met
             };
             Ok(Value::Str(meter.plain(sliced)?.with_safe(text.safe)))
         }
-        Value::Range(of) => Ok(Value::Range(Rc::new(Range {
-            start: of.start + of.step * range.start,
-            stop: of.start + of.step * range.stop,
-            step: of.step * range.step,
-        }))),
+        Value::Range(of) => {
+            let at = |place: i128| of.step.checked_mul(place).and_then(|offset| of.start.checked_add(offset));
+            let sliced = Range::within(at(range.start), at(range.stop), of.step.checked_mul(whole_step));
+            Ok(Value::Range(Rc::new(sliced?)))
+        }
         Value::Bytes(bytes) => Ok(Value::Bytes(places.map(|at| bytes[at]).collect())),
         _ => {
             meter.room(range.len())?;

@@ -118,6 +118,14 @@ pub(super) struct Range {
 }
 
 impl Range {
+    /// A range whose bounds have 64 bits, so that nothing overflows on the way through it.
+    pub(super) fn within(start: Option<i128>, stop: Option<i128>, step: Option<i128>) -> Outcome<Range> {
+        let bound = |bound: Option<i128>| {
+            bound.and_then(|bound| i64::try_from(bound).ok()).map(i128::from).ok_or_else(|| fault("a range has a bound beyond 64 bits"))
+        };
+        Ok(Range { start: bound(start)?, stop: bound(stop)?, step: bound(step)? })
+    }
+
     pub(super) fn len(&self) -> usize {
         let (span, step) = if self.step > 0 { (self.stop - self.start, self.step) } else { (self.start - self.stop, -self.step) };
         if span <= 0 { 0 } else { usize::try_from((span - 1) / step + 1).unwrap_or(usize::MAX) }
