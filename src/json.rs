@@ -55,12 +55,13 @@ pub(crate) fn quote_non_finite(text: &str) -> Option<String> {
         let (word, after) = rest.split_at(word);
         let number = word.parse::<f64>().ok().filter(|_| word.ends_with(|c: char| c.is_ascii_digit()));
         let named = match (word, number) {
-            _ if after.trim_start().starts_with(':') => None, // a key
             ("NaN" | "Infinity" | "-Infinity", _) => Some(word),
             (_, Some(f64::INFINITY)) => Some("Infinity"),
             (_, Some(f64::NEG_INFINITY)) => Some("-Infinity"),
             _ => None,
         };
+        // A name before a colon is a key. Only such a name looks ahead, so that blanks are not passed over again and again.
+        let named = named.filter(|_| !after.trim_start().starts_with(':'));
         found |= named.is_some();
         match named {
             Some(name) => quoted.extend(["\"", name, "\""]),
@@ -205,6 +206,12 @@ mod tests {
         for broken in [&b"{\"a\": NaN"[..], b"{\"a\": -NaN}", b"{\"a\": NaNa}", b"{NaN: NaN}", b"{\"a\": \"NaN", b"{\"a\": Infinity 1}"] {
             assert!(object("config.json", broken).is_err(), "{:?}", std::str::from_utf8(broken));
         }
+    }
+
+    #[test]
+    fn blanks_after_a_number_that_only_python_writes_take_a_moment() {
+        let text = format!("{{\"a\": NaN,{}\"b\": 1}}", " ".repeat(1 << 20));
+        assert_eq!(Value::Object(object("config.json", text.as_bytes()).unwrap()), serde_json::json!({"a": "NaN", "b": 1}));
     }
 
     #[test]
