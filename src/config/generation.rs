@@ -8,6 +8,8 @@
 //!
 //! Source: transformers 5.24, `generation/configuration_utils.py` and `generation/utils.py`.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::ModelConfig;
@@ -64,6 +66,9 @@ pub struct Ignored {
 
 /// The most texts that end a text.
 const STOP_MAX: usize = 256;
+
+/// The most tokens that end a text.
+const ENDS_MAX: usize = 1024;
 
 /// Fields that change nothing here: bookkeeping, what other tokens are called, how transformers stores and
 /// computes, and parameters of searches that have a field of their own (`num_beams`, an assistant model).
@@ -187,7 +192,7 @@ impl GenerationConfig {
             let reason = if name == "eos_token_id" {
                 let (eos, other) = end_ids(&value);
                 config.eos = Some(eos);
-                other.map(|other| format!("holds {}, which is no token id", show(&other)))
+                other
             } else if let Some(read) = config.take(&name, &value) {
                 read.err().map(|expected| format!("is {}, not {expected}", show(&value)))
             } else if let Some((_, off, what)) = UNSUPPORTED.iter().find(|(field, ..)| *field == name) {
@@ -260,14 +265,20 @@ fn fields(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
     }
 }
 
-/// The ids that can end a text, and the first value that is no id. A negative id is one that never comes.
-fn end_ids(value: &Value) -> (Vec<u32>, Option<Value>) {
-    let (mut ids, mut other) = (Vec::new(), None);
+/// The ids that can end a text, each once, and what was left out: values that are no ids, and ids beyond the
+/// most that there may be. A negative id is one that never comes.
+fn end_ids(value: &Value) -> (Vec<u32>, Option<String>) {
+    let (mut ids, mut seen, mut other) = (Vec::new(), HashSet::new(), None);
     for value in value.as_array().map_or(std::slice::from_ref(value), |list| list) {
         match value.as_i64() {
-            Some(id) => ids.extend(u32::try_from(id)),
-            None => other = other.or_else(|| Some(value.clone())),
+            Some(id) => ids.extend(u32::try_from(id).ok().filter(|id| seen.insert(*id))),
+            None => other = other.or_else(|| Some(format!("holds {}, which is no token id", show(value)))),
         }
+    }
+    if ids.len() > ENDS_MAX {
+        let over = format!("names {} tokens, of which the first {ENDS_MAX} hold", ids.len());
+        other = Some(other.map_or(over.clone(), |other| format!("{other}, and {over}")));
+        ids.truncate(ENDS_MAX);
     }
     (ids, other)
 }

@@ -4,6 +4,8 @@
 //! The names are those of transformers, the meanings those of its logits processors (5.24). A caller's
 //! options are read by the same code, so that a caller can override whatever a file asks for.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 /// The most token ids that one rule lists. Published lists of unwanted words have some thousands.
@@ -15,7 +17,8 @@ pub type SequenceBias = (Vec<u32>, f32);
 /// Rules over tokens. `None` and an empty list mean that there is no such rule.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Rules {
-    /// Added to the logit of the last token of a sequence, where the text ends with the tokens before it.
+    /// Added to the logit of the last token of a sequence, where the text ends with the tokens before it. JSON may name a
+    /// sequence twice: its last entry is kept. Here each entry counts.
     pub sequence_bias: Option<Vec<SequenceBias>>,
     /// Makes tokens of the prompt more likely (above 1) or less likely (below 1). Range: above 0; 1 is off.
     pub encoder_repetition_penalty: Option<f32>,
@@ -206,7 +209,13 @@ fn sequence_biases(value: &Value) -> Option<Vec<SequenceBias>> {
         [ids, bias] => Some((ids.as_array()?.iter().map(id).collect::<Option<_>>()?, number(bias)?)),
         _ => None,
     };
-    value.as_array()?.iter().map(pair).collect()
+    let mut biases: Vec<SequenceBias> = value.as_array()?.iter().map(pair).collect::<Option<_>>()?;
+    // From the end, so that the last entry of a sequence is the first one seen.
+    let mut seen = HashSet::new();
+    let kept: Vec<bool> = biases.iter().rev().map(|(sequence, _)| seen.insert(sequence.clone())).collect();
+    let mut kept = kept.into_iter().rev();
+    biases.retain(|_| kept.next().unwrap_or(true));
+    Some(biases)
 }
 
 fn decay(value: &Value) -> Option<(usize, f32)> {

@@ -27,10 +27,8 @@ impl Text<'_> {
 
 /// Adds the biases of sequences that the next token would complete.
 pub(super) fn bias(rules: &Rules, logits: &mut [f32], text: &Text) {
-    for (place, (sequence, bias)) in rules.sequence_bias.iter().flatten().enumerate() {
-        // Of a sequence that stands twice the last entry counts.
-        let again = rules.sequence_bias.iter().flatten().skip(place + 1).any(|(other, _)| other == sequence);
-        if let Some(token) = completed(sequence, text.all).filter(|_| !again)
+    for (sequence, bias) in rules.sequence_bias.iter().flatten() {
+        if let Some(token) = completed(sequence, text.all)
             && let Some(logit) = logits.get_mut(token)
         {
             *logit = bounded(*logit, *logit + bias);
@@ -53,8 +51,8 @@ pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut 
     no_ngrams(logits, text.all, rules.no_repeat_ngram_size);
     no_ngrams(logits, text.prompt, rules.encoder_no_repeat_ngram_size);
     for sequence in rules.bad_words_ids.iter().flatten() {
-        let is_end = sequence.len() == 1 && text.ends.contains(&sequence[0]);
-        if let Some(token) = completed(sequence, text.all).filter(|_| !is_end) {
+        let is_end = || sequence.len() == 1 && text.ends.contains(&sequence[0]);
+        if let Some(token) = completed(sequence, text.all).filter(|_| !is_end()) {
             forbid(logits, token);
         }
     }

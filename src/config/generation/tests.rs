@@ -50,6 +50,27 @@ fn a_value_whose_meaning_is_plain_is_read() {
 }
 
 #[test]
+fn tokens_that_end_a_text_are_counted_once_and_limited() {
+    assert_eq!(read(r#"{"eos_token_id": [7, 9, 7]}"#).eos, Some(vec![7, 9]));
+    let of = |ids: &[u32]| serde_json::json!({ "eos_token_id": ids }).to_string();
+    assert_eq!(read(&of(&[5; 100_000])), GenerationConfig { eos: Some(vec![5]), ..silent() });
+    let many: Vec<u32> = (0..1025).rev().collect();
+    assert_eq!(read(&of(&many)).eos.as_deref(), Some(&many[..1024]));
+    assert_eq!(ignored(&of(&many)), ["eos_token_id names 1025 tokens, of which the first 1024 hold"]);
+    let with_text = of(&many).replace("[1024,", "[1024,\"x\",");
+    assert_eq!(
+        ignored(&with_text),
+        ["eos_token_id holds \"x\", which is no token id, and names 1025 tokens, of which the first 1024 hold"]
+    );
+}
+
+#[test]
+fn of_a_sequence_that_has_two_biases_the_last_holds() {
+    let biases = read(r#"{"sequence_bias": [[[1, 2], 3], [[1], 4], [[1, 2], 5], [[2], 6], [[1, 2], 7]]}"#).rules.sequence_bias;
+    assert_eq!(biases, Some(vec![(vec![1], 4.0), (vec![2], 6.0), (vec![1, 2], 7.0)]));
+}
+
+#[test]
 fn a_value_out_of_its_range_is_left_out_and_named() {
     let cases = [
         (r#"{"temperature": -1}"#, "temperature is -1, not a number from 0"),
