@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
+use crate::json::show;
 use crate::options::not_an_object;
 use crate::template::TemplateKwargs;
 
@@ -34,10 +35,14 @@ impl SessionOptions {
             Value::Object(object) => object,
             other => return Err(not_an_object(other)),
         };
+        let mut spelling: Option<&str> = None;
         for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
             let bad = |expected: &str, got: &str| Error::BadOption { option: name.clone(), expected: expected.into(), got: got.into() };
             match name.as_str() {
                 "system" => options.system = Some(value.as_str().ok_or_else(|| bad("a text", "another value"))?.into()),
+                "chatTemplateKwargs" | "chat_template_kwargs" if spelling.replace(name).is_some() => {
+                    return Err(bad("`chatTemplateKwargs` only once, in one spelling", &show(value)));
+                }
                 "chatTemplateKwargs" | "chat_template_kwargs" => options.chat_template_kwargs = TemplateKwargs::from_json(name, value)?,
                 _ => return Err(bad("one of system, chatTemplateKwargs", "an unknown name")),
             }
@@ -67,6 +72,10 @@ mod tests {
         for (value, expected) in [
             (json!({"sytem": "x"}), "option `sytem`: expected one of system, chatTemplateKwargs, got an unknown name."),
             (json!({"system": 5}), "option `system`: expected a text, got another value."),
+            (
+                json!({"chatTemplateKwargs": {"a": 1}, "chat_template_kwargs": {"a": 2}}),
+                "option `chat_template_kwargs`: expected `chatTemplateKwargs` only once, in one spelling, got {\"a\":2}.",
+            ),
             (json!([]), "options: expected an object, got a list."),
         ] {
             assert_eq!(SessionOptions::from_json(&value).unwrap_err().to_string(), expected);
