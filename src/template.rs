@@ -157,9 +157,9 @@ impl ChatTemplate {
         }
     }
 
-    /// The fields of a message that the template reads, of those that a [`Message`] has. A variable of which it reads the role or the content holds a message.
+    /// The fields of a message that the template reads, of those that a [`Message`] has: the role and the content at least, also of a template that cannot be read. A variable of which it reads the role or the content holds a message.
     pub fn message_fields(&self) -> Vec<&'static str> {
-        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return Vec::new() };
+        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return message::FIELDS[..2].to_vec() };
         let mut names = names::Names::default();
         names.statements(std::slice::from_ref(&template));
         let read = names.fields;
@@ -249,7 +249,10 @@ impl ChatTemplate {
                 }
                 broken(&fault)
             })?;
-        coding.map_or_else(|| Ok(Rendered::plain(text.clone())), |coding| coding.rendered(&text))
+        match coding {
+            Some(coding) => coding.rendered(&text),
+            None => Ok(Rendered::plain(text)),
+        }
     }
 }
 
@@ -370,6 +373,7 @@ mod tests {
         ] {
             let template = ChatTemplate::new(config, file).expect("a model that can do without");
             assert_eq!(template.source(), TemplateSource::Broken);
+            assert_eq!(template.message_fields(), ["role", "content"]);
             let error = template.render(&[message("user", "hi")], true, &[], None).unwrap_err();
             assert_eq!((Some(&error), error.code()), (template.error(), "BAD_TEMPLATE"));
             assert!(error.to_string().contains(detail), "{error}");
