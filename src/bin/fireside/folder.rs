@@ -81,7 +81,7 @@ fn bytes_max(name: &str) -> u64 {
     match name {
         "tokenizer.json" => 128 << 20,
         "model.safetensors.index.json" => 64 << 20,
-        "tokenizer_config.json" => 16 << 20,
+        "tokenizer_config.json" | "special_tokens_map.json" | "added_tokens.json" => 16 << 20,
         "chat_template.jinja" => 256 << 10,
         _ => 1 << 20,
     }
@@ -140,6 +140,15 @@ fn hub_name(folder: &Path) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The table of docs/loading.md.
+    #[test]
+    fn files_of_one_kind_have_one_limit() {
+        for name in ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"] {
+            assert_eq!(bytes_max(name), 16 << 20, "{name}");
+        }
+        assert_eq!(bytes_max("config.json"), 1 << 20);
+    }
 
     #[test]
     #[cfg(unix)]
