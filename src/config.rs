@@ -38,10 +38,13 @@ pub use rope::Llama3Scaling;
 pub use rules::{Rules, SequenceBias};
 pub use tensors::{Part, Slot, TensorSpec};
 
+use std::collections::HashSet;
+
 use crate::cache::KvDtype;
 use crate::error::Result;
 use crate::quant::Dtype;
 use fields::Fields;
+use generation::ENDS_MAX;
 
 /// The largest dimension that is believed, far above any published model; products of two of them fit into 64 bits.
 const DIM_MAX: usize = 1 << 20;
@@ -203,13 +206,19 @@ fn read_dtype(fields: &mut Fields) -> Result<Option<Dtype>> {
     })
 }
 
-/// Keeps the ids that can occur and says which cannot: transformers, too, loads such a config (with a warning), and a
+/// Keeps the ids that can occur, each once, and says which cannot: transformers, too, loads such a config (with a warning), and a
 /// small model cut from a large one often keeps the large one's ids.
 fn within_vocab(field: &str, ids: Vec<i64>, vocab: usize) -> (Vec<u32>, Vec<String>) {
-    let (inside, outside): (Vec<i64>, Vec<i64>) = ids.into_iter().partition(|&id| (0..vocab as i64).contains(&id));
+    let mut seen = HashSet::new();
+    let ids = ids.into_iter().filter(|id| seen.insert(*id));
+    let (inside, outside): (Vec<i64>, Vec<i64>) = ids.partition(|&id| (0..vocab as i64).contains(&id));
     // A negative id is how some say that there is none.
-    let outside = outside.iter().filter(|&&id| id >= 0).map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
-    (inside.into_iter().map(|id| id as u32).collect(), outside)
+    let mut ignored: Vec<String> =
+        outside.iter().filter(|&&id| id >= 0).map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
+    if inside.len() > ENDS_MAX {
+        ignored.push(format!("{field}: it names {} tokens, of which the first {ENDS_MAX} hold", inside.len()));
+    }
+    (inside.into_iter().take(ENDS_MAX).map(|id| id as u32).collect(), ignored)
 }
 
 #[cfg(test)]

@@ -68,7 +68,7 @@ pub struct Ignored {
 const STOP_MAX: usize = 256;
 
 /// The most tokens that end a text.
-const ENDS_MAX: usize = 1024;
+pub(super) const ENDS_MAX: usize = 1024;
 
 /// Fields that change nothing here: bookkeeping, what other tokens are called, how transformers stores and
 /// computes, and parameters of searches that have a field of their own (`num_beams`, an assistant model).

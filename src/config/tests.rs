@@ -230,6 +230,10 @@ fn ids_are_one_or_a_list_or_null() {
     assert_eq!(ids(json!(7)).bos, None);
     assert_eq!(ids(json!([7, 320, -1])).eos, [7]);
     assert_eq!(ids(json!([-1, 320])).ignored, ["eos_token_id: 320 is outside the vocabulary of 320"]);
+    assert_eq!(ids(json!([7, 9, 7])).eos, [7, 9], "each once");
+    let many = read(llama(json!({"vocab_size": 2000, "eos_token_id": (0..1025).collect::<Vec<_>>()})));
+    assert_eq!(many.eos, (0..1024).collect::<Vec<_>>());
+    assert_eq!(many.ignored, ["eos_token_id: it names 1025 tokens, of which the first 1024 hold"]);
 }
 
 #[test]
