@@ -125,6 +125,17 @@ pub enum Error {
         got: String,
     },
 
+    /// An option that would do nothing here.
+    #[error("option `{option}`: {fact}. {remedy}.")]
+    UselessOption {
+        /// Name of the option as the caller spelt it.
+        option: String,
+        /// Why it would do nothing.
+        fact: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
     /// Input to a call that cannot be worked with: an empty prompt, a message without a role...
     #[error("{what}: expected {expected}, got {got}.")]
     BadInput {
@@ -172,7 +183,7 @@ impl Error {
             Error::BadTemplate { .. } => "BAD_TEMPLATE",
             Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } | Error::CachesFull { .. } => "OUT_OF_MEMORY",
             Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
-            Error::BadOption { .. } => "BAD_OPTION",
+            Error::BadOption { .. } | Error::UselessOption { .. } => "BAD_OPTION",
             Error::BadInput { .. } | Error::BadMessage { .. } => "BAD_INPUT",
             Error::NonFinite { .. } => "NON_FINITE",
         }

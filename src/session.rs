@@ -209,8 +209,8 @@ impl Session {
     pub fn begin_generate(&mut self, prompt: &str, options: &Options) -> Result<Run> {
         options.check()?;
         if options.chat_template_kwargs.is_some() {
-            let expected = "no value: `generate` goes on with a text, and no chat template is rendered";
-            return Err(Error::BadOption { option: "chatTemplateKwargs".into(), expected: expected.into(), got: "one".into() });
+            let (fact, remedy) = ("`generate` renders no chat template".into(), "Use `chat`, or leave it out".into());
+            return Err(Error::UselessOption { option: "chatTemplateKwargs".into(), fact, remedy });
         }
         if prompt.is_empty() {
             return Err(empty("prompt"));

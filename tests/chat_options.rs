@@ -83,14 +83,15 @@ fn switches_stay_until_a_turn_that_ends_gives_others() {
 fn a_switch_that_the_template_does_not_read_is_refused() {
     let model = model();
     let mut session = Session::new(model.clone());
-    let expected =
-        "option `chatTemplateKwargs.thought`: expected a name that this model's chat template reads (thoughts), got another name.";
+    let expected = "option `chatTemplateKwargs.thought`: This model's chat template does not read `thought`. It reads thoughts.";
     let wrong = || kwargs(json!({"thought": 1}));
     assert_eq!(session.chat("Hello!", &with(json!({"thought": 1}))).unwrap_err().to_string(), expected);
     let options = SessionOptions { chat_template_kwargs: wrong(), ..SessionOptions::default() };
     assert_eq!(Session::with_options(model, options).unwrap_err().to_string(), expected);
     let error = session.generate("Hello!", &with(json!({}))).unwrap_err();
     assert_eq!(error.code(), "BAD_OPTION");
+    let expected = "option `chatTemplateKwargs`: `generate` renders no chat template. Use `chat`, or leave it out.";
+    assert_eq!(error.to_string(), expected);
     assert!(session.messages().is_empty());
 }
 

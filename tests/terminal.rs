@@ -185,8 +185,7 @@ fn the_system_message_comes_first_also_after_a_reset() {
 #[test]
 fn a_value_for_what_the_chat_template_reads_is_checked() {
     let output = piped(&["--template-kwarg", "enable_thinking=false"], "Hello\n");
-    let expected =
-        "option `chatTemplateKwargs.enable_thinking`: expected no name: this model's chat template reads none, got another name.";
+    let expected = "option `chatTemplateKwargs.enable_thinking`: This model's chat template reads no name of a caller. Leave it out.";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
     let output = piped(&["--template-kwarg", "messages=[]"], "Hello\n");
     assert!(stderr(&output).contains("option `--template-kwarg.messages`"), "{}", stderr(&output));

@@ -102,7 +102,8 @@ impl TemplateKwargs {
         }
         for (name, value) in object {
             if is_reserved(name) {
-                return bad(Some(name), "a name that is the template's own", "one that Fireside or Jinja sets".into());
+                let fact = format!("`{name}` is set by Fireside or Jinja");
+                return Err(Error::UselessOption { option: format!("{option}.{name}"), fact, remedy: "Leave it out".into() });
             }
             let begins = |character: char| character == '_' || character.is_alphabetic();
             let goes_on = |character: char| character == '_' || character.is_alphanumeric();
@@ -125,11 +126,12 @@ impl TemplateKwargs {
     pub(super) fn check(&self, read: &BTreeSet<String>, switches: &BTreeSet<String>) -> Result<()> {
         let Some(name) = self.0.keys().find(|name| !read.contains(*name)) else { return Ok(()) };
         let names = switches.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
-        let expected = match names.as_str() {
-            "" => "no name: this model's chat template reads none".into(),
-            names => format!("a name that this model's chat template reads ({names})"),
+        let short: String = name.chars().take(60).collect();
+        let (fact, remedy) = match names.as_str() {
+            "" => ("This model's chat template reads no name of a caller".into(), "Leave it out".into()),
+            names => (format!("This model's chat template does not read `{short}`"), format!("It reads {names}")),
         };
-        Err(Error::BadOption { option: format!("chatTemplateKwargs.{name}"), expected, got: "another name".into() })
+        Err(Error::UselessOption { option: format!("chatTemplateKwargs.{short}"), fact, remedy })
     }
 
     /// Whether there are none.
@@ -224,16 +226,14 @@ mod tests {
         template.check_kwargs(&kwargs(json!({"date_string": "1"}))).expect("a switch of it");
         assert_eq!(
             template.check_kwargs(&kwargs(json!({"date": "1"}))).unwrap_err().to_string(),
-            "option `chatTemplateKwargs.date`: expected a name that this model's chat template reads (date_string, inner, more), got another name."
+            "option `chatTemplateKwargs.date`: This model's chat template does not read `date`. It reads date_string, inner, more."
         );
     }
 
     #[test]
     fn what_is_not_the_callers_is_refused_by_name() {
         for name in ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "strftime_now", "namespace", "loop"] {
-            let expected = format!(
-                "option `chat_template_kwargs.{name}`: expected a name that is the template's own, got one that Fireside or Jinja sets."
-            );
+            let expected = format!("option `chat_template_kwargs.{name}`: `{name}` is set by Fireside or Jinja. Leave it out.");
             assert_eq!(refused(json!({ name: 1 })), expected);
         }
         assert!(refused(json!([1])).contains("expected an object"), "a list");

@@ -111,9 +111,9 @@ test('--system is what the chat begins with, also after /reset', () => {
 test('--template-kwarg is a value for what the chat template reads', () => {
   const unread = run(['chat', ...GREEDY, '--template-kwarg', 'enable_thinking=false'], 'Hello\n');
   assert.deepEqual([unread.status, unread.stdout], [1, '']);
-  assert.match(unread.stderr, /chatTemplateKwargs\.enable_thinking`: expected no name: this model's chat template reads none/);
+  assert.match(unread.stderr, /chatTemplateKwargs\.enable_thinking`: This model's chat template reads no name of a caller\. Leave it out\./);
   const ours = run(['chat', ...GREEDY, '--template-kwarg', 'messages=[]'], 'Hello\n');
-  assert.match(ours.stderr, /chatTemplateKwargs\.messages`: expected a name that is the template's own/);
+  assert.match(ours.stderr, /chatTemplateKwargs\.messages`: `messages` is set by Fireside or Jinja\. Leave it out\./);
   const wrong = run(['chat', ...GREEDY, '--template-kwarg', 'enable_thinking'], 'Hello\n');
   assert.equal(wrong.status, 2);
   assert.match(wrong.stderr, /--template-kwarg: expected NAME=VALUE, like enable_thinking=false/);

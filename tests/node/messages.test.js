@@ -210,7 +210,7 @@ test('switches that the template does not read, and names that are not a caller\
   const session = switched.session();
   /** @type {[any, RegExp][]} */
   const refused = [
-    [{ enable_thinkin: true }, /chatTemplateKwargs\.enable_thinkin`: expected a name that this model's chat template reads \(enable_thinking, words\)/],
+    [{ enable_thinkin: true }, /chatTemplateKwargs\.enable_thinkin`: This model's chat template does not read `enable_thinkin`\. It reads enable_thinking, words\./],
     ...['messages', 'tools', 'documents', 'add_generation_prompt', 'bos_token', 'strftime_now'].map((name) => /** @type {[any, RegExp]} */ ([{ [name]: 1 }, new RegExp(`chatTemplateKwargs\\.${name}\``)])),
     [[1], /`chatTemplateKwargs`: expected an object/],
     ['x', /`chatTemplateKwargs`: expected an object/],
