@@ -238,7 +238,8 @@ impl ChatTemplate {
         context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&kwargs::with_strings(value, &code))))));
         let syntax = syntax()?;
         let template = self.read(&syntax)?;
-        let meter = limits::Meter::new(messages.len(), bytes, now);
+        let twins = coding.as_ref().map(|coding| coding.originals().clone()).unwrap_or_default();
+        let meter = limits::Meter::new(messages.len(), bytes, now, twins);
         let given = context.iter().map(|(name, given)| Ok((*name, value::Value::from_outside(given, &meter)?)));
         let text = given
             .collect::<value::Outcome<_>>()

@@ -24,10 +24,10 @@ pub(super) fn equal(a: &Value, b: &Value, meter: &Meter) -> Outcome<bool> {
     Ok(match (a, b) {
         (Value::Str(a), Value::Str(b)) => {
             let (a, b) = (a.as_str(), b.as_str());
-            if a.len() == b.len() {
+            if a.len() == b.len() || meter.has_twins() {
                 meter.walk(a.len())?;
             }
-            a == b
+            meter.reads_alike(a, b)
         }
         (Value::Undefined(_), Value::Undefined(_)) | (Value::None, Value::None) => true,
         (Value::Bytes(a), Value::Bytes(b)) => {
@@ -187,7 +187,7 @@ pub(super) fn find<'d>(dict: &'d Dict, key: &Value, meter: &Meter) -> Outcome<Op
     meter.step(1 + dict.entries.len() / 4)?;
     for (other, value) in &dict.entries {
         let differ = matches!((other, key), (Value::Str(a), Value::Str(b)) if a.as_str().len() != b.as_str().len());
-        if !differ && equal(other, key, meter)? {
+        if (!differ || meter.has_twins()) && equal(other, key, meter)? {
             return Ok(Some(value));
         }
     }

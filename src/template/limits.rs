@@ -12,6 +12,7 @@
 //! The limits grow with what the caller passed in: a template may well read a long conversation several times.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::Now;
@@ -58,13 +59,15 @@ pub(super) struct Meter {
     /// Whether values that are written are escaped for HTML (`{% autoescape true %}`).
     pub(super) escapes: Cell<bool>,
     pub(super) now: Option<Now>,
+    /// The characters that callers typed in special tokens, by their twins (`marks`).
+    twins: HashMap<char, char>,
     missing: RefCell<Option<Rc<Missing>>>,
     namespaces: RefCell<Vec<Rc<Object>>>,
 }
 
 impl Meter {
-    /// For messages of so many bytes in all.
-    pub(super) fn new(messages: usize, bytes: usize, now: Option<Now>) -> Meter {
+    /// For messages of so many bytes in all, in whose texts `twins` stand for the characters of special tokens.
+    pub(super) fn new(messages: usize, bytes: usize, now: Option<Now>, twins: HashMap<char, char>) -> Meter {
         Meter {
             steps: Cell::new((STEPS + STEPS_PER_MESSAGE * messages + STEPS_PER_BYTE.saturating_mul(bytes)).min(STEPS_MAX)),
             made: Cell::new(MADE + MADE_PER_BYTE.saturating_mul(bytes)),
@@ -73,9 +76,25 @@ impl Meter {
             calls: Cell::new(0),
             escapes: Cell::new(false),
             now,
+            twins,
             missing: RefCell::new(None),
             namespaces: RefCell::new(Vec::new()),
         }
+    }
+
+    pub(super) fn has_twins(&self) -> bool {
+        !self.twins.is_empty()
+    }
+
+    /// The character that a caller typed where `character` is its twin.
+    pub(super) fn typed(&self, character: char) -> Option<char> {
+        self.twins.get(&character).copied()
+    }
+
+    /// Whether two texts are the same as callers typed them.
+    pub(super) fn reads_alike(&self, a: &str, b: &str) -> bool {
+        let plain = |character| self.typed(character).unwrap_or(character);
+        a == b || (!self.twins.is_empty() && a.chars().map(plain).eq(b.chars().map(plain)))
     }
 
     /// Takes steps.

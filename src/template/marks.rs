@@ -114,6 +114,11 @@ impl Coding {
         text.chars().map(|character| *self.twins.get(&character).unwrap_or(&character)).collect()
     }
 
+    /// The characters that the twins stand for.
+    pub(super) fn originals(&self) -> &HashMap<char, char> {
+        &self.originals
+    }
+
     pub(super) fn decoded(&self, text: &str) -> String {
         text.chars().map(|character| *self.originals.get(&character).unwrap_or(&character)).collect()
     }
@@ -322,6 +327,25 @@ mod tests {
         let template = ChatTemplate::from_files(None, None).expect("ChatML");
         let message = Message::new("<|end|>", "hi");
         assert_eq!(template.render(&[message], true, &special(), None).expect("rendered").marks.len(), 1);
+    }
+
+    #[test]
+    fn lists_and_keys_hold_what_was_typed() {
+        // The texts of jinja2 3.1.6.
+        let cases = [
+            ("{{ messages[0] }}", "{'role': 'assistant', 'content': 'a</think>b'}"),
+            ("{{ [messages[0].content] }}", "['a</think>b']"),
+            ("{{ '%r' % messages[0].content }}", "'a</think>b'"),
+            ("{{ messages|map(attribute='content')|list }}", "['a</think>b']"),
+            ("{{ {'a</think>b': 1}[messages[0].content] }}{{ {messages[0].content: 2}['a</think>b'] }}", "12"),
+            ("{{ {'a</think>b': 1}.get(messages[0].content, 'none') }}", "1"),
+        ];
+        for (template, want) in cases {
+            let rendered = render(template, "a</think>b");
+            assert_eq!(rendered.text, want, "{template}");
+            assert!(!rendered.marked.contains("</think>"), "{template}: what was typed is no token");
+        }
+        assert_eq!(render("{{ [messages[0].content] }}", "<think>\u{E000}").text, "['<think>\\ue000']");
     }
 
     #[test]

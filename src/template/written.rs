@@ -38,10 +38,10 @@ fn write(value: &Value, depth: usize, out: &mut String, meter: &Meter) -> Outcom
             meter.step(text.as_str().len() / 4)?;
             if text.safe {
                 out.push_str("Markup(");
-                quoted(text.as_str(), out);
+                quoted(text.as_str(), out, meter);
                 out.push(')');
             } else {
-                quoted(text.as_str(), out);
+                quoted(text.as_str(), out, meter);
             }
         }
         Value::Bytes(bytes) => {
@@ -67,7 +67,7 @@ fn write(value: &Value, depth: usize, out: &mut String, meter: &Meter) -> Outcom
             Object::Macro { name, .. } => {
                 out.push_str("<Macro ");
                 match name {
-                    Some(name) => quoted(name.as_str(), out),
+                    Some(name) => quoted(name.as_str(), out, meter),
                     None => out.push_str("anonymous"),
                 }
                 out.push('>');
@@ -137,8 +137,9 @@ fn entries(entries: &[(Value, Value)], depth: usize, out: &mut String, meter: &M
 }
 
 /// A text in quotes, as Python writes it in a list.
-fn quoted(text: &str, out: &mut String) {
-    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+fn quoted(text: &str, out: &mut String, meter: &Meter) {
+    let has = |sign| text.chars().any(|character| meter.typed(character).unwrap_or(character) == sign);
+    let quote = if has('\'') && !has('"') { '"' } else { '\'' };
     out.push(quote);
     for character in text.chars() {
         match character {
@@ -147,9 +148,12 @@ fn quoted(text: &str, out: &mut String) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             _ if character == quote => out.extend(['\\', quote]),
+            // A caller's character of a special token stays one, escaped where Python escapes it.
+            _ if meter.typed(character).is_some_and(|typed| typed == quote || typed == '\\') => out.extend(['\\', character]),
+            _ if meter.typed(character).is_some_and(is_printable) => out.push(character),
             ' '..='~' => out.push(character),
             _ if is_printable(character) => out.push(character),
-            _ => out.push_str(&escaped(character)),
+            _ => out.push_str(&escaped(meter.typed(character).unwrap_or(character))),
         }
     }
     out.push(quote);
