@@ -37,6 +37,7 @@ inEachBrowser('measures', (browser) => {
   /** Puts the mouse on a token: where most of it is, since a line may break within its space. */
   const point = async (it, token) => {
     const { x, y } = await token.evaluate((node) => {
+      node.scrollIntoView({ block: 'center' }); // how long a page is depends on the fonts of the machine
       const [{ left, top, width, height }] = [...node.getClientRects()].sort((a, b) => b.width - a.width);
       return { x: left + width / 2, y: top + height / 2 };
     });

@@ -219,6 +219,8 @@ export class Download {
     try {
       response = await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
     } catch (cause) {
+      // An extension's or an app's own files have no status: one that is not there fails like one that cannot be read.
+      if (optional && !/^https?:/i.test(url)) return undefined;
       // Chromium refuses the answer to such a request where a server compresses it.
       if (headers.has('Range') && ++this.#unanswered >= RANGE_TRIES) this.#ranges = false;
       const cross = this.#own ? '' : ', and that the server allows other sites to read it (CORS)';

@@ -197,9 +197,8 @@ export async function small({ located, pins, client, meter, signal, stallMs }, k
   const bytes = (opened.size ?? 0) > max ? undefined : await readHead(opened, max + 1);
   if (!bytes || bytes.length > max) throw tooLong(place.file, max);
   meter.of(place)({ phase: 'download', bytes: bytes.length });
-  if (!looksLikeHtml(bytes)) return bytes;
-  if (key === 'config' || key === 'tokenizer') throw htmlInstead(place.file, located.label);
-  return undefined;
+  if (looksLikeHtml(bytes) && (key === 'config' || key === 'tokenizer')) throw htmlInstead(place.file, located.label);
+  return bytes; // a page in the place of another file is what somebody gave: the engine says so
 }
 
 /** What the files mean beside each other is the engine's to say: all that may count are handed over. @param {Reading} reading @param {string} [ownTemplate] the caller's @returns {Promise<RawFiles>} */

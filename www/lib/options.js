@@ -45,6 +45,7 @@ function isRecord(value) {
 /** @param {unknown} value @param {number} [depth] in how many lists it is @returns {unknown} */
 function plain(value, depth = 0) {
   if (value === null || ['string', 'number', 'boolean'].includes(typeof value)) return value;
+  if (value instanceof Uint32Array) return Array.from(value); // ids, as `tokenize` gives them
   if (Array.isArray(value)) return depth < LISTS_MAX ? value.map((part) => plain(part, depth + 1)) : NOTHING_KNOWN;
   if (!isRecord(value)) return NOTHING_KNOWN;
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, typeof part === 'number' ? part : String(part)]));
