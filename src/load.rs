@@ -201,7 +201,7 @@ impl Model {
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         let config = ModelConfig::from_json(files.config)?;
         Estimate::of(&config, &options).check(&config, &options)?;
-        let generation = GenerationConfig::from_files(files.generation_config, files.config);
+        let generation = GenerationConfig::from_files(files.generation_config, files.config).within(config.vocab);
         let tokens = TokenizerConfig::from_files(files.tokenizer_config, files.special_tokens_map, files.added_tokens)?;
         let tokenizer = Tokenizer::new(files.tokenizer, &tokens)?;
         let template = ChatTemplate::new(&tokens, files.chat_template)?;

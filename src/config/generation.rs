@@ -156,6 +156,30 @@ impl Off {
 }
 
 impl GenerationConfig {
+    /// The same for a vocabulary of this size: fields with ids that it does not have are listed, since no
+    /// such token is ever drawn.
+    pub fn within(mut self, vocab: usize) -> GenerationConfig {
+        let ids = |ids: &Option<Vec<u32>>| ids.iter().flatten().copied().collect::<Vec<u32>>();
+        let rules = &self.rules;
+        let fields = [
+            ("eos_token_id", ids(&self.eos)),
+            ("suppress_tokens", ids(&rules.suppress_tokens)),
+            ("begin_suppress_tokens", ids(&rules.begin_suppress_tokens)),
+            ("forced_bos_token_id", ids(&rules.forced_bos_token_id)),
+            ("forced_eos_token_id", ids(&rules.forced_eos_token_id)),
+            ("bad_words_ids", rules.bad_words_ids.iter().flatten().flatten().copied().collect()),
+            ("sequence_bias", rules.sequence_bias.iter().flatten().flat_map(|(ids, _)| ids.iter().copied()).collect()),
+        ];
+        for (field, ids) in fields {
+            if let Some(id) = ids.into_iter().find(|&id| id as usize >= vocab) {
+                self.ignored.push(Ignored { field: field.into(), reason: format!("names {id}, outside the vocabulary of {vocab}") });
+            }
+        }
+        self.ignored.sort();
+        self.ignored.dedup_by(|a, b| a.field == b.field);
+        self
+    }
+
     /// The defaults of a model folder: those of `generation_config.json`, or, where there is none that can
     /// be read, those that `config.json` states. transformers 4 wrote them there.
     pub fn from_files(generation: Option<&[u8]>, config: &[u8]) -> GenerationConfig {

@@ -19,6 +19,21 @@ fn silent() -> GenerationConfig {
 }
 
 #[test]
+fn ids_that_the_vocabulary_does_not_have_are_listed() {
+    let json = br#"{"eos_token_id": [2, 999], "suppress_tokens": [3], "bad_words_ids": [[1, 320]], "sequence_bias": [[[400], 1.0]]}"#;
+    let ignored = GenerationConfig::from_files(Some(json), b"{}").within(320).ignored;
+    let listed: Vec<_> = ignored.iter().map(|Ignored { field, reason }| format!("{field} {reason}")).collect();
+    assert_eq!(
+        listed,
+        [
+            "bad_words_ids names 320, outside the vocabulary of 320",
+            "eos_token_id names 999, outside the vocabulary of 320",
+            "sequence_bias names 400, outside the vocabulary of 320"
+        ]
+    );
+}
+
+#[test]
 fn a_published_file_gives_its_defaults() {
     // As published with Qwen3, with a list of eos ids and fields of other programs.
     let json = r#"{"bos_token_id": 151643, "do_sample": true, "eos_token_id": [151645, 151643], "pad_token_id": 151643,
