@@ -19,11 +19,16 @@ function installed(scope, path) {
   const suffix = process.platform === 'win32' ? '.exe' : '';
   const places = existsSync(packages) ? readdirSync(packages).map((name) => join(packages, name, path + suffix)) : [];
   // Of several (glibc and musl), the one that starts.
-  return places.find((place) => existsSync(place) && spawnSync(place, ['--version']).status === 0);
+  return places.find(starts);
 }
 
+const starts = (/** @type {string} */ place) => existsSync(place) && spawnSync(place, ['--version']).status === 0;
+
+/** Where Bun's own script, which runs where npm allows it, moves the program to. */
+const MOVED = join(ROOT, 'node_modules', 'bun', 'bin', 'bun.exe');
+
 const RUNTIMES = [
-  { name: 'Bun', program: installed('@oven', join('bin', 'bun')), flags: [] },
+  { name: 'Bun', program: installed('@oven', join('bin', 'bun')) ?? (starts(MOVED) ? MOVED : undefined), flags: [] },
   { name: 'Deno', program: installed('@deno', 'deno'), flags: ['run', '--allow-all', '--quiet'] },
 ];
 
