@@ -86,7 +86,8 @@ export function chromium() {
     page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
     // The story model has no template of its own, which a server is asked for.
     const isOptional = (/** @type {string} */ url) => url.endsWith('/chat_template.jinja');
-    page.on('requestfailed', (request) => isOptional(request.url()) || problems.push(`failed: ${request.url()} ${request.failure()?.errorText}`));
+    // A HEAD that was answered when its worker ended counts as aborted in Chromium.
+    page.on('requestfailed', (request) => isOptional(request.url()) || request.method() === 'HEAD' || problems.push(`failed: ${request.method()} ${request.url()} ${request.failure()?.errorText}`));
     page.on('response', (response) => response.status() >= 400 && !isOptional(response.url()) && problems.push(`HTTP ${response.status()}: ${response.url()}`));
     page.on('request', (request) => {
       const { protocol, origin } = new URL(request.url());
