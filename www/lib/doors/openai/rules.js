@@ -6,7 +6,7 @@ import { invalid } from './errors.js';
 /** @typedef {(value: any, name: string) => any} Rule */
 
 /** @param {unknown} value */
-export function typeName(value) {
+function typeName(value) {
   if (value === undefined) return 'nothing';
   if (value === null) return 'null';
   if (Array.isArray(value)) return 'an array';
