@@ -62,7 +62,7 @@ export async function bundle() {
     banner: { js: licence(from) },
   })));
   // No page's own modules: a service worker may be one that knows none. What it takes of loading it does not call.
-  const worker = { entryPoints: [join(LIB, 'doors', 'service-worker', 'script.js')], format: 'iife', external: ['./pkg/*'] };
+  const worker = { entryPoints: [join(LIB, 'integrations', 'service-worker', 'script.js')], format: 'iife', external: ['./pkg/*'] };
   await build({ ...COMMON, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
 }
 

@@ -23,7 +23,7 @@ const isPublished = (path) => !path.endsWith('inputs.sha256');
 async function writeTypes(out) {
   const config = join(DIST, 'tsconfig.json');
   const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: LIB, outDir: out };
-  const include = [`${LIB}/*.js`, `${LIB}/*.d.ts`, `${LIB}/doors/**/*.js`];
+  const include = [`${LIB}/*.js`, `${LIB}/*.d.ts`, `${LIB}/integrations/**/*.js`];
   writeFileSync(config, JSON.stringify({ extends: '../tsconfig.json', compilerOptions, include, exclude: [join(LIB, 'pkg')] }));
   await must('writing the types', process.execPath, [join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc'), '-p', config]);
   rmSync(config);
@@ -46,7 +46,7 @@ function origin() {
 /** The manifest of the package. Conditions are looked at in their order: types for TypeScript, then the platform. */
 async function manifest() {
   const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
-  const doors = DOORS.map(({ name }) => [`./${name}`, { types: `./lib/doors/${name}.d.ts`, default: `./lib/doors/${name}.js` }]);
+  const doors = DOORS.map(({ name }) => [`./${name}`, { types: `./lib/integrations/${name}.d.ts`, default: `./lib/integrations/${name}.js` }]);
   return {
     name: 'fireside-lm',
     version,

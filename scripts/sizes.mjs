@@ -14,7 +14,7 @@ const VISIT_MAX = 1_365_000;
 
 const LIB = join('www', 'lib');
 
-/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/doors/<name>.js`. `max`: what each may add to a visit; `scripts`: what it starts besides. */
+/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/integrations/<name>.js`. `max`: what each may add to a visit; `scripts`: what it starts besides. */
 export const DOORS = [
   { name: 'openai', max: 38_000, scripts: [] },
   { name: 'prompt-api', max: 18_000, scripts: [] },
@@ -49,7 +49,7 @@ export async function printSizes(builds) {
   const js = total(modules) + worker;
   const wasm = Math.max(...builds.map((name) => gzipBytes(join(LIB, 'pkg', `${name}_bg.wasm`))));
   const doors = DOORS.map(async ({ name, max, scripts }) => {
-    const more = [...(await reachable([join(LIB, 'doors', `${name}.js`)])).filter((file) => !modules.includes(file)), ...scripts];
+    const more = [...(await reachable([join(LIB, 'integrations', `${name}.js`)])).filter((file) => !modules.includes(file)), ...scripts];
     return { name: `door ${name}, ${more.length} files`, gzip: total(more), max };
   });
   const rows = [

@@ -13,7 +13,7 @@ const TYPES = { html: 'text/html', js: 'text/javascript' };
 
 /** Files that are there for these tests alone, by their paths. */
 const made = {
-  '/example.html': '<!doctype html><link rel="icon" href="data:," /><script type="importmap">{"imports": {"fireside-lm/prompt-api": "/lib/doors/prompt-api.js"}}</script><script type="module" src="/example.js"></script>',
+  '/example.html': '<!doctype html><link rel="icon" href="data:," /><script type="importmap">{"imports": {"fireside-lm/prompt-api": "/lib/integrations/prompt-api.js"}}</script><script type="module" src="/example.js"></script>',
   '/example.js': examples('docs/prompt-api.md')[0].code,
 };
 
@@ -40,7 +40,7 @@ inEachBrowser('Prompt API', (browser) => {
       // Browsers tell of the addresses that the rows expect to lead nowhere.
       opened = await open('tests/blank.html', { expected: /404 .*\/missing\// });
       await opened.page.evaluate(async () => {
-        const { createLanguageModel } = await import('/lib/doors/prompt-api.js');
+        const { createLanguageModel } = await import('/lib/integrations/prompt-api.js');
         const { Model } = await import('/lib/index.js');
         const { TABLE } = await import('/prompt-api/table.js');
         const at = (name) => `/${name}/`;
@@ -89,7 +89,7 @@ inEachBrowser('Prompt API', (browser) => {
   test('install() leaves a LanguageModel that is there alone, unless told otherwise', async () => {
     const { page, close } = await open('tests/blank.html', { setup: () => Object.defineProperty(globalThis, 'LanguageModel', { value: class Own {}, configurable: true, writable: true }) });
     const names = await page.evaluate(async () => {
-      const { install } = await import('/lib/doors/prompt-api.js');
+      const { install } = await import('/lib/integrations/prompt-api.js');
       const kept = install({ source: '/chat/' });
       const before = [kept.name, kept === globalThis.LanguageModel, 'prompt' in globalThis.LanguageModel.prototype];
       const replaced = install({ source: '/chat/', replace: true });

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
-import { createHandler } from '../../www/lib/doors/openai.js';
+import { createHandler } from '../../www/lib/integrations/openai.js';
 import { Model, Session } from '../../www/lib/node/index.js';
 import { initSync, Session as RawSession, wasm } from '../../www/lib/wasm.js';
 

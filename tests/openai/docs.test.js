@@ -23,7 +23,7 @@ const CLIENTS = { 'openai.js': WITH_OPENAI, 'ai-sdk.js': WITH_AI_SDK, 'langchain
 const GREETING = /^(Hello|Hi)/;
 
 /** What is installed: the library where it is in the repository, under the names that the package has. */
-const EXPORTS = { '.': './lib/node/index.js', './openai': './lib/doors/openai.js', './service-worker': './lib/doors/service-worker.js' };
+const EXPORTS = { '.': './lib/node/index.js', './openai': './lib/integrations/openai.js', './service-worker': './lib/integrations/service-worker.js' };
 
 let project;
 before(() => {
@@ -95,7 +95,7 @@ test('the handler is the fetch of all three clients', async () => {
 
 /** What a page whose script this is shows as its text. Fails where a request leaves the browser. */
 async function shown(browser, script) {
-  const entries = { 'fireside-lm': 'index.js', 'fireside-lm/openai': 'doors/openai.js', 'fireside-lm/service-worker': 'doors/service-worker.js' };
+  const entries = { 'fireside-lm': 'index.js', 'fireside-lm/openai': 'integrations/openai.js', 'fireside-lm/service-worker': 'integrations/service-worker.js' };
   const map = JSON.stringify({ imports: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, `/lib/${file}`])) });
   const files = {
     '/example.html': ['text/html', `<!doctype html><link rel="icon" href="data:," /><script type="importmap">${map}</script><script type="module" src="/example.js"></script>`],

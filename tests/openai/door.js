@@ -4,8 +4,8 @@ import { bundle } from '../../scripts/bundle.mjs';
 
 await bundle();
 
-export const { createHandler } = await import('../../www/lib/doors/openai.js');
-export const { PARAMETERS } = await import('../../www/lib/doors/openai/parameters.js');
+export const { createHandler } = await import('../../www/lib/integrations/openai.js');
+export const { PARAMETERS } = await import('../../www/lib/integrations/openai/parameters.js');
 
 /** A request with a JSON body. @param {string} path @param {unknown} body a string goes as it is @param {RequestInit} [more] */
 export function post(path, body, { headers = {}, ...more } = {}) {

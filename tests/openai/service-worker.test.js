@@ -41,7 +41,7 @@ inEachBrowser('service worker', (browser) => {
   const answering = async (page, { id = 'chat', worker = '/service-worker.js', ...limits } = {}) =>
     page.evaluate(
       async ({ id, worker, limits }) => {
-        const { answerRequests } = await import('/lib/doors/service-worker.js');
+        const { answerRequests } = await import('/lib/integrations/service-worker.js');
         window.model = await window.fireside.Model.load(`/models/${id}/`, { threads: 1, deterministic: true });
         window.answers = await answerRequests({ models: { [id]: window.model }, worker, ...limits });
       },
@@ -126,7 +126,7 @@ inEachBrowser('service worker', (browser) => {
   test('a page that has requests answered twice offers the models of both, and each call takes back its own', async () => {
     const { page, close } = await open({ expected: /503/ });
     const told = await page.evaluate(async () => {
-      const { answerRequests } = await import('/lib/doors/service-worker.js');
+      const { answerRequests } = await import('/lib/integrations/service-worker.js');
       const ids = async () => (await (await fetch('/v1/models')).json()).data?.map(({ id }) => id);
       const [one, two] = await Promise.all([1, 2].map(() => window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true })));
       const worker = '/service-worker.js';
@@ -239,7 +239,7 @@ inEachBrowser('service worker', (browser) => {
   test('a script that is not there is an error that says so', async () => {
     const { page, close } = await open({ expected: /404|nowhere/ });
     const error = await page.evaluate(async () => {
-      const { answerRequests } = await import('/lib/doors/service-worker.js');
+      const { answerRequests } = await import('/lib/integrations/service-worker.js');
       const model = await window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true });
       return answerRequests({ models: model, worker: '/nowhere.js' }).then(() => 'none', ({ code, message }) => `${code} ${message}`);
     });
@@ -250,7 +250,7 @@ inEachBrowser('service worker', (browser) => {
   test('wrong options are errors of the page', async () => {
     const { page, close } = await open();
     const codes = await page.evaluate(async () => {
-      const { answerRequests } = await import('/lib/doors/service-worker.js');
+      const { answerRequests } = await import('/lib/integrations/service-worker.js');
       const model = await window.fireside.Model.load('/models/story/', { threads: 1, deterministic: true });
       const code = (options) => answerRequests({ models: model, worker: '/service-worker.js', ...options }).then(() => 'none', ({ code, details }) => `${code} ${details.option}`);
       return [await code({ models: {} }), await code({ models: { story: {} } }), await code({ queueMax: -1 }), await code({ wrong: 1 })];

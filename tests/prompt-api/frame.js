@@ -1,6 +1,6 @@
 // For a frame in which nobody has clicked: makes a class and a session of its own, and tells its parent whether it could.
 
-import { createLanguageModel } from '/lib/doors/prompt-api.js';
+import { createLanguageModel } from '/lib/integrations/prompt-api.js';
 
 const LanguageModel = createLanguageModel({ source: '/chat/' });
 const session = await LanguageModel.create();

@@ -1,5 +1,5 @@
 // What a page adds to have a LanguageModel in every browser.
 
-import { install } from '/lib/doors/prompt-api.js';
+import { install } from '/lib/integrations/prompt-api.js';
 
 install({ source: '/chat/' });

@@ -5,7 +5,7 @@ import { getEventListeners } from 'node:events';
 import { describe, mock, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { createLanguageModel } from '../../www/lib/doors/prompt-api.js';
+import { createLanguageModel } from '../../www/lib/integrations/prompt-api.js';
 import { fakeEngine } from './fake.js';
 import { TABLE } from './table.js';
 

@@ -3,7 +3,7 @@
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
-import { ApiError } from '../doors/openai/errors.js';
+import { ApiError } from '../integrations/openai/errors.js';
 
 /** @import { IncomingMessage } from 'node:http' */
 

@@ -4,12 +4,12 @@
 import { createServer, STATUS_CODES } from 'node:http';
 // @ts-ignore -- made by scripts/bundle.mjs
 import { getRequestListener } from '../bundled/node-server.js';
-import { ApiError } from '../doors/openai/errors.js';
+import { ApiError } from '../integrations/openai/errors.js';
 import { guard } from './guard.js';
 
 /** @import { IncomingMessage, ServerResponse } from 'node:http' */
 /** @import { AddressInfo, Socket } from 'node:net' */
-/** @import { Handler } from '../doors/openai.js' */
+/** @import { Handler } from '../integrations/openai.js' */
 /** @import { Allowed } from './guard.js' */
 /** @import { Refused } from './refusals.js' */
 

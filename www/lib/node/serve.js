@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { createHandler } from '../doors/openai.js';
+import { createHandler } from '../integrations/openai.js';
 import { FiresideError } from '../errors.js';
 import { isLoopback, originOf } from './guard.js';
 import { listen } from './http.js';

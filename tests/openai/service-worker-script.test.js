@@ -15,7 +15,7 @@ const scope = {
   clients: { claim() {}, matchAll: async () => pages, get: async (id) => pages.find((page) => page.id === id) },
 };
 Object.assign(globalThis, { self: scope, location: { origin: 'http://localhost' }, addEventListener: (name, listener) => (listeners[name] = listener) });
-await import('../../www/lib/doors/service-worker/script.js');
+await import('../../www/lib/integrations/service-worker/script.js');
 
 let model;
 before(async () => (model = await Model.load(folder('story'), { threads: 1 })));
