@@ -41,7 +41,7 @@ export async function workerScript() {
   const { build } = await import('esbuild');
   const define = { 'import.meta.url': 'self.location.href' };
   // A glue that is not built yet is left out: builds can be made one by one.
-  const external = BUILDS.map((name) => `./pkg/${name}.js`).filter((path) => !existsSync(join(LIB, path)));
+  const external = BUILDS.filter((name) => !existsSync(join(LIB, 'pkg', `${name}.js`))).map((name) => `*/pkg/${name}.js`);
   const { outputFiles } = await build({ ...COMMON, entryPoints: [join(LIB, 'worker.js')], format: 'iife', define, external, write: false });
   return outputFiles[0].text;
 }
@@ -62,7 +62,7 @@ export async function bundle() {
     banner: { js: licence(from) },
   })));
   // No page's own modules: a service worker may be one that knows none. What it takes of loading it does not call.
-  const worker = { entryPoints: [join(LIB, 'integrations', 'service-worker', 'script.js')], format: 'iife', external: ['./pkg/*'] };
+  const worker = { entryPoints: [join(LIB, 'integrations', 'service-worker', 'script.js')], format: 'iife' };
   await build({ ...COMMON, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
 }
 

@@ -26,7 +26,7 @@ const ENTRY = join(LIB, 'index.js');
 /** The modules that are fetched with some, themselves among them, as esbuild finds them; those that are asked for when they are needed are not. @param {string[]} entries relative to the root */
 export async function reachable(entries) {
   const { build } = await import('esbuild');
-  const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', external: ['./pkg/*'], logLevel: 'error' };
+  const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', logLevel: 'error' };
   const { metafile } = await build({ ...settings, absWorkingDir: ROOT, entryPoints: entries });
   const found = new Set();
   const follow = (file) => {

@@ -2,7 +2,7 @@
 //!
 //! Values cross as plain objects and typed arrays. An [`Error`] is thrown as a JavaScript `Error` of name `FiresideError`
 //! with `code` and `details`; anything else that is thrown is a crash, after which the instance must not be used again.
-//! The types that JavaScript sees stand in `www/lib/types.d.ts`.
+//! The types that JavaScript sees stand in `www/lib/shared/types.d.ts`.
 //!
 //! There is no clock here and no scheduling: a [`Run`](JsRun) is driven a step at a time by whoever holds it.
 

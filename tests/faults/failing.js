@@ -1,8 +1,8 @@
 // The library's worker with the real engine, which can be made to fail in the middle of a run by what the prompt begins with: `trap:` ends as a wasm trap
 // does, `full:` does so with all memory taken, and `slow:` makes each step of prefill take 50 ms more and tell of itself.
 
-import { serve } from '/lib/engine.js';
-import { start } from '/lib/threads.js';
+import { serve } from '/lib/worker/engine.js';
+import { start } from '/lib/worker/threads.js';
 
 /** A module whose start is the instruction `unreachable`. */
 const TRAP = new WebAssembly.Module(

@@ -3,8 +3,8 @@ import { createHash } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
-import { load } from '../../www/lib/load.js';
-import { folderUrl } from '../../www/lib/source.js';
+import { load } from '../../www/lib/client/load.js';
+import { folderUrl } from '../../www/lib/client/source.js';
 import { fakePlatform } from './fake.js';
 
 const encode = (value) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));

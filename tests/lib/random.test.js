@@ -6,8 +6,8 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { load } from '../../www/lib/load.js';
-import { CHUNK_BYTES } from '../../www/lib/store.js';
+import { load } from '../../www/lib/client/load.js';
+import { CHUNK_BYTES } from '../../www/lib/shared/store.js';
 import { Disk } from './disk.js';
 import { fakePlatform } from './fake.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { load } from '../../www/lib/load.js';
-import { Model } from '../../www/lib/model.js';
+import { load } from '../../www/lib/client/load.js';
+import { Model } from '../../www/lib/client/model.js';
 import { fakePlatform } from './fake.js';
 
 const files = { config: new TextEncoder().encode('{}'), tokenizer: new TextEncoder().encode('{}'), weights: new Uint8Array(16) };

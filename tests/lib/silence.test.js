@@ -7,9 +7,9 @@ import { createServer } from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import { estimate } from '../../www/lib/estimate.js';
-import { load } from '../../www/lib/load.js';
-import { BYTES_MAX } from '../../www/lib/source.js';
+import { estimate } from '../../www/lib/client/estimate.js';
+import { load } from '../../www/lib/client/load.js';
+import { BYTES_MAX } from '../../www/lib/client/source.js';
 import { Disk } from './disk.js';
 import { fakePlatform } from './fake.js';
 

@@ -3,8 +3,8 @@
 import assert from 'node:assert/strict';
 import { afterEach, mock, test } from 'node:test';
 
-import { choose, compile } from '../../www/lib/builds.js';
-import { fastest } from '../../www/lib/threads.js';
+import { choose, compile } from '../../www/lib/client/builds.js';
+import { fastest } from '../../www/lib/worker/threads.js';
 
 afterEach(() => mock.restoreAll());
 

@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
-import { FiresideError, hubHint } from '../../www/lib/errors.js';
-import { load } from '../../www/lib/load.js';
+import { FiresideError, hubHint } from '../../www/lib/shared/errors.js';
+import { load } from '../../www/lib/client/load.js';
 import { Model } from '../../www/lib/node/index.js';
 import { fakePlatform } from '../lib/fake.js';
 

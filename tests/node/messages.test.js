@@ -186,7 +186,7 @@ test('a system prompt begins every history, and stays with clones, saved session
 test('switches of the template stay with the session until others are given', async () => {
   assert.deepEqual(switched.info().chatTemplateKwargs, ['enable_thinking', 'words']);
   const session = switched.session();
-  const prompt = async (/** @type {import('../../www/lib/types.d.ts').GenerateOptions} */ options = {}) => (await session.regenerate({ ...GREEDY, ...options })).usage.promptTokens;
+  const prompt = async (/** @type {import('../../www/lib/shared/types.d.ts').GenerateOptions} */ options = {}) => (await session.regenerate({ ...GREEDY, ...options })).usage.promptTokens;
   await session.chat('Hello!', GREEDY);
   const off = await prompt();
   const on = await prompt({ chatTemplateKwargs: { enable_thinking: true } });

@@ -1,8 +1,8 @@
-// A stand-in for a model, with the surface of www/lib/session.js and no arithmetic: a word is a token, and each word of an answer is drawn from what stands before it and
+// A stand-in for a model, with the surface of www/lib/client/session.js and no arithmetic: a word is a token, and each word of an answer is drawn from what stands before it and
 // the seed. The answer to a text is thus the same whoever asks, in whatever order, with whatever is cached; and it says what it reused.
 
-import { FiresideError } from '../../www/lib/errors.js';
-import { Run } from '../../www/lib/run.js';
+import { FiresideError } from '../../www/lib/shared/errors.js';
+import { Run } from '../../www/lib/client/run.js';
 
 const WORDS = 'once upon a time there was a small fox who kept a fire by the sea and told its cubs of ships that came home late'.split(' ');
 const CONTEXT = 512;
@@ -160,5 +160,5 @@ export function fakeModel({ tokenMs = 0, prefillMs = 0, kvBytesMax = Infinity, r
       return { sessions: state.sessions.size, kvBytes: 0, wasmBytes: 0 };
     },
   };
-  return { model: /** @type {import('../../www/lib/session.js').Model} */ (/** @type {unknown} */ (model)), state, rendered };
+  return { model: /** @type {import('../../www/lib/client/session.js').Model} */ (/** @type {unknown} */ (model)), state, rendered };
 }

@@ -1,10 +1,10 @@
 // A stand-in for Model and Session: the same surface, a word for a token, an answer that tells which words it was asked, and no arithmetic. What it is asked to do
 // wrong it does: `crash` as a question stops the engine, a source with `missing`, `offline` or `huge` in its name is that.
 
-import { FiresideError } from '../../www/lib/errors.js';
-import { Run } from '../../www/lib/run.js';
+import { FiresideError } from '../../www/lib/shared/errors.js';
+import { Run } from '../../www/lib/client/run.js';
 
-/** @typedef {import('../../www/lib/types.d.ts').Message} Message */
+/** @typedef {import('../../www/lib/shared/types.d.ts').Message} Message */
 
 export const WINDOW = 96;
 

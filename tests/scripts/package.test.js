@@ -29,7 +29,7 @@ test('it has what its manifest names, no source of ours and no dependency', () =
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) assert(existsSync(join(PACKAGE, name)), name);
   assert.equal(manifest.dependencies, undefined);
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
-  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/((pkg|node|bundled|integrations(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
+  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/((pkg|node|bundled|client|worker|shared|integrations(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
   assert.deepEqual(strange, []);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE', 'README.md']) assert(files.some(({ path }) => path === name), `${name} is packed`);
 });
@@ -77,7 +77,7 @@ test('it has four builds, each with its glue, and no wasm names a folder of the 
 });
 
 test('builds with threads import a shared memory that www/lib can make', async () => {
-  const { choose } = await import('../../www/lib/builds.js');
+  const { choose } = await import('../../www/lib/client/builds.js');
   const { memory } = choose({ threads: 2, deterministic: true }, { cores: 2, isolated: true });
   const module = await WebAssembly.compile(readFileSync(join(PACKAGE, 'lib', 'pkg', 'simd128-threads_bg.wasm')));
   const imports = {};

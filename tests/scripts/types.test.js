@@ -72,7 +72,7 @@ test('options are typed: a name that is misspelt does not compile, the spellings
   ));
 
 test('every type has a name that can be imported', () => {
-  const types = readFileSync(join(ROOT, 'www', 'lib', 'types.d.ts'), 'utf8');
+  const types = readFileSync(join(ROOT, 'www', 'lib', 'shared', 'types.d.ts'), 'utf8');
   const named = [...types.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
   // The others are between the parts of the package.
   const inner = /^(Raw\w+|Request|Reply|WireError|WorkerLike|PortLike|Choice|Engine|StartEngine|Platform|TypedEventTarget)$/;

@@ -8,7 +8,7 @@
 // @ts-ignore -- made by the build; its shape is RawModule
 import * as generated from './pkg/simd128.js';
 
-/** @import { RawModule } from './types.d.ts' */
+/** @import { RawModule } from './shared/types.d.ts' */
 
 /** @type {RawModule} */
 export const wasm = generated;

@@ -5,7 +5,7 @@
 
 import { make } from './dom.js';
 
-/** @typedef {import('../lib/types.d.ts').TokenLogprob} TokenLogprob */
+/** @typedef {import('../lib/index.js').TokenLogprob} TokenLogprob */
 
 /**
  * One element's worth of text. Plain data: it is kept with a chat.

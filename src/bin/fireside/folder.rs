@@ -76,7 +76,7 @@ impl SmallFiles {
     }
 }
 
-/// The most bytes that a small file may have: those of `BYTES_MAX` in www/lib/source.js.
+/// The most bytes that a small file may have: those of `BYTES_MAX` in www/lib/client/source.js.
 fn bytes_max(name: &str) -> u64 {
     match name {
         "tokenizer.json" => 128 << 20,

@@ -6,7 +6,7 @@
 
 // @ts-ignore -- made by scripts/bundle.mjs
 import { Hono as HonoOfPackage } from '../bundled/hono.js';
-import { badOption } from '../errors.js';
+import { badOption } from '../shared/errors.js';
 import { chat, completion, newId, now } from './openai/answers.js';
 import { readBody } from './openai/body.js';
 import { ApiError, fromEngine, invalid, noModel, unavailable } from './openai/errors.js';
@@ -20,10 +20,10 @@ import { Sessions } from './openai/sessions.js';
 import { early, streamed, whole } from './openai/stream.js';
 import { readable, templateKwargs } from './openai/template.js';
 
-/** @import { Model } from '../model.js' */
+/** @import { Model } from '../client/model.js' */
 /** @import { Asked } from './openai/parameters.js' */
 /** @import { Input } from './openai/sessions.js' */
-/** @import { RunResult } from '../types.d.ts' */
+/** @import { RunResult } from '../shared/types.d.ts' */
 
 /**
  * @typedef {object} HandlerOptions

@@ -8,15 +8,15 @@
 //
 // docs/prompt-api.md has every behaviour, and where it comes from.
 
-import { badInput, badOption } from '../errors.js';
-import { Model } from '../model.js';
+import { badInput, badOption } from '../shared/errors.js';
+import { Model } from '../client/model.js';
 import { checkActive, creating, QuotaExceededError, telling } from './prompt-api/exceptions.js';
 import { toCoreOptions, toCreateOptions } from './prompt-api/input.js';
 import { create, PromptSession } from './prompt-api/language-model.js';
 import { params } from './prompt-api/sampling.js';
 import { Shared } from './prompt-api/shared.js';
 
-/** @import { LoadOptions, Source } from '../types.d.ts' */
+/** @import { LoadOptions, Source } from '../shared/types.d.ts' */
 /** @import { CreateMonitor } from './prompt-api/handlers.js' */
 
 /** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */

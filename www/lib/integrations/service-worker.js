@@ -8,10 +8,10 @@
 // has the other end). What they say to each other: the page offers `{ fireside: 'models', models: [{ id, port }], limits }` by itself and whenever it is asked
 // `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; it says `{ fireside: 'heard' }` of each. The page also asks to be taken over, `{ fireside: 'claim' }`.
 
-import { badOption, FiresideError } from '../errors.js';
+import { badOption, FiresideError } from '../shared/errors.js';
 import { settle } from './openai/limits.js';
 
-/** @import { Model } from '../model.js' */
+/** @import { Model } from '../client/model.js' */
 /** @import { HandlerOptions } from './openai.js' */
 
 /** @typedef {Omit<HandlerOptions, 'base'> & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */

@@ -9,9 +9,9 @@ import { Session } from './index.js';
 import { CHAT, chatOf, helpOf, MODEL, modelOf, parse, SAMPLING, samplingOf } from './cli-options.js';
 import { loadModel, say, write } from './cli-run.js';
 
-/** @import { GenerateOptions, SessionOptions } from '../types.d.ts' */
+/** @import { GenerateOptions, SessionOptions } from '../shared/types.d.ts' */
 /** @import { Model } from './index.js' */
-/** @import { Run } from '../run.js' */
+/** @import { Run } from '../client/run.js' */
 
 const OPTIONS = { ...MODEL, ...SAMPLING, ...CHAT };
 const USAGE = `Talk with a model; /help in the chat tells its commands

@@ -5,7 +5,7 @@ import { loadModel, naming } from './cli-run.js';
 import { Model } from './index.js';
 import { size } from './shelf.js';
 
-/** @import { Estimate, LoadOptions, ModelInfo } from '../types.d.ts' */
+/** @import { Estimate, LoadOptions, ModelInfo } from '../shared/types.d.ts' */
 
 const ABOUT = {
   estimate: 'Tell how much memory a model needs: of its config and the headers of its weights, before its download',

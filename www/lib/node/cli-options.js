@@ -3,7 +3,7 @@
 
 import { parseArgs } from 'node:util';
 
-/** @import { GenerateOptions, LoadOptions, SessionOptions } from '../types.d.ts' */
+/** @import { GenerateOptions, LoadOptions, SessionOptions } from '../shared/types.d.ts' */
 
 /** Wrong arguments: what the user typed, not what became of it. */
 export class Usage extends Error {}

@@ -2,8 +2,8 @@
 
 import { Model } from './index.js';
 
-/** @import { LoadOptions, Progress, TokenLogprob } from '../types.d.ts' */
-/** @import { Run } from '../run.js' */
+/** @import { LoadOptions, Progress, TokenLogprob } from '../shared/types.d.ts' */
+/** @import { Run } from '../client/run.js' */
 
 /** Everything that is not the text. @param {string} text */
 export const say = (text) => process.stderr.write(text);

@@ -1,12 +1,12 @@
 // Folders and files on disk in the shapes in which browsers have them (FileSystemDirectoryHandle, File), as far as the library uses these: models are
-// taken out of such folders (source.js) and kept in one (store.js). Files are read piece by piece, never as a whole.
+// taken out of such folders (client/source.js) and kept in one (store.js). Files are read piece by piece, never as a whole.
 
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { joined } from '../bytes.js';
-import { badInput, hubHint } from '../errors.js';
+import { joined } from '../shared/bytes.js';
+import { badInput, hubHint } from '../shared/errors.js';
 
 const PIECE_BYTES = 1 << 20;
 

@@ -3,8 +3,8 @@
 //     import { Session } from 'fireside-lm';
 //     const session = await Session.load('models/story');
 
-import { cacheIn } from '../cache.js';
-import { runOn } from '../platform.js';
+import { cacheIn } from '../client/model-cache.js';
+import { runOn } from '../client/platform.js';
 import { node } from './platform.js';
 import { openFolder } from './store.js';
 
@@ -13,6 +13,6 @@ runOn(node);
 /** What of models is kept on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`. */
 export const cache = cacheIn(openFolder);
 
-export { FiresideError } from '../errors.js';
-export { Model } from '../model.js';
-export { Session } from '../session.js';
+export { FiresideError } from '../shared/errors.js';
+export { Model } from '../client/model.js';
+export { Session } from '../client/session.js';

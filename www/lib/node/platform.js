@@ -6,12 +6,12 @@
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { choose, compile } from '../builds.js';
-import { badOption, notStarted } from '../errors.js';
+import { choose, compile } from '../client/builds.js';
+import { badOption, notStarted } from '../shared/errors.js';
 import { disk } from './disk.js';
 import { END, letGoOf } from './locks.js';
 
-/** @import { Platform, WorkerLike } from '../types.d.ts' */
+/** @import { Platform, WorkerLike } from '../shared/types.d.ts' */
 
 /** The program's own flags (a loader, a test runner, the type of its input) are not for workers. */
 const OPTIONS = { execArgv: [] };

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createHandler } from '../integrations/openai.js';
-import { FiresideError } from '../errors.js';
+import { FiresideError } from '../shared/errors.js';
 import { isLoopback, originOf } from './guard.js';
 import { listen } from './http.js';
 import { Model } from './index.js';

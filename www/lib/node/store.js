@@ -1,9 +1,9 @@
-// Where Node keeps models: in a folder of the user's cache, laid out as in browsers (store.js), with the same journals and checksums.
+// Where Node keeps models: in a folder of the user's cache, laid out as in browsers (shared/store.js), with the same journals and checksums.
 
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { privateFiles } from '../store.js';
+import { privateFiles } from '../shared/store.js';
 import { Folder } from './disk.js';
 
 /** The folder that models are kept in. */

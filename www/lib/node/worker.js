@@ -1,8 +1,8 @@
 // The engine behind a message port, as worker.js is in a browser.
 
 import { parentPort } from 'node:worker_threads';
-import { serve } from '../engine.js';
-import { start } from '../threads.js';
+import { serve } from '../worker/engine.js';
+import { start } from '../worker/threads.js';
 import { END, request } from './locks.js';
 import { openFolder } from './store.js';
 

@@ -1,6 +1,6 @@
 // The shapes of answers, whole and in chunks, as OpenAI's API has them.
 
-/** @import { RunResult, TokenLogprob, Usage } from '../../types.d.ts' */
+/** @import { RunResult, TokenLogprob, Usage } from '../../shared/types.d.ts' */
 
 /** @typedef {{ id: string, created: number, model: string, fingerprint: string }} Head what all chunks of an answer have in common */
 

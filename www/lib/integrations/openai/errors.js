@@ -1,6 +1,6 @@
 // What goes wrong, in the words of OpenAI's API: `{ error: { message, type, param, code } }` and a status.
 
-import { isFireside } from '../../errors.js';
+import { isFireside } from '../../shared/errors.js';
 
 /** An answer that is an error. */
 export class ApiError extends Error {

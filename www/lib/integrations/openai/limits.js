@@ -1,6 +1,6 @@
 // What a handler is given besides its models, checked: where it is made, and in a page that has one made in a service worker.
 
-import { badOption } from '../../errors.js';
+import { badOption } from '../../shared/errors.js';
 
 /** A prompt of more characters (UTF-16 units) than this for each token of the context is refused without being read: tokens of words have four or five. */
 export const CHARS_PER_TOKEN = 32;

@@ -3,7 +3,7 @@
 import { invalid } from './errors.js';
 import { isEmpty, string, wrongType } from './rules.js';
 
-/** @import { Message, Role } from '../../types.d.ts' */
+/** @import { Message, Role } from '../../shared/types.d.ts' */
 
 /** Newer models of the original call their system messages by another name. @type {Map<string, Role>} */
 const ROLES = new Map([['system', 'system'], ['developer', 'system'], ['user', 'user'], ['assistant', 'assistant']]);

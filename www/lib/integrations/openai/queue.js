@@ -1,6 +1,6 @@
 // Who computes now, who waits, and who is sent away at once. The engine takes all cores for one answer: several at a time would only each be slower.
 
-import { abortError } from '../../errors.js';
+import { abortError } from '../../shared/errors.js';
 import { ApiError, unavailable } from './errors.js';
 
 /** @typedef {{ start: () => void, fail: (error: unknown) => void }} Waiting */

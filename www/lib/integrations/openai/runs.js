@@ -1,9 +1,9 @@
 // One request's runs: a turn in the queue, a session, the engine; then the turn is the next one's. The engine gives text no faster than its client reads. A client that
 // reads too slowly loses its turn, not its answer: others are answered until it has read, then its run goes on.
 
-import { isFireside } from '../../errors.js';
+import { isFireside } from '../../shared/errors.js';
 
-/** @import { Piece, RunResult } from '../../types.d.ts' */
+/** @import { Piece, RunResult } from '../../shared/types.d.ts' */
 /** @import { Full } from './outlet.js' */
 /** @import { Owner } from './owners.js' */
 /** @import { Queue } from './queue.js' */

@@ -11,11 +11,11 @@
 // When there are too many sessions, the party that holds most of them loses the one that was of use longest ago. So a client that asks for much pushes out its own.
 // What is computed does not depend on any of this: a session is exact about what it reuses.
 
-import { isFireside } from '../../errors.js';
+import { isFireside } from '../../shared/errors.js';
 
-/** @import { Message } from '../../types.d.ts' */
-/** @import { Model } from '../../model.js' */
-/** @import { Session } from '../../session.js' */
+/** @import { Message } from '../../shared/types.d.ts' */
+/** @import { Model } from '../../client/model.js' */
+/** @import { Session } from '../../client/session.js' */
 /** @import { Owner } from './owners.js' */
 
 /** @typedef {{ kind: 'text', text: string } | { kind: 'chat', messages: Message[] }} Input */

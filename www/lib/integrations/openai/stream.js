@@ -1,7 +1,7 @@
 // Answers that begin before they are whole. Nothing is sent, not even the status, before there is a first piece of text: what is wrong with a request, a status can still say.
 // From there on whoever reads may leave, and the run ends; and one that does not read has the run wait.
 
-/** @import { Piece, RunResult } from '../../types.d.ts' */
+/** @import { Piece, RunResult } from '../../shared/types.d.ts' */
 /** @import { chat, completion, Head } from './answers.js' */
 /** @import { Full, OutletLimits } from './outlet.js' */
 

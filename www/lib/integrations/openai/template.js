@@ -2,7 +2,7 @@
 
 import { invalid } from './errors.js';
 
-/** @import { Message, ModelInfo } from '../../types.d.ts' */
+/** @import { Message, ModelInfo } from '../../shared/types.d.ts' */
 
 /**
  * The engine's `chatTemplateKwargs`. Throws a 400 that names the parameter for a switch that the template does not read.

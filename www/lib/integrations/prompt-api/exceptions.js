@@ -1,8 +1,8 @@
 // The exceptions of the Prompt API, and which of them stands for an error of the engine. What the engine said is the message, the error itself the `cause`.
 
-import { isFireside } from '../../errors.js';
+import { isFireside } from '../../shared/errors.js';
 
-/** @import { ErrorCode } from '../../types.d.ts' */
+/** @import { ErrorCode } from '../../shared/types.d.ts' */
 
 // A frame that is taken out of its page loses the classes that it has not used yet.
 const { DOMException } = globalThis;

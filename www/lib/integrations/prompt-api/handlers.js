@@ -1,6 +1,6 @@
 // Event handlers as attributes (`oncontextoverflow = ...`), as every EventTarget of the platform has them.
 
-/** @import { TypedEventTarget } from '../../types.d.ts' */
+/** @import { TypedEventTarget } from '../../shared/types.d.ts' */
 /** @import { MonitorEventMap } from './types.d.ts' */
 
 export class Handlers {

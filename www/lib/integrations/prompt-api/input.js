@@ -5,7 +5,7 @@
 import { notSupported, syntaxError } from './exceptions.js';
 import { MODES } from './sampling.js';
 
-/** @import { Message, Role } from '../../types.d.ts' */
+/** @import { Message, Role } from '../../shared/types.d.ts' */
 /** @import { Mode } from './sampling.js' */
 
 /** @typedef {{ type: string, value: unknown }} Content */

@@ -13,8 +13,8 @@ import { checkSampling, sampling } from './sampling.js';
 import { isRefusedAlone } from './shared.js';
 import { iterable } from './streams.js';
 
-/** @import { Message, TypedEventTarget } from '../../types.d.ts' */
-/** @import { Session } from '../../session.js' */
+/** @import { Message, TypedEventTarget } from '../../shared/types.d.ts' */
+/** @import { Session } from '../../client/session.js' */
 /** @import { CreateSettings, Longhand } from './input.js' */
 /** @import { Mode, Sampling } from './sampling.js' */
 /** @import { Shared } from './shared.js' */

@@ -2,7 +2,7 @@
 
 import { notSupported } from './exceptions.js';
 
-/** @import { SamplingDefaults } from '../../types.d.ts' */
+/** @import { SamplingDefaults } from '../../shared/types.d.ts' */
 
 /** What a mode makes of the model's own temperature. The numbers are ours: the specification leaves them open. */
 export const MODES = Object.freeze({

@@ -1,13 +1,13 @@
 // The model behind a LanguageModel class: loaded once, when the first session wants it, shared by all of them, and unloaded a while after the last has gone.
 
-import { cache } from '../../cache.js';
-import { isFireside } from '../../errors.js';
-import { folderUrl } from '../../source.js';
+import { cache } from '../../client/model-cache.js';
+import { isFireside } from '../../shared/errors.js';
+import { folderUrl } from '../../client/source.js';
 
-/** @import { Estimate, LoadOptions, Message, Progress, Source } from '../../types.d.ts' */
-/** @import { Model } from '../../model.js' */
-/** @import { Session } from '../../session.js' */
-/** @typedef {typeof import('../../model.js').Model} Engine */
+/** @import { Estimate, LoadOptions, Message, Progress, Source } from '../../shared/types.d.ts' */
+/** @import { Model } from '../../client/model.js' */
+/** @import { Session } from '../../client/session.js' */
+/** @typedef {typeof import('../../client/model.js').Model} Engine */
 
 /** @typedef {'unavailable' | 'downloadable' | 'downloading' | 'available'} Availability */
 

@@ -1,7 +1,7 @@
 // The service worker of `fireside-lm/service-worker`, bundled as one classic script: answers requests to `/v1/...`, at the root of the site and in its own folder, and leaves all
 // others alone. It keeps nothing: the browser may stop it at any time, and it then asks its pages again. Beside another service worker's code it is imported by importScripts.
 
-import { Model } from '../../model.js';
+import { Model } from '../../client/model.js';
 import { createHandler } from '../openai.js';
 import { ApiError } from '../openai/errors.js';
 

@@ -1,12 +1,12 @@
 // The worker's side: owns the wasm objects and answers requests, of the page that made it and of whoever that page lets in by a port of their own.
 
-import { crashed, FiresideError, isFireside, outOfMemory, toWire } from './errors.js';
+import { crashed, FiresideError, isFireside, outOfMemory, toWire } from '../shared/errors.js';
 import { Files } from './files.js';
-import { holdLock, lockReleased } from './locks.js';
-import { drive, Pace } from './stream.js';
+import { holdLock, lockReleased } from '../shared/locks.js';
+import { drive, Pace } from './drive.js';
 
 /** @import { Store } from './files.js' */
-/** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from './types.d.ts' */
+/** @import { Engine, PortLike, RawLoader, RawModel, RawModule, RawRun, RawSession, RawSurvey, StartEngine } from '../shared/types.d.ts' */
 
 /** A session, or why there is none, and the end of its queue. @typedef {{ raw: RawSession, tail: Promise<unknown>, closed: boolean }} Slot */
 /**

@@ -2,7 +2,7 @@
 //
 //     step the engine for 16 ms; post the text of those steps as one piece; let messages in; wait while no more pieces are wanted; aborted? end : go on
 
-/** @import { Piece, RawRun, RawStep, RunResult, TokenLogprob } from './types.d.ts' */
+/** @import { Piece, RawRun, RawStep, RunResult, TokenLogprob } from '../shared/types.d.ts' */
 
 /** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
 const SLICE_MS = 16;

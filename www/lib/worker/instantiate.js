@@ -1,18 +1,18 @@
 // The worker's part of a build: its glue, the JS that wasm-bindgen makes for it. Apart from builds.js, so that a page's bundler packs none of it.
 
-/** @import { Build, RawModule } from './types.d.ts' */
+/** @import { Build, RawModule } from '../shared/types.d.ts' */
 
 // Imports are spelt out, because that is how bundlers find the files. The build makes the modules; their shape is RawModule.
 /** @type {Record<Build, () => Promise<any>>} */
 const GLUE = {
   // @ts-ignore
-  simd128: () => import('./pkg/simd128.js'),
+  simd128: () => import('../pkg/simd128.js'),
   // @ts-ignore
-  relaxed: () => import('./pkg/relaxed.js'),
+  relaxed: () => import('../pkg/relaxed.js'),
   // @ts-ignore
-  'simd128-threads': () => import('./pkg/simd128-threads.js'),
+  'simd128-threads': () => import('../pkg/simd128-threads.js'),
   // @ts-ignore
-  'relaxed-threads': () => import('./pkg/relaxed-threads.js'),
+  'relaxed-threads': () => import('../pkg/relaxed-threads.js'),
 };
 
 /**

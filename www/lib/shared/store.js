@@ -170,7 +170,7 @@ export async function openBackend() {
     // private windows, and sites with storage switched off
   }
   try {
-    const { responses } = await import('./responses.js');
+    const { responses } = await import('./cache-api-store.js');
     return responses(await caches.open(NAME), NAME);
   } catch {
     return undefined;

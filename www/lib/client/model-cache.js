@@ -4,12 +4,12 @@
 //     for (const { source, bytes } of await cache.list()) console.log(source, bytes);
 //     await cache.delete('hf:owner/name');
 
-import { badInput, FiresideError } from './errors.js';
+import { badInput, FiresideError } from '../shared/errors.js';
 import { folderUrl } from './source.js';
-import { folderOf, openBackend, StoredFile } from './store.js';
+import { folderOf, openBackend, StoredFile } from '../shared/store.js';
 
-/** @import { CachedModel } from './types.d.ts' */
-/** @import { Backend } from './store.js' */
+/** @import { CachedModel } from '../shared/types.d.ts' */
+/** @import { Backend } from '../shared/store.js' */
 
 const HUB = 'https://huggingface.co';
 

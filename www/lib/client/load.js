@@ -1,13 +1,13 @@
 // Loading, start to end: the engine compiles and its worker starts while the small files arrive; these are checked before any weight is fetched;
-// weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (files.js).
+// weights then stream chunk by chunk into the engine. What has an address is fetched and kept by the worker itself (worker/files.js).
 
-import { joined } from './bytes.js';
-import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml, tooLong } from './errors.js';
+import { joined } from '../shared/bytes.js';
+import { abortError, badInput, badOption, crashed, FiresideError, htmlInstead, hubHint, looksLikeHtml, tooLong } from '../shared/errors.js';
 import { locate, openInput } from './source.js';
 import { SILENT, WorkerClient } from './worker-client.js';
 
 /** @import { Located, NAMES, Opened, Pins, Place } from './source.js' */
-/** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from './types.d.ts' */
+/** @import { LoadOptions, ModelInfo, Platform, RawFiles, Source } from '../shared/types.d.ts' */
 
 /**
  * Bytes that may be on their way to the worker: chunks of a fast connection have 64 KB, and waiting for each to be taken would cost more than taking it.

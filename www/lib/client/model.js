@@ -1,15 +1,15 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Model: weights and tokenizer in a worker of their own, shared by any number of sessions. A thin proxy: all state lives in the worker.
 
-import { badInput, crashed, disposed } from './errors.js';
+import { badInput, crashed, disposed } from '../shared/errors.js';
 import { load } from './load.js';
-import { holdLock, lockName } from './locks.js';
+import { holdLock, lockName } from '../shared/locks.js';
 import { plainOptions, sessionOptions } from './options.js';
 import { platform } from './platform.js';
 import { Session } from './session.js';
 import { overPort, WorkerClient } from './worker-client.js';
 
-/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions, Source, TokenPiece } from './types.d.ts' */
+/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions, Source, TokenPiece } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');

@@ -1,9 +1,9 @@
 // The page's end of the worker. One request has exactly one end: its reply, its abort, or the end of the worker, whichever comes first.
 
-import { abortError, badInput, crashed, FiresideError, fromWire } from './errors.js';
-import { lockName, lockReleased } from './locks.js';
+import { abortError, badInput, crashed, FiresideError, fromWire } from '../shared/errors.js';
+import { lockName, lockReleased } from '../shared/locks.js';
 
-/** @import { Platform, Reply, WorkerLike } from './types.d.ts' */
+/** @import { Platform, Reply, WorkerLike } from '../shared/types.d.ts' */
 /**
  * @typedef {object} Pending
  * @property {(result: any) => void} resolve
@@ -107,7 +107,7 @@ export class WorkerClient {
     return this.#gone;
   }
 
-  /** No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (engine.js). */
+  /** No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (worker/engine.js). */
   watch() {
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
     if (this.name) lockReleased(this.name, this.#watch.signal).then(ended, () => {});

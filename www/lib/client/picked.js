@@ -1,9 +1,9 @@
 // A model out of files from a picker, of a dropped folder, or of a folder on disk. A module of its own, since most models come by their address.
 
-import { badInput } from './errors.js';
+import { badInput } from '../shared/errors.js';
 import { NAMES } from './source.js';
 
-/** @import { ModelFiles } from './types.d.ts' */
+/** @import { ModelFiles } from '../shared/types.d.ts' */
 
 /** @param {any} source a list of files, or a FileSystemDirectoryHandle @returns {Promise<ModelFiles | undefined>} undefined: it is neither */
 export async function picked(source) {

@@ -1,8 +1,8 @@
 // What callers pass to a session, as far as JavaScript has to look at it: the engine checks names and ranges.
 
-import { badInput, badMessage, badOption, show } from './errors.js';
+import { badInput, badMessage, badOption, show } from '../shared/errors.js';
 
-/** @import { GenerateOptions, MessageInput, SessionOptions } from './types.d.ts' */
+/** @import { GenerateOptions, MessageInput, SessionOptions } from '../shared/types.d.ts' */
 
 /** What no option may be: the engine refuses it by the option's name. */
 const NOTHING_KNOWN = [[[]]];

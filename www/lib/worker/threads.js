@@ -3,7 +3,7 @@
 
 import { instantiate } from './instantiate.js';
 
-/** @import { Choice, Engine, PortLike, RawModel, RawModule } from './types.d.ts' */
+/** @import { Choice, Engine, PortLike, RawModel, RawModule } from '../shared/types.d.ts' */
 
 /** How long threads that have said that they are there may take to join. */
 const JOIN_MS = 1_000;

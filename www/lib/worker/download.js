@@ -4,8 +4,8 @@
 //     206: it goes on from there       200: it begins anew, and chunks that were there already must be the same
 //     cut, stalled, 408, 429, 5xx: ask again, after a while that doubles; five times without a further chunk are enough
 
-import { FiresideError, htmlInstead, isHtml, tooLong } from './errors.js';
-import { CHUNK_BYTES } from './store.js';
+import { FiresideError, htmlInstead, isHtml, tooLong } from '../shared/errors.js';
+import { CHUNK_BYTES } from '../shared/store.js';
 
 /**
  * A file to be fetched. `optional`: may be absent; `weights`: so is a page of HTML in its place; `pin`: what its publisher says that it is; `max`: the

@@ -4,14 +4,14 @@
 //     else, once no other tab is at it:                    what is there of it, then the rest from the network, each chunk into the cache before it is used
 //     a write that fails:                                  the cache is given up, the load goes on without it
 
-import { joined } from './bytes.js';
+import { joined } from '../shared/bytes.js';
 import { Changed, Download, isCurrent } from './download.js';
-import { FiresideError, htmlInstead, looksLikeHtml, noLock } from './errors.js';
-import { CHUNK_BYTES, digest, folderOf, openBackend, StoredFile } from './store.js';
+import { FiresideError, htmlInstead, looksLikeHtml, noLock } from '../shared/errors.js';
+import { CHUNK_BYTES, digest, folderOf, openBackend, StoredFile } from '../shared/store.js';
 
-/** @import { CacheReason, RawModule } from './types.d.ts' */
+/** @import { CacheReason, RawModule } from '../shared/types.d.ts' */
 /** @import { Wanted } from './download.js' */
-/** @import { Backend } from './store.js' */
+/** @import { Backend } from '../shared/store.js' */
 /** Where files are kept, and the locks by which loads that keep the same one take turns. @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> | undefined }} Store */
 
 /** A file to be had. `source`: the folder it belongs to, as the cache knows it. @typedef {Wanted & { source: string }} FileWanted */

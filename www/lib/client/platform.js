@@ -1,19 +1,17 @@
 // What loading needs of where it runs: that it can run the engine at all, the engine's code, and a worker to run it in. Here is what browsers have;
 // Node's is node/platform.js, which nothing here leads to.
 
+import { workerScript } from '../assets.js';
 import { choose, compile, hasSimd, unsupported } from './builds.js';
-import { FiresideError, isHtml, notStarted } from './errors.js';
+import { FiresideError, isHtml, notStarted } from '../shared/errors.js';
 
-/** @import { LoadOptions, Platform } from './types.d.ts' */
+/** @import { LoadOptions, Platform } from '../shared/types.d.ts' */
 
 /** A module without anything in it. */
 const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
 
 /** How long a worker's address may take to say why no worker started from it. */
 const DIAGNOSIS_MS = 5_000;
-
-/** The worker's script. Spelt out as an asset, because that is how bundlers find and copy it: the package has it as one file, which imports nothing. */
-const script = () => new URL('./worker.js', import.meta.url);
 
 /** The address of a copy of the worker's script: a blob is of the page's own origin, whatever origin the package comes from. */
 let blob = '';
@@ -22,7 +20,7 @@ let blob = '';
 async function prepare(kind, stallMs, signal) {
   if (kind !== 'blob' || blob) return;
   const late = AbortSignal.timeout(stallMs);
-  const text = await fetch(script(), { signal: signal && 'any' in AbortSignal ? AbortSignal.any([late, signal]) : late })
+  const text = await fetch(workerScript(), { signal: signal && 'any' in AbortSignal ? AbortSignal.any([late, signal]) : late })
     .then((answer) => (answer.ok && !isHtml(answer) ? answer.text() : undefined))
     .catch(() => undefined);
   if (text !== undefined) blob ||= URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
@@ -31,7 +29,7 @@ async function prepare(kind, stallMs, signal) {
 
 /** @param {LoadOptions['worker']} kind @param {string} name by which the script knows what it is to be */
 function spawn(kind, name) {
-  const { href } = script();
+  const { href } = workerScript();
   try {
     return new Worker(kind === 'blob' ? blob : href, { type: 'module', name });
   } catch (cause) {
@@ -47,7 +45,7 @@ const allow = (kind) => `Add ${kind === 'blob' ? 'blob:' : "'self'"} to its work
 
 /** Asks a worker's address why no worker started from it. @type {Platform['notStarted']} */
 async function diagnose(kind, detail) {
-  const { href } = script();
+  const { href } = workerScript();
   const copy = 'Copy worker.js and pkg/ of fireside-lm/lib beside the packed script; docs/bundlers.md of the package says how for each bundler.';
   const answer = await fetch(href, { signal: AbortSignal.timeout(DIAGNOSIS_MS) }).catch(() => undefined);
   answer?.body?.cancel().catch(() => {});

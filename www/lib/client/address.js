@@ -3,7 +3,7 @@
 //
 //     hf:owner/name    hf:owner/name@refs/pr/1    https://huggingface.co/owner/name/tree/refs%2Fpr%2F1?library=transformers#files
 
-import { badInput } from './errors.js';
+import { badInput } from '../shared/errors.js';
 
 /** The hub's names, with or without a scheme, and its addresses for git. */
 const HUB = /^(?:https?:\/\/(?:www\.)?|www\.|ssh:\/\/git@|git@|)(?:huggingface\.co|hf\.co)(?:[/:]|$)/i;

@@ -1,18 +1,10 @@
 // The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them can run here. A visitor fetches one.
 
-import { FiresideError } from './errors.js';
+import { wasmFiles } from '../assets.js';
+import { FiresideError } from '../shared/errors.js';
 
-/** @import { Build, Choice } from './types.d.ts' */
+/** @import { Build, Choice } from '../shared/types.d.ts' */
 /** What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads. @typedef {{ cores: number, isolated: boolean }} Machine */
-
-// Addresses are spelt out, because that is how bundlers find the files. The build makes them (scripts/build.mjs).
-/** @type {Record<Build, () => URL>} */
-const URLS = {
-  simd128: () => new URL('./pkg/simd128_bg.wasm', import.meta.url),
-  relaxed: () => new URL('./pkg/relaxed_bg.wasm', import.meta.url),
-  'simd128-threads': () => new URL('./pkg/simd128-threads_bg.wasm', import.meta.url),
-  'relaxed-threads': () => new URL('./pkg/relaxed-threads_bg.wasm', import.meta.url),
-};
 
 /** @param {string} base64 */
 const code = (base64) => Uint8Array.from(atob(`AGFzbQEAAAAB${base64}`), (char) => char.charCodeAt(0));
@@ -80,7 +72,7 @@ const compiled = new Map();
 export function compile(build, read = fetch) {
   let module = compiled.get(build);
   if (!module) {
-    module = compileFrom(URLS[build](), read);
+    module = compileFrom(wasmFiles[build](), read);
     module.catch(() => compiled.delete(build));
     compiled.set(build, module);
   }

@@ -1,10 +1,10 @@
 // What a model would take, before it is downloaded. A module of its own, since most visits never ask.
 
-import { badInput } from './errors.js';
+import { badInput } from '../shared/errors.js';
 import { check, inWorker, Meter, missing, pinsOf, readHead, small } from './load.js';
 import { openInput } from './source.js';
 
-/** @import { Estimate, LoadOptions, Platform, Source } from './types.d.ts' */
+/** @import { Estimate, LoadOptions, Platform, Source } from '../shared/types.d.ts' */
 
 /** The first bytes of a weight file: most headers are whole in them. */
 const HEAD_BYTES = 1 << 16;

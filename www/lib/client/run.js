@@ -1,6 +1,6 @@
 // A run: text under way. `for await` gives its pieces as they come, `await` its whole; both may be used on the same run, in any order.
 
-/** @import { Piece, RunResult } from './types.d.ts' */
+/** @import { Piece, RunResult } from '../shared/types.d.ts' */
 
 /**
  * @implements {AsyncIterable<Piece>}

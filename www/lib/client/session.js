@@ -1,13 +1,13 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state lives in the model's worker.
 
-import { badInput, disposed } from './errors.js';
+import { badInput, disposed } from '../shared/errors.js';
 import { Model } from './model.js';
 import { attempt, plainInput, plainMessages, plainOptions, splitOptions, splitSession } from './options.js';
 import { Run } from './run.js';
 
 /** @import { WorkerClient } from './worker-client.js' */
-/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, Piece, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from './types.d.ts' */
+/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, Piece, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');

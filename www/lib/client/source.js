@@ -1,12 +1,12 @@
 // Where a model's files come from: a folder URL, `hf:owner/name@revision`, a list of Files, a folder on disk, or the files one by one.
-// What has an address is told by it, and fetched by the engine's worker (files.js); what is in the page's hands, or on Node's disk, is read here.
+// What has an address is told by it, and fetched by the engine's worker (worker/files.js); what is in the page's hands, or on Node's disk, is read here.
 
 import { hubFolder, OF_A_MODEL } from './address.js';
-import { abortError, badInput, badOption, FiresideError } from './errors.js';
+import { abortError, badInput, badOption, FiresideError } from '../shared/errors.js';
 
-/** @import { Input, ModelFiles, Platform, Source } from './types.d.ts' */
-/** @import { Pin } from './download.js' */
-/** @import { FileWanted } from './files.js' */
+/** @import { Input, ModelFiles, Platform, Source } from '../shared/types.d.ts' */
+/** @import { Pin } from '../worker/download.js' */
+/** @import { FileWanted } from '../worker/files.js' */
 
 /**
  * A file in the page's hands, about to be read. `transferable`: its chunks are ours to give away to the worker.
