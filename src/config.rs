@@ -28,13 +28,17 @@ mod family;
 mod fields;
 mod generation;
 mod known;
+mod layers;
+mod plan;
 mod rope;
 mod rules;
 mod tensors;
 
 pub use family::Family;
 pub use generation::{GenerationConfig, Ignored};
-pub use rope::Llama3Scaling;
+pub use layers::LayerAttention;
+pub use plan::{Activation, Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
+pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
 pub use rules::{Rules, SequenceBias};
 pub use tensors::{Part, Slot, TensorSpec};
 
@@ -96,6 +100,8 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// True when queries and keys are normalised per head before rope.
     pub qk_norm: bool,
+    /// What the network computes. The fields above say the same and stay until the forward pass reads the plan alone.
+    pub plan: Plan,
     /// The token a text begins with.
     pub bos: Option<u32>,
     /// The tokens that end a text where there is no `generation_config.json`. What a family's configuration class in transformers has for a default
@@ -107,15 +113,6 @@ pub struct ModelConfig {
     pub ignored: Vec<String>,
 }
 
-/// What one layer's attention does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerAttention {
-    /// A query sees this many positions, itself included; `None`: all of them.
-    pub window: Option<usize>,
-    /// True when queries and keys are rotated by their position.
-    pub rope: bool,
-}
-
 impl ModelConfig {
     /// Reads `config.json`.
     ///
@@ -125,6 +122,7 @@ impl ModelConfig {
         let mut fields = Fields::parse("config.json", bytes)?;
         let family = Family::read(&mut fields)?;
         known::refuse_unsupported(&mut fields)?;
+        let activation = family::activation(&mut fields)?;
 
         let vocab = fields.required("vocab_size", VOCAB_MAX)?;
         let hidden = fields.required("hidden_size", DIM_MAX)?;
@@ -134,7 +132,7 @@ impl ModelConfig {
         let kv_heads = family.kv_heads(&mut fields, heads)?;
         let head_dim = family.head_dim(&mut fields, hidden, heads)?;
         let context = fields.size("max_position_embeddings", CONTEXT_MAX)?.unwrap_or(family.traits().context);
-        let rope = rope::read(&mut fields, family.traits().rope_theta, context)?;
+        let rope = rope::read(&mut fields, family.traits().rope_theta, head_dim, context)?;
         let attention = family.attention(&mut fields, layers, context)?;
         let biases = family.biases(&mut fields)?;
         let rms_eps = fields.number("rms_norm_eps", "a number above 0 and at most 1", |eps| eps as f32 > 0.0 && eps <= 1.0)?;
@@ -151,6 +149,33 @@ impl ModelConfig {
         ignored.extend(known::unknown(fields));
         ignored.sort();
 
+        let norm = Norm { eps: rms_eps.unwrap_or(1e-6) as f32 }; // the default is the same in all families
+        let layer = |kind: &LayerAttention| LayerPlan {
+            mixer_norm: norm,
+            mixer: Mixer::Attention(Attention {
+                qk_norm: family.traits().qk_norm.then_some(norm),
+                rope: kind.rope.then_some(0),
+                window: kind.window,
+                scale: 1.0 / (head_dim as f32).sqrt(),
+                qkv_bias: biases.qkv,
+                out_bias: biases.out,
+            }),
+            mlp_norm: norm,
+            mlp: Mlp { activation, bias: biases.mlp },
+        };
+        let plan = Plan {
+            vocab,
+            hidden,
+            inter,
+            heads,
+            kv_heads,
+            head_dim,
+            context,
+            tied,
+            ropes: vec![rope],
+            layers: attention.iter().map(layer).collect(),
+            norm,
+        };
         Ok(ModelConfig {
             family,
             vocab,
@@ -161,15 +186,19 @@ impl ModelConfig {
             kv_heads,
             head_dim,
             context,
-            rms_eps: rms_eps.unwrap_or(1e-6) as f32, // the same in all five families
+            rms_eps: norm.eps,
             rope_theta: rope.theta,
-            rope_scaling: rope.scaling,
+            rope_scaling: match rope.scaling {
+                RopeScaling::None => None,
+                RopeScaling::Llama3(scaling) => Some(scaling),
+            },
             attention,
             tied,
             qkv_bias: biases.qkv,
             out_bias: biases.out,
             mlp_bias: biases.mlp,
             qk_norm: family.traits().qk_norm,
+            plan,
             bos: bos.first().copied(),
             eos,
             dtype,

@@ -155,6 +155,7 @@ impl ModelLoader {
         if self.config.tied && self.weights.has_own_head() {
             // Larger by its head than its config says.
             self.config.tied = false;
+            self.config.plan.tied = false;
             Estimate::of(&self.config, &self.options).check(&self.config, &self.options)?;
         }
         Ok(())

@@ -135,9 +135,6 @@ const QUANTISED: &[&str] = &[
     "mlx",
 ];
 
-/// Names under which the activation function of the MLP is published.
-const ACTIVATIONS: &[&str] = &["hidden_act", "hidden_activation", "activation_function"];
-
 /// Fields that say nothing about the logits: training, bookkeeping, and what `config.json` repeats of other files.
 const HARMLESS: &[&str] = &[
     "_attn_implementation",
@@ -244,12 +241,6 @@ pub(super) fn refuse_unsupported(fields: &mut Fields) -> Result<()> {
     for &name in ONE_ONLY {
         if let Some(value) = fields.take(name).filter(|value| value.as_f64() != Some(1.0)) {
             return Err(fields.unsupported(name, "1", show(&value)));
-        }
-    }
-    for &name in ACTIVATIONS {
-        // swish is another name of silu
-        if let Some(value) = fields.take(name).filter(|value| !matches!(value.as_str(), Some("silu" | "swish"))) {
-            return Err(fields.unsupported(name, "silu", show(&value)));
         }
     }
     Ok(())

@@ -20,16 +20,31 @@ pub struct Llama3Scaling {
     pub original_context: usize,
 }
 
-pub(super) struct Rope {
+/// How a layer rotates queries and keys.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RopePlan {
+    /// The first lanes of a head that are rotated; even.
+    pub dims: usize,
+    /// The base of the frequencies.
     pub theta: f64,
-    pub scaling: Option<Llama3Scaling>,
+    /// How the frequencies are changed for long contexts.
+    pub scaling: RopeScaling,
 }
 
-/// Reads `rope_parameters`, `rope_scaling` and `rope_theta`; a theta inside the object comes before the one beside it.
+/// How rotary frequencies are changed for long contexts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum RopeScaling {
+    /// Not at all.
+    None,
+    /// As in Llama 3.1 and later.
+    Llama3(Llama3Scaling),
+}
+
+/// Reads `rope_parameters`, `rope_scaling` and `rope_theta`. A theta inside the object goes before the one beside it.
 ///
-/// Where both objects are there, transformers takes `rope_scaling` alone. The other is then passed over by
-/// name.
-pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> Result<Rope> {
+/// Where a config has both objects, transformers reads `rope_scaling` alone. The other then stays among the fields that
+/// nobody took.
+pub(super) fn read(fields: &mut Fields, default_theta: f64, dims: usize, context: usize) -> Result<RopePlan> {
     let outer_theta = theta(fields)?;
     let outer_original = fields.size("original_max_position_embeddings", CONTEXT_MAX)?;
     let new = fields.object("rope_parameters")?;
@@ -42,7 +57,7 @@ pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> R
             old
         }
         (Some(rope), None) | (None, Some(rope)) => rope,
-        (None, None) => return Ok(Rope { theta: outer_theta.unwrap_or(default_theta), scaling: None }),
+        (None, None) => return Ok(RopePlan { dims, theta: outer_theta.unwrap_or(default_theta), scaling: RopeScaling::None }),
     };
     let theta = theta(&mut rope)?.or(outer_theta).unwrap_or(default_theta);
 
@@ -52,15 +67,15 @@ pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> R
     let scaling = match new_kind.or(old_kind).as_deref() {
         None | Some("default") => {
             if let Some((name, value)) = rope.rest().find(|(_, value)| value.is_object()) {
-                // One object per kind of layer: none of the five families reads it.
+                // One object for each kind of layer. No family here reads it.
                 let name = name.rsplit('.').next().unwrap_or_default();
                 return Err(rope.unsupported(name, "one set of parameters for all layers", show(value)));
             }
-            None
+            RopeScaling::None
         }
         // Divides every position by 1.
-        Some("linear") if rope.is_one("factor") => None,
-        Some("llama3") => Some(llama3(&mut rope, outer_original, context)?),
+        Some("linear") if rope.is_one("factor") => RopeScaling::None,
+        Some("llama3") => RopeScaling::Llama3(llama3(&mut rope, outer_original, context)?),
         Some(other) => return Err(rope.unsupported(named, "default, llama3", format!("\"{other}\""))),
     };
     for name in ["partial_rotary_factor", "mrope_section"] {
@@ -70,7 +85,7 @@ pub(super) fn read(fields: &mut Fields, default_theta: f64, context: usize) -> R
         }
     }
     fields.keep_rest_of(rope);
-    Ok(Rope { theta, scaling })
+    Ok(RopePlan { dims, theta, scaling })
 }
 
 fn theta(fields: &mut Fields) -> Result<Option<f64>> {

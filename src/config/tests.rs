@@ -74,6 +74,10 @@ fn assert_unsupported(cases: &[(Vec<u8>, &str, &str)]) {
 fn an_absent_field_means_what_it_means_in_transformers() {
     let config = read(llama(json!({"num_key_value_heads": "absent"})));
     let full = LayerAttention { window: None, rope: true };
+    let norm = Norm { eps: 1e-6 };
+    let attention = Attention { qk_norm: None, rope: Some(0), window: None, scale: 0.25, qkv_bias: false, out_bias: false };
+    let mlp = Mlp { activation: Activation::Silu, bias: false };
+    let layer = LayerPlan { mixer_norm: norm, mixer: Mixer::Attention(attention), mlp_norm: norm, mlp };
     let expected = ModelConfig {
         family: Family::Llama,
         vocab: 320,
@@ -93,6 +97,19 @@ fn an_absent_field_means_what_it_means_in_transformers() {
         out_bias: false,
         mlp_bias: false,
         qk_norm: false,
+        plan: Plan {
+            vocab: 320,
+            hidden: 64,
+            inter: 96,
+            heads: 4,
+            kv_heads: 4,
+            head_dim: 16,
+            context: 2048,
+            tied: false,
+            ropes: vec![RopePlan { dims: 16, theta: 10_000.0, scaling: RopeScaling::None }],
+            layers: vec![layer; 4],
+            norm,
+        },
         bos: Some(1),
         eos: vec![], // the class default of transformers, 2, ends nothing: the file names no end
         dtype: None,
