@@ -5,14 +5,14 @@
 //! caller's chunk, and one row. What can be known to be wrong is said as early as it can be known: names of files when the
 //! loader is made, names and shapes of tensors when a file's header is there, before its data is downloaded.
 
-mod header;
 mod index;
 mod loader;
-mod plan;
-mod survey;
+mod manifest;
+mod safetensors;
+mod scan;
 
 pub use loader::Loader;
-pub use survey::Survey;
+pub use scan::Survey;
 
 use sha2::{Digest, Sha256};
 

@@ -5,8 +5,8 @@
 //!     a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
 //! ```
 
-use super::header::{self, HEADER_MAX};
-use super::plan::{Plan, Source, Target, Tensor};
+use super::manifest::{Plan, Source, Target, Tensor};
+use super::safetensors::{self, HEADER_MAX};
 use super::{Layer, Linear, Weights};
 use crate::config::{ModelConfig, Part, Slot};
 use crate::error::{Error, Result};
@@ -144,7 +144,7 @@ impl Loader {
         let Stage::Header(head) = std::mem::replace(&mut self.stage, Stage::Header(Vec::new())) else { return Ok(()) };
         let file = &self.plan.files[self.file];
         plausible(file, &head)?;
-        let entries = header::parse(file, &head[8..])?;
+        let entries = safetensors::parse(file, &head[8..])?;
         let pos = head.len() as u64;
         self.stage = Stage::Data { todo: self.plan.tensors(self.file, entries, pos)?, row: 0, pos };
         Ok(())

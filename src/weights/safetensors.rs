@@ -9,7 +9,7 @@
 
 use crate::error::{Error, Result};
 use crate::json::place_and_fact;
-use safetensors::Dtype;
+use ::safetensors::Dtype;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use std::collections::HashMap;

@@ -3,9 +3,9 @@
 //! The headers are a few hundred KB of files of gigabytes: fetched by range requests, they tell of every tensor its type, and so what the
 //! model will take in memory before any of it is downloaded.
 
-use super::header;
 use super::loader::{header_bytes, plausible};
-use super::plan::{Plan, Target};
+use super::manifest::{Plan, Target};
+use super::safetensors;
 use crate::config::{ModelConfig, Part, Slot};
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
@@ -55,7 +55,7 @@ impl Survey {
             return Ok(need);
         }
         plausible(file, head)?;
-        let entries = header::parse(file, &head[8..need])?;
+        let entries = safetensors::parse(file, &head[8..need])?;
         let tensors = self.plan.tensors(self.file, entries, need as u64)?;
         // Only of tensors that nothing reads may a header say any size.
         self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));

@@ -1,7 +1,7 @@
 //! What a model's files have to contain, and where each of their tensors goes.
 
-use super::header::Entry;
 use super::index::{self, Index};
+use super::safetensors::Entry;
 use crate::config::{ModelConfig, Slot, TensorSpec};
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
@@ -145,10 +145,10 @@ impl Plan {
             return Err(self.bad(file, &entry.name, &format!("shape {:?}", spec.shape), format!("shape {:?}", entry.shape)));
         }
         let source = match entry.dtype {
-            Some(safetensors::Dtype::F32) => Source::Stored(Dtype::F32),
-            Some(safetensors::Dtype::F16) => Source::Stored(Dtype::F16),
-            Some(safetensors::Dtype::BF16) => Source::Stored(Dtype::Bf16),
-            Some(safetensors::Dtype::F64) => Source::F64,
+            Some(::safetensors::Dtype::F32) => Source::Stored(Dtype::F32),
+            Some(::safetensors::Dtype::F16) => Source::Stored(Dtype::F16),
+            Some(::safetensors::Dtype::BF16) => Source::Stored(Dtype::Bf16),
+            Some(::safetensors::Dtype::F64) => Source::F64,
             _ => {
                 let field = format!("the dtype of tensor {}", entry.name);
                 let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
