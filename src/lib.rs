@@ -61,6 +61,7 @@ pub mod session;
 pub mod sniff;
 pub mod stop;
 pub mod template;
+pub mod text;
 pub mod tokenizer;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub mod wasm;
@@ -71,4 +72,4 @@ pub use load::{LoadOptions, ModelFiles};
 pub use model::Model;
 pub use options::Options;
 pub use session::{Completion, FinishReason, Piece, Session, Turn};
-pub use template::Message;
+pub use text::Message;

@@ -16,7 +16,8 @@ use crate::options::not_an_object;
 use crate::pool::Pool;
 use crate::quant::Dtype;
 use crate::template::ChatTemplate;
-use crate::tokenizer::{Tokenizer, TokenizerConfig};
+use crate::text::TokenizerConfig;
+use crate::tokenizer::Tokenizer;
 use crate::weights::Loader;
 
 /// The small files of a model folder, as bytes.

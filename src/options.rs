@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::config::Rules;
 use crate::error::{Error, Result};
-use crate::template::{Now, TemplateKwargs};
+use crate::text::{Now, TemplateKwargs};
 
 pub use settings::Settings;
 

@@ -22,7 +22,7 @@ use crate::cache::Cache;
 use crate::error::{Error, Result};
 use crate::model::{CHUNK, Model, Scratch};
 use crate::options::{Options, Overflow};
-use crate::template::{Message, Now, TemplateKwargs};
+use crate::text::{Message, Now, TemplateKwargs};
 
 pub use pieces::Pieces;
 use run::Draft;

@@ -10,19 +10,16 @@ mod attributes;
 mod calls;
 mod characters;
 mod checks;
+mod coded;
 mod compare;
-mod dates;
 mod expressions;
 mod filters;
 mod format;
 mod html;
 mod json;
-mod kwargs;
 mod layout;
 mod limits;
 mod loops;
-mod marks;
-mod message;
 mod names;
 mod number;
 mod operators;
@@ -41,18 +38,9 @@ use minijinja::machinery::{ast, parse};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 
-pub use dates::Now;
-pub use kwargs::TemplateKwargs;
-pub use marks::Rendered;
-pub(crate) use marks::{Mark, mark_special};
-pub use message::Message;
-pub(crate) use message::deserialize_list as deserialize_messages;
-
-use marks::Coding;
-
+use crate::error::{Error, Result};
 use crate::sniff::{Expected, sniff};
-use crate::tokenizer::TokenizerConfig;
-use crate::{Error, Result};
+use crate::text::{self, Coding, Message, Now, Rendered, TemplateKwargs, TokenizerConfig};
 
 /// The published template that most models without one of their own were trained on.
 ///
@@ -111,7 +99,7 @@ impl ChatTemplate {
             not_a_page(template)?;
         }
         let template = respell::respelled(&source::normalised(published.unwrap_or(CHATML)));
-        let taken = template.chars().filter(|&character| marks::private(character)).collect();
+        let taken = template.chars().filter(|&character| text::is_private(character)).collect();
         let source = if published.is_some() { TemplateSource::Model } else { TemplateSource::ChatMl };
         let mut template = ChatTemplate { text: template, source, taken, tokens: config.names.clone(), error };
         let unreadable = syntax().and_then(|syntax| template.read(&syntax).map(|_| ())).err();
@@ -152,20 +140,20 @@ impl ChatTemplate {
         self.usable()?;
         let read = self.message_fields();
         match std::iter::once(first).chain(optional).find(|(_, field)| !read.contains(field)) {
-            Some((index, field)) => Err(message::unread(index, field)),
+            Some((index, field)) => Err(text::unread_field(index, field)),
             None => Ok(()),
         }
     }
 
     /// The fields of a message that the template reads, of those that a [`Message`] has: the role and the content at least, also of a template that cannot be read. A variable of which it reads the role or the content holds a message.
     pub fn message_fields(&self) -> Vec<&'static str> {
-        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return message::FIELDS[..2].to_vec() };
+        let Ok(template) = syntax().and_then(|syntax| self.read(&syntax)) else { return text::FIELDS[..2].to_vec() };
         let mut names = names::Names::default();
         names.statements(std::slice::from_ref(&template));
         let read = names.fields;
         let has = |of, field: &str| read.contains(&(of, field.to_owned()));
         let optional = |field: &&str| read.iter().any(|(of, name)| name == field && (has(*of, "role") || has(*of, "content")));
-        let [role, content, optionals @ ..] = message::FIELDS;
+        let [role, content, optionals @ ..] = text::FIELDS;
         [role, content].into_iter().chain(optionals.into_iter().filter(optional)).collect()
     }
 
@@ -192,7 +180,7 @@ impl ChatTemplate {
         let mut names = names::Names::default();
         names.statements(std::slice::from_ref(&template));
         let is_token = |name: &str| self.tokens.iter().any(|(token, _)| token == name);
-        let is_free = |name: &&&str| !(kwargs::is_reserved(name) || is_token(name) || run::GLOBALS.contains(name));
+        let is_free = |name: &&&str| !(text::is_reserved(name) || is_token(name) || run::GLOBALS.contains(name));
         let owned = |names: &BTreeSet<&str>| names.iter().filter(is_free).map(|name| (*name).to_owned()).collect();
         (owned(&names.read), owned(&names.unset))
     }
@@ -235,7 +223,7 @@ impl ChatTemplate {
             ("documents", Value::from(())),
         ]);
         context.extend(self.tokens.iter().map(|(name, token)| (name.as_str(), token.as_str().into())));
-        context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&kwargs::with_strings(value, &code))))));
+        context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&text::with_strings(value, &code))))));
         let syntax = syntax()?;
         let template = self.read(&syntax)?;
         let twins = coding.as_ref().map(|coding| coding.originals().clone()).unwrap_or_default();

@@ -13,7 +13,6 @@
 
 mod charsmap;
 mod check;
-mod config;
 mod decode;
 mod file;
 mod pattern;
@@ -26,11 +25,10 @@ use std::fmt;
 
 use tokenizers::{AddedToken, AddedVocabulary, Encoding, Model, NormalizedString, Normalizer, OffsetType, Token};
 
-pub use config::TokenizerConfig;
 pub use decode::Decoder;
 
-use crate::template::{Mark, Rendered, mark_special};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
+use crate::text::{Mark, Rendered, TokenizerConfig, mark_special};
 
 /// A token and where in the text it comes from. Units: bytes; both lie between characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

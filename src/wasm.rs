@@ -25,7 +25,7 @@ use crate::error::{Error, Result as EngineResult};
 use crate::load::{ModelFiles, ModelLoader};
 use crate::model::Model;
 use crate::session::{Run, Session};
-use crate::tokenizer::TokenizerConfig;
+use crate::text::TokenizerConfig;
 use convert::{
     OwnedFiles, Result, as_bytes, flag, load_options, only, reading_options, run_options, session_options, to_error, to_js, to_messages,
     to_turn, without,

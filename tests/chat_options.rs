@@ -8,7 +8,7 @@ use std::sync::Arc;
 use common::files::folder;
 use common::greedy;
 use fireside::session::SessionOptions;
-use fireside::template::TemplateKwargs;
+use fireside::text::TemplateKwargs;
 use fireside::{Message, Model, Options, Session};
 use serde_json::{Value, json};
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{files, greedy};
-use fireside::template::Now;
+use fireside::text::Now;
 use fireside::{LoadOptions, Model, ModelFiles, Options, Result, Session};
 use serde::Deserialize;
 

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fireside::template::{ChatTemplate, Message, Now};
+use fireside::template::ChatTemplate;
+use fireside::text::{Message, Now};
 use fireside::tokenizer::{Piece, Tokenizer};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};

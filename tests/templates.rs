@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use fireside::Message;
-use fireside::template::{ChatTemplate, Now};
+use fireside::template::ChatTemplate;
+use fireside::text::Now;
 use serde::Deserialize;
 use serde_json::{Value, json};
 

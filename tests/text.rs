@@ -4,7 +4,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fireside::template::{ChatTemplate, Message, Now, TemplateSource};
+use fireside::template::{ChatTemplate, TemplateSource};
+use fireside::text::{Message, Now};
 use fireside::tokenizer::Tokenizer;
 use serde::Deserialize;
 

@@ -2,7 +2,8 @@
 #![no_main]
 
 use fireside::Message;
-use fireside::template::{ChatTemplate, Now};
+use fireside::template::ChatTemplate;
+use fireside::text::Now;
 use fireside_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,7 +3,7 @@
 use super::{Dropped, Session, Step};
 use crate::error::{Error, Result};
 use crate::options::{Options, Overflow};
-use crate::template::{Message, TemplateKwargs};
+use crate::text::{Message, TemplateKwargs};
 
 /// Tokens at the beginning of a text that stay for good: models put what attention has left over there, and go astray without them.
 ///

@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::json::show;
 use crate::options::not_an_object;
-use crate::template::TemplateKwargs;
+use crate::text::TemplateKwargs;
 
 /// What stays with a session over its turns, with its clones and in its bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{Session, SessionOptions};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::template::{Message, deserialize_messages};
+use crate::text::{Message, deserialize_messages};
 
 const MAGIC: &[u8; 8] = b"FIRESIDE";
 const VERSION: u32 = 1;

@@ -15,8 +15,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::Now;
 use super::value::{Dict, Items, Missing, Object, Outcome, Text, Value, fault};
+use crate::text::Now;
 
 /// Steps for a rendering: real templates take a few hundred a message, and those that look at each character some twenty a byte.
 const STEPS: usize = 2_000_000;

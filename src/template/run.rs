@@ -14,9 +14,9 @@ use minijinja::syntax::SyntaxConfig;
 use super::compare::insert;
 use super::limits::Meter;
 use super::loops::{Loop, Source, items, source};
-use super::marks::Coding;
 use super::value::{Missing, Object, Outcome, Text, Value, fault};
 use super::written::{escape, text};
+use crate::text::Coding;
 
 /// What a statement weighs among the nested calls.
 const STATEMENT_COST: usize = 3;

@@ -14,7 +14,7 @@
 use std::collections::VecDeque;
 
 use super::bad;
-use crate::Result;
+use crate::error::Result;
 
 /// Bytes of a table. Those of XLM-RoBERTa, T5 and mBART have some 240,000.
 const BYTES_MAX: usize = 1 << 20;

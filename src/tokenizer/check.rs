@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::{bad, stages};
-use crate::Result;
+use crate::error::Result;
 use crate::json::place_and_fact;
 use crate::sniff::{Expected, sniff};
 

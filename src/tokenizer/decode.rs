@@ -22,7 +22,7 @@ use tokenizers::Decoder as _;
 use tokenizers::decoders::DecoderWrapper;
 
 use super::{Tokenizer, bad};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// How a tokenizer's tokens become bytes: its decoder, taken apart.
 pub(super) struct Decoding {

@@ -15,7 +15,7 @@ use tokenizers::{
 
 use super::pattern::{Bounded, Budget};
 use super::{bad, ruby};
-use crate::Result;
+use crate::error::Result;
 
 /// The library's tokenizer, with stages of ours.
 pub(super) type Inner = TokenizerImpl<ModelWrapper, Normalizing, Elsewhere, PostProcessorWrapper, Translated>;

@@ -23,7 +23,7 @@ use tokenizers::Offsets;
 use tokenizers::pattern::Pattern;
 
 use super::{bad, ruby};
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Steps of the three attempts at a match.
 const STEPS: [u64; 3] = [256, 16 << 10, 1 << 20];

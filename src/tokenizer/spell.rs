@@ -8,7 +8,7 @@ use tokenizers::models::bpe::BPE;
 use tokenizers::{Model, ModelWrapper, Token};
 
 use super::Tokenizer;
-use crate::Error;
+use crate::error::Error;
 
 impl Tokenizer {
     /// The tokens of a stretch of text.

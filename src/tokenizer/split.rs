@@ -12,7 +12,7 @@ use tokenizers::{PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
 use super::file::{read, stages};
 use super::pattern::{Bounded, Budget};
-use crate::Result;
+use crate::error::Result;
 
 /// The pattern of GPT-2, which the library has built in for `ByteLevel`.
 ///

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::pattern::Bounded;
 use super::{bad, charsmap};
-use crate::Result;
+use crate::error::Result;
 use crate::json::show;
 
 /// The kinds of stages that the library knows and Fireside runs.

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::load::{LoadOptions, ModelFiles};
 use crate::options::{Options, not_an_object};
 use crate::session::{SessionOptions, Turn};
-use crate::template::{Message, Now};
+use crate::text::{Message, Now};
 
 pub(super) type Result<T, E = JsValue> = std::result::Result<T, E>;
 

@@ -13,8 +13,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
+use crate::error::{Error, Result};
 use crate::json::{self, show};
-use crate::{Error, Result};
 
 const FILE: &str = "tokenizer_config.json";
 const MAP_FILE: &str = "special_tokens_map.json";

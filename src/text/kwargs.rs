@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// Values for names that the template reads.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -79,7 +79,7 @@ const JINJAS: [&str; 20] = [
 ];
 
 /// Whether a name is not a caller's to set.
-pub(super) fn is_reserved(name: &str) -> bool {
+pub(crate) fn is_reserved(name: &str) -> bool {
     OURS.contains(&name) || JINJAS.contains(&name)
 }
 
@@ -123,7 +123,7 @@ impl TemplateKwargs {
 
     /// Checks that a template reads every one of them; `switches` are the names that it reads from nobody
     /// but a caller.
-    pub(super) fn check(&self, read: &BTreeSet<String>, switches: &BTreeSet<String>) -> Result<()> {
+    pub(crate) fn check(&self, read: &BTreeSet<String>, switches: &BTreeSet<String>) -> Result<()> {
         let Some(name) = self.0.keys().find(|name| !read.contains(*name)) else { return Ok(()) };
         let names = switches.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let short: String = name.chars().take(60).collect();
@@ -139,12 +139,12 @@ impl TemplateKwargs {
         self.0.is_empty()
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// All texts in them, the names of inner objects among them.
-    pub(super) fn strings(&self) -> Vec<&str> {
+    pub(crate) fn strings(&self) -> Vec<&str> {
         let mut strings = Vec::new();
         self.0.values().for_each(|value| collect(value, &mut strings));
         strings
@@ -158,7 +158,7 @@ impl<'de> Deserialize<'de> for TemplateKwargs {
 }
 
 /// A value with each text in it replaced.
-pub(super) fn with_strings(value: &Value, change: &impl Fn(&str) -> String) -> Value {
+pub(crate) fn with_strings(value: &Value, change: &impl Fn(&str) -> String) -> Value {
     match value {
         Value::String(text) => Value::String(change(text)),
         Value::Array(items) => Value::Array(items.iter().map(|item| with_strings(item, change)).collect()),
@@ -194,7 +194,8 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
     use super::*;
-    use crate::template::{ChatTemplate, Message};
+    use crate::template::ChatTemplate;
+    use crate::text::Message;
 
     fn kwargs(value: Value) -> TemplateKwargs {
         TemplateKwargs::from_json("chatTemplateKwargs", &value).expect("kwargs")

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
-use crate::{Error, Result};
+use crate::error::{Error, Result};
 
 /// One message of a chat. A template sees the fields under these names; one that is `None` is undefined
 /// there, as a key that a dict lacks.
@@ -26,7 +26,7 @@ pub struct Message {
 }
 
 /// All fields, those first that every message has.
-pub(super) const FIELDS: [&str; 4] = ["role", "content", "name", "reasoning_content"];
+pub(crate) const FIELDS: [&str; 4] = ["role", "content", "name", "reasoning_content"];
 
 /// Fields of one meaning, and what to do instead.
 type Remedy = (&'static [&'static str], &'static str);
@@ -51,19 +51,19 @@ impl Message {
     }
 
     /// Every text that the caller wrote.
-    pub(super) fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         [&self.role, &self.content].into_iter().chain(&self.name).chain(&self.reasoning_content).map(String::as_str)
     }
 
     /// The message with each of its texts replaced.
-    pub(super) fn with_texts(&self, change: &impl Fn(&str) -> String) -> Message {
+    pub(crate) fn with_texts(&self, change: &impl Fn(&str) -> String) -> Message {
         let Message { role, content, name, reasoning_content } = self;
         let other = |text: &Option<String>| text.as_deref().map(change);
         Message { role: change(role), content: change(content), name: other(name), reasoning_content: other(reasoning_content) }
     }
 
     /// Of the fields that a template may not know, those that are there.
-    pub(super) fn optional_fields(&self) -> impl Iterator<Item = &'static str> {
+    pub(crate) fn optional_fields(&self) -> impl Iterator<Item = &'static str> {
         [("name", &self.name), ("reasoning_content", &self.reasoning_content)]
             .into_iter()
             .filter_map(|(name, text)| text.as_ref().map(|_| name))
@@ -109,7 +109,7 @@ impl Message {
 }
 
 /// A field that the chat template passes over.
-pub(super) fn unread(index: usize, field: &str) -> Error {
+pub(crate) fn unread_field(index: usize, field: &str) -> Error {
     let remedy = match field {
         "name" => "Say in `content` who speaks, or leave it out",
         _ => "Put thoughts into `content` between the model's own marks, like <think> and </think>, or leave them out",
