@@ -1,4 +1,4 @@
-// Assertions that work in a page as well.
+// Assertions that also work in a page.
 
 /** @param {unknown} got @param {unknown} expected @param {string} [what] */
 export function equal(got, expected, what = 'got') {

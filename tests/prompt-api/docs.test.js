@@ -1,4 +1,5 @@
-// docs/prompt-api.md has the table of this folder, word for word. PROMPT_API_TABLE=write brings the page up to date.
+// Checks that docs/prompt-api.md has the table of this folder, word for word. PROMPT_API_TABLE=write
+// updates the page.
 
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ const [BEGIN, END] = ['<!-- the table, by the tests -->\n', '<!-- end of the tab
 /** @param {(typeof TABLE)[number]} group */
 function section({ title, rows }) {
   const lines = rows.map(({ behaviour, source, differs = '' }) => `| ${[behaviour, source, differs].map((cell) => cell.replaceAll('|', '\\|')).join(' | ')} |`);
-  return `### ${title}\n\n| Behaviour | Where it is from | Where ours differs |\n|---|---|---|\n${lines.join('\n')}\n`;
+  return `### ${title}\n\n| Behaviour | Source | How ours differs |\n|---|---|---|\n${lines.join('\n')}\n`;
 }
 
 test('the page has every row of the table', () => {
@@ -25,7 +26,7 @@ test('the page has every row of the table', () => {
   else assert.equal(page, expected, 'PROMPT_API_TABLE=write node --test tests/prompt-api/docs.test.js');
 });
 
-test('no behaviour is there twice', () => {
+test('no behaviour occurs twice', () => {
   const all = TABLE.flatMap(({ rows }) => rows.map(({ behaviour }) => behaviour));
   assert.equal(new Set(all).size, all.length);
 });

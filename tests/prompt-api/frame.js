@@ -1,4 +1,5 @@
-// For a frame in which nobody has clicked: makes a class and a session of its own, and tells its parent whether it could.
+// Runs in a frame in which nobody has clicked. Creates a class and a session there and reports the result
+// to the parent.
 
 import { createLanguageModel } from '/lib/integrations/prompt-api.js';
 

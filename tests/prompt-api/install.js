@@ -1,4 +1,4 @@
-// What a page adds to have a LanguageModel in every browser.
+// What a page adds to have LanguageModel in every browser.
 
 import { install } from '/lib/integrations/prompt-api.js';
 

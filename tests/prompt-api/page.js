@@ -1,4 +1,4 @@
-// A page as it is written for a browser that has the Prompt API: it knows of nothing else.
+// A page written for a browser that has the Prompt API. It uses nothing else.
 
 const $ = (/** @type {string} */ selector) => /** @type {any} */ (document.querySelector(selector));
 const { LanguageModel } = /** @type {any} */ (globalThis);
@@ -19,7 +19,7 @@ $('form').addEventListener('submit', async (/** @type {Event} */ event) => {
   event.preventDefault();
   $('#state').textContent = 'busy';
   $('#answer').textContent = '';
-  // Each question on a branch of its own, as the explainer suggests.
+  // A separate branch for each question, as the explainer suggests.
   const branch = await session.clone();
   for await (const chunk of branch.promptStreaming($('input').value)) $('#answer').textContent += chunk;
   $('#used').textContent = `${branch.contextUsage} of ${branch.contextWindow}`;

@@ -1,4 +1,4 @@
-// What the rows about sessions share: what is said in them, and a session that goes with its test.
+// What the rows about sessions share: messages, and a session that ends with its test.
 
 /** @import { Env } from './table.js' */
 
@@ -9,7 +9,12 @@ export const assistant = (/** @type {string} */ content) => ({ role: 'assistant'
 export const NAME = 'My name is Ada.';
 export const ASK = 'What is my name?';
 
-/** A greedy session, destroyed when `body` has ended. @param {Env} env @param {(session: any) => Promise<void>} body @param {object} [options] */
+/**
+ * Runs `body` with a greedy session and destroys it afterwards.
+ * @param {Env} env
+ * @param {(session: any) => Promise<void>} body
+ * @param {object} [options]
+ */
 export async function inSession({ LanguageModel }, body, options = {}) {
   const session = await LanguageModel.create({ ...GREEDY, ...options });
   try {

@@ -1,11 +1,15 @@
-// The rows about what a session holds: appended messages, the context and its overflow, clones, the end.
+// The rows about a session's content: appended messages, the context and its overflow, clones, the end.
 
 import { equal, ok, read, rejects } from './assert.js';
 import { ASK, assistant, GREEDY, inSession, NAME, SYSTEM, user } from './session.js';
 
 /** @import { Row } from './table.js' */
 
-/** A text of about so many tokens. @param {any} session @param {number} count */
+/**
+ * A text of about `count` tokens.
+ * @param {any} session
+ * @param {number} count
+ */
 async function filler(session, count) {
   const [once, twice] = [await session.measureContextUsage('a word or so'), await session.measureContextUsage('a word or so a word or so')];
   return 'a word or so '.repeat(Math.max(1, Math.floor((count - once) / (twice - once)))).trim();
@@ -14,7 +18,7 @@ async function filler(session, count) {
 /** @type {Row[]} */
 const context = [
   {
-    behaviour: '`append()` adds messages without an answer, and resolves with undefined',
+    behaviour: '`append()` adds messages without generating an answer, and resolves with undefined',
     source: 'Explainer, Appending messages without prompting for a response',
     test: (env) =>
       inSession(env, async (session) => {
@@ -25,7 +29,7 @@ const context = [
       }),
   },
   {
-    behaviour: 'an aborted `append()` rejects with the reason and has never been',
+    behaviour: 'an aborted `append()` rejects with the reason and changes nothing',
     source: 'Explainer, Aborting a specific prompt',
     test: (env) =>
       inSession(env, async (session) => {
@@ -39,7 +43,7 @@ const context = [
       }),
   },
   {
-    behaviour: '`measureContextUsage()` is by how much `contextUsage` grows with `append()`, and changes nothing',
+    behaviour: '`measureContextUsage()` returns how much `append()` would add to `contextUsage`, and changes nothing',
     source: 'Specification, prefill; WPT, language-model-append',
     test: (env) =>
       inSession(env, async (session) => {
@@ -59,7 +63,7 @@ const context = [
       }),
   },
   {
-    behaviour: '`measureContextUsage()` of a system prompt is what it takes by itself, also when the session has one',
+    behaviour: '`measureContextUsage()` of a system prompt counts it alone, even if the session already has one',
     source: 'WPT, prompt/context/measure',
     test: (env) =>
       inSession(
@@ -89,9 +93,9 @@ const context = [
       }),
   },
   {
-    behaviour: 'where a prompt does not fit the oldest turns go, the initial prompts never, and `contextoverflow` is fired',
+    behaviour: 'if a prompt does not fit, the oldest turns are dropped, never the initial prompts, and `contextoverflow` is fired',
     source: 'Explainer, Tokenization, context window length limits, and overflow',
-    differs: 'turns go as soon as less than an eighth of the window (at most 256 tokens) would be left for the answer',
+    differs: 'turns are dropped as soon as less than an eighth of the window (at most 256 tokens) would be left for the answer',
     test: (env) => {
       const initialPrompts = [SYSTEM, user('Say hello.'), assistant('Hello!')];
       return inSession(
@@ -118,7 +122,7 @@ const context = [
     },
   },
   {
-    behaviour: 'a prompt that leaves an answer little room by itself still makes the older turns go',
+    behaviour: 'a prompt that leaves little room for an answer drops older turns even if they would fit',
     source: 'WPT, prompt/context/overflow',
     test: (env) =>
       inSession(env, async (session) => {
@@ -132,7 +136,7 @@ const context = [
       }),
   },
   {
-    behaviour: 'only as many turns go as have to, the oldest first; a system prompt of the first call is never one of them',
+    behaviour: 'only as many turns as necessary are dropped, the oldest first, and never a system prompt of the first call',
     source: 'Explainer, Tokenization, context window length limits, and overflow; System prompts',
     test: (env) =>
       inSession(env, async (session) => {
@@ -158,7 +162,7 @@ const context = [
       }),
   },
   {
-    behaviour: 'what does not fit even so rejects with QuotaExceededError, whose `requested` is what it would take, and nothing is dropped',
+    behaviour: 'a prompt that does not fit even then rejects with QuotaExceededError, whose `requested` is its size, and nothing is dropped',
     source: 'Explainer, Tokenization, context window length limits, and overflow; WPT, usage-prompt-quota-exceeded',
     test: (env) =>
       inSession(env, async (session) => {
@@ -176,7 +180,7 @@ const context = [
       }),
   },
   {
-    behaviour: 'an answer has at most 2,048 tokens, or as many as `maxTokens` of the settings says',
+    behaviour: 'an answer has at most 2,048 tokens, or `maxTokens` of the settings',
     source: 'ours: the specification leaves the end of an answer to the model',
     async test(env) {
       const [few, plenty] = [env.make({ maxTokens: 3 }), await env.LanguageModel.create(GREEDY)];
@@ -197,7 +201,7 @@ const context = [
     },
   },
   {
-    behaviour: 'an abort does not bring back what had to go for it',
+    behaviour: 'an abort does not bring back turns that were dropped for the prompt',
     source: 'Explainer, Aborting a specific prompt',
     test: (env) =>
       inSession(env, async (session) => {
@@ -216,7 +220,7 @@ const context = [
 /** @type {Row[]} */
 const lives = [
   {
-    behaviour: '`clone()` is the same session a second time, after which each goes its own way',
+    behaviour: '`clone()` returns an independent copy of the session',
     source: 'Explainer, Session persistence and cloning; WPT, language-model-clone',
     test: (env) =>
       inSession(
@@ -253,9 +257,9 @@ const lives = [
       }),
   },
   {
-    behaviour: '`destroy()` rejects what is under way and what comes later with InvalidStateError; attributes can still be read',
+    behaviour: '`destroy()` makes open and later calls reject with InvalidStateError; attributes stay readable',
     source: 'WPT, language-model-destroy',
-    differs: 'the explainer and the specification say AbortError; browsers and their tests say InvalidStateError',
+    differs: 'the explainer and the specification say AbortError; browsers and their tests use InvalidStateError',
     async test(env) {
       const session = await env.LanguageModel.create();
       const pending = [session.prompt('Tell me a long story.'), session.append('x'), session.clone(), session.measureContextUsage('x')];
@@ -270,7 +274,7 @@ const lives = [
     },
   },
   {
-    behaviour: 'other sessions of the class are not touched by it, nor by what one does',
+    behaviour: 'destroying a session does not affect other sessions of the class, and neither do its prompts',
     source: 'Explainer, Session destruction',
     test: (env) =>
       inSession(env, async (session) => {
@@ -283,7 +287,7 @@ const lives = [
       }),
   },
   {
-    behaviour: 'an engine that stopped fails the prompt with UnknownError and is started again; the conversation goes on',
+    behaviour: 'if the engine crashes, the prompt rejects with UnknownError, the engine restarts, and the conversation continues',
     source: 'Specification, Errors',
     only: 'fake',
     test: (env) =>
@@ -297,7 +301,7 @@ const lives = [
   {
     behaviour: 'the former names still work: `inputUsage`, `inputQuota`, `measureInputUsage()`, `onquotaoverflow`',
     source: 'Explainer, Renamed Features',
-    differs: 'a browser has them in extensions only',
+    differs: 'a browser has them only in extensions',
     test: (env) =>
       inSession(env, async (session) => {
         await session.append(NAME);
@@ -310,5 +314,5 @@ const lives = [
 
 export const holding = [
   { title: 'Context', rows: context },
-  { title: 'Clones, and the end', rows: lives },
+  { title: 'Clones and the end', rows: lives },
 ];

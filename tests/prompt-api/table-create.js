@@ -1,4 +1,4 @@
-// The rows about getting a session: whether one can be had, what it is made with, what it costs.
+// The rows about creating a session: whether one is available, its options, its cost.
 
 import { equal, ok, rejects, throws } from './assert.js';
 
@@ -7,7 +7,7 @@ import { equal, ok, rejects, throws } from './assert.js';
 const SYSTEM = { role: 'system', content: 'You are Ember.' };
 const USER = { role: 'user', content: 'Hello!' };
 
-/** A monitor and what it was told. */
+/** A monitor and the events that it received. */
 function monitor() {
   /** @type {any[]} */
   const events = [];
@@ -17,12 +17,12 @@ function monitor() {
 /** @type {Row[]} */
 const availability = [
   {
-    behaviour: 'before anything was fetched, `availability()` is "downloadable"',
+    behaviour: 'before anything is downloaded, `availability()` is "downloadable"',
     source: 'Explainer, Testing available options before creation',
     test: async ({ make, at }) => equal(await make({ source: at('fresh') }).availability(), 'downloadable'),
   },
   {
-    behaviour: 'while a session is being created it is "downloading", afterwards "available"',
+    behaviour: 'while a session is being created, `availability()` is "downloading"; afterwards it is "available"',
     source: 'Explainer, Testing available options before creation',
     async test({ make, at }) {
       const LanguageModel = make({ source: at('fresh') });
@@ -33,13 +33,13 @@ const availability = [
     },
   },
   {
-    behaviour: 'when the files are kept from an earlier visit it is "available"',
+    behaviour: 'if the files are stored from an earlier visit, `availability()` is "available"',
     source: 'Explainer, Testing available options before creation',
     only: 'browser',
     test: async ({ make, at }) => equal(await make({ source: at('fresh') }).availability(), 'available'),
   },
   {
-    behaviour: 'where the model does not fit into the memory it is "unavailable", and `create()` rejects with NotSupportedError',
+    behaviour: 'if the model does not fit into memory, `availability()` is "unavailable", and `create()` rejects with NotSupportedError',
     source: 'Specification, language model non-options availability; our `memoryBytesMax`',
     async test({ make, at }) {
       const LanguageModel = make({ source: at('chat'), memoryBytesMax: 1000 });
@@ -48,7 +48,7 @@ const availability = [
     },
   },
   {
-    behaviour: 'where there is no such model it is "unavailable", and `create()` rejects with NetworkError',
+    behaviour: 'if there is no such model, `availability()` is "unavailable", and `create()` rejects with NetworkError',
     source: 'Specification, language model non-options availability; Explainer, Download progress',
     async test({ make, at }) {
       const LanguageModel = make({ source: at('missing') });
@@ -58,13 +58,13 @@ const availability = [
     },
   },
   {
-    behaviour: 'where the server cannot be reached `availability()` rejects with UnknownError: the next time may be another',
+    behaviour: 'if the server cannot be reached, `availability()` rejects with UnknownError, because the next call may succeed',
     source: 'Shared infrastructure, compute AI model availability',
     only: 'fake',
     test: async ({ make, at }) => void (await rejects(() => make({ source: at('offline') }).availability(), 'UnknownError')),
   },
   {
-    behaviour: 'images, audio and tools, expected or given, are "unavailable", and `create()` rejects with NotSupportedError',
+    behaviour: 'images, audio and tools, whether expected or given, are "unavailable", and `create()` rejects with NotSupportedError',
     source: 'Specification, language model content type availability',
     async test({ LanguageModel }) {
       const tools = [{ name: 'x', description: 'x', inputSchema: {}, execute: async () => '' }];
@@ -76,9 +76,9 @@ const availability = [
     },
   },
   {
-    behaviour: 'any well-formed language tag is taken; what is none rejects with RangeError',
+    behaviour: 'any well-formed language tag is accepted; a malformed one rejects with RangeError',
     source: 'Specification, validate and canonicalize language model options; WPT, language-model-availability',
-    differs: 'which languages a model knows is not in its files: none is refused',
+    differs: 'a model\'s files do not list its languages, so no language is refused',
     async test({ LanguageModel }) {
       const expecting = (/** @type {unknown} */ languages) => ({ expectedInputs: [{ type: 'text', languages }] });
       equal(await LanguageModel.availability(expecting(['EN', 'ja', 'sr-Cyrl'])), 'available');
@@ -88,7 +88,7 @@ const availability = [
     },
   },
   {
-    behaviour: 'options that are of the wrong type reject with TypeError, members that no dictionary has are ignored',
+    behaviour: 'options of a wrong type reject with TypeError; unknown members are ignored',
     source: 'Web IDL, dictionaries and enumerations',
     async test({ LanguageModel }) {
       const modes = [{ samplingMode: 'wild' }, { samplingMode: 'toString' }, { samplingMode: '__proto__' }, { samplingMode: null }];
@@ -105,7 +105,7 @@ const availability = [
   },
 ];
 
-/** What frame.js tells and has made, in a frame with such an `allow`. @returns {Promise<any>} */
+/** What frame.js reports and creates in a frame with this `allow`. @returns {Promise<any>} */
 async function inFrame(allow = '') {
   const frame = document.body.appendChild(Object.assign(document.createElement('iframe'), { allow }));
   const told = new Promise((resolve) => addEventListener('message', ({ data }) => resolve(data), { once: true }));
@@ -117,7 +117,7 @@ async function inFrame(allow = '') {
 /** @type {Row[]} */
 const create = [
   {
-    behaviour: '`create()` resolves with a LanguageModel, which `new` does not make',
+    behaviour: '`create()` resolves with a LanguageModel; `new LanguageModel()` throws',
     source: 'Specification, The API',
     async test({ LanguageModel }) {
       const session = await LanguageModel.create();
@@ -132,10 +132,10 @@ const create = [
   {
     behaviour: '`create()` needs no user activation',
     source: 'Shared infrastructure, create an AI model object',
-    differs: 'the specification asks for sticky activation before a download; here the page has chosen the model itself',
+    differs: 'the specification requires sticky activation before a download; here the page has chosen the model itself',
     only: 'browser',
     async test() {
-      // The page itself counts as touched by who drives the browser.
+      // The browser driver counts as a user of the page itself, so the test uses a frame.
       const { frame, isActive, answer } = await inFrame();
       frame.remove();
       equal(isActive, false);
@@ -143,9 +143,9 @@ const create = [
     },
   },
   {
-    behaviour: 'a frame makes a class of its own, whatever its permissions policy says',
+    behaviour: 'a frame can create its own class, whatever its permissions policy',
     source: 'Specification, Permissions policy; WPT, language-model-iframe',
-    differs: 'a browser refuses frames of other origins without `allow="language-model"`; here the frame loads a model of its own choice',
+    differs: 'a browser refuses frames of other origins without `allow="language-model"`; here the frame loads its own choice of model',
     only: 'browser',
     async test() {
       const { frame, answer } = await inFrame("language-model 'none'");
@@ -154,13 +154,14 @@ const create = [
     },
   },
   {
-    behaviour: 'in a frame that was taken out of its page `availability()` and `create()` reject with InvalidStateError, and `promptStreaming()` throws it',
+    behaviour: 'in a frame that was removed from its page, `availability()` and `create()` reject with InvalidStateError, and `promptStreaming()` throws it',
     source: 'WPT, language-model-from-detached-iframe',
     only: 'browser',
     async test() {
       const { frame, made } = await inFrame();
       frame.remove();
-      // Nothing that belongs to the frame runs any more, `await` included: only what this page hands to `then` does.
+      // Code of the frame no longer runs, not even `await`. Only callbacks that this page passes to `then`
+      // do.
       for (const promise of [made.LanguageModel.availability(), made.LanguageModel.create()]) {
         await rejects(() => new Promise((resolve, reject) => promise.then(resolve, reject)), 'InvalidStateError');
       }
@@ -168,7 +169,7 @@ const create = [
     },
   },
   {
-    behaviour: 'the monitor is told of 0 and of 1, and of growing parts of 2^-16 between, but of nothing once `create()` has resolved',
+    behaviour: 'the monitor receives 0, then growing multiples of 2^-16, then 1, and nothing after `create()` has resolved',
     source: 'Explainer, Download progress; WPT, resources/util.js testMonitor',
     async test({ make, LanguageModel, at }) {
       for (const Class of [make({ source: at('chat') }), LanguageModel]) {
@@ -185,7 +186,7 @@ const create = [
     },
   },
   {
-    behaviour: '`ondownloadprogress` works as the listener does; what the monitor throws, `create()` rejects with',
+    behaviour: '`ondownloadprogress` works like a listener; `create()` rejects with what the monitor throws',
     source: 'Shared infrastructure, CreateMonitor; WPT, monitor-callback-exception',
     async test({ LanguageModel }) {
       /** @type {number[]} */
@@ -200,7 +201,7 @@ const create = [
     },
   },
   {
-    behaviour: 'an aborted `create()` rejects with the reason, before, at the beginning and at the end of the download; nothing is told after it',
+    behaviour: 'an aborted `create()` rejects with the reason, before, at the start and at the end of the download, and reports nothing afterwards',
     source: 'Explainer, Session destruction; WPT, resources/util.js testCreateMonitorWithAbort',
     async test({ make, at, LanguageModel }) {
       const error = new Error('changed my mind');
@@ -222,7 +223,7 @@ const create = [
     },
   },
   {
-    behaviour: 'one load serves all sessions of a class, and one that gives up waiting leaves it to the others',
+    behaviour: 'all sessions of a class share one load; a caller that gives up does not stop it for the others',
     source: 'ours',
     async test({ make, at }) {
       const LanguageModel = make({ source: at('chat') });
@@ -234,7 +235,7 @@ const create = [
     },
   },
   {
-    behaviour: 'initial prompts are the beginning of the conversation, computed before `create()` resolves',
+    behaviour: 'initial prompts begin the conversation and are computed before `create()` resolves',
     source: 'Explainer, N-shot prompting',
     async test({ LanguageModel, reference }) {
       const initialPrompts = [SYSTEM, USER, { role: 'assistant', content: 'Hello! How can I help you?' }];
@@ -246,7 +247,7 @@ const create = [
     },
   },
   {
-    behaviour: 'a system prompt anywhere but first rejects with TypeError',
+    behaviour: 'a system prompt that is not first rejects with TypeError',
     source: 'Explainer, N-shot prompting; WPT, language-model-create',
     async test({ LanguageModel }) {
       for (const initialPrompts of [[USER, SYSTEM], [SYSTEM, SYSTEM], [SYSTEM, USER, SYSTEM]]) {
@@ -255,7 +256,7 @@ const create = [
     },
   },
   {
-    behaviour: 'initial prompts that do not fit reject with QuotaExceededError, whose `requested` is what they would take and whose `quota` is the window',
+    behaviour: 'initial prompts that do not fit reject with QuotaExceededError, whose `requested` is their size and whose `quota` is the window',
     source: 'Specification, initialize the language model; WPT, language-model-quota-exceeded',
     async test({ LanguageModel }) {
       const session = await LanguageModel.create();
@@ -267,7 +268,7 @@ const create = [
     },
   },
   {
-    behaviour: 'the signal of `create()` destroys the session later on, with its reason',
+    behaviour: 'aborting the signal of `create()` later destroys the session, with the reason',
     source: 'Shared infrastructure, initialize and return an AI model object',
     async test({ LanguageModel }) {
       const controller = new AbortController();
@@ -284,7 +285,7 @@ const create = [
 /** @type {Row[]} */
 const sampling = [
   {
-    behaviour: '`samplingMode` is one of seven words, "balanced" unless said otherwise; a clone has its own session\'s',
+    behaviour: '`samplingMode` is one of seven words (default: "balanced"); a clone has the mode of its session',
     source: 'Explainer, Configuration of sampling modes; WPT, language-model-create-sampling-mode',
     async test({ LanguageModel }) {
       const temperatures = [];
@@ -303,9 +304,9 @@ const sampling = [
     },
   },
   {
-    behaviour: '`temperature` and `topK` are taken, both or neither, and make `samplingMode` null',
+    behaviour: '`temperature` and `topK` are accepted together only, and make `samplingMode` null',
     source: 'Explainer, Legacy: Configuration of per-session raw parameters; WPT, language-model-create, language-model-availability-sampling-mode',
-    differs: 'as in extensions: web pages of a browser have them ignored, and nothing is ignored here',
+    differs: 'as in extensions; a browser ignores them in web pages, and nothing is ignored here',
     async test({ LanguageModel }) {
       const session = await LanguageModel.create({ temperature: 0.25, topK: 3.9 });
       equal([session.temperature, session.topK, session.samplingMode], [0.25, 3, null]);
@@ -319,7 +320,7 @@ const sampling = [
     },
   },
   {
-    behaviour: 'below their range they reject with RangeError, above it they are lowered to what `params()` tells',
+    behaviour: 'values below their range reject with RangeError; values above it are lowered to the maximum of `params()`',
     source: 'Explainer, Legacy: Configuration of per-session raw parameters; Specification, The API: both are an `unrestricted double`, so that Infinity does not fail',
     async test({ LanguageModel }) {
       for (const options of [{ temperature: -0.5, topK: 3 }, { temperature: 0.5, topK: 0 }, { temperature: 0.5, topK: -2 }, { temperature: NaN, topK: 3 }, { temperature: 0.5, topK: NaN }]) {
@@ -332,9 +333,9 @@ const sampling = [
     },
   },
   {
-    behaviour: '`params()` tells the model\'s defaults; it is null while they could only be had by a download',
+    behaviour: '`params()` returns the model\'s defaults, or null if that would need a download',
     source: 'Specification, LanguageModelParams; WPT, language-model-params, language-model-destroy',
-    differs: 'as in extensions: in web pages of a browser there is no `params()`, nor `topK` and `temperature` of a session',
+    differs: 'as in extensions; in web pages a browser has no `params()`, and its sessions have no `topK` and `temperature`',
     async test({ LanguageModel, make, at }) {
       const session = await LanguageModel.create();
       const { defaultTemperature, defaultTopK, maxTopK } = await LanguageModel.params();

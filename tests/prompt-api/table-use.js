@@ -1,4 +1,4 @@
-// The rows about a session at work: prompts, what is refused, aborts, streams.
+// The rows about using a session: prompts, refused input, aborts, streams.
 
 import { equal, ok, read, rejects, throws } from './assert.js';
 import { ASK, assistant, inSession, NAME, SYSTEM, user } from './session.js';
@@ -8,7 +8,7 @@ import { ASK, assistant, inSession, NAME, SYSTEM, user } from './session.js';
 /** @type {Row[]} */
 const prompting = [
   {
-    behaviour: '`prompt()` resolves with the answer to the whole conversation, which it and the prompt become part of',
+    behaviour: '`prompt()` resolves with the answer to the whole conversation; the prompt and the answer become part of it',
     source: 'Explainer, Session persistence and cloning',
     test: (env) =>
       inSession(env, async (session) => {
@@ -18,7 +18,7 @@ const prompting = [
       }),
   },
   {
-    behaviour: 'a prompt is a text, or a list of messages with roles whose content is a text or a list of texts, joined as they are',
+    behaviour: 'a prompt is a string, or a list of messages with roles, whose content is a string or a list of strings, joined without a separator',
     source: 'Specification, validate and canonicalize a prompt',
     async test(env) {
       const expected = await env.reference([user('first'), user(NAME)]);
@@ -28,7 +28,7 @@ const prompting = [
     },
   },
   {
-    behaviour: 'an empty prompt is answered; what is neither a text nor a list is taken as its text',
+    behaviour: 'an empty prompt is answered; a value that is neither a string nor a list is converted to a string',
     source: 'Web IDL; WPT, prompt/empty-inputs',
     async test(env) {
       for (const [input, text] of /** @type {[any, string][]} */ ([['', ''], [[], ''], [[{ role: 'user', content: [] }], ''], [null, 'null'], [undefined, 'undefined'], [{}, '[object Object]']])) {
@@ -60,7 +60,7 @@ const prompting = [
       }),
   },
   {
-    behaviour: 'the system prompt may be the first message of the first call, and is refused with TypeError later',
+    behaviour: 'the system prompt may be the first message of the first call; later it rejects with TypeError',
     source: 'Explainer, System prompts; WPT, prompt/rejections',
     async test(env) {
       await inSession(env, async (session) => {
@@ -74,13 +74,13 @@ const prompting = [
   {
     behaviour: 'a list that ends with the assistant rejects with NotSupportedError',
     source: 'Explainer, Customizing the role per prompt',
-    differs: 'the specification lets the assistant go on; the engine answers messages of others only',
+    differs: 'the specification lets the assistant continue; this engine only answers messages of other roles',
     test: (env) => inSession(env, async (session) => void (await rejects(() => session.prompt([user(NAME), assistant('Hello Ada,')]), 'NotSupportedError'))),
   },
   {
-    behaviour: '`prefix` on any message but a last one of the assistant rejects with SyntaxError, there with NotSupportedError',
+    behaviour: '`prefix` rejects with NotSupportedError on a last message of the assistant, and with SyntaxError on any other message',
     source: 'Explainer, Constraining responses by providing a prefix',
-    differs: 'the engine cannot go on with an answer that was begun for it',
+    differs: 'the engine cannot continue an answer that the caller began',
     test: (env) =>
       inSession(env, async (session) => {
         await rejects(() => session.prompt([{ ...user('x'), prefix: true }]), 'SyntaxError');
@@ -90,9 +90,9 @@ const prompting = [
       }),
   },
   {
-    behaviour: '`responseConstraint` rejects with NotSupportedError; `omitResponseConstraintInput` without it with TypeError',
+    behaviour: '`responseConstraint` rejects with NotSupportedError; `omitResponseConstraintInput` without it rejects with TypeError',
     source: 'Explainer, Structured output with JSON schema or RegExp constraints',
-    differs: 'no answer is constrained yet, and none is passed off as one that was',
+    differs: 'constrained answers are not supported yet',
     test: (env) =>
       inSession(env, async (session) => {
         for (const responseConstraint of [{ type: 'boolean' }, /yes|no/]) {
@@ -105,7 +105,7 @@ const prompting = [
       }),
   },
   {
-    behaviour: 'prompts at once are answered one after the other, in the order of the calls',
+    behaviour: 'concurrent prompts are answered in the order of the calls',
     source: 'Explainer, Aborting a specific prompt; WPT, prompt/prompt-concurrent',
     test: (env) =>
       inSession(env, async (session) => {
@@ -119,7 +119,7 @@ const prompting = [
 /** @type {Row[]} */
 const aborting = [
   {
-    behaviour: 'an aborted prompt rejects with the reason and has never been: what comes after it is answered as if it had not',
+    behaviour: 'an aborted prompt rejects with the reason and is rolled back: later answers do not depend on it',
     source: 'Explainer, Aborting a specific prompt; WPT, resources/util.js testAbortPromise',
     test: (env) =>
       inSession(env, async (session) => {
@@ -140,7 +140,7 @@ const aborting = [
       }),
   },
   {
-    behaviour: 'one that waits for its turn is taken out of the queue; one that has been answered is not touched',
+    behaviour: 'aborting a prompt in the queue removes it; aborting an answered one has no effect',
     source: 'Explainer, Aborting a specific prompt',
     test: (env) =>
       inSession(env, async (session) => {
@@ -160,7 +160,7 @@ const aborting = [
 /** @type {Row[]} */
 const streaming = [
   {
-    behaviour: '`promptStreaming()` is a ReadableStream of pieces, which joined are the answer',
+    behaviour: '`promptStreaming()` returns a ReadableStream of pieces, which together are the answer',
     source: 'Explainer, Zero-shot prompting',
     test: (env) =>
       inSession(env, async (session) => {
@@ -174,7 +174,7 @@ const streaming = [
       }),
   },
   {
-    behaviour: '`for await` takes the stream also where ReadableStream has no async iterator (Safari up to 26); leaving the loop aborts the prompt',
+    behaviour: '`for await` works even if ReadableStream has no async iterator (Safari up to 26); leaving the loop aborts the prompt',
     source: 'Streams Standard, 4.2.5 Asynchronous iteration',
     test: (env) =>
       inSession(env, async (session) => {
@@ -201,7 +201,7 @@ const streaming = [
       }),
   },
   {
-    behaviour: 'it throws at once for wrong arguments, an aborted signal and a destroyed session; whatever comes later ends the stream',
+    behaviour: '`promptStreaming()` throws at once for wrong arguments, an aborted signal or a destroyed session; later errors end the stream',
     source: 'Shared infrastructure, get a streaming AI model result',
     async test(env) {
       await inSession(env, async (session) => {
@@ -216,7 +216,7 @@ const streaming = [
     },
   },
   {
-    behaviour: 'cancelling the stream aborts the prompt, as leaving its loop does',
+    behaviour: 'cancelling the stream aborts the prompt, like leaving its loop',
     source: 'Shared infrastructure, get a streaming AI model result',
     test: (env) =>
       inSession(env, async (session) => {

@@ -1,4 +1,4 @@
-// The Prompt API's rows in Node, on a stand-in for the engine; and what only a stand-in can show.
+// The Prompt API's rows in Node with a fake engine, and tests that need the fake.
 
 import assert from 'node:assert/strict';
 import { getEventListeners } from 'node:events';
@@ -27,7 +27,7 @@ for (const { title, rows } of TABLE) {
   });
 }
 
-test('the engine gets what is new only: appended messages once, and the sampling of the session', async () => {
+test('the engine receives only what is new: appended messages once, and the sampling of the session', async () => {
   const { LanguageModel, log } = await environment();
   log.length = 0;
   const session = await LanguageModel.create({ initialPrompts: [{ role: 'system', content: 'Be brief.' }], temperature: 9, topK: 3 });
@@ -37,7 +37,7 @@ test('the engine gets what is new only: appended messages once, and the sampling
   session.destroy();
 });
 
-test('a template that refuses a system prompt by itself gets it with the first question', async () => {
+test('a template that refuses a lone system prompt gets it with the first question', async () => {
   const { LanguageModel, reference } = await environment({ strict: true });
   const system = { role: 'system', content: 'Be brief.' };
   const session = await LanguageModel.create({ initialPrompts: [system] });
@@ -45,7 +45,7 @@ test('a template that refuses a system prompt by itself gets it with the first q
   assert.equal(await session.prompt('two'), await reference([system, { role: 'user', content: 'one' }, { role: 'user', content: 'two' }]));
 });
 
-test('an abort that comes after the last piece undoes the turn all the same', async () => {
+test('an abort after the last piece still undoes the turn', async () => {
   const { LanguageModel, reference } = await environment();
   const session = await LanguageModel.create();
   const controller = new AbortController();
@@ -56,18 +56,19 @@ test('an abort that comes after the last piece undoes the turn all the same', as
   assert.equal(await session.prompt('three'), await reference([{ role: 'user', content: 'three' }]));
 });
 
-test('the history goes where the question leaves an answer little room by itself', async () => {
+test('the history is dropped if the question alone leaves little room for an answer', async () => {
   const { LanguageModel } = await environment();
   const session = await LanguageModel.create();
   let overflows = 0;
   session.addEventListener('contextoverflow', () => overflows++);
   await session.append([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
-  // 85 tokens of the question leave 11 of 96 for the answer, which is less than an eighth: the 6 of the history would leave 5.
+  // The question's 85 tokens leave 11 of 96 for the answer, less than an eighth. With the history's 6 it
+  // would be 5.
   assert.match(await session.prompt('word '.repeat(82)), /^1 messages of 82 words/);
   assert.equal(overflows, 1);
 });
 
-test('a turn goes where the question would fit, but no answer to speak of', async () => {
+test('a turn is dropped if the question fits but leaves too little room for an answer', async () => {
   const { LanguageModel } = await environment();
   const session = await LanguageModel.create();
   await session.append([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
@@ -75,7 +76,7 @@ test('a turn goes where the question would fit, but no answer to speak of', asyn
   assert.match(await session.prompt('word '.repeat(77)), /^1 messages of 77 words/);
 });
 
-test('messages that nobody answered go one by one', async () => {
+test('unanswered messages are dropped one by one', async () => {
   const { LanguageModel, reference } = await environment();
   const session = await LanguageModel.create();
   const long = (/** @type {string} */ name) => ({ role: 'user', content: `${name} `.repeat(30).trim() });
@@ -83,7 +84,7 @@ test('messages that nobody answered go one by one', async () => {
   assert.equal(await session.prompt([long('third')]), await reference([long('second'), long('third')]));
 });
 
-test('a prompt that was aborted in the queue never reaches the engine', async () => {
+test('a prompt aborted in the queue never reaches the engine', async () => {
   const { LanguageModel, log } = await environment();
   const session = await LanguageModel.create();
   log.length = 0;
@@ -94,13 +95,13 @@ test('a prompt that was aborted in the queue never reaches the engine', async ()
   assert.deepEqual(log.map((line) => line.slice(0, 6)), ['chat 1', 'chat 3']);
 });
 
-test('a clone that is aborted while it is made is disposed of', async () => {
+test('a clone aborted while it is being made is disposed of', async () => {
   const { LanguageModel, log } = await environment();
   const session = await LanguageModel.create();
   log.length = 0;
   const controller = new AbortController();
   const clone = session.clone({ signal: controller.signal });
-  // The engine logs the clone when it makes it; what it answers comes later.
+  // The engine logs a clone when it makes it, and replies later.
   log.push = (...lines) => {
     if (lines[0] === 'clone') controller.abort();
     return Array.prototype.push.apply(log, lines);
@@ -110,9 +111,9 @@ test('a clone that is aborted while it is made is disposed of', async () => {
   assert.deepEqual(log.slice(0, 2), ['clone', 'dispose session']);
 });
 
-test('a model that no session needs is unloaded after a minute, not before, and loaded again when one does', async () => {
+test('an unused model is unloaded after a minute, not before, and loaded again on demand', async () => {
   const { LanguageModel, log } = await environment();
-  // A clone needs it as long as any other.
+  // A clone keeps the model loaded too.
   const original = await LanguageModel.create();
   const first = await original.clone();
   mock.timers.enable({ apis: ['setTimeout'] });
@@ -137,7 +138,7 @@ test('a model that no session needs is unloaded after a minute, not before, and 
   assert.equal(typeof (await second.prompt('x')), 'string');
 });
 
-test('a session that failed or was aborted while it was made leaves nothing behind', async () => {
+test('a session that failed or was aborted during creation is disposed of', async () => {
   const { LanguageModel, log } = await environment();
   log.length = 0;
   const controller = new AbortController();
@@ -149,7 +150,7 @@ test('a session that failed or was aborted while it was made leaves nothing behi
   assert.equal(log.filter((line) => line === 'dispose session').length, 2);
 });
 
-test('a load that nobody waits for any more is given up, the next one begins anew', async () => {
+test('a load that nobody waits for is aborted, and the next one starts again', async () => {
   const { make, at, log } = await environment();
   const LanguageModel = make({ source: at('other') });
   const controller = new AbortController();
@@ -162,7 +163,11 @@ test('a load that nobody waits for any more is given up, the next one begins ane
   assert.equal(log.filter((line) => line === `load ${at('other')}`).length, 2);
 });
 
-/** Collects garbage until the log ends so. @param {string[]} log @param {string} line */
+/**
+ * Collects garbage until the last line of the log is `line`.
+ * @param {string[]} log
+ * @param {string} line
+ */
 async function collectUntil(log, line) {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc');
@@ -174,7 +179,7 @@ async function collectUntil(log, line) {
   assert.equal(log.at(-1), line);
 }
 
-test('a session that was lost sight of is freed when it is collected, not while it answers', async () => {
+test('an unreachable session is freed by garbage collection, but not while it answers', async () => {
   setFlagsFromString('--expose-gc');
   const collect = runInNewContext('gc');
   const { LanguageModel, log } = await environment();
@@ -188,7 +193,7 @@ test('a session that was lost sight of is freed when it is collected, not while 
   await collectUntil(log, 'dispose session');
 });
 
-test('a signal that outlives its sessions keeps none of them, destroyed or lost, and has no listener left', async () => {
+test('a long-lived signal retains no session, destroyed or unreachable, and keeps no listener', async () => {
   const { LanguageModel, log } = await environment();
   const { signal } = new AbortController();
   const listeners = () => getEventListeners(signal, 'abort').length;
@@ -204,14 +209,14 @@ test('a signal that outlives its sessions keeps none of them, destroyed or lost,
   assert.equal(listeners(), 0);
 });
 
-test('a load that failed leaves nothing at the signal', async () => {
+test('a failed load leaves no listener on the signal', async () => {
   const { make, at } = await environment();
   const { signal } = new AbortController();
   await assert.rejects(make({ source: at('missing') }).create({ signal }), { name: 'NetworkError' });
   assert.equal(getEventListeners(signal, 'abort').length, 0);
 });
 
-test('settings that are none are refused where they are made', () => {
+test('invalid settings are refused by createLanguageModel', () => {
   for (const settings of [null, 'models/chat/', {}]) assert.throws(() => createLanguageModel(/** @type {any} */ (settings)), { code: 'BAD_INPUT' });
   for (const option of ['signal', 'onProgress']) assert.throws(() => createLanguageModel(/** @type {any} */ ({ source: 'x', [option]: 1 })), { code: 'BAD_OPTION' });
 });
