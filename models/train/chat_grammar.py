@@ -154,7 +154,8 @@ SYLLABLE_NAMES_HELD_OUT, RESERVED = _reserve()
 
 
 def recombined(rng):
-    """The front of one name or word and the end of another: pieces that made-up syllables never contain, in new orders."""
+    """Joins the front of one name or word to the end of another, in orders that made-up syllables never
+    have."""
     while True:
         front, end = (rng.choice(rng.choice([NAMES, SURNAMES, ORDINARY])) for _ in range(2))
         name = front[: rng.randint(2, max(2, len(front) - 1))] + end[rng.randint(1, max(1, len(end) - 2)) :].lower()
@@ -772,7 +773,7 @@ def expand(rng, text):
 
 
 def slip(rng, word):
-    """The word with one slip of the finger."""
+    """The word with one typing error."""
     if len(word) < 4 or "{" in word or not word.isalpha():
         return word
     at = rng.randrange(1, len(word) - 1)
@@ -780,7 +781,7 @@ def slip(rng, word):
 
 
 class Chat:
-    """One dialogue in the making."""
+    """A dialogue that is being built."""
 
     def __init__(self, rng, held_out=False):
         self.rng, self.words = rng, Words(rng, held_out)
@@ -815,7 +816,8 @@ class Chat:
         return value.lower() if self.case == "lower" else value.upper() if self.case == "upper" else value
 
     def user(self, text, mark=None, **values):
-        """What the user types for a line in the notation, with `mark` or nothing at the end. Values stay as they are."""
+        """What the user types for a line in the notation, with `mark` or nothing at the end. Values keep
+        their spelling."""
         rng = self.rng
         text = expand(rng, text)
         if rng.random() < self.typos:
@@ -916,7 +918,7 @@ class Chat:
         return self.user(rng.choice(asked), "?", v=value), ("Yes! " if right else "No. ") + fact.answer.format(v=fact.value)
 
     def fresh(self, fact):
-        """Another fact of the same key, or None."""
+        """Another fact with the same key, or None."""
         makers = {"name": name_fact, "city": city_fact, "origin": origin_fact, "age": age_fact, "hobby": hobby_fact, "job": job_fact, "birthday": birthday_fact, "favourite colour": colour_fact}
         if fact.key in makers:
             return makers[fact.key](self)
@@ -929,7 +931,7 @@ class Chat:
         return None
 
     def correct(self, fact):
-        """Tells a known fact anew: the newest counts."""
+        """Tells a known fact again; the newest value counts."""
         fact.value = self.typed(fact.value)
         self.facts.pop(fact.key, None)
         self.facts[fact.key] = fact
@@ -946,7 +948,8 @@ class Chat:
         return self.user(self.rng.choice(fact.mention)), f"How nice! What is your {name} called?"
 
     def ask_unknown(self, fact=None):
-        """Asks for what was never told; often close to something that was (a dog told, a cat asked for)."""
+        """Asks for a fact that was never told, often similar to one that was (a dog told, a cat asked for).
+        """
         rng = self.rng
         if fact is None and self.facts and rng.random() < 0.4:
             near = rng.choice(list(self.facts.values()))
@@ -1000,7 +1003,7 @@ class Chat:
         return self.user(self.politely(question)), answer
 
     def politely(self, question):
-        """The question, sometimes after a few words that change nothing."""
+        """The question, sometimes after a few words of no importance."""
         before, question = expand(self.rng, KNOW), expand(self.rng, question)
         return f"{before} {question[0].lower()}{question[1:]}" if before and question[0] not in "{ABCD" else question
 
@@ -1159,7 +1162,7 @@ class Chat:
         return self.user("[What did I just say|What did I say|What was my last message|Repeat what I said|What did I just write|What did I just ask|Repeat my last message|What was my last question]"), f"You said: {said}"
 
     def spare(self):
-        """A piece that has nothing to do with the user's facts."""
+        """A piece unrelated to the user's facts."""
         pick = self.rng.random()
         for share, piece in ((0.45, self.small_talk), (0.62, self.sum), (0.8, self.fact), (0.86, self.unknown), (0.9, self.statement), (0.94, self.task), (0.97, self.nonsense)):
             if pick < share:
@@ -1169,7 +1172,7 @@ class Chat:
     # Whole dialogues
 
     def distract(self, turns):
-        """Turns in between; riddles are followed up."""
+        """Turns in between; a riddle is followed by a guess."""
         for _ in range(turns):
             self.turn(self.guess() if self.riddle else self.spare())
 
@@ -1198,7 +1201,7 @@ class Chat:
                 pieces.append(self.spare_question())
             return self.turn(*pieces)
         if p < 0.42 and told:
-            # The oldest fact is asked for more often than chance: long distances are the hard ones.
+            # The oldest fact is asked for more often than by chance, because long distances are hardest.
             fact = told[0] if rng.random() < 0.3 else rng.choice(told)
             piece = self.check(fact) if rng.random() < 0.1 else self.ask(fact)
             if rng.random() < 0.08 and len(told) > 1:
@@ -1260,7 +1263,8 @@ def dialogue(rng, held_out=False):
 
 
 def document(messages):
-    """A dialogue as (text, loss weight) pieces: exactly the chat template's text, and only the assistant is learned."""
+    """A dialogue as (text, loss weight) pieces: exactly the chat template's text. Only the assistant's text
+    has weight."""
     pieces, text = [], ""
     for role, content in messages:
         text += f"<|im_start|>{role}\n"
@@ -1273,7 +1277,7 @@ def document(messages):
 
 
 def clean(messages):
-    """Nothing that is held out is in it."""
+    """Whether the dialogue contains nothing held out."""
     text = " ".join(content for _, content in messages).lower()
     return not any(word in RESERVED for word in re.findall(r"[^\W\d_]+", text)) and not any(phrase in text for phrase in RESERVED if " " in phrase)
 
@@ -1288,7 +1292,7 @@ def documents(seed):
 
 
 def held_out(count):
-    """Dialogues whose names, colours and pets no training dialogue has."""
+    """Dialogues with names, colours and pets that no training dialogue has."""
     rng = random.Random("held out")
     return [document(dialogue(rng, held_out=True)) for _ in range(count)]
 

@@ -1,11 +1,11 @@
-"""Measures the chat model on what it has never seen, and prints a table.
+"""Measures the chat model on held-out values, and prints a table.
 
     python models/train/chat_report.py                   # models/chat, a few minutes on one thread
 
-Names, colours and pets are those that training dialogues never contain (chat_grammar.py). Everything is greedy, and the
-history is the model's own: its replies, not ideal ones, stand between what is told and what is asked. "Turns between" are
-small talk, sums, facts, nonsense, "say hello to Bob". A recall counts when the reply has the exact value as typed.
-"""
+The names, colours and pets never occur in training dialogues (chat_grammar.py). Decoding is greedy. The
+history holds the model's own replies, not ideal ones, between what is told and what is asked. "Turns
+between" are small talk, sums, facts, nonsense, "say hello to Bob". A recall counts if the reply has the
+exact value as typed."""
 
 import argparse
 import random
@@ -21,7 +21,7 @@ from tokenizer import MODELS
 
 
 class Model:
-    """The model as stored, computing in f32, one greedy reply to each of many chats at a time."""
+    """The stored model, computing in f32; one greedy reply to each of many chats at a time."""
 
     def __init__(self, folder):
         self.tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
@@ -39,7 +39,7 @@ class Model:
         return replies
 
     def hold(self, scripts):
-        """Plays scripts (lists of what users type) side by side; the last reply of each."""
+        """Plays scripts (lists of the user's messages) side by side; returns the last reply of each."""
         chats, last = [[] for _ in scripts], [""] * len(scripts)
         for turn in range(max(map(len, scripts))):
             active = [index for index, script in enumerate(scripts) if turn < len(script)]
@@ -52,7 +52,7 @@ class Model:
 
 
 def has(reply, value):
-    """The reply has the value, whole and as typed."""
+    """Whether the reply has the value, whole and as typed."""
     return re.search(rf"(?<!\w){re.escape(value)}(?!\w)", reply) is not None
 
 
@@ -61,7 +61,7 @@ def is_unknown(reply):
 
 
 def between(chat, turns):
-    """What a user types in the turns between."""
+    """The user's messages in the turns between."""
     return [chat.spare()[0] for _ in range(turns)]
 
 
@@ -95,7 +95,7 @@ def two_pets(rng, turns):
 
 
 def never_told(rng, turns):
-    """Asked for one fact; only others were told."""
+    """Asks for one fact after telling only others."""
     chat = grammar.Chat(rng, held_out=True)
     script = []
     if rng.random() < 0.7:

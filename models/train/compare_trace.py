@@ -1,9 +1,9 @@
 """Compares each layer's activations of Fireside with those of transformers, and names the first that differs.
 
     python models/train/compare_trace.py --model models/story --prompt "Once upon a time"
-    python models/train/compare_trace.py --model DIR --trace FILE.safetensors        # one written before by `fireside trace`
+    python models/train/compare_trace.py --model DIR --trace FILE.safetensors        # written earlier by `fireside trace`
 
-For when a golden test fails: the first line marked DIFFERS is the step of `forward` to look at. Activations are
+Use it when a golden test fails: the first line marked DIFFERS is the step of `forward` to look at. Activations are
 compared in float32, relative to the largest magnitude of the tensor; an error that grows slowly from layer to layer is
 rounding, one that appears at once is a bug. Exit status 1 if a tensor differs or is missing.
 """

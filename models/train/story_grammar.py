@@ -325,7 +325,8 @@ class Story:
         return re.sub(r" +", " ", text).strip(" ,")
 
     def say(self, *templates):
-        """Tells one of the templates; nobody goes to where they are already, or is said twice to like the same, or is happy where the plot wants them sad."""
+        """Tells one of the templates that fit the state: no walk to where the hero already is, no second
+        liking of the same thing, no joy where the plot wants sorrow."""
         if any(self.like in sentence for sentence in self.text):
             templates = [template for template in templates if "{like}" not in template] or templates
         if self.alone:
@@ -347,7 +348,7 @@ class Story:
         return Who(self.rng, noun, self.some_name(words.PETS) if self.rng.random() < 0.3 else None, gender, size=self.rng.choice(["big", "old", "huge", "big", "dark", None]))
 
     def part(self):
-        """A new paragraph, in stories that have them."""
+        """Starts a new paragraph, in stories that have paragraphs."""
         if self.paragraphs and self.text and self.text[-1] != "\n\n":
             self.text.append("\n\n")
 
@@ -356,7 +357,7 @@ class Story:
         return self.first_person(text) if self.me else text
 
     def first_person(self, text):
-        """Puts right what templates written for "he" make of "I"."""
+        """Corrects what templates written for "he" make of "I"."""
         told, f = text.split('"'), self.f
         friend = "|".join(filter(None, [f"an? {f.size} {f.noun}(?: (?:named|called) {f.name})?", f"an? {f.noun}(?: (?:named|called) {f.name})?", f.name, f"the {f.size} {f.noun}", f"the {f.noun}", self.g.later, an(f"{self.g.size} {self.g.noun}"), f"the {self.g.noun}"]))
         for index in range(0, len(told), 2):  # outside of quotes
@@ -371,7 +372,7 @@ class Story:
 
 
 def is_held_out(s):
-    """Whether this combination of hero, place and object is kept from training: one in thirty."""
+    """Whether this combination of hero, place and object is held out: one in thirty."""
     return zlib.crc32(f"{s.h.noun} {s.p.noun} {s.o.noun}".encode()) % 30 == 0
 
 

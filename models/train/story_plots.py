@@ -1,4 +1,5 @@
-"""How the stories of the grammar begin, what happens in them, and how they end. story_grammar.py tells how to read it."""
+"""How the stories of the grammar begin, what happens in them, and how they end. story_grammar.py explains
+the notation."""
 
 import story_words as words
 from story_words import an
@@ -200,7 +201,7 @@ def has_object(s):
 
 
 def two(s):
-    """Hero and friend, together from the start."""
+    """Hero and friend, together from the beginning."""
     s.h.known = bool(s.h.name)
     s.f.known = bool(s.f.name) and s.rng.random() < 0.8
     if not s.h.name and not s.f.name and s.rng.random() < 0.5:
@@ -292,7 +293,7 @@ def sad(s):
 
 
 def asks(s, who="g"):
-    """The other asks what the matter is."""
+    """The other asks what is wrong."""
     s.say(
         '{%s} [saw|heard] {him}. "What is wrong?" {%s.he} asked.' % (who, who),
         '{%s} came by. "Why are you [so sad|crying|sad]?" asked {%s.the}.' % (who, who),

@@ -1,11 +1,11 @@
-"""Says how good models/story is: held-out loss, how it carries a name, whether it copies, and samples.
+"""Measures models/story: held-out loss, whether it keeps names, whether it copies; and prints samples.
 
     python models/train/story_report.py               # about five minutes on one core
 
-Held-out stories are of a seed and of combinations (hero, place, object) that training never saw (story_grammar.py).
-Copying is measured against 10,000 stories of the training seed: the share of the model's runs of 8 words that occur in
-them and the longest run in common, beside the same for the grammar's own held-out stories (its paraphrases repeat too).
-"""
+Held-out stories have a seed and combinations (hero, place, object) that training never saw
+(story_grammar.py). Copying is measured against 10,000 stories of the training seed: the share of the
+model's runs of 8 words that occur in them, and the longest common run. The table has the same figures
+for the grammar's own held-out stories, whose paraphrases repeat too."""
 
 import argparse
 import json
@@ -65,7 +65,8 @@ def continuation(model, tokenizer, prompt, temperature):
 
 
 def longest_run(words, seen):
-    """The length of the longest run of words that one of the `seen` stories (joined, with borders) contains."""
+    """The length of the longest run of words that occurs in one of the `seen` stories (joined, with
+    separators)."""
     best = 0
     for at in range(len(words)):
         while at + best + 1 <= len(words) and " " + " ".join(words[at : at + best + 1]) + " " in seen:
@@ -90,7 +91,7 @@ def main():
     figures = {"held_out_loss": round(evaluate(model, tokenizer, held_out, 512), 4)}
     figures["held_out_perplexity"] = round(math.exp(figures["held_out_loss"]), 3)
 
-    # Openings of held-out stories: all up to the end of the first sentence that names somebody.
+    # Openings of held-out stories: up to the end of the first sentence that names somebody.
     set_seed(7)
     openings, stories, ended, carried = [], [], 0, 0
     for story in held_out:

@@ -12,7 +12,7 @@ David Daniel James John Andy Fred Ned Ravi Chen Bo Kofi Arlo Simon Martin Liam S
 PETS = """Pip Spot Fluffy Coco Bingo Patch Pepper Sunny Ginger Lucky Rusty Misty Whiskers Nibbles Bubbles Fuzzy Tiny Hazel Dot Bo Kiki
 Momo Tuffy Snowy Smokey Biscuit Peanut Honey Berry Clover Maple Acorn Pebble Sandy Bramble Willow Ziggy Mango Olive Socks Ruffles Nutmeg Sprout
 Twig Fern Ember Cinder Spark Shadow Breezy Waffles Pickle Button Muffin Cookie Noodle Sky Pumpkin Bean Pippin Tango""".split()
-# Names nobody has heard before are put together from these.
+# Invented names are put together from these.
 SYLLABLES = """ba be bo da do du fa fi go ka ki ko la le li lo lu ma mi mo na ni no pa pi po ra ri ro sa so ta ti to va vi wa za ze zo
 bri dra fli glo kri plu quo ska tra zin mar lin bel tor fen nor wim zak""".split()
 
@@ -48,7 +48,7 @@ GROWN = {
 }
 WOMEN, MEN = {"witch", "princess", "queen", "fairy", "mermaid", "hen", "cow", "old woman"}, {"king", "prince", "knight", "snowman", "wizard", "old man", "fisherman"}
 
-# The homes one can live in; the others are a house, or a cave in the water.
+# Homes to live in; the others are a house, or a cave in the water.
 HOMES = "den burrow cave hole tree house barn stable nest hive tunnel cottage castle tower".split()
 
 # place: the preposition, then where things hide there
@@ -100,7 +100,8 @@ WATER_PLACES = {
 }
 
 COLORS = "red blue green yellow white black brown pink purple orange golden silver".split()
-# object: words that go before it; the first letter of the last field: t toy, w to wear, s small treasure, u useful thing, g big toy to ride
+# object: words that go before it; the first letter of the last field: t toy, w to wear, s small treasure, u
+# useful thing, g big toy to ride
 OBJECTS = {
     "ball": "big small round bouncy;t", "kite": "big long new pretty;t", "doll": "pretty little soft old;t", "teddy bear": "soft old fluffy little;t",
     "toy car": "fast little shiny new;t", "toy boat": "little wooden small new;t", "toy train": "little long shiny wooden;t", "drum": "loud big little new;t",

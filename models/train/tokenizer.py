@@ -2,22 +2,22 @@
 
     python models/train/tokenizer.py story            # the recipe models/train/story_grammar.py -> models/story
 
-A recipe is a module `<name>_grammar.py` beside this file. What this script reads of it (train.py reads the rest):
+A recipe is a module `<name>_grammar.py` in this folder. This script reads these parts of it (train.py reads the rest):
 
     TOKENIZER = dict(               # the keyword arguments of train_tokenizer() below
         vocab_size=2048,
         special_tokens=["<unk>", "<s>", "</s>"],  # ids 0, 1, 2, ... in this order
         unk="<unk>", bos="<s>", eos="</s>",       # bos may be None; pad is unk unless given
-        add_bos=True,               # encoding puts bos in front (post-processor), as Llama does
-        prefix_space=True,          # "Once" is encoded as "▁Once", as Llama does; False: nothing is added (and no Strip)
-        digits_apart=False,         # True: every digit is a token of its own, never merged with a space
+        add_bos=True,               # encoding begins with bos (post-processor), as Llama does
+        prefix_space=True,          # "Once" is encoded as "▁Once", as Llama does; False: adds nothing (and no Strip)
+        digits_apart=False,         # True: every digit is a separate token, never merged with a space
         chat_template=None,         # Jinja text, goes into tokenizer_config.json
     )
     documents(seed)                 # endless iterator of documents: str, or a list of (text, loss weight)
 
 The idea: text is cut into words (a leading space belongs to its word and is written "▁"), runs of punctuation and
 digits; merges never cross these borders. A character outside the alphabet becomes its UTF-8 bytes <0x00>..<0xFF>, so
-every text round-trips (but for the character "▁" itself, which is a space to every tokenizer of this kind).
+every text round-trips (except for the character "▁" itself, which is a space to every tokenizer of this kind).
 """
 
 import argparse
@@ -46,7 +46,7 @@ def plain(document):
 
 
 def cut(digits_apart):
-    """The borders of pre-tokenization: words with their space, punctuation with its space, digits, single spaces."""
+    """The borders of pre-tokenization: words and punctuation, each with its space; digits; single spaces."""
     digits = r"\p{N}" if digits_apart else r"▁?\p{N}+"
     return Regex(rf"▁?[\p{{L}}\p{{M}}]+(?:'\p{{L}}+)?|{digits}|▁?[^\p{{L}}\p{{M}}\p{{N}}▁\s]+|\s|▁")
 
@@ -110,7 +110,7 @@ def train_tokenizer(
         add_eos_token=False,
         clean_up_tokenization_spaces=False,
         model_max_length=model_max_length,
-        model_input_names=["input_ids", "attention_mask"],  # else generate(**tokenizer(text)) trips over token_type_ids
+        model_input_names=["input_ids", "attention_mask"],  # otherwise generate(**tokenizer(text)) fails on token_type_ids
         **named,
     )
     if chat_template:
@@ -122,7 +122,8 @@ def train_tokenizer(
 
 
 def check_round_trip(folder):
-    """The files as transformers loads them give back every text, characters outside the alphabet included."""
+    """Checks that the files, as transformers loads them, reproduce every text, including characters outside
+    the alphabet."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

@@ -1,23 +1,23 @@
-"""Trains a small Llama on documents made while it trains, on a CPU, and exports it in Hugging Face layout.
+"""Trains a small Llama on a CPU, on documents generated during training, and exports it in Hugging Face layout.
 
     python models/train/train.py story --minutes 45                 # -> models/story, seeded, one thread
     python models/train/train.py story --steps 6000 --threads 2     # an exact number of steps: the same schedule anywhere
 
-A recipe is a module `<name>_grammar.py` beside this file; tokenizer.py names what it reads of it, and must run first.
+A recipe is a module `<name>_grammar.py` in this folder. tokenizer.py must run first; its head lists what it reads.
 This script reads:
 
     SHAPE = dict(hidden_size=128, num_hidden_layers=4, ...)   # keyword arguments of transformers.LlamaConfig
     GENERATION = dict(do_sample=True, temperature=0.7, ...)   # goes into generation_config.json (eos, bos are added)
     documents(seed)      # endless iterator of documents: str, or a list of (text, loss weight); never repeats
     held_out(count)      # a list of documents that documents() never yields
-    STAGES = [(0.2, 160), ...]  # optional: until that share of the run, documents of more tokens than that are left out
+    STAGES = [(0.2, 160), ...]  # optional: until this share of the run, longer documents (in tokens) are left out
 
-A document gets bos in front (if the tokenizer has one) and eos at the end unless it is there already. Special tokens
+A document gets bos at the beginning (if the tokenizer has one) and eos at the end, unless they are there already. Special tokens
 written in a document are special tokens. A piece `(text, weight)` has that weight in the loss (str: 1.0).
 
-The idea: a batch is of documents of nearly the same length, one to a row, so that a document sees itself alone, from
-position 0, exactly as at inference, and hardly anything is padding. (Packing with a block-diagonal mask was tried: the
-CPU's attention is then much slower, a fifth of the tokens per second.) A document longer than `--context` is cut.
+The idea: a batch has documents of nearly the same length, one in each row. So each document sees only itself, from
+position 0, as at inference, and there is hardly any padding. (Packing with a block-diagonal mask was tried. It makes
+the CPU's attention much slower, a fifth of the tokens per second.) A document longer than `--context` is cut.
 Matrices are trained with Muon, embeddings and norms with AdamW.
 """
 
@@ -37,17 +37,17 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tokenizer import MODELS, plain, recipe, write_json
 
-# What transformers would write of any model and says nothing of this one.
+# Fields that transformers writes for any model and that do not apply here.
 NOT_LLAMA = {"_name_or_path", "chunk_size_feed_forward", "id2label", "label2id", "is_encoder_decoder", "output_attentions",
              "output_hidden_states", "return_dict", "problem_type"}  # fmt: skip
 
 
 def attention(module, query, key, value, mask, scaling, **_):
-    """Causal attention as plain matrix products: on a CPU, training is 1.5 times as fast as with torch's fused one.
+    """Causal attention as plain matrix products: on a CPU, training is 1.5 times as fast as with torch's
+    fused attention.
 
-    Shapes: query (batch, heads, seq, head_dim), key and value (batch, kv_heads, seq, head_dim); the query heads of one
-    KV head are stacked along seq.
-    """
+    Shapes: query (batch, heads, seq, head_dim), key and value (batch, kv_heads, seq, head_dim); the
+    query heads of one KV head are stacked along seq."""
     batch, heads, seq, dim = query.shape
     groups = key.shape[1]
     query, key, value = (x.reshape(batch * groups, -1, dim) for x in (query, key, value))
@@ -81,9 +81,8 @@ def encode(tokenizer, document):
 def batches(documents, tokenizer, context, tokens, rng=None, pool=512, longest=None):
     """Batches of about `tokens` tokens, each a list of encoded documents of similar length.
 
-    Of every `pool` documents, sorted by length, batches are cut; with `rng` they come in random order. With `longest`, a
-    function, documents of more tokens than it says at the time are left out.
-    """
+    Sorts every `pool` documents by length and cuts them into batches; with `rng` the batches come in
+    random order. With `longest`, a function, leaves out documents longer than its current value."""
     while encoded := [encode(tokenizer, document) for document in islice(documents, pool)]:
         if longest:
             most = longest()
@@ -170,7 +169,8 @@ def train(
     every=5.0,
     held_out=500,
 ):
-    """Trains until `steps` or `minutes` are used up, evaluating and exporting every `every` minutes; returns the model."""
+    """Trains until `steps` or `minutes` are used up. Evaluates and exports every `every` minutes. Returns
+    the model."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     random.seed(seed)
