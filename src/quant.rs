@@ -7,6 +7,7 @@
 //! [`half`] tells of f16 and bf16, [`block`] of q8 and q4.
 
 mod block;
+mod file;
 mod half;
 mod matrix;
 
@@ -14,8 +15,9 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use self::block::{BLOCK_COLS, BLOCK_ROWS, Q4_OFFSET, Q4Block, Q8Block};
+pub use self::file::FileDtype;
 pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
-use self::half::{bf16_to_f32, f16_scale, f16_to_f32, to_f16};
+use self::half::{f16_scale, to_f16};
 pub use self::matrix::Matrix;
 use crate::error::{Error, Result};
 
@@ -52,17 +54,6 @@ impl Dtype {
     /// Whether weights are integers with a scale per block; the others are numbers each for itself.
     pub fn is_quantised(self) -> bool {
         matches!(self, Dtype::Q8 | Dtype::Q4)
-    }
-
-    /// Bytes per value in a file of this dtype.
-    ///
-    /// Panics: for q8 and q4, which no file holds.
-    pub fn size(self) -> usize {
-        match self {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::Bf16 => 2,
-            Dtype::Q8 | Dtype::Q4 => panic!("{self} is made while loading and has no size in a file"),
-        }
     }
 
     /// Bytes that a matrix takes in this format, padding included: what [`Matrix::bytes`] says, before there is a matrix.
@@ -147,16 +138,6 @@ pub(crate) fn encode_f16(values: &[f32], out: &mut [F16x8]) -> f32 {
 
 /// Columns that are converted at a time: whole tiles and blocks, and few enough to stay in the processor's innermost cache.
 const PIECE: usize = 256;
-
-/// Values of a file as f32.
-fn widen(source: Dtype, bytes: &[u8], out: &mut [f32]) {
-    match source {
-        Dtype::F32 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = f32::from_le_bytes(value)),
-        Dtype::F16 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = f16_to_f32(u16::from_le_bytes(value))),
-        Dtype::Bf16 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = bf16_to_f32(u16::from_le_bytes(value))),
-        Dtype::Q8 | Dtype::Q4 => unreachable!("no file is of {source}"),
-    }
-}
 
 /// The largest magnitude; NaN, or else infinity, where there is one: magnitudes compare like their bits, and those two are above all others.
 fn largest(values: &[f32]) -> f32 {

@@ -5,6 +5,7 @@
 //! caller's chunk, and one row. What can be known to be wrong is said as early as it can be known: names of files when the
 //! loader is made, names and shapes of tensors when a file's header is there, before its data is downloaded.
 
+mod checkpoint;
 mod index;
 mod loader;
 mod manifest;

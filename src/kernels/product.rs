@@ -98,7 +98,8 @@ impl<V: Vector> Activations<V> {
 
     /// Whether these are the activations that a matrix wants.
     fn fit(&self, w: &Matrix) -> bool {
-        let (wide, len) = if w.dtype().is_quantised() { (w.groups(), self.blocks.len()) } else { (w.groups() * 2, self.floats.len()) };
+        let (wide, len) =
+            if w.dtype().is_quantised() { (w.blocks_per_row(), self.blocks.len()) } else { (w.blocks_per_row() * 2, self.floats.len()) };
         self.dtype == w.dtype() && len == self.seq * wide
     }
 }
@@ -139,7 +140,7 @@ pub(super) fn matmul<V: Vector>(w: &Matrix, x: &Activations<V>, out: &mut Strip,
         return (0..out.rows()).for_each(|pos| out.row(pos).fill(0.0));
     }
     assert!(x.fit(w) && out.rows() == x.seq, "{} positions of {} activations, {} of outputs", x.seq, x.dtype, out.rows());
-    let groups = w.groups();
+    let groups = w.blocks_per_row();
     let bands = |high: usize| rows.start / high * groups..rows.end.div_ceil(high) * groups;
     match w.tiles() {
         Tiles::F32(tiles) => floats(&tiles[bands(TILE_ROWS)], None, x, groups, out, panel),

@@ -7,6 +7,11 @@
 //! gives the value times 2^-112. Two things make that exact and fast. Each row is scaled by a power of two when it is stored so that
 //! its largest magnitude lies in [2^15, 2^16] (never downwards for an f16 file, so nothing is lost); then a value is subnormal, and
 //! slow in f32 arithmetic, only if the row spans more than 2^29. And what is left of both factors is one f32 per row, applied to the sum.
+//!
+//! The types are those of the `half` crate. Its conversions branch, or ask the processor what it can do, for each number;
+//! those here do not, so that compilers make vector instructions of them. The tests hold that both say the same.
+
+use ::half::{bf16, f16};
 
 use super::{F32x8, TILE_COLS};
 
@@ -27,42 +32,42 @@ const F16_BIAS: i32 = 112;
 
 impl F16x8 {
     /// Packs eight f16 as [`to_f16`] makes them.
-    pub(super) fn pack(values: &[u16; TILE_COLS]) -> F16x8 {
-        F16x8(pairs(values))
+    pub(super) fn pack(values: &[f16; TILE_COLS]) -> F16x8 {
+        F16x8(pairs(values.map(f16::to_bits)))
     }
 
     /// `factor` is that of the row, from [`f16_scale`].
     pub(super) fn decode(self, factor: f32) -> F32x8 {
-        unpaired(self.0).map(|value| f16_times_2_pow_minus_112(value) * F16_ACTIVATION_SCALE * factor)
+        unpaired(self.0).map(|bits| f16_times_2_pow_minus_112(f16::from_bits(bits)) * F16_ACTIVATION_SCALE * factor)
     }
 }
 
 impl Bf16x8 {
     /// Packs eight bf16.
-    pub(super) fn pack(values: &[u16; TILE_COLS]) -> Bf16x8 {
-        Bf16x8(pairs(values))
+    pub(super) fn pack(values: &[bf16; TILE_COLS]) -> Bf16x8 {
+        Bf16x8(pairs(values.map(bf16::to_bits)))
     }
 
     pub(super) fn decode(self) -> F32x8 {
-        unpaired(self.0).map(bf16_to_f32)
+        unpaired(self.0).map(|bits| bf16_to_f32(bf16::from_bits(bits)))
     }
 }
 
 /// Values times a power of two in f16; `scale` comes from [`f16_scale`].
-pub(super) fn to_f16<const N: usize>(values: &[f32; N], scale: [f32; 2]) -> [u16; N] {
-    let mut out = [0; N];
+pub(super) fn to_f16<const N: usize>(values: &[f32; N], scale: [f32; 2]) -> [f16; N] {
+    let mut out = [f16::ZERO; N];
     out.iter_mut().zip(values).for_each(|(out, value)| *out = f32_to_f16(value * scale[0] * scale[1]));
     out
 }
 
 /// Values in bf16.
-pub(super) fn to_bf16<const N: usize>(values: &[f32; N]) -> [u16; N] {
-    let mut out = [0; N];
+pub(super) fn to_bf16<const N: usize>(values: &[f32; N]) -> [bf16; N] {
+    let mut out = [bf16::ZERO; N];
     out.iter_mut().zip(values).for_each(|(out, value)| *out = f32_to_bf16(*value));
     out
 }
 
-fn pairs(values: &[u16; TILE_COLS]) -> [u32; 4] {
+fn pairs(values: [u16; TILE_COLS]) -> [u32; 4] {
     std::array::from_fn(|i| u32::from(values[i]) | u32::from(values[i + 4]) << 16)
 }
 
@@ -71,36 +76,37 @@ fn unpaired(pairs: [u32; 4]) -> [u16; TILE_COLS] {
 }
 
 /// What the kernels do with an f16, for one value.
-fn f16_times_2_pow_minus_112(bits: u16) -> f32 {
-    f32::from_bits(((i32::from(bits) << 16 >> 3) as u32) & 0x8fff_e000)
+fn f16_times_2_pow_minus_112(value: f16) -> f32 {
+    f32::from_bits(((i32::from(value.to_bits()) << 16 >> 3) as u32) & 0x8fff_e000)
 }
 
-/// The value of an f16 of a file. (The conversions here are branchless, so that compilers make vectors of them.)
-pub(super) fn f16_to_f32(bits: u16) -> f32 {
-    let small = f16_times_2_pow_minus_112(bits);
-    if bits & 0x7c00 == 0x7c00 { f32::from_bits(small.to_bits() | 0x7f80_0000) } else { small * pow2(F16_BIAS) }
+/// The value of an f16 of a file.
+pub(super) fn f16_to_f32(value: f16) -> f32 {
+    let small = f16_times_2_pow_minus_112(value);
+    if value.to_bits() & 0x7c00 == 0x7c00 { f32::from_bits(small.to_bits() | 0x7f80_0000) } else { small * pow2(F16_BIAS) }
 }
 
 /// The f16 nearest to a value up to 2^16, which is what would be infinity in IEEE 754.
-fn f32_to_f16(value: f32) -> u16 {
+fn f32_to_f16(value: f32) -> f16 {
     let bits = value.to_bits();
     let magnitude = bits & 0x7fff_ffff;
     let normal = (magnitude + 0xfff + (magnitude >> 13 & 1)).wrapping_sub((F16_BIAS as u32) << 23) >> 13;
     // Beside 0.5, the unit in the last place is 2^-24: that of subnormal f16.
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0.5f32.to_bits());
     let rounded = if magnitude < pow2(-14).to_bits() { subnormal } else { normal };
-    (bits >> 16 & 0x8000 | rounded) as u16
+    f16::from_bits((bits >> 16 & 0x8000 | rounded) as u16)
 }
 
-pub(super) fn bf16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+/// The value of a bf16.
+pub(super) fn bf16_to_f32(value: bf16) -> f32 {
+    f32::from_bits(u32::from(value.to_bits()) << 16)
 }
 
-fn f32_to_bf16(value: f32) -> u16 {
+fn f32_to_bf16(value: f32) -> bf16 {
     let bits = value.to_bits();
     // A NaN whose payload is all in the lower half must not become an infinity.
     let rounded = if value.is_nan() { bits | 0x40_0000 } else { bits + 0x7fff + (bits >> 16 & 1) };
-    (rounded >> 16) as u16
+    bf16::from_bits((rounded >> 16) as u16)
 }
 
 /// The power of two by which a row with this largest magnitude is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and
@@ -139,14 +145,15 @@ mod tests {
     #[test]
     fn conversions_are_those_of_the_half_crate() {
         for high in 0..=u16::MAX {
-            assert!(same(f16_to_f32(high), ::half::f16::from_bits(high).to_f32()), "{high:#06x}");
+            let half = f16::from_bits(high);
+            assert!(same(f16_to_f32(half), half.to_f32()), "{high:#06x}");
             // Both sides of every tie of both formats, and numbers between.
             for low in [0, 1, 0x0fff, 0x1000, 0x1001, 0x2fff, 0x3000, 0x3001, 0x7fff, 0x8000, 0x8001, 0xffff] {
                 let value = f32::from_bits(u32::from(high) << 16 | low);
-                let expected = ::half::bf16::from_f32(value);
+                let expected = bf16::from_f32(value);
                 assert!(same(bf16_to_f32(f32_to_bf16(value)), expected.to_f32()), "{value:e} in bf16");
                 if value.abs() <= 65536.0 {
-                    assert_eq!(f32_to_f16(value), ::half::f16::from_f32(value).to_bits(), "{value:e} in f16");
+                    assert_eq!(f32_to_f16(value).to_bits(), f16::from_f32(value).to_bits(), "{value:e} in f16");
                 }
             }
         }

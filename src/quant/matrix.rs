@@ -2,7 +2,7 @@
 
 use super::block::BLOCK_COLS;
 use super::half::{Bf16x8, F16x8, f16_scale, to_bf16, to_f16};
-use super::{Dtype, F32x8, PIECE, TILE_COLS, TILE_ROWS, Tiles, largest, widen, zeroed};
+use super::{Dtype, F32x8, FileDtype, PIECE, TILE_COLS, TILE_ROWS, Tiles, largest, zeroed};
 use crate::error::{Error, Result};
 
 /// A weight matrix in one of the storage formats.
@@ -49,16 +49,15 @@ impl Matrix {
         Ok(matrix)
     }
 
-    /// Stores one row, given as the little-endian bytes of a file of dtype `source`, rounded to nearest even where the storage is
-    /// narrower.
+    /// Stores one row, given as the bytes of a file, rounded to nearest even where the storage is narrower.
     ///
-    /// In f16 storage, a row that holds a NaN, an infinity or a magnitude above 2^94 reads as NaN throughout; in q8 and q4, each block that holds a NaN or an
-    /// infinity.
+    /// A value that is not finite makes the whole row read as NaN in f16, and its whole block in q8 and q4. In f16 a
+    /// magnitude above 2^94 does so too.
     ///
-    /// Panics: if the row does not exist, the bytes are not those of one row, or `source` is no dtype of files.
-    pub fn set_row(&mut self, row: usize, source: Dtype, bytes: &[u8]) {
-        assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source}", self.cols);
-        self.store(row, |first, out| widen(source, &bytes[first * source.size()..], out));
+    /// Panics: if the row does not exist, or the bytes are not those of one row.
+    pub fn set_row(&mut self, row: usize, source: FileDtype, bytes: &[u8]) {
+        assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source:?}", self.cols);
+        self.store(row, |first, out| source.widen(&bytes[first * source.size()..], out));
     }
 
     /// Stores a row that `read` gives in pieces: the first column of a piece, and where its values go.
@@ -159,8 +158,8 @@ impl Matrix {
     fn place(&self, row: usize) -> (std::ops::Range<usize>, usize) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let (high, _) = self.dtype().tile();
-        let first = row / high * self.groups();
-        (first..first + self.groups(), row % high)
+        let first = row / high * self.blocks_per_row();
+        (first..first + self.blocks_per_row(), row % high)
     }
 
     /// A copy.
@@ -209,7 +208,7 @@ impl Matrix {
     }
 
     /// Tiles or blocks that one row runs through.
-    pub(crate) fn groups(&self) -> usize {
+    pub(crate) fn blocks_per_row(&self) -> usize {
         self.cols.div_ceil(self.dtype().tile().1)
     }
 

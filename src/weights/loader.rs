@@ -5,13 +5,12 @@
 //!     a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
 //! ```
 
-use super::manifest::{Plan, Source, Target, Tensor};
-use super::safetensors::{self, HEADER_MAX};
+use super::manifest::{Plan, Target, Tensor};
+use super::safetensors;
 use super::{Layer, Linear, Weights};
 use crate::config::{ModelConfig, Part, Slot};
 use crate::error::{Error, Result};
-use crate::quant::{Dtype, Matrix};
-use crate::sniff::{Expected, SNIFF_BYTES, sniff};
+use crate::quant::{Dtype, FileDtype, Matrix};
 use std::collections::{HashMap, VecDeque};
 
 /// Takes the bytes of a model's weight files, in order and in chunks of any size, and makes its weights of them.
@@ -122,13 +121,13 @@ impl Loader {
         while !chunk.is_empty() {
             chunk = match &mut self.stage {
                 Stage::Header(head) => {
-                    let wanted = header_bytes(head) - head.len();
+                    let wanted = safetensors::header_bytes(head) - head.len();
                     let (now, rest) = chunk.split_at(chunk.len().min(wanted));
                     if head.capacity() - head.len() < now.len() {
                         reserve(head, wanted, "a header of weights")?;
                     }
                     head.extend_from_slice(now);
-                    if head.len() == header_bytes(head) {
+                    if head.len() == safetensors::header_bytes(head) {
                         self.open()?;
                     }
                     rest
@@ -142,11 +141,9 @@ impl Loader {
     /// The header is whole, or it is certain that there is none.
     fn open(&mut self) -> Result<()> {
         let Stage::Header(head) = std::mem::replace(&mut self.stage, Stage::Header(Vec::new())) else { return Ok(()) };
-        let file = &self.plan.files[self.file];
-        plausible(file, &head)?;
-        let entries = safetensors::parse(file, &head[8..])?;
-        let pos = head.len() as u64;
-        self.stage = Stage::Data { todo: self.plan.tensors(self.file, entries, pos)?, row: 0, pos };
+        let header = safetensors::read(&self.plan.files[self.file], &head)?;
+        let pos = header.bytes;
+        self.stage = Stage::Data { todo: self.plan.tensors(self.file, header)?, row: 0, pos };
         Ok(())
     }
 
@@ -199,14 +196,7 @@ impl Loader {
             let expected = format!("{} files", self.plan.files.len());
             return Err(Error::BadInput { what: "end_file".into(), expected, got: "one more".into() });
         }
-        if let Stage::Header(head) = &self.stage {
-            if head.len() < 9 {
-                sniff(&self.plan.files[self.file], head, Expected::Safetensors)?;
-            }
-            if head.len() < 9 || is_plausible(head) {
-                let expected = format!("at least {} bytes for the header", header_bytes(head));
-                return Err(self.bad("the whole file", &expected, format!("{} bytes", head.len())));
-            }
+        if let Stage::Header(_) = &self.stage {
             self.open()?;
         }
         if let Stage::Data { todo, pos, .. } = &self.stage
@@ -234,16 +224,7 @@ impl Stored {
         let (Target::Matrix { source, .. } | Target::Vector { source, .. } | Target::Twin { source, .. }) = tensor.target else {
             return Ok(());
         };
-        let mut narrowed = Vec::new();
-        let bytes = match source {
-            Source::Stored(_) => bytes,
-            Source::F64 => {
-                reserve(&mut narrowed, bytes.len() / 2, "a row of weights")?;
-                narrowed.extend(bytes.as_chunks().0.iter().flat_map(|&value| (f64::from_le_bytes(value) as f32).to_le_bytes()));
-                &narrowed
-            }
-        };
-        if !is_finite(source.dtype(), bytes) {
+        if !source.is_finite(bytes) {
             return Err(bad(file, &at(), "numbers", "a NaN or an infinity".into()));
         }
         match tensor.target {
@@ -258,23 +239,23 @@ impl Stored {
                 }
             }
             Target::Vector { slot, len, .. } => {
-                let mut one_row = Matrix::new(Dtype::F32, 1, len)?;
-                one_row.set_row(0, source.dtype(), bytes);
-                self.vectors.insert(slot, decoded(&one_row, 0)?);
+                let mut values = zeros(len)?;
+                source.widen(bytes, &mut values);
+                self.vectors.insert(slot, values);
             }
             Target::Skip | Target::Zero => {}
         }
         if let Target::Matrix { slot, .. } | Target::Twin { slot, .. } = tensor.target
             && let Some(matrix) = self.matrices.get_mut(&slot)
         {
-            matrix.set_row(row, source.dtype(), bytes);
+            matrix.set_row(row, source, bytes);
         }
         Ok(())
     }
 
     /// The format in which a matrix of the model is stored.
-    fn format(&self, slot: Slot, source: Source) -> Dtype {
-        self.dtype.map_or(source.dtype(), |dtype| slot.stored_as(dtype))
+    fn format(&self, slot: Slot, source: FileDtype) -> Dtype {
+        self.dtype.map_or(source.storage(), |dtype| slot.stored_as(dtype))
     }
 
     /// Compares a row of the second of embedding and head with the first. Returns true if it is the same; at
@@ -282,11 +263,11 @@ impl Stored {
     ///
     /// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they
     /// are not tied.
-    fn untie(&mut self, slot: Slot, source: Source, (rows, cols): (usize, usize), row: usize, bytes: &[u8]) -> Result<bool> {
+    fn untie(&mut self, slot: Slot, source: FileDtype, (rows, cols): (usize, usize), row: usize, bytes: &[u8]) -> Result<bool> {
         let Some(first) = self.matrices.get(if slot == Slot::Head { &Slot::Embed } else { &Slot::Head }) else { return Ok(false) };
         let dtype = self.format(slot, source);
         let mut one_row = Matrix::new(dtype, 1, cols)?;
-        one_row.set_row(0, source.dtype(), bytes);
+        one_row.set_row(0, source, bytes);
         if decoded(&one_row, 0)? == decoded(first, row)? {
             return Ok(true);
         }
@@ -297,7 +278,7 @@ impl Stored {
             let mut own = Matrix::new(dtype, rows, cols)?;
             for row in 0..row {
                 let values: Vec<u8> = decoded(first, row)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-                own.set_row(row, Dtype::F32, &values);
+                own.set_row(row, FileDtype::F32, &values);
             }
             own
         };
@@ -334,60 +315,16 @@ impl Stored {
     }
 }
 
-/// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE` where the first bytes of a file, at least nine, are not those of a safetensors file.
-pub(super) fn plausible(file: &str, head: &[u8]) -> Result<()> {
-    if is_plausible(head) {
-        return Ok(());
-    }
-    sniff(file, head, Expected::Safetensors)?;
-    let length = header_length(head);
-    if !(2..=HEADER_MAX).contains(&length) {
-        return Err(bad(file, "bytes 0 to 7", &format!("a header length from 2 to {HEADER_MAX}"), length.to_string()));
-    }
-    Err(bad(file, "byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8])))
-}
-
-/// How many bytes of a file, from its first, are needed before there is something to decide; at least as many as there are.
-pub(super) fn header_bytes(head: &[u8]) -> usize {
-    match head.len() {
-        0..9 => 9,
-        _ if is_plausible(head) => 8 + header_length(head) as usize,
-        _ => SNIFF_BYTES,
-    }
-}
-
-fn header_length(head: &[u8]) -> u64 {
-    u64::from_le_bytes(std::array::from_fn(|i| head[i]))
-}
-
-/// True when the first nine bytes are those of a safetensors file. No text passes: it would mean an enormous length.
-fn is_plausible(head: &[u8]) -> bool {
-    head.len() > 8 && (2..=HEADER_MAX).contains(&header_length(head)) && head[8] == b'{'
-}
-
-/// True when no value is NaN or infinite: those are the values whose exponent has all its bits set.
-fn is_finite(dtype: Dtype, bytes: &[u8]) -> bool {
-    // All are looked at, whatever the first says: only such a loop becomes vector instructions.
-    let sixteen = |exponent: u16| {
-        let bad = |bad, &value: &[u8; 2]| bad | (u16::from_le_bytes(value) & exponent == exponent);
-        !bytes.as_chunks().0.iter().fold(false, bad)
-    };
-    match dtype {
-        Dtype::F32 => {
-            let bad = |bad, &value: &[u8; 4]| bad | (u32::from_le_bytes(value) & 0x7f80_0000 == 0x7f80_0000);
-            !bytes.as_chunks().0.iter().fold(false, bad)
-        }
-        Dtype::F16 => sixteen(0x7c00),
-        Dtype::Bf16 => sixteen(0x7f80),
-        Dtype::Q8 | Dtype::Q4 => unreachable!("no file is of {dtype}"),
-    }
-}
-
 fn decoded(matrix: &Matrix, row: usize) -> Result<Vec<f32>> {
-    let mut values = Vec::new();
-    reserve(&mut values, matrix.cols(), "a row of weights")?;
-    values.resize(matrix.cols(), 0.0);
+    let mut values = zeros(matrix.cols())?;
     matrix.row(row, &mut values);
+    Ok(values)
+}
+
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    reserve(&mut values, len, "a row of weights")?;
+    values.resize(len, 0.0);
     Ok(values)
 }
 
@@ -400,34 +337,4 @@ fn reserve<T>(values: &mut Vec<T>, len: usize, what: &str) -> Result<()> {
 
 fn bad(file: &str, at: &str, expected: &str, got: String) -> Error {
     Error::BadFile { file: file.into(), at: at.into(), expected: expected.into(), got }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[cfg(target_family = "wasm")]
-    use wasm_bindgen_test::wasm_bindgen_test as test;
-
-    #[test]
-    fn no_text_is_taken_for_a_header_length() {
-        for text in [&b"{\"error\":{"[..], b"<!doctype html>", b"version https:", b"PK\x03\x04\x14\0\0\0{", b"Entry not found"] {
-            assert!(!is_plausible(text));
-        }
-        assert!(is_plausible(b"\x7b\x22\0\0\0\0\0\0{")); // 8827, whose first two bytes are `{"`
-    }
-
-    #[test]
-    fn the_largest_finite_number_of_each_format_passes_and_the_next_does_not() {
-        for (dtype, largest) in [(Dtype::F32, 0x7f7f_ffff_u32), (Dtype::F16, 0x7bff), (Dtype::Bf16, 0x7f7f)] {
-            let size = dtype.size();
-            let sign = 1 << (8 * size - 1);
-            let row = |last: u32| [&[0; 12][..], &last.to_le_bytes()[..size]].concat();
-            assert!(is_finite(dtype, &row(largest)) && is_finite(dtype, &row(largest | sign)) && is_finite(dtype, &row(0)));
-            assert!(
-                !is_finite(dtype, &row(largest + 1))
-                    && !is_finite(dtype, &row((largest + 1) | sign))
-                    && !is_finite(dtype, &row(largest + 2))
-            );
-        }
-    }
 }

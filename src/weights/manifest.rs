@@ -1,10 +1,10 @@
 //! What a model's files have to contain, and where each of their tensors goes.
 
+use super::checkpoint::{Entry, Header};
 use super::index::{self, Index};
-use super::safetensors::Entry;
 use crate::config::{ModelConfig, Slot, TensorSpec};
 use crate::error::{Error, Result};
-use crate::quant::Dtype;
+use crate::quant::FileDtype;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures,
@@ -29,33 +29,6 @@ pub(super) struct Plan {
     extra: BTreeMap<String, usize>,
 }
 
-/// How a file writes numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    /// In a format that matrices are stored in.
-    Stored(Dtype),
-    /// In double precision, which is rounded to single.
-    F64,
-}
-
-impl Source {
-    /// Bytes of a number.
-    pub fn size(self) -> usize {
-        match self {
-            Source::Stored(dtype) => dtype.size(),
-            Source::F64 => 8,
-        }
-    }
-
-    /// The format in which such numbers are stored where none is asked for.
-    pub fn dtype(self) -> Dtype {
-        match self {
-            Source::Stored(dtype) => dtype,
-            Source::F64 => Dtype::F32,
-        }
-    }
-}
-
 /// A tensor of the file that is being read.
 pub(super) struct Tensor {
     pub name: String,
@@ -67,12 +40,12 @@ pub(super) struct Tensor {
 /// Where the data of a tensor goes.
 pub(super) enum Target {
     /// Into a matrix of the model.
-    Matrix { slot: Slot, source: Source, rows: usize, cols: usize },
+    Matrix { slot: Slot, source: FileDtype, rows: usize, cols: usize },
     /// Into a norm or a bias.
-    Vector { slot: Slot, source: Source, len: usize },
+    Vector { slot: Slot, source: FileDtype, len: usize },
     /// The second of the embedding and the head of a tied model: nowhere while it is equal to the first,
     /// else into a matrix of its own.
-    Twin { slot: Slot, source: Source, rows: usize, cols: usize },
+    Twin { slot: Slot, source: FileDtype, rows: usize, cols: usize },
     /// Nowhere, and every byte has to be zero: a bias that config.json does not ask for.
     Zero,
     /// Nowhere.
@@ -96,7 +69,7 @@ impl Plan {
     /// Checks the tensors of a file against the config and the index, and says where each goes, in the order of their data.
     ///
     /// Errors: `BAD_FILE`, `UNSUPPORTED_MODEL` with the tensor; after the last file's header also for one that is in no file.
-    pub fn tensors(&mut self, file: usize, entries: Vec<Entry>, data_start: u64) -> Result<VecDeque<Tensor>> {
+    pub fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Tensor>> {
         if let Some(index) = &self.index {
             let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
             let listed = index.file_of.iter().filter(|(_, number)| **number == file).map(|(name, _)| name);
@@ -112,7 +85,7 @@ impl Plan {
                 let place = index.file_of.get(&entry.name).map_or("in no file".into(), |&file| format!("in {}", index.files[file]));
                 return Err(self.bad(file, &entry.name, &format!("it {place}, as the index says"), "it in this file".into()));
             }
-            let Some(end) = data_start.checked_add(entry.end) else {
+            let Some(end) = bytes.checked_add(entry.end) else {
                 return Err(self.bad(file, &entry.name, "data within 2^64 bytes", format!("data to byte {}", entry.end)));
             };
             let target = self.target(file, &entry)?;
@@ -144,16 +117,10 @@ impl Plan {
         if !entry.shape.iter().copied().eq(spec.shape.iter().map(|&dim| dim as u64)) {
             return Err(self.bad(file, &entry.name, &format!("shape {:?}", spec.shape), format!("shape {:?}", entry.shape)));
         }
-        let source = match entry.dtype {
-            Some(::safetensors::Dtype::F32) => Source::Stored(Dtype::F32),
-            Some(::safetensors::Dtype::F16) => Source::Stored(Dtype::F16),
-            Some(::safetensors::Dtype::BF16) => Source::Stored(Dtype::Bf16),
-            Some(::safetensors::Dtype::F64) => Source::F64,
-            _ => {
-                let field = format!("the dtype of tensor {}", entry.name);
-                let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
-                return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
-            }
+        let Some(source) = entry.dtype else {
+            let field = format!("the dtype of tensor {}", entry.name);
+            let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
+            return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
         };
         let slot = if is_tied && full == HEAD { Slot::Head } else { spec.slot };
         let has_twin = is_tied && (self.seen.contains(EMBED) || self.seen.contains(HEAD));

@@ -7,37 +7,65 @@
 //! Source: the format's description, <https://github.com/huggingface/safetensors#format>. Of a tensor's entry only its three known
 //! fields are read; others are passed over, as the reference does.
 
+use super::checkpoint::{Entry, Header};
 use crate::error::{Error, Result};
 use crate::json::place_and_fact;
+use crate::quant::FileDtype;
+use crate::sniff::{Expected, SNIFF_BYTES, sniff};
 use ::safetensors::Dtype;
 use serde::de::value::{Error as ValueError, StrDeserializer};
 use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor};
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
 
 /// The longest header that is read. Those of published shards have some hundred KB; the reference stops at 100 MB.
-pub(super) const HEADER_MAX: u64 = 16 << 20;
+const HEADER_MAX: u64 = 16 << 20;
 
-/// One tensor of a file.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub name: String,
-    /// The dtype as the file spells it.
-    pub dtype_name: Arc<str>,
-    /// The dtype, where the format knows it.
-    pub dtype: Option<Dtype>,
-    pub shape: Box<[u64]>,
-    /// Where its data begins and ends, counted from the end of the header.
-    pub start: u64,
-    pub end: u64,
+/// How many bytes of a file, from its first, are needed before there is something to decide. At least as many as there are.
+pub(super) fn header_bytes(head: &[u8]) -> usize {
+    match head.len() {
+        0..9 => 9,
+        _ if is_plausible(head) => 8 + header_length(head) as usize,
+        _ => SNIFF_BYTES,
+    }
 }
 
-/// Reads a header.
+/// Reads the beginning of a file: as many bytes as [`header_bytes`] asks for, or the whole file.
 ///
-/// Returns the tensors in the order of their data, which they cover without a hole and without overlap.
+/// Errors: `NOT_A_MODEL_FILE`, or `BAD_FILE` with the tensor or the column.
+pub(super) fn read(file: &str, head: &[u8]) -> Result<Header> {
+    if head.len() < 9 || !is_plausible(head) {
+        sniff(file, head, Expected::Safetensors)?;
+    }
+    let bad =
+        |at: &str, expected: &str, got: String| Err(Error::BadFile { file: file.into(), at: at.into(), expected: expected.into(), got });
+    let needed = header_bytes(head);
+    if head.len() < 9 || (is_plausible(head) && head.len() < needed) {
+        return bad("the whole file", &format!("at least {needed} bytes for the header"), format!("{} bytes", head.len()));
+    }
+    let length = header_length(head);
+    if !(2..=HEADER_MAX).contains(&length) {
+        return bad("bytes 0 to 7", &format!("a header length from 2 to {HEADER_MAX}"), length.to_string());
+    }
+    if head[8] != b'{' {
+        return bad("byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8]));
+    }
+    Ok(Header { entries: parse(file, &head[8..needed])?, bytes: needed as u64 })
+}
+
+fn header_length(head: &[u8]) -> u64 {
+    u64::from_le_bytes(std::array::from_fn(|i| head[i]))
+}
+
+/// True when the first nine bytes are those of a safetensors file. No text passes: it would mean an enormous length.
+fn is_plausible(head: &[u8]) -> bool {
+    head.len() > 8 && (2..=HEADER_MAX).contains(&header_length(head)) && head[8] == b'{'
+}
+
+/// Reads the JSON of a header.
+///
 /// Errors: `BAD_FILE` with the tensor or the column.
-pub(super) fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
+fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
     let bad = |at: String, expected: &str, got: String| Error::BadFile { file: file.into(), at, expected: expected.into(), got };
     let text = std::str::from_utf8(header).map_err(|error| {
         let at = error.valid_up_to();
@@ -65,7 +93,7 @@ pub(super) fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
             let what = if start > covered { "a hole before it" } else { "an overlap with the tensor before it" };
             return Err(bad(&format!("data from byte {covered}"), format!("data from byte {start}: {what}")));
         }
-        if let Some(dtype) = entry.dtype {
+        if let Some(dtype) = known(&entry.dtype_name) {
             let bits = entry.shape.iter().try_fold(dtype.bitsize() as u64, |bits, &dim| bits.checked_mul(dim));
             let bytes = bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8);
             if bytes != Some(end - start) {
@@ -77,6 +105,23 @@ pub(super) fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
         covered = end;
     }
     Ok(entries)
+}
+
+/// The dtype of this name, if the format knows it.
+fn known(name: &str) -> Option<Dtype> {
+    let word: StrDeserializer<ValueError> = name.into_deserializer();
+    Dtype::deserialize(word).ok()
+}
+
+/// The dtype of this name, if weights of it can be read.
+fn file_dtype(name: &str) -> Option<FileDtype> {
+    match name {
+        "F64" => Some(FileDtype::F64),
+        "F32" => Some(FileDtype::F32),
+        "F16" => Some(FileDtype::F16),
+        "BF16" => Some(FileDtype::Bf16),
+        _ => None,
+    }
 }
 
 /// The tensors in the order of the header.
@@ -111,13 +156,11 @@ impl<'de> Visitor<'de> for EntriesVisitor {
                 continue;
             }
             let info: Info = map.next_value()?;
-            let word: StrDeserializer<ValueError> = info.dtype.as_str().into_deserializer();
-            let dtype = Dtype::deserialize(word).ok();
             let (start, end) = info.data_offsets;
             // A header of many small tensors takes several times its length as it is: the dtype they have in common is kept once.
             let before = entries.last().map(|entry| &entry.dtype_name).filter(|before| ***before == info.dtype);
             let dtype_name = before.cloned().unwrap_or_else(|| info.dtype.into());
-            entries.push(Entry { name, dtype_name, dtype, shape: info.shape.into(), start, end });
+            entries.push(Entry { name, dtype: file_dtype(&dtype_name), dtype_name, shape: info.shape.into(), start, end });
         }
         Ok(entries)
     }
@@ -134,6 +177,14 @@ mod tests {
     }
 
     #[test]
+    fn no_text_is_taken_for_a_header_length() {
+        for text in [&b"{\"error\":{"[..], b"<!doctype html>", b"version https:", b"PK\x03\x04\x14\0\0\0{", b"Entry not found"] {
+            assert!(!is_plausible(text));
+        }
+        assert!(is_plausible(b"\x7b\x22\0\0\0\0\0\0{")); // 8827, whose first two bytes are `{"`
+    }
+
+    #[test]
     fn tensors_come_in_the_order_of_their_data() {
         let header = r#"{"__metadata__":{"format":"pt"}, "b":{"dtype":"F32","shape":[2],"data_offsets":[2,10],"extra":[1]},
             "a":{"dtype":"BF16","shape":[1,1],"data_offsets":[0,2]}, "empty":{"dtype":"F16","shape":[0,7],"data_offsets":[2,2]},
@@ -141,7 +192,7 @@ mod tests {
         let entries = parse("model.safetensors", header.as_bytes()).unwrap();
         let names: Vec<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
         assert_eq!(names, ["a", "empty", "b", "new"]);
-        assert_eq!((entries[2].dtype, entries[3].dtype), (Some(Dtype::F32), None));
+        assert_eq!((entries[2].dtype, entries[3].dtype), (Some(FileDtype::F32), None));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 //! The headers are a few hundred KB of files of gigabytes: fetched by range requests, they tell of every tensor its type, and so what the
 //! model will take in memory before any of it is downloaded.
 
-use super::loader::{header_bytes, plausible};
 use super::manifest::{Plan, Target};
 use super::safetensors;
 use crate::config::{ModelConfig, Part, Slot};
@@ -50,20 +49,19 @@ impl Survey {
             let expected = format!("{} files", self.plan.files.len());
             return Err(Error::BadInput { what: "header".into(), expected, got: "one more".into() });
         };
-        let need = header_bytes(head);
+        let need = safetensors::header_bytes(head);
         if need > head.len() {
             return Ok(need);
         }
-        plausible(file, head)?;
-        let entries = safetensors::parse(file, &head[8..need])?;
-        let tensors = self.plan.tensors(self.file, entries, need as u64)?;
+        let header = safetensors::read(file, head)?;
+        let tensors = self.plan.tensors(self.file, header)?;
         // Only of tensors that nothing reads may a header say any size.
         self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
                 // Only the values tell whether a tied model's head is one of its own: there is room for it.
                 Target::Matrix { slot, source, rows, cols } | Target::Twin { slot, source, rows, cols } => {
-                    let dtype = self.dtype.map_or(source.dtype(), |dtype| slot.stored_as(dtype));
+                    let dtype = self.dtype.map_or(source.storage(), |dtype| slot.stored_as(dtype));
                     if slot == Slot::Layer(0, Part::Down) {
                         self.stored = Some(dtype);
                     }
