@@ -59,7 +59,7 @@ inEachBrowser('chats', (browser) => {
       document.getElementById('chat-stop').click();
     });
     await it.answered();
-    assert.match(await it.text('transcript'), /Stopped\. The conversation is as it was before\./);
+    assert.match(await it.text('transcript'), /Stopped\. The conversation is unchanged\./);
     assert.equal(await it.page.evaluate(() => document.querySelector('.editor textarea').value), 'My name is Tom.');
     await it.page.keyboard.press('Escape');
     assert.deepEqual(await it.turns(), before);
@@ -69,7 +69,7 @@ inEachBrowser('chats', (browser) => {
     await it.page.keyboard.press('Enter');
     await it.shown('banner');
     assert.match(await it.banner(), /^BAD_OPTION: /);
-    assert.match(await it.text('transcript'), /That failed\. The conversation is as it was before\./);
+    assert.match(await it.text('transcript'), /That failed\. The conversation is unchanged\./);
     await it.page.focus('.editor textarea');
     await it.page.keyboard.press('Escape');
     assert.deepEqual(await it.turns(), before);
@@ -92,7 +92,7 @@ inEachBrowser('chats', (browser) => {
     });
     await it.answered();
     assert.deepEqual(await it.turns(), before);
-    assert.match(await it.text('transcript'), /The conversation is as it was before\./);
+    assert.match(await it.text('transcript'), /The conversation is unchanged\./);
     assert.match(await it.say('What is my name?'), /Ada/);
     await it.close();
   });
@@ -218,7 +218,7 @@ inEachBrowser('chats', (browser) => {
     const facts = await it.page.evaluate(() => [...document.querySelectorAll('#chat-list .chat-open')].map((node) => node.textContent));
     assert.equal(facts.length, names.length);
     assert(facts.filter((text) => /in memory/.test(text)).length <= 4, facts.join('\n'));
-    assert.match(facts.at(-1), /My name is Ada.*at rest/);
+    assert.match(facts.at(-1), /My name is Ada.*stored/);
     await it.page.click('#chat-list li:last-child .chat-open');
     assert.match(await it.say('What is my name?'), /Ada/);
     await it.close();
@@ -327,7 +327,7 @@ inEachBrowser('chats', (browser) => {
     await it.say('My name is Ada.');
     assert.match(await it.say('What is my name?'), /Ada/);
     await it.click('open-chats');
-    assert.match(await it.text('chats-private'), /keeps nothing here/);
+    assert.match(await it.text('chats-private'), /stores nothing here/);
     await it.close();
   });
 });

@@ -138,7 +138,7 @@ inEachBrowser('measures', (browser) => {
     const it = await visit('#chat');
     await it.set('chat', GREEDY);
     await it.type('message', 'My name is Ada.');
-    await it.until(() => /^0 of 1,024 tokens, this adds [1-9]\d*$/.test(document.querySelector('#chat-meter .amount').textContent));
+    await it.until(() => /^0 of 1,024 tokens; this adds [1-9]\d*$/.test(document.querySelector('#chat-meter .amount').textContent));
     const adds = Number(/adds (\d+)/.exec(await it.text('chat-meter'))[1]);
     await it.click('send');
     await it.answered();
@@ -168,7 +168,7 @@ inEachBrowser('measures', (browser) => {
       levels.add(await it.page.evaluate(() => document.getElementById('chat-meter').dataset.level));
     }
     assert(levels.has('near'), `${[...levels]}`);
-    assert.match(await it.text('transcript'), /The window is full: what stands above is no longer remembered\./);
+    assert.match(await it.text('transcript'), /The window is full\. The model no longer remembers the messages above\./);
     const [forgotten, all] = await it.page.evaluate(() => [document.querySelectorAll('.turn.forgotten').length, document.querySelectorAll('.turn').length]);
     assert(forgotten > 0 && forgotten % 2 === 0 && forgotten < all, `${forgotten} of ${all} turns`);
     assert.deepEqual(await it.faults(), []);

@@ -75,7 +75,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.page.reload();
     await it.shown('chat-return');
     assert.match(await it.text('chat-return'), /This was written with chat, which is not loaded\./);
-    assert.deepEqual(await buttons(it, 'chat-return'), ['Load chat', 'Go on with The companion']);
+    assert.deepEqual(await buttons(it, 'chat-return'), ['Load chat', 'Continue with The companion']);
     await it.loaded();
     await it.type('message', 'What is my name?');
     await it.page.keyboard.press('Enter');
@@ -101,7 +101,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.until(() => document.getElementById('chat-return').hidden);
     await it.set('chat', GREEDY);
     assert.match(await it.say('What is my name?'), /Ada/);
-    assert.deepEqual(await changes(it), ['The companion goes on from here.']);
+    assert.deepEqual(await changes(it), ['The companion continues from here.']);
     await it.click('open-chats');
     assert.match(await it.text('chat-list'), /The companion/);
     await it.click('chats-close');
@@ -110,7 +110,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.loaded();
     assert.equal(await modelName(it), 'The companion');
     assert.equal(await it.visible('chat-return'), false);
-    assert.deepEqual(await changes(it), ['The companion goes on from here.']);
+    assert.deepEqual(await changes(it), ['The companion continues from here.']);
     await it.close();
   });
 
@@ -155,7 +155,7 @@ inEachBrowser('a model that comes back', (browser) => {
       return true;
     });
     await it.shown('chat-return');
-    assert.deepEqual(await buttons(it, 'chat-return'), ['Load chat', 'Go on with The companion']);
+    assert.deepEqual(await buttons(it, 'chat-return'), ['Load chat', 'Continue with The companion']);
     await it.close();
   });
 
@@ -174,7 +174,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.shown('story-return');
     await it.loaded();
     assert.equal(await it.visible('continue'), false);
-    assert.deepEqual(await buttons(it, 'story-return'), ['Load story', 'Go on with The storyteller']);
+    assert.deepEqual(await buttons(it, 'story-return'), ['Load story', 'Continue with The storyteller']);
     await press(it, 'story-return', 1);
     await it.set('story', { ...GREEDY, maxTokens: 20 });
     await it.click('continue');

@@ -1,4 +1,5 @@
-// The page: two views, each with its model, and what they share: the model bar, the picker, the banner, the language and the colours.
+// The page: two views, each with its model, and what they share: the model bar, the picker, the banner, the
+// language and the colour theme.
 
 import { isolate } from '../lib/isolation.js';
 import { clearError, wasStopped, showError, startBanner } from './banner.js';
@@ -22,7 +23,7 @@ const story = new Story(seats.story);
 const views = { story, chat: new Chat(seats.chat, () => story.forget()) };
 const bar = new ModelBar();
 
-/** The view in front. @type {keyof typeof views} */
+/** The view that is shown. @type {keyof typeof views} */
 let front = 'story';
 
 new Picker(
@@ -57,7 +58,7 @@ function turnTo(hash) {
   views[front].enter();
 }
 
-/** The toggle; until it is used, the page follows the system. */
+/** The theme toggle. Until the visitor uses it, the page follows the system. */
 function startTheme() {
   const root = document.documentElement;
   const button = byId('theme');

@@ -1,4 +1,5 @@
-// Errors as a sentence with what to do. In English the library's own words; in Chinese a sentence by code, with the original below as the detail.
+// Errors as a sentence that says what to do. In English it is the library's message. In Chinese it is a
+// sentence for the code, with the library's message below it.
 
 import { byId, make } from './dom.js';
 import { has, t, translated } from './i18n.js';
@@ -18,7 +19,7 @@ export function clearError() {
   render();
 }
 
-/** Whether a run or a load ended because somebody wanted it to: by Stop, or by choosing another model meanwhile. @param {any} error */
+/** Whether the visitor ended a run or a load, with Stop or by choosing another model. @param {any} error */
 export function wasStopped(error) {
   return error?.name === 'AbortError' || error?.code === 'DISPOSED';
 }
@@ -33,7 +34,7 @@ function render() {
   banner.hidden = !shown;
   if (!shown) return;
   const { code = '', message, details = {} } = shown;
-  // Not a file's name: config.json stays as it is.
+  // Does not capitalise a file name such as config.json.
   const sentence = /^[a-z]+\b(?!\.)/.test(message) ? message.charAt(0).toUpperCase() + message.slice(1) : message;
   const own = has(`error.${code}`);
   const text = own ? t(`error.${code}`, /** @type {any} */ (details)) : code ? sentence : t('error.unknown', { message });
@@ -43,13 +44,14 @@ function render() {
   byId('banner-code').textContent = code;
 }
 
-/** What stands between backticks is code. @param {string} text */
+/** Shows text between backticks as code. @param {string} text */
 function withCode(text) {
   return text.split('`').map((part, place) => (place % 2 ? make('code', {}, part) : part));
 }
 
 /**
- * Shows what went wrong in a view: the control at fault is marked, a session that crashed is brought back. A stop is no failure.
+ * Shows an error in a view, marks the control that caused it, and recovers a crashed session. Ignores a
+ * stop.
  * @param {any} error
  * @param {import('./seat.js').Seat} seat
  * @param {import('./controls.js').Controls} controls

@@ -1,16 +1,20 @@
-// The live chart of tokens per second: decode as a line over the tokens told, the prefill of each run as a dot at its beginning, with an axis of its own.
+// The live chart of tokens per second: decode as a line over the number of tokens, and the prefill of each
+// run as a dot at its start, with a separate axis.
 //
-// uPlot draws it: 22 KB after gzip, without dependencies, fetched when a model is there, so that it waits for nothing and works when the network is gone. Its
-// minified file is a classic script; the module beside it is twice as large.
+// uPlot draws it: 22 KB after gzip, without dependencies. The page fetches it after the model has loaded,
+// so that nothing waits for it and it works offline later. Its minified file is a classic script; its
+// module build is twice as large.
 
 import { make } from './dom.js';
 import { number, t, translated } from './i18n.js';
 
 /** @import uPlot from 'uplot' */
 
-/** A reading spans two slices of the engine's, or more where a token takes longer; the first may be shorter. */
+/**
+ * A reading spans two time slices of the engine, or more if a token takes longer; the first may be shorter.
+ */
 const [WINDOW_MS, FIRST_MS] = [32, 8];
-/** A tenth of a second between two drawings is live; where less motion is wanted, a second. */
+/** Draws every tenth of a second, or every second if the visitor prefers reduced motion. */
 const [DRAW_MS, DRAW_CALM_MS] = [100, 1000];
 const POINTS_MAX = 1500;
 const HEIGHT = 116;
@@ -37,12 +41,18 @@ export class SpeedChart {
   #caption = make('figcaption');
   /** @type {uPlot | undefined} */
   #chart;
-  /** Columns: tokens told so far, decode, prefill. @type {[number[], (number | null)[], (number | null)[]]} */
+  /**
+   * Columns: the number of tokens, decode, prefill.
+   * @type {[number[], (number | null)[], (number | null)[]]}
+   */
   #data = [[], [], []];
-  /** Tokens of the runs before this one. */
+  /** Tokens of the earlier runs. */
   #before = 0;
   #runTokens = 0;
-  /** The last readings of this run: tokens, and the milliseconds of decode they took. @type {[number, number][]} */
+  /**
+   * The last readings of this run: tokens, and the milliseconds of decode that they took.
+   * @type {[number, number][]}
+   */
   #readings = [];
   #timer = 0;
   /** @type {{ decode?: number, prefill?: number }} */
@@ -57,23 +67,23 @@ export class SpeedChart {
     new ResizeObserver(() => this.#chart?.setSize(this.#size())).observe(this.#plot);
   }
 
-  /** Has ready what draws. */
+  /** Fetches the chart library. */
   prepare() {
-    fetchLibrary().catch(() => {}); // the text needs no chart
+    fetchLibrary().catch(() => {}); // the page works without a chart
   }
 
-  /** A run begins. */
+  /** Starts a run. */
   begin() {
     this.#before += this.#runTokens;
     this.#runTokens = 0;
     this.#readings = [];
   }
 
-  /** A piece of the run's text has come. @param {{ completionTokens: number, tokensPerSecond: number }} piece */
+  /** Adds a piece of the run's text. @param {{ completionTokens: number, tokensPerSecond: number }} piece */
   add({ completionTokens: tokens, tokensPerSecond: average }) {
     if (!average) return;
     const ms = (tokens / average) * 1000;
-    this.#readings.push([tokens, ms]); // the first is of a token that took no decoding: what is measured begins there
+    this.#readings.push([tokens, ms]); // the first token took no decode step, so measuring starts there
     const [[first, since]] = this.#readings;
     while (this.#readings.length > 2 && ms - this.#readings[1][1] >= WINDOW_MS) this.#readings.shift();
     if (ms - since < FIRST_MS || tokens === first) return;
@@ -82,12 +92,12 @@ export class SpeedChart {
     this.#soon();
   }
 
-  /** The run has ended. @param {Pick<import('../lib/index.js').RunResult, 'usage' | 'timings'>} result */
+  /** Ends the run. @param {Pick<import('../lib/index.js').RunResult, 'usage' | 'timings'>} result */
   end({ usage, timings }) {
     const computed = usage.promptTokens - usage.cachedTokens;
     const prefill = computed > 0 ? timings.prefillTokensPerSecond : undefined;
     this.#last = { decode: timings.decodeTokensPerSecond, prefill };
-    // An answer too short for a reading has its mean.
+    // An answer too short for a reading gets its mean.
     if (!this.#runTokens && usage.completionTokens) this.#point(usage.completionTokens, timings.decodeTokensPerSecond, null);
     this.#runTokens = usage.completionTokens;
     if (prefill) this.#insertPrefill(prefill);
@@ -103,7 +113,10 @@ export class SpeedChart {
     for (const column of this.#data) column.splice(0, column.length - POINTS_MAX);
   }
 
-  /** At where the run began, which lies before what was drawn since. @param {number} prefill */
+  /**
+   * Inserts the prefill at the start of the run, before points that were drawn since.
+   * @param {number} prefill
+   */
   #insertPrefill(prefill) {
     const [xs, decodes, prefills] = this.#data;
     const place = xs.findIndex((x) => x > this.#before);
@@ -130,7 +143,7 @@ export class SpeedChart {
     else this.#chart = new Plot(this.#options(), this.#data, this.#plot);
   }
 
-  /** Colours and numbers are drawn, not styled: they are drawn anew. */
+  /** The canvas does not follow CSS, so a change of colours or language redraws it. */
   #restyle() {
     if (!this.#chart) return;
     this.#chart.destroy();

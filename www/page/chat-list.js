@@ -1,4 +1,4 @@
-// The dialog of chats: to switch between them, to be rid of them, and to see what they take.
+// The dialog of chats: to switch between them, to delete them, and to see their memory.
 
 import { byId, make } from './dom.js';
 import { bytes, number, t, translated } from './i18n.js';
@@ -49,7 +49,7 @@ export class ChatList {
     translated(() => this.#render());
   }
 
-  /** Asks once more, since nothing brings it back. @param {boolean} asking */
+  /** Asks for confirmation, because deleting cannot be undone. @param {boolean} asking */
   #confirm(asking) {
     const focused = document.activeElement;
     byId('forget').hidden = asking;
@@ -75,7 +75,7 @@ export class ChatList {
     const facts = [date, t(count === 1 ? 'chats.turn' : 'chats.turns', { count: number(count) }), t(chat.session ? 'chats.live' : 'chats.resting')];
     facts.push(choiceOf(chat.model)?.name() ?? chat.modelName);
     const open = make('button', { type: 'button', className: 'chat-open' }, make('strong', {}, chat.name), make('span', {}, facts.join(' · ')));
-    // Branches begin alike: where each stands tells them apart.
+    // Branches begin with the same message, so the list also shows the latest one.
     const latest = chat.turns.length > 2 ? chat.turns.findLast(({ role }) => role === 'user')?.content : undefined;
     if (latest) open.append(make('span', { className: 'latest' }, t('chats.latest', { text: latest })));
     if (chat.parent) open.append(make('span', {}, parent ? t('chats.branchOf', { name: parent.name }) : t('chats.branch')));
@@ -96,7 +96,7 @@ export class ChatList {
     return make('li', {}, open, remove);
   }
 
-  /** What the sessions on this model hold in memory, as the engine counts it. */
+  /** What the sessions of this model hold in memory, as counted by the engine. */
   async #memory() {
     const stats = await this.#seat.model?.stats().catch(() => undefined);
     const line = byId('chats-memory');

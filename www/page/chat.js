@@ -1,4 +1,5 @@
-// The chat view: a transcript and a composer. The session keeps the history; a turn that is stopped or fails is not part of it, and the page shows it so.
+// The chat view: a transcript and a composer. The session keeps the history. A turn that is stopped or
+// fails is not part of it, and the page shows that.
 
 import { clearError, showFailure, wasStopped } from './banner.js';
 import { SpeedChart } from './chart.js';
@@ -21,10 +22,10 @@ import { Answer, notice, Question } from './turn.js';
 /** @import { Conversation, Turn } from './conversations.js' */
 
 /**
- * An answer to be given.
+ * An answer to generate.
  * @typedef {object} Ask
- * @property {number} keep so many of the turns stay; those after them are replaced
- * @property {string} [question] what is asked; none where the last question is answered anew
+ * @property {number} keep how many turns stay; later ones are replaced
+ * @property {string} [question] the user's message; absent to answer the last message again
  * @property {(session: Session, options: GenerateOptions) => Run} start
  */
 
@@ -43,7 +44,7 @@ export class Chat {
     const text = this.#message.value.trim();
     return text && !this.#running ? (await this.#chats.session(this.#chats.current)).measureContextUsage(text) : 0;
   });
-  /** The chat whose turns are shown, and they. @type {Conversation | undefined} */
+  /** The chat that is shown; #turns are its turns. @type {Conversation | undefined} */
   #shown;
   /** @type {(Question | Answer)[]} */
   #turns = [];
@@ -56,7 +57,10 @@ export class Chat {
   #recalled;
   #forgetRest;
 
-  /** @param {import('./seat.js').Seat} seat @param {() => void} forgetRest forgets what is kept besides chats */
+  /**
+   * @param {import('./seat.js').Seat} seat
+   * @param {() => void} forgetRest deletes everything that is stored besides chats
+   */
   constructor(seat, forgetRest) {
     this.#seat = seat;
     this.#forgetRest = forgetRest;
@@ -121,7 +125,11 @@ export class Chat {
     this.#answer({ keep: this.#turns.length, question, start: (session, options) => session.chat(question, options) });
   }
 
-  /** Replaces a question, and all that came after it. @param {Question} turn @param {string} question */
+  /**
+   * Replaces a question and everything after it.
+   * @param {Question} turn
+   * @param {string} question
+   */
   #edit(turn, question) {
     const keep = this.#turns.indexOf(turn);
     if (this.#running || keep < 0 || !this.#mayAnswer()) return;
@@ -130,7 +138,7 @@ export class Chat {
     this.#answer({ keep, question, start: (session, options) => session.chat(list, options) });
   }
 
-  /** Answers the last question anew. */
+  /** Answers the last question again. */
   #again() {
     if (this.#running || this.#turns.length === 0 || !this.#mayAnswer()) return;
     this.#answer({ keep: this.#turns.length - 1, start: (session, options) => session.regenerate(options) });
@@ -149,19 +157,19 @@ export class Chat {
     }
   }
 
-  /** The model of the chat in front comes back, or is asked for. */
+  /** Loads the model of the current chat, or asks the visitor for it. */
   #wantModel() {
     const { turns, model, modelName } = this.#chats.current;
     return this.#return.want(turns.length ? model : '', modelName);
   }
 
-  /** Whether it is clear which model answers; the visitor is reminded of the question otherwise. */
+  /** Whether it is clear which model answers. If not, reminds the visitor of the question. */
   #mayAnswer() {
     if (this.#return.isAsking) this.#return.remind();
     return !this.#return.isAsking;
   }
 
-  /** The model in use goes on with the chat in front. */
+  /** Continues the current chat with the model in use. */
   async #goOn() {
     this.#return.settle();
     await this.#chats.goOn(this.#chats.current);
@@ -175,7 +183,7 @@ export class Chat {
     const ended = this.#run(ask, controller);
     this.#running = { controller, ended };
     this.#render();
-    // The button that was pressed is gone meanwhile: Stop is in reach, and the answer's own tools after it.
+    // The button that was pressed is now hidden, so the focus moves to Stop.
     if (ask.keep < this.#turns.length) byId('chat-stop').focus({ preventScroll: true });
     follow(true);
     return ended;
@@ -243,25 +251,31 @@ export class Chat {
       else if (question && !chat.draft && !chat.turns.some(({ content }) => content === question)) chat.draft = question;
       if (wasStopped(error)) finishSpeech(t(replaced.length ? 'chat.keptStopped' : 'chat.stopped'));
       else this.#fail(error);
-      if (/** @type {any} */ (error)?.code === 'OUT_OF_MEMORY') await this.#chats.restOthers(chat); // the next try has their room
+      if (/** @type {any} */ (error)?.code === 'OUT_OF_MEMORY') await this.#chats.restOthers(chat); // makes room for the next attempt
     } finally {
       session?.removeEventListener('contextoverflow', onOverflow);
       answer.running = false;
       chat.busy = false;
       this.#running = undefined;
-      if (this.#shown === chat) this.#drawHorizon(); // what was dropped for an answer that is not, is remembered
+      if (this.#shown === chat) this.#drawHorizon(); // redraws the line: the rolled-back turn dropped nothing
       this.#render();
       follow();
     }
   }
 
-  /** The session has kept the history as it was: so does the page. @param {(Question | Answer)[]} replaced @param {(Question | Answer)[]} coming @param {string | undefined} question @param {boolean} stopped */
+  /**
+   * Rolls the page back to the history that the session has kept.
+   * @param {(Question | Answer)[]} replaced
+   * @param {(Question | Answer)[]} coming
+   * @param {string | undefined} question
+   * @param {boolean} stopped
+   */
   #rollBack(replaced, coming, question, stopped) {
     if (replaced.length) {
       for (const { element } of coming) element.remove();
       this.#turns.push(...replaced);
       this.#transcript.append(...replaced.map(({ element }) => element), notice(stopped ? 'chat.keptStopped' : 'chat.keptFailed'));
-      if (question !== undefined && replaced[0] instanceof Question) replaced[0].edit(question); // what was typed is not lost
+      if (question !== undefined && replaced[0] instanceof Question) replaced[0].edit(question); // keeps what the visitor typed
       return;
     }
     const answer = /** @type {Answer} */ (coming.at(-1));
@@ -285,9 +299,9 @@ export class Chat {
   }
 
   /**
-   * The line above which the model remembers nothing; while an answer is under way, so many messages were dropped for it.
-   * @param {number} [dropped]
-   * @param {HTMLElement} [before] where it stands if no turn that was there is remembered
+   * Draws the line above which the model remembers nothing.
+   * @param {number} [dropped] how many messages the running answer has dropped
+   * @param {HTMLElement} [before] where to put the line if no earlier turn is remembered
    */
   #drawHorizon(dropped = 0, before) {
     const chat = this.#chats.current;
@@ -302,7 +316,7 @@ export class Chat {
     if (dropped) announce(t('chat.dropped'));
   }
 
-  /** A line where another model goes on. */
+  /** Draws a line where another model continues. */
   #drawModels() {
     for (const line of this.#transcript.querySelectorAll('.goes-on')) line.remove();
     let before = '';
@@ -314,7 +328,7 @@ export class Chat {
     }
   }
 
-  /** Shows the chat in front, if it is not shown already. */
+  /** Shows the current chat, if it is not shown already. */
   #show() {
     const chat = this.#chats.current;
     if (chat === this.#shown) return;
@@ -343,7 +357,7 @@ export class Chat {
     follow(true);
   }
 
-  /** Opens the session of the chat in front ahead of need, if the model is there. */
+  /** Opens the session of the current chat in advance, if a model is loaded. */
   async #open() {
     const chat = this.#chats.current;
     if (!this.#seat.model) return;
@@ -353,11 +367,11 @@ export class Chat {
       const session = await this.#chats.session(chat);
       if (chat === this.#chats.current) this.#measured(await session.stats());
     } catch {
-      // Said when something is asked.
+      // The error is shown when the visitor sends a message.
     }
   }
 
-  /** Stops the answer under way, and then turns. @param {() => void} turn */
+  /** Stops the running answer, then calls `turn`. @param {() => void} turn */
   async #turnTo(turn) {
     this.stop();
     await this.#running?.ended;
@@ -405,9 +419,9 @@ export class Chat {
     this.#figures.show({ info });
     this.#chart.prepare();
     const chat = this.#chats.current;
-    // Its files were chosen again, perhaps others of the same model.
+    // The visitor has chosen its files again, though perhaps different ones.
     if (this.#return.needsFiles && isFromFiles(choice)) this.#goOn();
-    // What was said to another model stays in its own chat.
+    // A chat with another model stays as it is, and a new chat begins.
     else if (other && chat.turns.length && chat.model !== choice.key) this.#chats.begin();
     else this.#open();
     this.#render();

@@ -1,4 +1,5 @@
-// The sampling controls of one view. They appear with the model's own settings, and only what was changed is sent.
+// The sampling controls of one view. They start with the model's defaults, and only changed values are
+// sent.
 
 import { make } from './dom.js';
 import { number, t, translated } from './i18n.js';
@@ -41,7 +42,7 @@ export class Controls {
     });
   }
 
-  /** The settings that a model was published with. @param {object} defaults */
+  /** Shows the model's default settings. @param {object} defaults */
   adopt(defaults) {
     const kept = Object.keys(this.values());
     this.#defaults = { .../** @type {Record<string, number>} */ (defaults) };
@@ -49,7 +50,11 @@ export class Controls {
     this.#details.hidden = false;
   }
 
-  /** What differs from the model's settings; not checked here, since the engine says it better. @returns {GenerateOptions} */
+  /**
+   * The values that differ from the model's defaults. They are not checked here, because the engine's error
+   * is better.
+   * @returns {GenerateOptions}
+   */
   values() {
     /** @type {Record<string, number>} */
     const values = {};
@@ -60,7 +65,7 @@ export class Controls {
     return values;
   }
 
-  /** Points at the control that an error is about, if it is one of these. @param {unknown} error */
+  /** Points at the control that caused an error, if there is one. @param {unknown} error */
   blame(error) {
     const option = /** @type {any} */ (error)?.details?.option;
     const input = this.#inputs.get(option);
@@ -94,11 +99,11 @@ export class Controls {
     return make('div', { className: 'control' }, label, input, hint);
   }
 
-  /** @param {string[]} [kept] what the reader set by hand */
+  /** @param {string[]} [kept] what the visitor set by hand */
   #fill(kept = []) {
     for (const [name, input] of this.#inputs) {
       const exact = this.#defaults[name];
-      // f32 defaults of the engine come as 0.800000011920929.
+      // The engine's f32 defaults arrive as 0.800000011920929.
       const value = exact === undefined ? undefined : Number(exact.toPrecision(6));
       this.#defaults[name] = value;
       if (!kept.includes(name)) input.value = String(value ?? '');

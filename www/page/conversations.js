@@ -1,5 +1,7 @@
-// Every chat: its turns as shown, and the session that answers in it. A few sessions are live, each with its own KV cache; the others rest in this browser as
-// saved state (vault.js), and come back when their chat is opened: with their cache, or by their history alone, which is computed again when it is needed.
+// All chats, each with its turns and the session that answers in it. A few sessions are live, each with a
+// KV cache in memory. The others are stored in this browser as saved sessions (vault.js) and restored when
+// their chat is opened. A chat whose session is not stored has its history only, which the engine computes
+// again when needed.
 
 import { Session } from '../lib/index.js';
 import { recall, remember } from './dom.js';
@@ -9,39 +11,39 @@ import { forget, forgetAll, keep, keepState, recordsKept, STATE_BYTES_MAX, state
 /** @import { Seat } from './seat.js' */
 /** @import { Group } from './tokens.js' */
 
-/** Chats that keep a session, and with it a KV cache, in memory. */
+/** The most chats that keep a session, and so a KV cache, in memory. */
 export const LIVE_MAX = 4;
 
 /**
  * @typedef {object} Turn
  * @property {'user' | 'assistant'} role
  * @property {string} content as in the model's history
- * @property {string} [by] the name of the model that gave an answer
+ * @property {string} [by] the name of the model that answered
  * @property {(Group | string)[]} [parts] an answer with its tokens
  * @property {Pick<RunResult, 'usage' | 'timings' | 'finishReason'>} [result] of an answer
  */
 
 export class Conversation {
   created = Date.now();
-  /** Not randomUUID(), which a page from plain http has not. */
+  /** Not randomUUID(), which pages on plain http do not have. */
   id = `${this.created}-${crypto.getRandomValues(new Uint32Array(1))[0]}`;
   updated = this.created;
   /** The key and the name of the model that answers in it. */
   model = '';
   modelName = '';
-  /** The id of the chat that it is a branch of. */
+  /** The id of the chat that this is a branch of. */
   parent = '';
   /** @type {Turn[]} */
   turns = [];
-  /** What the model remembers: the last of the turns, all of them as long as they fit its window. @type {Message[]} */
+  /** What the model remembers: the last turns, or all of them while they fit its window. @type {Message[]} */
   history = [];
-  /** What is typed and not sent. */
+  /** Text that is typed but not sent. */
   draft = '';
   /** @type {Session | undefined} */
   session;
-  /** An opening under way. @type {Promise<Session> | undefined} */
+  /** The session that is being opened. @type {Promise<Session> | undefined} */
   opening;
-  /** Its session may not be put to rest now. */
+  /** Whether its session is in use and cannot be stored now. */
   busy = false;
 
   /** Its first message. */
@@ -49,7 +51,7 @@ export class Conversation {
     return this.turns[0]?.content ?? '';
   }
 
-  /** What is kept of it. */
+  /** The data that is stored. */
   record() {
     const { id, created, updated, model, modelName, parent, turns, history } = this;
     return { kind: 'chat', id, created, updated, model, modelName, parent, turns, history };
@@ -58,7 +60,7 @@ export class Conversation {
 
 export class Conversations extends EventTarget {
   #seat;
-  /** Those with a turn, the latest first. @type {Conversation[]} */
+  /** Chats with at least one turn, the latest first. @type {Conversation[]} */
   all = [];
   current = new Conversation();
 
@@ -68,7 +70,7 @@ export class Conversations extends EventTarget {
     this.#seat = seat;
   }
 
-  /** Brings back what is kept; the chat that was in front is so again. */
+  /** Restores the stored chats and the current chat of the last visit. */
   async recall() {
     const records = /** @type {ReturnType<Conversation['record']>[]} */ (await recordsKept());
     const kept = records.filter(({ kind, turns, history }) => kind === 'chat' && [turns, history].every(Array.isArray));
@@ -78,7 +80,12 @@ export class Conversations extends EventTarget {
     this.#tell();
   }
 
-  /** A chat's session, opened where need be; the signal ends the wait for the model. @param {Conversation} chat @param {AbortSignal} [signal] @returns {Promise<Session>} */
+  /**
+   * A chat's session, opened if necessary. The signal ends the wait for the model.
+   * @param {Conversation} chat
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Session>}
+   */
   async session(chat, signal) {
     const model = await this.#seat.ready(signal);
     if (chat.session?.model === model) return chat.session;
@@ -86,7 +93,7 @@ export class Conversations extends EventTarget {
     return chat.opening;
   }
 
-  /** Puts a new chat in front. */
+  /** Starts a new chat and makes it current. */
   begin() {
     this.#front(new Conversation());
   }
@@ -96,7 +103,11 @@ export class Conversations extends EventTarget {
     this.#front(chat);
   }
 
-  /** Makes a chat of the first so many turns of another, which goes on without the other's knowing, and puts it in front. @param {Conversation} chat @param {number} count */
+  /**
+   * Makes an independent chat of the first `count` turns of another, and makes it current.
+   * @param {Conversation} chat
+   * @param {number} count
+   */
   async branch(chat, count) {
     const source = await this.session(chat);
     await this.#makeRoom();
@@ -114,7 +125,7 @@ export class Conversations extends EventTarget {
     await this.#write(branch);
   }
 
-  /** Keeps a chat after a turn. @param {Conversation} chat */
+  /** Stores a chat after a turn. @param {Conversation} chat */
   async turned(chat) {
     const { session } = chat;
     if (!session) return;
@@ -127,7 +138,10 @@ export class Conversations extends EventTarget {
     await this.#write(chat);
   }
 
-  /** Lets the model in use go on with a chat that another has answered so far. @param {Conversation} chat */
+  /**
+   * Lets the model in use continue a chat that another model has answered so far.
+   * @param {Conversation} chat
+   */
   async goOn(chat) {
     this.#answersBy(chat);
     this.#rest(chat); // its session, if any, is the other model's
@@ -158,7 +172,7 @@ export class Conversations extends EventTarget {
     await forgetAll();
   }
 
-  /** Ends all sessions: their model has gone. */
+  /** Ends all sessions, because their model was unloaded. */
   letGo() {
     for (const chat of [this.current, ...this.all]) this.#rest(chat);
   }
@@ -175,7 +189,7 @@ export class Conversations extends EventTarget {
     await this.#makeRoom();
     const model = await this.#seat.ready();
     const state = chat.history.length && chat.model === this.#seat.choice.key ? await stateKept(chat.id) : undefined;
-    // A state that is damaged, or another model's, costs the cache and not the chat.
+    // If the saved session is damaged or from another model, the chat loses only its cache.
     const session = (state && (await Session.restore(model, state).catch(() => undefined))) ?? model.session();
     const remembered = await session.messages();
     if (JSON.stringify(remembered) !== JSON.stringify(chat.history)) await session.setMessages(chat.history);
@@ -184,7 +198,7 @@ export class Conversations extends EventTarget {
     return session;
   }
 
-  /** Puts to rest whoever was longest not used, until another may be live. */
+  /** Stores the sessions that were unused longest, until another one may be live. */
   async #makeRoom() {
     const live = this.all.filter((chat) => chat.session && !chat.busy && chat !== this.current);
     const busy = this.all.filter((chat) => chat.session).length - live.length;
@@ -195,7 +209,7 @@ export class Conversations extends EventTarget {
     }
   }
 
-  /** Puts all chats but this one to rest: there is no memory for their caches beside its own. @param {Conversation} chat */
+  /** Stores the sessions of all other chats, to free their memory. @param {Conversation} chat */
   async restOthers(chat) {
     for (const other of this.all) {
       if (other === chat || other.busy) continue;
@@ -225,10 +239,10 @@ export class Conversations extends EventTarget {
       const { contextUsage } = await session.stats();
       const fits = contextUsage * session.info().kvBytesPerToken <= STATE_BYTES_MAX;
       const state = fits ? await session.save({ cache: true }) : undefined;
-      // It may have been forgotten meanwhile.
+      // The chat may have been deleted meanwhile.
       if (this.all.includes(chat)) await keepState(chat.id, state);
     } catch {
-      // The session has gone; what it said before is kept.
+      // The session has ended; what was stored before stays.
     }
   }
 

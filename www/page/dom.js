@@ -1,7 +1,7 @@
-// The little of the DOM that every module here needs.
+// The DOM functions that every module here needs.
 
 /**
- * The element with this id, which index.html has.
+ * The element of index.html with this id.
  * @template {HTMLElement} [T=HTMLElement]
  * @param {string} id
  * @param {new () => T} [type]
@@ -17,7 +17,7 @@ export function byId(id, type) {
  * A new element. Strings among the children become text, never markup.
  * @template {keyof HTMLElementTagNameMap} K
  * @param {K} tag
- * @param {Record<string, unknown>} [properties] DOM properties; those with a hyphen are attributes
+ * @param {Record<string, unknown>} [properties] DOM properties; names with a hyphen set attributes
  * @param {...(Node | string)} children
  * @returns {HTMLElementTagNameMap[K]}
  */
@@ -31,17 +31,21 @@ export function make(tag, properties = {}, ...children) {
   return node;
 }
 
-/** The fire burns higher while any view has text under way. */
+/** The fire burns higher while a view generates text. */
 export function stoke() {
   document.documentElement.toggleAttribute('data-busy', document.querySelector('[data-running]') !== null);
 }
 
-/** Enter alone; while an input method composes a word, Enter takes that word (229 is how some browsers say so). @param {KeyboardEvent} event */
+/**
+ * Whether a key event means "send": Enter alone, but not while an input method composes a word (229 in some
+ * browsers).
+ * @param {KeyboardEvent} event
+ */
 export function meansSend(event) {
   return event.key === 'Enter' && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 }
 
-/** A choice made on an earlier visit. @param {string} key */
+/** A setting stored on an earlier visit. @param {string} key */
 export function recall(key) {
   try {
     return localStorage.getItem(key);
@@ -50,12 +54,16 @@ export function recall(key) {
   }
 }
 
-/** Remembers a choice where the browser allows it. @param {string} key @param {string} value */
+/**
+ * Stores a setting, if the browser allows it.
+ * @param {string} key
+ * @param {string} value
+ */
 export function remember(key, value) {
   try {
     localStorage.setItem(key, value);
   } catch {
-    // Storage may be switched off; the choice then lasts as long as the page.
+    // If storage is disabled, the setting lasts as long as the page.
   }
 }
 

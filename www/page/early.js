@@ -1,11 +1,12 @@
-// Before the first paint: the colours and the language last chosen, so that neither flickers. A classic script on purpose.
+// Sets the theme and the language of the last visit before the first paint, so that neither flickers. A
+// classic script on purpose: a module would run too late.
 {
   const root = document.documentElement;
   const stored = (/** @type {string} */ key) => {
     try {
       return localStorage.getItem(key);
     } catch {
-      return null; // storage may be switched off
+      return null; // storage may be disabled
     }
   };
   const dark = matchMedia('(prefers-color-scheme: dark)').matches;

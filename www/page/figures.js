@@ -1,4 +1,4 @@
-// The line of figures below a view: what is measured, as it is measured.
+// The row of figures below a view, updated while text is generated.
 
 import { make } from './dom.js';
 import { bytes, number, t, translated } from './i18n.js';
@@ -15,7 +15,11 @@ import { bytes, number, t, translated } from './i18n.js';
  * @property {number} [seed]
  */
 
-/** The build of the engine that computes this model, as in "relaxed SIMD · 2 threads · f16"; where it is one thread, the reason. @param {import('../lib/index.js').ModelInfo} info */
+/**
+ * The engine's build for this model, such as "relaxed SIMD · 2 threads · f16", with the reason if there is
+ * only one thread.
+ * @param {import('../lib/index.js').ModelInfo} info
+ */
 function build({ build, threads, threadsReason, dtype }) {
   const kernels = t(`build.${build.replace('-threads', '')}`);
   const key = threads > 1 ? 'threads.many' : `threads.${threadsReason ?? 'one'}`;
@@ -28,14 +32,17 @@ export class Figures {
   /** @type {Measured} */
   #measured = {};
 
-  /** @param {HTMLElement} list a <dl> @param {{ reuse?: boolean }} [settings] whether to show what the cache saved */
+  /**
+   * @param {HTMLElement} list a <dl>
+   * @param {{ reuse?: boolean }} [settings] whether to show what the cache saved
+   */
   constructor(list, { reuse = false } = {}) {
     this.#list = list;
     this.#reuse = reuse;
     translated(() => this.#render());
   }
 
-  /** @param {Measured} measured those that changed */
+  /** @param {Measured} measured the values that changed */
   show(measured) {
     Object.assign(this.#measured, measured);
     this.#render();

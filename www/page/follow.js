@@ -1,13 +1,16 @@
-// The page follows an answer as it grows, as long as its reader has not gone up to read something else.
+// Scrolls the page along with a growing answer, unless the reader has scrolled up.
 
 import { byId } from './dom.js';
 
-/** Of the window's height: the rest is for reading. */
+/** The part of the window's height that the figures may take; the rest is for reading. */
 const FIGURES_SHARE = 0.35;
-/** Within so many pixels of the end one is reading there. */
+/** Within this many pixels of the end, the reader counts as being at the end. */
 const NEAR = 120;
 
-/** How far the page is above where an answer is read: its end over the composer, and below that a third of the window, at most, for the figures. */
+/**
+ * How far to scroll so that the end of the answer is above the composer, with at most a third of the window
+ * below it for the figures.
+ */
 function toEnd() {
   const { top } = byId('chat-measures').getBoundingClientRect();
   const below = document.documentElement.scrollHeight - scrollY - top;
@@ -18,7 +21,7 @@ export function atEnd() {
   return toEnd() < NEAR;
 }
 
-/** @param {boolean} [always] also where the reader is elsewhere */
+/** @param {boolean} [always] also if the reader has scrolled up */
 export function follow(always = false) {
   if (byId('view-chat').hidden) return;
   const distance = toEnd();

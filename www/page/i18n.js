@@ -1,4 +1,5 @@
-// Two languages for the page: static text by data-i18n attributes, the rest by t(). What a model writes is never translated.
+// The page in two languages: static text through data-i18n attributes, the rest through t(). Text of a
+// model is never translated.
 
 import { byId, remember } from './dom.js';
 import en from './strings.en.js';
@@ -21,12 +22,12 @@ export function t(key, values = {}) {
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
 }
 
-/** Whether there is a text of this name in the language in use. @param {string} key */
+/** Whether the current language has a string with this key. @param {string} key */
 export function has(key) {
   return key in (STRINGS[language()] ?? {});
 }
 
-/** Calls back now and whenever the language changes. @param {() => void} render */
+/** Calls `render` now and whenever the language changes. @param {() => void} render */
 export function translated(render) {
   listeners.add(render);
   render();

@@ -1,4 +1,4 @@
-// What of models this browser has kept: how much, and a way to be rid of it.
+// The models stored in this browser: their sizes, and buttons to remove them.
 
 import { cache } from '../lib/index.js';
 import { showError } from './banner.js';
@@ -6,7 +6,7 @@ import { byId, make } from './dom.js';
 import { bytes, t } from './i18n.js';
 import { announce } from './speech.js';
 
-/** Lists it. @param {(address: string) => string} nameOf a model's name by its address */
+/** Lists the stored models. @param {(address: string) => string} nameOf a model's name by its address */
 export async function listKept(nameOf) {
   const models = await cache.list();
   byId('kept').hidden = models.length === 0;

@@ -1,11 +1,11 @@
-// The context meter: how much of the model's window the text takes, and how much what is being typed would add.
+// The context meter: how much of the model's window the text takes, and how much the typed text would add.
 
 import { make } from './dom.js';
 import { number, t, translated } from './i18n.js';
 
-/** Measuring asks the engine: not at every key. */
+/** Measuring needs the engine, so it waits for a pause in typing. */
 const PAUSE_MS = 200;
-/** Shares of the window from which it is said that room runs out. */
+/** From this share of the window, the meter warns that it is nearly full. */
 const NEAR = 0.8;
 
 /** @typedef {'chat' | 'story'} View */
@@ -17,7 +17,7 @@ export class Meter {
   #window = 0;
   #coming = 0;
   #timer = 0;
-  /** Counts what was asked, so that an answer that comes late is not shown. */
+  /** Numbers the measurements, so that a late result is ignored. */
   #asked = 0;
   #held = make('span', { className: 'held' });
   #adds = make('span', { className: 'adds' });
@@ -26,9 +26,9 @@ export class Meter {
   #node;
 
   /**
-   * @param {HTMLElement} node index.html's place for it
+   * @param {HTMLElement} node its place in index.html
    * @param {View} view
-   * @param {() => Promise<number>} measure tokens that what is typed would add
+   * @param {() => Promise<number>} measure how many tokens the typed text would add
    */
   constructor(node, view, measure) {
     this.#node = node;
@@ -41,20 +41,20 @@ export class Meter {
     translated(() => this.#render());
   }
 
-  /** What the session holds. @param {{ contextUsage: number, contextWindow: number }} stats */
+  /** Shows what the session holds. @param {{ contextUsage: number, contextWindow: number }} stats */
   show({ contextUsage, contextWindow }) {
     this.#used = contextUsage;
     this.#window = contextWindow;
     this.#render();
   }
 
-  /** What is typed has changed: measures it when the typing pauses. */
+  /** Call after each change of the typed text. Measures it when typing pauses. */
   typed() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ask(), PAUSE_MS);
   }
 
-  /** Nothing is typed any more: it was sent. */
+  /** Call when the typed text was sent. */
   sent() {
     clearTimeout(this.#timer);
     this.#asked += 1;
@@ -62,7 +62,7 @@ export class Meter {
     this.#render();
   }
 
-  /** Nothing is held either. */
+  /** Call when the session is empty too. */
   clear() {
     this.#used = 0;
     this.sent();
@@ -70,7 +70,7 @@ export class Meter {
 
   async #ask() {
     const asked = (this.#asked += 1);
-    const tokens = await this.#measure().catch(() => 0); // no model yet, or one that has gone: the meter is not who says so
+    const tokens = await this.#measure().catch(() => 0); // without a model there is nothing to measure
     if (asked !== this.#asked) return;
     this.#coming = tokens;
     this.#render();

@@ -1,4 +1,4 @@
-// The line that names the model of the view in front, and how far it has loaded.
+// The bar that names the model of the current view and shows the progress of its load.
 
 import { byId } from './dom.js';
 import { bytes, compact, t, translated } from './i18n.js';
@@ -31,7 +31,7 @@ export class ModelBar {
     this.#draw();
   }
 
-  /** Chunks arrive faster than a screen is drawn. */
+  /** Limits updates, because chunks arrive faster than the screen is drawn. */
   #soon = () => {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;

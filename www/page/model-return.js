@@ -1,5 +1,5 @@
-// A chat or a story that was written with another model than the one in use. Its model comes back where this browser can load it without a download; else the
-// visitor is asked. Until then nothing answers in its place.
+// Handles a chat or a story that was written with a model other than the one in use. If the browser can
+// load that model without a download, it does. Otherwise it asks the visitor. Until then no model answers.
 
 import { cache } from '../lib/index.js';
 import { showError, wasStopped } from './banner.js';
@@ -14,15 +14,15 @@ export class ModelReturn {
   #box;
   #seat;
   #onGoOn;
-  /** Counts what was wanted: the answer for a chat that is in front no more is dropped. */
+  /** Numbers the calls of want(), so that a late reply for another chat is ignored. */
   #turn = 0;
   /** The model that is missing. @type {{ key: string, name: string, choice?: Choice } | undefined} */
   #missing;
 
   /**
-   * @param {HTMLElement} box where the question stands
+   * @param {HTMLElement} box where the question is shown
    * @param {Seat} seat
-   * @param {() => void} onGoOn the visitor wants the model in use to go on
+   * @param {() => void} onGoOn called to continue with the model in use
    */
   constructor(box, seat, onGoOn) {
     this.#box = box;
@@ -32,7 +32,7 @@ export class ModelReturn {
     seat.addEventListener('change', () => this.#render());
   }
 
-  /** Whether the visitor has still to say which model goes on. */
+  /** Whether the visitor still has to choose which model continues. */
   get isAsking() {
     return this.#missing !== undefined;
   }
@@ -43,14 +43,15 @@ export class ModelReturn {
   }
 
   /**
-   * Brings the model back by which something was written, or asks for it. Resolves as soon as it is clear which of the two: the model may still be loading.
-   * @param {string} key of the model; '' where nothing was written yet
+   * Loads the model with which something was written, or asks for it. Resolves as soon as it is clear which
+   * of the two; the model may still be loading.
+   * @param {string} key of the model; '' if nothing was written yet
    * @param {string} name
    */
   async want(key, name) {
     const { choice: used, coming } = this.#seat;
     if (!key || key === (coming ?? used).key) return this.settle();
-    if (key === this.#missing?.key) return; // asked already: its load was given up, say
+    if (key === this.#missing?.key) return; // asked already, for example because its load was cancelled
     const turn = ++this.#turn;
     const choice = choiceOf(key);
     const isNear = choice && (await isAtHand(choice));
@@ -59,14 +60,14 @@ export class ModelReturn {
     else this.#ask(key, choice?.name() ?? name, choice);
   }
 
-  /** The question is answered. */
+  /** Closes the question. */
   settle() {
     this.#turn++;
     this.#missing = undefined;
     this.#render();
   }
 
-  /** Shows the question once more to who wants an answer without having answered it. */
+  /** Draws attention to the open question. */
   remind() {
     this.#box.scrollIntoView({ block: 'nearest' });
     this.#box.querySelector('button')?.focus();

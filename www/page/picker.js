@@ -1,4 +1,5 @@
-// Choosing a model: the bundled ones, the address of a folder, or files from this computer by dialog or by drag and drop.
+// The dialog for choosing a model: a bundled one, the address of a folder, or files from this computer
+// through a file dialog or drag and drop.
 
 import { byId, make } from './dom.js';
 import { t, translated } from './i18n.js';
@@ -12,16 +13,23 @@ export const BUNDLED = [
   { key: 'chat', name: () => t('model.chat'), about: () => t('model.chatAbout'), source: at('models/chat/'), bundled: true },
 ];
 
-/** How the key of a model from files begins: files are not there again after a reload. */
+/** The prefix of keys of models from files, which are not available after a reload. */
 const DISK = 'disk:';
 
-/** The storage formats that a visitor may ask for: the end of the model's key. @type {NonNullable<Choice['dtype']>[]} */
+/**
+ * The storage formats that a visitor can choose; they end the model's key.
+ * @type {NonNullable<Choice['dtype']>[]}
+ */
 const DTYPES = ['f16', 'bf16', 'f32', 'q8', 'q4'];
 
-/** Models from files that were chosen on this visit. @type {Map<string, Choice>} */
+/** Models from files chosen on this visit. @type {Map<string, Choice>} */
 const fromFiles = new Map();
 
-/** The choice that a key stands for; undefined for files of an earlier visit, which only the visitor can choose again. @param {string} key @returns {Choice | undefined} */
+/**
+ * The choice for a key; undefined for files of an earlier visit, which only the visitor can choose again.
+ * @param {string} key
+ * @returns {Choice | undefined}
+ */
 export function choiceOf(key) {
   const known = BUNDLED.find((choice) => choice.key === key) ?? fromFiles.get(key);
   if (known || isFromFiles({ key })) return known;
@@ -35,7 +43,7 @@ function addressed(address) {
   return { key: address, name: () => shortName(address), source: address };
 }
 
-/** Opens the browser's dialog for the files, or the folder, of which a key was made. @param {string} key */
+/** Opens the browser's dialog for the files or the folder with this key. @param {string} key */
 export function chooseAgain(key) {
   byId(key.startsWith(`${DISK}/`) ? 'files' : 'folder').click();
 }
@@ -43,7 +51,7 @@ export function chooseAgain(key) {
 /** Whether a model comes from files of this computer. @param {Pick<Choice, 'key'>} choice */
 export const isFromFiles = ({ key }) => key.startsWith(DISK);
 
-/** @param {string} folder beside the page */
+/** @param {string} folder relative to the page */
 function at(folder) {
   return new URL(folder, document.baseURI).href;
 }
@@ -55,7 +63,7 @@ export class Picker {
 
   /**
    * @param {(choice: Choice) => void} onChoose
-   * @param {() => Choice} current what the view in front uses
+   * @param {() => Choice} current what the current view uses
    */
   constructor(onChoose, current) {
     this.#onChoose = onChoose;
@@ -113,7 +121,7 @@ export class Picker {
     }
   }
 
-  /** The whole page takes a drop; the sign for it is shown while files hover over it. */
+  /** The whole page accepts drops and shows a sign while files hover over it. */
   #startDrop() {
     const sign = byId('dropping');
     let depth = 0;
@@ -163,7 +171,7 @@ export class Picker {
   }
 }
 
-/** The last part of an address that says something. @param {string} address */
+/** The last meaningful part of an address. @param {string} address */
 function shortName(address) {
   const parts = address
     .replace(/[?#].*$/, '')
@@ -174,12 +182,12 @@ function shortName(address) {
 }
 
 /**
- * Files dropped, and those directly inside folders dropped.
+ * The dropped files, and the files directly inside dropped folders.
  * @param {DataTransfer | null} data
  * @returns {Promise<File[]>}
  */
 async function droppedFiles(data) {
-  // The items are gone after the first await: take their entries at once.
+  // Take the entries at once: the items are gone after the first await.
   const entries = [...(data?.items ?? [])]
     .map((item) => item.webkitGetAsEntry?.())
     .filter((entry) => entry !== null && entry !== undefined);
@@ -199,7 +207,7 @@ async function listFolder(folder) {
   /** @type {FileSystemEntry[]} */
   const all = [];
   for (;;) {
-    // A reader gives at most 100 entries at a time.
+    // A reader returns at most 100 entries at a time.
     const some = await new Promise((/** @type {(entries: FileSystemEntry[]) => void} */ resolve, reject) =>
       reader.readEntries(resolve, reject),
     );

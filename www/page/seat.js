@@ -1,14 +1,15 @@
-// A view's model: which was chosen, and how far it has loaded. One chosen in both views is loaded once. The sessions on it are the views' own.
+// The model of a view: which one was chosen, and how far it has loaded. A model chosen in both views is
+// loaded once. Each view has its own sessions.
 
 import { Model } from '../lib/index.js';
 
 /** @typedef {import('../lib/index.js').Progress} Progress */
 /**
  * @typedef {object} Choice
- * @property {string} key the same key is the same model
- * @property {() => string} name as shown, in the language in use
+ * @property {string} key identifies the model
+ * @property {() => string} name as shown, in the current language
  * @property {import('../lib/index.js').Source} source
- * @property {boolean} [bundled] ours, and in English
+ * @property {boolean} [bundled] one of our models, which write English
  * @property {'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4'} [dtype]
  */
 
@@ -16,9 +17,9 @@ import { Model } from '../lib/index.js';
 const shelf = new Map();
 
 export class Seat extends EventTarget {
-  /** What is in use, or will be by ready(). @type {Choice} */
+  /** The model that is in use, or will be after ready(). @type {Choice} */
   choice;
-  /** What is being loaded, and how far. @type {Choice | undefined} */
+  /** The model that is loading. @type {Choice | undefined} */
   coming;
   /** @type {Progress | 'starting' | undefined} */
   progress;
@@ -35,12 +36,16 @@ export class Seat extends EventTarget {
     this.choice = choice;
   }
 
-  /** The model in use, if one is loaded. */
+  /** The model in use, if it is loaded. */
   get model() {
     return this.#model;
   }
 
-  /** The model, loading it first where need be. The signal ends the wait, not the loading. @param {AbortSignal} [signal] @returns {Promise<Model>} */
+  /**
+   * The model, loaded if necessary. The signal ends the wait, not the load.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Model>}
+   */
   ready(signal) {
     if (this.#model && !this.#loading) return Promise.resolve(this.#model);
     const loading = (this.#loading ??= this.#load(this.choice));
@@ -50,20 +55,26 @@ export class Seat extends EventTarget {
     });
   }
 
-  /** Changes to another model. The one in use stays until the new one is there, and for good if that fails. @param {Choice} choice */
+  /**
+   * Changes to another model. The current one stays until the new one has loaded, and also if that fails.
+   * @param {Choice} choice
+   */
   use(choice) {
     this.cancel();
     this.#loading = this.#load(choice);
     return this.#loading;
   }
 
-  /** Gives up loading. */
+  /** Cancels the load. */
   cancel() {
     this.#controller.abort();
     this.#loading = undefined;
   }
 
-  /** Brings back the model, if its engine has stopped, with the conversations on it; where that fails, it is loaded anew, without them. */
+  /**
+   * Recovers the model with its conversations after its engine has crashed. If that fails, loads it again
+   * without them.
+   */
   recover() {
     const model = this.#model;
     model?.stats().catch(() => model === this.#model && this.#revive(model));
@@ -79,7 +90,7 @@ export class Seat extends EventTarget {
         return this.#load(this.choice);
       },
     );
-    revived.catch(() => {}); // whoever asks next is told
+    revived.catch(() => {}); // the next call reports the error
     const loading = revived.finally(() => {
       if (this.#loading === loading) this.#loading = undefined;
       this.#tell();
@@ -100,7 +111,7 @@ export class Seat extends EventTarget {
       const model = shelf.get(choice.key)?.model ?? (await this.#fetch(choice, signal, current));
       if (!shelf.has(choice.key)) shelf.set(choice.key, { model, seats: 0 });
       const place = shelf.get(choice.key);
-      if (place) place.seats += 1; // before leaving: it may be the same one
+      if (place) place.seats += 1; // before leaving, because it may be the same place
       this.#leave();
       this.#key = choice.key;
       this.choice = choice;

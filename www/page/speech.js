@@ -1,4 +1,4 @@
-// What a screen reader hears while text streams: whole sentences, politely, at most every two seconds.
+// What a screen reader announces while text streams: whole sentences, politely, at most every two seconds.
 
 import { byId, make } from './dom.js';
 
@@ -14,7 +14,7 @@ export function speak(text) {
   timer ||= setTimeout(flush, PAUSE_MS);
 }
 
-/** Says the rest, and then this. @param {string} [closing] */
+/** Announces the rest of the text, then `closing`. @param {string} [closing] */
 export function finishSpeech(closing) {
   clearTimeout(timer);
   timer = 0;
@@ -23,7 +23,7 @@ export function finishSpeech(closing) {
   if (closing) announce(closing);
 }
 
-/** A short notice of what the page does. @param {string} text */
+/** Announces a short notice about the page. @param {string} text */
 export function announce(text) {
   byId('status').textContent = text;
 }

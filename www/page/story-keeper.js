@@ -1,4 +1,4 @@
-// The story between two visits: its text, and the session that can tell it on without reading it again.
+// Keeps the story between visits: its text, and the session that can continue it without reading it again.
 
 import { Session } from '../lib/index.js';
 import { forget, keep, keepState, recordsKept, STATE_BYTES_MAX, stateKept } from './vault.js';
@@ -7,10 +7,10 @@ import { forget, keep, keepState, recordsKept, STATE_BYTES_MAX, stateKept } from
 /**
  * @typedef {object} Told
  * @property {string} given the opening
- * @property {string} text the opening and what was told
- * @property {(Group | string)[]} parts what was told, with its tokens
+ * @property {string} text the opening and the generated text
+ * @property {(Group | string)[]} parts the generated text, with its tokens
  * @property {'stop' | 'length' | 'abort' | undefined} ended
- * @property {boolean} shifted whether the model sees less than all of it
+ * @property {boolean} shifted whether the model sees only a part of it
  */
 
 const ID = 'story';
@@ -21,11 +21,11 @@ export class StoryKeeper {
   #session;
   /** @type {Promise<Session> | undefined} */
   #opening;
-  /** The model of the story that is kept. */
+  /** The model of the stored story. */
   #model = '';
   #modelName = '';
   #recalled;
-  /** Grows with each story kept or forgotten: a state of an earlier one is not written. */
+  /** Grows with each change of the story, so that a saved session of an earlier one is not stored. */
   #version = 0;
 
   /** @param {import('./seat.js').Seat} seat */
@@ -50,7 +50,11 @@ export class StoryKeeper {
     return { key: this.#model, name: this.#modelName };
   }
 
-  /** The session on the model in use; the first one takes up the story that is kept, if it was told by that model. @param {AbortSignal} [signal] @returns {Promise<Session>} */
+  /**
+   * A session on the model in use. The first one restores the stored story, if that model wrote it.
+   * @param {AbortSignal} [signal]
+   * @returns {Promise<Session>}
+   */
   async session(signal) {
     const model = await this.#seat.ready(signal);
     if (this.#session?.model === model) return this.#session;
@@ -62,7 +66,7 @@ export class StoryKeeper {
     const model = await this.#seat.ready();
     await this.#recalled;
     const state = this.#model === this.#seat.choice.key ? await stateKept(ID) : undefined;
-    // A state that is damaged costs a second reading and not the story.
+    // If the saved session is damaged, the story stays and is read again.
     const session = (state && (await Session.restore(model, state).catch(() => undefined))) ?? model.session();
     this.#session?.dispose();
     this.#session = session;
@@ -83,7 +87,7 @@ export class StoryKeeper {
       const state = fits ? await session.save({ cache: true }) : undefined;
       if (version === this.#version) await keepState(ID, state);
     } catch {
-      // The session has gone; its story is kept.
+      // The session has ended; its story stays stored.
     }
   }
 

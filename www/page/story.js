@@ -1,4 +1,5 @@
-// The story view: an opening, and what the model makes of it. It is still there after a reload, and can be told on past the model's window.
+// The story view: an opening, and the text that the model generates from it. The story survives a reload,
+// and can continue past the model's window.
 
 import { clearError, showFailure, wasStopped } from './banner.js';
 import { SpeedChart } from './chart.js';
@@ -32,15 +33,15 @@ export class Story {
   #meter = new Meter(byId('story-meter'), 'story', () => this.#measure());
   /** @type {AbortController | undefined} */
   #running;
-  /** Whole text told so far, the opening included; '' before the first telling. */
+  /** The whole text so far, including the opening; '' before the first run. */
   #text = '';
-  /** What of it was told, with its tokens. */
+  /** The generated part of the text, with its tokens. */
   #told = new TokenText(byId('told'));
   /** The model whose settings are shown. @type {import('../lib/index.js').Model | undefined} */
   #adopted;
-  /** How the last telling ended. @type {'stop' | 'length' | 'abort' | undefined} */
+  /** How the last run ended. @type {'stop' | 'length' | 'abort' | undefined} */
   #ended;
-  /** Whether the model sees less than all of the text. */
+  /** Whether the model sees only a part of the text. */
   #shifted = false;
   #return;
   #recalled;
@@ -82,7 +83,10 @@ export class Story {
     this.#recalled = this.#recall();
   }
 
-  /** Begins to load, so that the first word is near when it is asked for. A story of an earlier visit is told on by its own model. */
+  /**
+   * Starts loading, so that the first word comes soon. A story of an earlier visit is continued by its own
+   * model.
+   */
   async enter() {
     this.#fit();
     await this.#recalled;
@@ -96,17 +100,17 @@ export class Story {
     this.#running?.abort();
   }
 
-  /** Is rid of the story, also of what is kept of it. */
+  /** Deletes the story, including what is stored of it. */
   forget() {
     this.stop();
     this.#clear(false);
   }
 
-  /** Tells the opening's story, from its beginning. */
+  /** Tells a new story from the opening. */
   #tell() {
     const opening = this.#opening.value.trimEnd() || OPENINGS[0];
     this.#opening.value = opening;
-    this.#return.settle(); // a story of its own
+    this.#return.settle(); // this story belongs to the model in use
     this.#begin(opening);
     this.#shifted = false;
     return this.#run();
@@ -116,11 +120,11 @@ export class Story {
   #begin(opening) {
     this.#text = opening;
     byId('given').textContent = opening;
-    byId('tale').classList.toggle('latin', /^[A-Za-z]/.test(opening)); // only an alphabet takes a drop cap
+    byId('tale').classList.toggle('latin', /^[A-Za-z]/.test(opening)); // only alphabetic text gets a drop cap
     this.#told = new TokenText(byId('told'));
   }
 
-  /** Tells on from where the text stands; what was computed for it is still in the session's cache. Past the window, the model forgets the middle. */
+  /** Continues the text, reusing the session's cache. Past the window, the model forgets the middle. */
   async #run() {
     if (this.#running) return;
     const controller = (this.#running = new AbortController());
@@ -189,7 +193,7 @@ export class Story {
     this.#keeper.keep({ given: byId('given').textContent ?? '', text: this.#text, parts: this.#told.parts, ended: this.#ended, shifted: this.#shifted });
   }
 
-  /** Shows the story of an earlier visit, if there is one and none was begun meanwhile. */
+  /** Shows the story of an earlier visit, if there is one and the visitor has not started another. */
   async #recall() {
     const story = await this.#keeper.recall();
     if (!story || this.#text) return;
@@ -202,7 +206,7 @@ export class Story {
     this.#render();
   }
 
-  /** Tokens of the opening as it stands. */
+  /** Tokens of the opening as typed. */
   async #measure() {
     const opening = this.#opening.value;
     if (!opening || this.#running) return 0;
@@ -271,7 +275,7 @@ export class Story {
     const ornament = byId('ornament');
     ornament.hidden = running || this.#ended !== 'stop';
     ornament.textContent = t('story.theEnd');
-    // A button that was pressed and is gone hands the focus to the one in its place.
+    // When a pressed button disappears, the focus moves to the button in its place.
     if (['tell', 'again', 'continue', 'story-stop', 'opening'].includes(focused) && byId(focused).hidden) {
       byId(running ? 'story-stop' : told ? (this.#ended === 'stop' ? 'again' : 'continue') : 'tell').focus();
     }

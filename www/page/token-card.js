@@ -1,5 +1,6 @@
-// The card that tells of one token: how likely it was, and what else might have come. By mouse, by finger, or by the arrow keys: a text's tokens are one stop of
-// the Tab key, since nobody tabs through five hundred.
+// The card about one token: how likely it was, and the alternatives. It opens by mouse, by touch, or with
+// the arrow keys. All tokens of a text are one stop of the Tab key, because nobody tabs through five
+// hundred.
 
 import { byId, make, recall, remember } from './dom.js';
 import { number, t, translated } from './i18n.js';
@@ -9,7 +10,7 @@ import { groupOf } from './tokens.js';
 /** @typedef {import('./tokens.js').Group} Group */
 
 const card = byId('token-card');
-/** The token it is about. @type {HTMLElement | undefined} */
+/** The token that the card is about. @type {HTMLElement | undefined} */
 let about;
 
 export function startTokens() {
@@ -34,11 +35,11 @@ export function startTokens() {
     if (event.pointerType === 'mouse') open(tokenAt(event.target));
   });
   main.addEventListener('pointerout', (event) => {
-    if (event.pointerType === 'mouse') open(tokenAt(document.activeElement)); // the one that has the focus, if one has
+    if (event.pointerType === 'mouse') open(tokenAt(document.activeElement)); // back to the focused token, if there is one
   });
   main.addEventListener('focusin', (event) => open(tokenAt(event.target)));
   main.addEventListener('focusout', close);
-  // A finger has no hover: a tap opens, a tap anywhere else closes.
+  // Touch has no hover: a tap opens the card, and a tap anywhere else closes it.
   addEventListener('click', (event) => {
     const token = tokenAt(event.target);
     open(token);
@@ -54,7 +55,7 @@ export function startTokens() {
   translated(close);
 }
 
-/** Makes the texts there are reachable by Tab while tokens are shown, each at one token. */
+/** Makes each text reachable with Tab while tokens are shown, through one of its tokens. */
 export function tabStops() {
   for (const text of document.querySelectorAll('.tokens')) {
     const stop = text.querySelector('.token[tabindex="0"]') ?? text.querySelector('.token');
@@ -88,7 +89,7 @@ function onKey(event) {
   const token = tokenAt(event.target);
   if (event.key === 'Escape' && !card.hidden) {
     close();
-    event.stopPropagation(); // it is not the answer that is to stop
+    event.stopPropagation(); // so that Escape does not stop the answer
     return;
   }
   if (!token) return;
@@ -97,7 +98,7 @@ function onKey(event) {
   const next = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: all.length - 1 }[event.key];
   if (next === undefined || !all[next]) return;
   event.preventDefault();
-  open(all[next]); // which makes it one that can have the focus
+  open(all[next]); // so that it can get the focus
   all[next].focus();
 }
 
@@ -122,7 +123,10 @@ function close() {
   card.hidden = true;
 }
 
-/** Below the token, or above where there is no room; never over the window's edge. @param {HTMLElement} token */
+/**
+ * Places the card below the token, or above it if there is no room, and never over the window's edge.
+ * @param {HTMLElement} token
+ */
 function place(token) {
   const EDGE = 8;
   const [line] = token.lastElementChild?.getClientRects() ?? [];
@@ -163,7 +167,7 @@ function content({ text, logprob, count, drawn, top }) {
   return [head, ...notes, make('p', { className: 'hint' }, t('tokens.instead')), list];
 }
 
-/** Space that would not be seen is. @param {string} text */
+/** Makes white space visible. @param {string} text */
 function visible(text) {
   return text.replace(/ /g, '␣').replace(/\n/g, '⏎').replace(/\t/g, '⇥') || '∅';
 }

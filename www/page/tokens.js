@@ -1,29 +1,33 @@
-// Text as its tokens: each is an element of its own, shaded by how likely the model found it; token-card.js tells the rest.
+// Text as tokens: each token is an element, shaded by its probability. token-card.js shows the rest.
 //
-// The text of a piece is what is shown, always; its tokens are laid over it. Tokens that share a character (an emoji may take four) become one element, and tokens
-// that show nothing (the end of the text) none. Text whose tokens are not known stays plain.
+// The page always shows the text of the pieces; the tokens only divide it. Tokens that share a character
+// (an emoji may take four) become one element. Tokens without text (the end of the text) get none. Text
+// without known tokens stays plain.
 
 import { make } from './dom.js';
 
 /** @typedef {import('../lib/index.js').TokenLogprob} TokenLogprob */
 
 /**
- * One element's worth of text. Plain data: it is kept with a chat.
+ * The content of one element. Plain data, because it is stored with a chat.
  * @typedef {object} Group
  * @property {string} text
  * @property {number} logprob of its tokens together
  * @property {number} count of its tokens
- * @property {number} drawn place among `top` of what was drawn, or -1
- * @property {[text: string, logprob: number][]} top what was likeliest in place of its first token
+ * @property {number} drawn index in `top` of the token that was drawn, or -1
+ * @property {[text: string, logprob: number][]} top the likeliest tokens in place of its first token
  */
 
-/** So many of the likeliest tokens are asked for with each token, always: 45 µs a token of the bundled models, and what is told already can be looked at. */
+/**
+ * How many alternatives to request with each token. They are always requested (45 µs per token of the
+ * bundled models), so that tokens can also be shown afterwards.
+ */
 export const ALTERNATIVES = 5;
 
-/** The lowest probability of each shade but the last, from the palest. */
+/** The lowest probability of each shade except the last, from the palest. */
 const SHADES = [0.9, 0.6, 0.3, 0.1, 0.02];
 
-/** What each element stands for. @type {WeakMap<Element, Group>} */
+/** The group of each element. @type {WeakMap<Element, Group>} */
 const groups = new WeakMap();
 
 /** @param {Element} node @returns {Group | undefined} */
@@ -35,13 +39,16 @@ export class TokenText {
   #node;
   /** @type {(Group | string)[]} */
   #parts = [];
-  /** Text not yet laid under tokens. */
+  /** Text that is not yet divided into tokens. */
   #text = '';
-  /** Tokens of a character that is not whole yet. @type {TokenLogprob[]} */
+  /** Tokens of an incomplete character. @type {TokenLogprob[]} */
   #open = [];
   #trim;
 
-  /** @param {HTMLElement} node what the text goes into @param {{ trim?: boolean }} [settings] whether leading space is left out */
+  /**
+   * @param {HTMLElement} node where the text goes
+   * @param {{ trim?: boolean }} [settings] whether to remove leading space
+   */
   constructor(node, { trim = false } = {}) {
     this.#node = node;
     this.#trim = trim;
@@ -49,7 +56,7 @@ export class TokenText {
     node.replaceChildren();
   }
 
-  /** What is shown, to be kept and shown again. */
+  /** The content, to be stored and restored. */
   get parts() {
     return this.#parts;
   }
@@ -72,7 +79,7 @@ export class TokenText {
     this.#node.append(fragment);
   }
 
-  /** No more text comes: what has no token is shown as it is. */
+  /** Call after the last text. Shows text without tokens as plain text. */
   end() {
     const fragment = document.createDocumentFragment();
     if (this.#text) this.#put(this.#text, fragment);
@@ -81,18 +88,22 @@ export class TokenText {
     this.#node.append(fragment);
   }
 
-  /** Shows what was kept. @param {(Group | string)[]} parts */
+  /** Shows stored content. @param {(Group | string)[]} parts */
   restore(parts) {
     const fragment = document.createDocumentFragment();
     for (const part of parts) this.#put(part, fragment);
     this.#node.append(fragment);
   }
 
-  /** Ends the group of the open tokens, which spell this. @param {string} spelled @param {DocumentFragment} fragment */
+  /**
+   * Closes the group of open tokens, whose text is `spelled`.
+   * @param {string} spelled
+   * @param {DocumentFragment} fragment
+   */
   #close(spelled, fragment) {
     const tokens = this.#open;
     this.#open = [];
-    // A tokenizer's space before the first word is no part of the text.
+    // The space that a tokenizer puts before the first word is not part of the text.
     const text = this.#text.startsWith(spelled) ? spelled : spelled.trimStart();
     if (!text || !this.#text.startsWith(text)) return;
     this.#text = this.#text.slice(text.length);
@@ -118,7 +129,7 @@ export class TokenText {
     const shown = typeof part === 'string' ? text : { ...part, text };
     this.#parts.push(shown);
     if (typeof shown === 'string') return fragment.append(shown);
-    // The space before a word is left unshaded: at the end of a line it hangs over the edge.
+    // The space before a word is not shaded, because at a line end it would hang over the edge.
     const space = /^\s+(?=\S)/.exec(text)?.[0] ?? '';
     const span = make('span', { className: 'token' }, ...(space ? [space] : []), make('span', { className: 'ink' }, text.slice(space.length)));
     span.dataset.shade = String(SHADES.filter((least) => Math.exp(shown.logprob) < least).length);
@@ -127,7 +138,10 @@ export class TokenText {
   }
 }
 
-/** @param {number[]} bytes @returns {string | undefined} undefined where they end within a character */
+/**
+ * @param {number[]} bytes
+ * @returns {string | undefined} undefined if they end within a character
+ */
 function whole(bytes) {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(Uint8Array.from(bytes));

@@ -1,4 +1,5 @@
-// The turns of a transcript: a question, which can be edited where it stands, and an answer, which can be given anew or branched from.
+// The turns of a transcript: a question, which can be edited in place, and an answer, which can be
+// regenerated or branched from.
 
 import { grow, make, meansSend } from './dom.js';
 import { number, t } from './i18n.js';
@@ -6,7 +7,11 @@ import { TokenText } from './tokens.js';
 
 /** @typedef {import('./conversations.js').Turn} Turn */
 
-/** @param {string} symbol of index.html @param {string} key of its text @param {() => void} act */
+/**
+ * @param {string} symbol of index.html
+ * @param {string} key of its text
+ * @param {() => void} act
+ */
 function tool(symbol, key, act) {
   const button = make('button', { type: 'button', className: 'quiet small tool' }, icon(symbol), make('span', { 'data-i18n': key }, t(key)));
   button.addEventListener('click', act);
@@ -35,7 +40,10 @@ export class Question {
   #tools = make('div', { className: 'turn-tools' });
   element = make('li', { className: 'turn you' });
 
-  /** @param {string} text @param {(text: string) => void} onSave the text as edited */
+  /**
+   * @param {string} text
+   * @param {(text: string) => void} onSave called with the edited text
+   */
   constructor(text, onSave) {
     this.#onSave = onSave;
     this.#says.textContent = text;
@@ -48,7 +56,7 @@ export class Question {
     this.#edit.focus({ preventScroll: true });
   }
 
-  /** Opens the editor with this text in it. @param {string} text */
+  /** Opens the editor with this text. @param {string} text */
   edit(text) {
     const area = make('textarea', { rows: 1, 'aria-label': t('chat.editLabel'), 'data-i18n-label': 'chat.editLabel' });
     const save = make('button', { type: 'submit', className: 'primary small', 'data-i18n': 'chat.save' }, t('chat.save'));
@@ -96,11 +104,14 @@ export class Answer {
   text = new TokenText(this.#says, { trim: true });
   element = make('li', { className: 'turn model' });
 
-  /** @param {string} lang of the text @param {{ onAgain: () => void, onBranch: () => void }} acts */
+  /**
+   * @param {string} lang of the text
+   * @param {{ onAgain: () => void, onBranch: () => void }} acts
+   */
   constructor(lang, { onAgain, onBranch }) {
     this.#says.lang = lang;
     this.#again = tool('i-again', 'chat.again', onAgain);
-    this.#again.classList.add('again'); // shown on the last answer alone
+    this.#again.classList.add('again'); // shown on the last answer only
     const tools = make('div', { className: 'turn-tools' }, this.#again, tool('i-branch', 'chat.branch', onBranch));
     this.element.append(speaker('chat.model'), this.#says, make('div', { className: 'turn-foot' }, this.#note, tools));
   }
@@ -114,7 +125,7 @@ export class Answer {
     this.element.toggleAttribute('data-running', running);
   }
 
-  /** The small print. @param {NonNullable<Turn['result']>} result */
+  /** Shows the figures below the answer. @param {NonNullable<Turn['result']>} result */
   describe({ finishReason, usage, timings }) {
     const { completionTokens, cachedTokens, promptTokens } = usage;
     const parts = [t('chat.meta', { tokens: number(completionTokens), speed: number(timings.decodeTokensPerSecond) })];
@@ -123,7 +134,7 @@ export class Answer {
     this.#note.textContent = parts.join(' · ');
   }
 
-  /** Says why the answer is not part of the conversation. @param {string} key */
+  /** Shows why the answer is not part of the conversation. @param {string} key */
   fail(key) {
     this.#note.dataset.i18n = key;
     this.#note.textContent = t(key);
@@ -131,10 +142,11 @@ export class Answer {
 }
 
 /**
- * A line between turns that the page says, not the model.
+ * A line between turns that comes from the page, not from the model.
  * @param {string} key
  * @param {string} [kind] a class
- * @param {Record<string, string>} [values] for the text, which then keeps its language
+ * @param {Record<string, string>} [values] for placeholders; the line then does not change with the
+ *   language
  */
 export function notice(key, kind = '', values) {
   return make('li', { className: `notice ${kind}` }, make('span', values ? {} : { 'data-i18n': key }, t(key, values)));

@@ -1,13 +1,18 @@
-// What is kept between visits: chats and the story, in this browser's IndexedDB and nowhere else. The store is idb-keyval's: a page of code, kept by one of
-// IndexedDB's own editors, that also reopens a connection which a browser has closed. Where a browser keeps nothing (a private window), the page works on without.
+// Stores chats and the story between visits, in this browser's IndexedDB and nowhere else. It uses
+// idb-keyval: a page of code, maintained by one of IndexedDB's editors, which also reopens a connection
+// that the browser has closed. If the browser stores nothing (a private window), the page works without it.
 //
-// Two databases: records are small and all read when the page opens; a session's saved state may be megabytes and is read alone.
+// There are two databases. Records are small, and all are read when the page opens. A saved session may
+// have megabytes and is read when needed.
 
 import { clear, createStore, del, get, keys, set, values } from '../vendor/idb-keyval/dist/index.js';
 
-/** A saved state may take so many bytes: a larger one costs more to write and read than most prompts to compute again. */
+/**
+ * The largest saved session that is stored. A larger one takes longer to write and read than most prompts
+ * to compute.
+ */
 export const STATE_BYTES_MAX = 16e6;
-/** And so many of them are kept, the latest. */
+/** How many saved sessions are stored; the latest ones stay. */
 const STATES_MAX = 8;
 
 /**
@@ -20,11 +25,14 @@ const STATES_MAX = 8;
 const records = createStore('fireside-work', 'records');
 const states = createStore('fireside-states', 'states');
 
-/** One write after the other, so that what is forgotten stays forgotten. @type {Promise<unknown>} */
+/**
+ * Runs the writes one after another, so that a deleted record is not written again.
+ * @type {Promise<unknown>}
+ */
 let tail = Promise.resolve();
 let working = true;
 
-/** Whether this browser has kept what it was given so far. */
+/** Whether this browser has stored everything so far. */
 export function keeps() {
   return working;
 }
@@ -35,7 +43,11 @@ export async function recordsKept() {
   return all.filter((record) => typeof record?.id === 'string');
 }
 
-/** The saved state of a record's session, if one is kept. @param {string} id @returns {Promise<Uint8Array | undefined>} */
+/**
+ * The saved session of a record, if it is stored.
+ * @param {string} id
+ * @returns {Promise<Uint8Array | undefined>}
+ */
 export function stateKept(id) {
   return attempt(() => get(id, states), undefined);
 }
@@ -45,7 +57,11 @@ export function keep(record) {
   return write(() => set(record.id, record, records));
 }
 
-/** Keeps a state beside its record; none, or one too large, removes what was there. @param {string} id @param {Uint8Array | undefined} state */
+/**
+ * Stores a saved session for a record. If it is absent or too large, deletes the old one.
+ * @param {string} id
+ * @param {Uint8Array | undefined} state
+ */
 export function keepState(id, state) {
   return write(async () => {
     await del(id, states);
@@ -81,7 +97,7 @@ async function attempt(job, otherwise) {
     working = true;
     return result;
   } catch {
-    working = false; // no IndexedDB here, or no room: said in the list of chats
+    working = false; // no IndexedDB, or no space; the list of chats says so
     return otherwise;
   }
 }
