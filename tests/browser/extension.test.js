@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
-import { golden, launch } from './harness.js';
+import { golden, launch, PATIENCE_MS } from './harness.js';
 
 const HERE = join(ROOT, 'tests', 'browser', 'extension');
 const [turn] = golden().find(({ model }) => model === 'chat').chats.find(({ turns }) => turns[0].user === 'Hello!')?.turns ?? [];
@@ -28,7 +28,7 @@ function build() {
 
 /** Waits until a page or a service worker of the extension has loaded the library. @param {any} context */
 async function ready(context) {
-  const end = Date.now() + 60_000;
+  const end = Date.now() + PATIENCE_MS;
   while (!(await context.evaluate(() => Boolean(globalThis.ask)).catch(() => false))) {
     assert(Date.now() < end, 'the library has not been loaded');
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -70,7 +70,7 @@ test('a page loads by a folder, by getURL, by Responses and by URLs, and keeps n
 });
 
 // WebDriver opens no moz-extension: page, so the extension has one of its own, the background page, and sends what came of it.
-test('so does a page of an extension of Firefox', { timeout: 120_000 }, async () => {
+test('so does a page of an extension of Firefox', { timeout: PATIENCE_MS }, async () => {
   const folder = build();
   let told = (_text) => {};
   const answer = new Promise((resolve) => (told = resolve));

@@ -21,8 +21,8 @@ const LAUNCH = {
 /** Chrome writes of every file that is not there, also of those that a model may do without. */
 const OPTIONAL = /404 .*\/(chat_template\.jinja|generation_config\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|model\.safetensors(\.index\.json)?)$/;
 
-/** Generous, since two cores may be building something else; nothing waits this long unless it has failed. */
-const PATIENCE_MS = 60_000;
+/** How long a test waits for a page. Nothing waits this long unless it has failed: the machine's two cores may be building something else. */
+export const PATIENCE_MS = 180_000;
 
 export { golden } from '../surface/golden.js';
 

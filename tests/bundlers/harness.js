@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
-import { launch } from '../browser/harness.js';
+import { launch, PATIENCE_MS } from '../browser/harness.js';
 import { examples } from '../docs.js';
 import { golden } from '../surface/golden.js';
 
@@ -16,7 +16,6 @@ export const ISOLATION = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-O
 /** The page and the program of docs/bundlers.md. */
 const [HTML, PROGRAM] = examples('docs/bundlers.md').map(({ code }) => code);
 const { greedy } = golden().find(({ model }) => model === 'story').cases[0];
-const PATIENCE_MS = 60_000;
 
 const folder = mkdtempSync(join(tmpdir(), 'fireside-bundlers-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -82,19 +81,21 @@ export function chromium() {
   return async function read(url, { fails = false, elsewhere } = {}) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
+    page.setDefaultTimeout(PATIENCE_MS);
     const problems = [];
     page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
     // The story model has no template of its own, which a server is asked for.
     const isOptional = (/** @type {string} */ url) => url.endsWith('/chat_template.jinja');
-    // A HEAD that was answered when its worker ended counts as aborted in Chromium.
-    page.on('requestfailed', (request) => isOptional(request.url()) || request.method() === 'HEAD' || problems.push(`failed: ${request.method()} ${request.url()} ${request.failure()?.errorText}`));
+    // A request that the page itself ended: it closed, it aborted, or the worker that asked ended. Chromium counts a HEAD whose headers are there as aborted as well.
+    const isEnded = (/** @type {import('puppeteer-core').HTTPRequest} */ request) => request.failure()?.errorText === 'net::ERR_ABORTED';
+    page.on('requestfailed', (request) => isOptional(request.url()) || isEnded(request) || problems.push(`failed: ${request.method()} ${request.url()} ${request.failure()?.errorText}`));
     page.on('response', (response) => response.status() >= 400 && !isOptional(response.url()) && problems.push(`HTTP ${response.status()}: ${response.url()}`));
     page.on('request', (request) => {
       const { protocol, origin } = new URL(request.url());
       if (protocol.startsWith('http') && ![new URL(url).origin, elsewhere].includes(origin)) problems.push(`elsewhere: ${request.url()}`);
     });
     await page.goto(url);
-    await page.waitForSelector('#story[data-build]', { timeout: PATIENCE_MS }).catch((error) => assert.fail([error.message, ...problems].join('\n')));
+    await page.waitForSelector('#story[data-build]').catch((error) => assert.fail([error.message, ...problems].join('\n')));
     const { text, build } = await page.$eval('#story', (element) => ({ text: element.textContent, build: element.getAttribute('data-build') }));
     await context.close();
     if (fails) return `${build}: ${text}`;

@@ -1,7 +1,7 @@
 // What the fault tests share: pages of one profile, a load in such a page with what came of it, and the golden text it must end in.
 
 import assert from 'node:assert/strict';
-import { golden, launch } from '../browser/harness.js';
+import { golden, launch, PATIENCE_MS } from '../browser/harness.js';
 
 /** How the browsers are started: puppeteer would have Firefox keep the body of every response for it, 100 MB for fifty loads of the smallest model. */
 export const UNWATCHED = { networkEnabled: false };
@@ -78,9 +78,9 @@ export class Driver {
   async newPage({ worker = '', context = this.browser.browser } = {}) {
     // Firefox loses a new page now and then.
     const page = await context.newPage().catch(() => context.newPage());
-    page.setDefaultTimeout(60_000);
+    page.setDefaultTimeout(PATIENCE_MS);
     await page.goto(`${this.server.url}faults/page.html${worker && `?worker=${encodeURIComponent(worker)}`}`);
-    const end = Date.now() + 60_000;
+    const end = Date.now() + PATIENCE_MS;
     while (!(await page.evaluate(() => Boolean(window.fireside)).catch(() => false))) {
       assert(Date.now() < end, 'the page has not loaded the library');
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -30,7 +30,7 @@ export async function events(response) {
 
 /** Waits until it is so. @param {() => unknown} isSo */
 export async function until(isSo) {
-  const end = performance.now() + 20_000;
+  const end = performance.now() + 120_000;
   while (!isSo()) {
     if (performance.now() > end) throw new Error(`waited in vain for ${isSo}`);
     await new Promise((resolve) => setTimeout(resolve, 2));

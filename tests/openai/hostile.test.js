@@ -145,7 +145,7 @@ const ROWS = [
 
 for (const [title, bytes, expected] of ROWS) {
   test(`${title}: ${[expected].flat().join(', ')}`, async () => {
-    const { statuses, text, closed } = await raw(port, bytes(), { patienceMs: 4_000 });
+    const { statuses, text, closed } = await raw(port, bytes(), { patienceMs: 10_000 });
     if (expected === CLOSED) assert.deepEqual([statuses, closed], [[], true]);
     else assert.deepEqual(statuses, [expected].flat(), text.slice(0, 500));
     assert(!/evil/.test(text.split('\r\n\r\n')[0]), 'nothing of theirs is in the head of an answer');
@@ -261,7 +261,7 @@ test('a client that sends many requests ahead is cut, and what runs for it ends'
   const headers = { Host: `localhost:${other.port}`, 'Content-Type': 'application/json', 'Content-Length': String(long.length) };
   const more = request('GET /v1/models HTTP/1.1', { Host: headers.Host });
   for (const count of [8, 5_000]) {
-    const { closed, statuses } = await raw(other.port, [request('POST /v1/completions HTTP/1.1', headers, long) + more.repeat(count)], { patienceMs: 2_000 });
+    const { closed, statuses } = await raw(other.port, [request('POST /v1/completions HTTP/1.1', headers, long) + more.repeat(count)], { patienceMs: 10_000 });
     assert.deepEqual([closed, statuses], [true, []]);
     await until(() => slow.state.computing === 0);
   }

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
  * @param {number} port @param {(string | Buffer)[]} parts @param {{ patienceMs?: number, end?: boolean }} [how] `end`: close our side after the last part
  * @returns {Promise<{ statuses: number[], text: string, closed: boolean }>}
  */
-export function raw(port, parts, { patienceMs = 700, end = false } = {}) {
+export function raw(port, parts, { patienceMs = 10_000, end = false } = {}) {
   return new Promise((resolve) => {
     const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
     let text = '';

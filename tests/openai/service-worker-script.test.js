@@ -52,20 +52,27 @@ test('an engine that is loaded again after the service worker was started anew a
   assert.equal((await complete('A', 2)).status, 200);
 });
 
-test('what a page offers while its old engine is looked after stays', async () => {
+test('what a page offers while its old engine is looked after stays', async (context) => {
   const [old, other] = await Promise.all([1, 2].map(() => Model.load(folder('story'), { threads: 1 })));
   const opened = page('A', { story: old });
   await opened.offer();
   assert.equal((await complete('A', 2)).status, 200);
   const port = await other.port();
+  // An engine ends a while after `dispose`, and answers until then. A second client of it tells when it has ended.
+  const witness = await Model.attach(await old.port());
   old.dispose();
-  const later = [];
-  const refused = await send('A', '/v1/completions', { model: 'story', prompt: 'Once', max_tokens: 2 }, (promise) => {
-    // The run is waited for first, then the look at the engine, which has just begun.
-    if (later.push(promise) === 2) opened.say([{ id: 'new', port }]);
+  while (await witness.stats().then(() => true, () => false));
+  // The service worker asks the old engine for its stats when it looks after it. The page offers the new engine in that moment.
+  const { stats } = Model.prototype;
+  const asked = context.mock.method(Model.prototype, 'stats', function () {
+    opened.say([{ id: 'new', port }]);
+    return stats.call(this);
   });
+  const later = [];
+  const refused = await send('A', '/v1/completions', { model: 'story', prompt: 'Once', max_tokens: 2 }, (promise) => later.push(promise));
   assert.equal(refused.status, 503);
   await Promise.all(later);
+  assert.equal(asked.mock.callCount(), 1);
   opened.postMessage = () => {}; // it does not offer again
   assert.deepEqual(await models('A'), ['new']);
   other.dispose();
