@@ -1,7 +1,9 @@
-//! What a model will take before it is there: weights, cache and the peak of loading, against what there is.
+//! Estimates a model's memory before its weights arrive: weights, cache and the peak of loading, compared
+//! with the memory that there is.
 //!
-//! The reckoning is of the config alone, or of the config and the headers of the weight files ([`Survey`]), which tell
-//! each tensor's own type. It is a promise only as far as memory is the engine's: a machine may have less than an address space.
+//! The estimate uses the config alone, or the config and the headers of the weight files ([`Survey`]),
+//! which give the dtype of each tensor. It covers the engine's memory only: the machine may have less than
+//! its address space.
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
@@ -9,40 +11,42 @@ use crate::load::LoadOptions;
 use crate::quant::Dtype;
 use crate::weights::Survey;
 
-/// Units: bytes. What the engine takes beside weights and cache: its stack, the scratch of a step, and a chunk of a file.
+/// Units: bytes. The engine's memory besides weights and cache: its stack, the scratch of a step, and a
+/// chunk of a file.
 const ENGINE_BYTES: u64 = 16 << 20;
 
-/// Units: bytes. What the tokenizer and the logits take for each entry of the vocabulary: 32,000 to 128,000 entries with their merges took 380 to 520.
+/// Units: bytes. The memory of the tokenizer and the logits for each entry of the vocabulary. 380 to 520
+/// were measured with 32,000 to 128,000 entries and their merges.
 const VOCAB_ENTRY_BYTES: u64 = 512;
 
-/// Units: tokens. A model that has no room for so short a text is of no use.
+/// Units: tokens. A model without room for a text of this length is of no use.
 const CONTEXT_MIN: usize = 256;
 
-/// What a model needs and what there is for it.
+/// The memory that a model needs, and the memory that there is.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Estimate {
-    /// How its weights are stored; `None`: each matrix in its file's own format.
+    /// How the weights are stored; `None`: each matrix in the format of its file.
     pub dtype: Option<Dtype>,
     /// Bytes of the weights.
     pub weight_bytes: u64,
     /// Bytes by which the KV cache grows with each token.
     pub kv_bytes_per_token: u64,
-    /// Tokens of context that the model was made for.
+    /// The model's context, in tokens.
     pub context: usize,
-    /// Bytes at the peak of loading: the weights and all that is not the cache.
+    /// Bytes at the peak of loading: the weights and everything else except the cache.
     pub load_bytes: u64,
-    /// Bytes that this environment has.
+    /// Bytes of memory that there are.
     pub memory_bytes: u64,
 }
 
 impl Estimate {
-    /// Of a config, before any weight file is known.
+    /// An estimate from a config, before any weight file is known.
     pub fn of(config: &ModelConfig, options: &LoadOptions) -> Estimate {
         let dtype = options.storage(config);
         Estimate::with(config, options, dtype, config.weight_bytes(dtype.or(config.dtype).unwrap_or(Dtype::F32)))
     }
 
-    /// Of a config and the headers of all its weight files.
+    /// An estimate from a config and the headers of all its weight files.
     pub fn of_survey(config: &ModelConfig, options: &LoadOptions, survey: &Survey) -> Estimate {
         Estimate::with(config, options, options.storage(config), survey.weight_bytes)
     }
@@ -58,18 +62,18 @@ impl Estimate {
         }
     }
 
-    /// Tokens of context for which there is room beside the weights, at most those the model was made for.
+    /// How many tokens of context fit beside the weights, at most the model's context.
     pub fn context_that_fits(&self) -> usize {
         let room = self.memory_bytes.saturating_sub(self.load_bytes);
         (room / self.kv_bytes_per_token.max(1)).min(self.context as u64) as usize
     }
 
-    /// Whether the model fits, and a text of some length with it.
+    /// Whether the model fits, with a text of useful length.
     pub fn fits(&self) -> bool {
         self.load_bytes <= self.memory_bytes && self.context_that_fits() >= self.context.min(CONTEXT_MIN)
     }
 
-    /// Errors: `OUT_OF_MEMORY` for a model that does not fit, with the widest format that would.
+    /// Errors: `OUT_OF_MEMORY` if the model does not fit, with the widest format that does.
     pub fn check(&self, config: &ModelConfig, options: &LoadOptions) -> Result<()> {
         if self.fits() {
             return Ok(());
@@ -115,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_cache_and_context_are_reckoned_from_the_config() {
+    fn weights_cache_and_context_are_computed_from_the_config() {
         let (estimate, checked) = estimate(None, 4 << 30);
         assert_eq!(estimate.weight_bytes, 2 * 1_235_746_816 + 4 * 33 * 2048);
         assert_eq!(estimate.kv_bytes_per_token, 2 * 4 * 16 * 8 * 64);
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_that_cannot_fit_is_refused_with_the_format_that_would() {
+    fn a_model_that_does_not_fit_is_refused_with_a_format_that_does() {
         let message = |dtype, memory| estimate(dtype, memory).1.unwrap_err().to_string();
         assert!(message(Some(Dtype::F32), 4 << 30).contains("Load it with `dtype: \"f16\"`"), "{}", message(Some(Dtype::F32), 4 << 30));
         assert!(message(None, 1536 << 20).contains("Load it with `dtype: \"q8\"`"));
@@ -134,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn room_for_the_weights_alone_is_not_enough() {
+    fn a_model_needs_room_for_more_than_its_weights() {
         let (whole, _) = estimate(None, 4 << 30);
         let least = whole.load_bytes + 256 * whole.kv_bytes_per_token;
         assert_eq!(estimate(None, least).1, Ok(()));

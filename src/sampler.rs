@@ -1,17 +1,20 @@
-//! Logits to the next token: greedy, or a seeded draw from what the filters leave.
+//! From logits to the next token: greedily, or by a seeded draw among the tokens that the filters leave.
 //!
-//! The order is that of transformers (`_get_logits_processor` of 5.24, what it lacks put in where it would stand):
+//! The order is that of transformers (`_get_logits_processor` of 5.24). Options that it does not have come where
+//! they fit best.
 //!
-//! 1. log-probabilities to report are taken from the model's own logits, before all else;
+//! 1. the log-probabilities to report, from the model's own logits;
 //! 2. logit bias and sequence bias;
 //! 3. encoder repetition penalty, over the prompt, and repetition penalty, over prompt and generated tokens;
-//! 4. what masks tokens: repeated n-grams, unwanted words, until `min_tokens` those that end the text, forced and suppressed tokens;
+//! 4. the masks: repeated n-grams, bad words, end tokens before `min_tokens`, forced and suppressed tokens;
 //! 5. frequency and presence penalty, over generated tokens (OpenAI's);
-//! 6. without a temperature the likeliest is taken, the lowest id on ties, and that is all; otherwise
-//! 7. temperature, 8. top-h, 9. top-k, 10. top-p, 11. min-p, 12. typical, 13. epsilon, 14. eta, each over what the one before left, 15. the draw.
+//! 6. at temperature 0, the likeliest token, the lowest id on ties; the remaining steps are then skipped;
+//! 7. temperature, 8. top-h, 9. top-k, 10. top-p, 11. min-p, 12. typical, 13. epsilon, 14. eta, each over the
+//!    tokens that the one before left, 15. the draw.
 //!
-//! No filter leaves nothing: the likeliest token passes all but typical, and that keeps the one nearest to what is typical.
-//! Nothing here sorts the vocabulary: a filter finds its bound by halving, and the candidates stay in the order of their tokens.
+//! At least one token always remains: every filter keeps the likeliest, except typical, which keeps the one
+//! nearest to the expected surprise. The sampler does not sort the vocabulary: a filter finds its bound by
+//! bisection, and the candidates stay in the order of their tokens.
 
 mod rules;
 
@@ -21,26 +24,27 @@ use crate::kernels;
 use crate::options::Settings;
 use rules::Text;
 
-/// Draws the tokens of one generation. The same seed and the same logits give the same tokens on every machine.
+/// Draws the tokens of one generation. The same seed and the same logits give the same tokens on every
+/// machine.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     settings: Settings,
     random: SplitMix64,
-    /// Whether there are rules that change logits; most often there are none.
+    /// Whether any rule changes logits; usually none does.
     steers: bool,
-    /// Tokens that end the text, not to be drawn among the first `min_tokens`.
+    /// Tokens that end the text, which may not be drawn among the first `min_tokens`.
     ends: Vec<u32>,
-    /// The text so far, where there are rules.
+    /// The text so far, if there are rules.
     text: Vec<u32>,
-    /// The logits before they are masked, where there are rules.
+    /// The logits before masking, if there are rules.
     unmasked: Vec<f32>,
-    /// The model's own logits, where log-probabilities are wanted.
+    /// The model's logits, if log-probabilities are requested.
     raw: Vec<f32>,
     /// In order of token.
     candidates: Vec<Candidate>,
     scratch: Vec<Candidate>,
     exponentials: Vec<f32>,
-    counts: Vec<u32>, // (vocab): all 0 between two uses
+    counts: Vec<u32>, // (vocab): all 0 between uses
 }
 
 /// A token that was drawn.
@@ -48,11 +52,12 @@ pub struct Sampler {
 pub struct Drawn {
     /// The token.
     pub token: u32,
-    /// How likely it was and what else was, where the settings ask for it.
+    /// Its log-probability and the alternatives, if the settings request them.
     pub logprobs: Option<TokenLogprobs>,
 }
 
-/// What the model itself thought of a token: natural logarithms of its softmax, before penalties, filters and temperature.
+/// The model's own log-probability of a token: the natural logarithm of its softmax, before penalties,
+/// filters and temperature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TokenLogprobs {
     /// The token that was drawn.
@@ -68,7 +73,7 @@ struct Candidate {
     token: u32,
     /// The logit, then (logit - largest logit) / temperature.
     score: f32,
-    /// exp(score): a probability that is not normalised, 1 for the likeliest.
+    /// exp(score): an unnormalised probability, 1 for the likeliest.
     weight: f32,
 }
 
@@ -80,10 +85,10 @@ impl Sampler {
         Sampler { settings, random: SplitMix64(seed), steers, ends, text, unmasked, raw, candidates, scratch, exponentials, counts }
     }
 
-    /// The next token. Shapes: `logits` (vocab), all finite (`Model::forward` sees to it); changed in place. `prompt` and
-    /// `generated` hold the tokens of the text so far.
+    /// Returns the next token. Shapes: `logits` (vocab), all finite (`Model::forward` checks that); changed
+    /// in place. `prompt` and `generated` hold the tokens of the text so far.
     ///
-    /// Panics: if there is no logit.
+    /// Panics: if there are no logits.
     pub fn sample(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) -> Drawn {
         if self.settings.logprobs.is_some() {
             self.raw.clear();
@@ -94,7 +99,7 @@ impl Sampler {
         Drawn { token, logprobs: self.settings.logprobs.map(|k| TokenLogprobs::of(token, &self.raw, k, &mut self.exponentials)) }
     }
 
-    /// What makes single tokens more or less likely, whether one is then drawn or the likeliest taken.
+    /// Makes single tokens more or less likely, before the draw or the greedy choice.
     fn penalise(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
         for &(token, bias) in &self.settings.logit_bias {
             if let Some(logit) = logits.get_mut(token as usize) {
@@ -112,23 +117,24 @@ impl Sampler {
         self.penalise_generated(logits, generated);
     }
 
-    /// The rules, the repetition penalty and the least length, in their order.
+    /// Applies the rules, the repetition penalty and the minimum length, in their order.
     fn steer(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
         self.text.clear();
         self.text.extend(prompt.iter().chain(generated));
         let Settings { rules, repetition_penalty, max_tokens, min_tokens, .. } = &self.settings;
         let text = Text { prompt, all: &self.text, ends: &self.ends, max_tokens: *max_tokens, min_tokens: *min_tokens };
         rules::bias(rules, logits, &text);
-        // A penalty on what is not in the prompt: what is in it gains by the inverse.
+        // The processor penalises tokens outside the prompt; tokens inside gain by the inverse.
         let encoder = rules.encoder_repetition_penalty.unwrap_or(1.0).recip();
         penalise_repetition(logits, encoder, prompt.iter(), &mut self.counts);
         penalise_repetition(logits, *repetition_penalty, self.text.iter(), &mut self.counts);
         rules::mask(rules, logits, &text, &mut self.unmasked);
     }
 
-    /// Makes every token that was generated less likely, and the more so the more often it was.
+    /// Makes each generated token less likely, the more often it was generated.
     ///
-    /// Source: OpenAI's API reference, "frequency and presence penalties": `logit -= count * frequency + (count > 0) * presence`.
+    /// Source: OpenAI's API reference, "frequency and presence penalties": `logit -= count * frequency +
+    /// (count > 0) * presence`.
     fn penalise_generated(&mut self, logits: &mut [f32], generated: &[u32]) {
         let Settings { frequency_penalty, presence_penalty, .. } = self.settings;
         if frequency_penalty == 0.0 && presence_penalty == 0.0 {
@@ -140,7 +146,7 @@ impl Sampler {
         });
     }
 
-    /// One of the tokens that the filters leave, each as often as its probability says.
+    /// Draws one of the tokens that the filters leave, by its probability.
     fn draw(&mut self, logits: &[f32]) -> u32 {
         self.filter(logits);
         let mut rest = self.random.unit() * weight_of(&self.candidates);
@@ -172,9 +178,9 @@ impl Sampler {
         candidates.iter_mut().zip(&self.exponentials).for_each(|(c, &weight)| c.weight = weight);
         candidates.retain(|c| c.weight > 0.0);
         if top_p < 1.0 {
-            keep_nucleus(candidates, scratch, top_p);
+            keep_top_p(candidates, scratch, top_p);
         }
-        // The likeliest weighs exp(0) = 1, so a weight is already relative to it.
+        // The likeliest has weight exp(0) = 1, so weights are already relative to it.
         candidates.retain(|c| c.weight >= min_p);
         if typical_p < 1.0 {
             keep_typical(candidates, scratch, typical_p);
@@ -192,7 +198,7 @@ impl Sampler {
 }
 
 impl TokenLogprobs {
-    /// What these logits say of a token and of the k likeliest.
+    /// The log-probability of a token in these logits, and the k likeliest.
     fn of(token: u32, logits: &[f32], k: usize, exponentials: &mut Vec<f32>) -> TokenLogprobs {
         let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         exponentiate(exponentials, logits.iter().map(|logit| logit - largest));
@@ -211,7 +217,7 @@ impl TokenLogprobs {
     }
 }
 
-/// Keeps the text from ending, unless nothing else is left to draw.
+/// Masks the tokens that end the text, unless no other token is left.
 fn mask_ends(logits: &mut [f32], ends: &[u32]) {
     let is_end = |token: usize| ends.iter().any(|&end| end as usize == token);
     if logits.iter().enumerate().any(|(token, &logit)| logit > f32::NEG_INFINITY && !is_end(token)) {
@@ -223,7 +229,7 @@ fn mask_ends(logits: &mut [f32], ends: &[u32]) {
     }
 }
 
-/// The token of the largest logit; of several, the lowest id.
+/// The token with the largest logit; among equals the lowest id.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (token, logit) in logits.iter().enumerate() {
@@ -234,9 +240,10 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// Makes each of these tokens less likely, once however often it is among them.
+/// Makes each of these tokens less likely, once, however often it occurs.
 ///
-/// Source: Keskar et al. 2019 (CTRL), section 4.1, in the form of transformers' RepetitionPenaltyLogitsProcessor.
+/// Source: Keskar et al. 2019 (CTRL), section 4.1, in the form of transformers'
+/// RepetitionPenaltyLogitsProcessor.
 fn penalise_repetition<'t>(logits: &mut [f32], penalty: f32, tokens: impl Iterator<Item = &'t u32> + Clone, counts: &mut Vec<u32>) {
     if penalty == 1.0 {
         return;
@@ -247,7 +254,7 @@ fn penalise_repetition<'t>(logits: &mut [f32], penalty: f32, tokens: impl Iterat
     });
 }
 
-/// Calls `each` once for every token below `vocab`, with how often it is among the tokens.
+/// Calls `each` once for every token below `vocab`, with its count.
 fn each_distinct<'t>(counts: &mut Vec<u32>, vocab: usize, tokens: impl Iterator<Item = &'t u32> + Clone, mut each: impl FnMut(usize, u32)) {
     counts.resize(vocab, 0);
     let known = tokens.map(|&token| token as usize).filter(|&token| token < vocab);
@@ -260,16 +267,16 @@ fn each_distinct<'t>(counts: &mut Vec<u32>, vocab: usize, tokens: impl Iterator<
     }
 }
 
-/// A penalty may be far from 1: what it takes beyond f32 stays the largest or smallest number, and can be compared.
+/// Limits a logit after an extreme penalty to the range of f32, so that logits can still be compared.
 fn bounded(before: f32, after: f32) -> f32 {
     if before.is_finite() { after.clamp(f32::MIN, f32::MAX) } else { before }
 }
 
-/// e^x of numbers up to 0; below e^-87 it is 0.
+/// e^x for numbers up to 0; below e^-87 it is 0.
 fn exponentiate(out: &mut Vec<f32>, numbers: impl Iterator<Item = f32>) {
     out.clear();
     out.extend(numbers);
-    // A softmax that has seen a 0 already, and nothing else.
+    // Uses a softmax step that has seen only a 0.
     kernels::softmax_step(out, 1.0, &mut [0.0, 0.0]);
 }
 
@@ -277,19 +284,20 @@ fn weight_of(candidates: &[Candidate]) -> f64 {
     candidates.iter().map(|c| f64::from(c.weight)).sum()
 }
 
-/// Keeps the k of the largest scores, and those equal to the last of them.
+/// Keeps the k largest scores, and any that equal the last of them.
 fn keep_likeliest(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, k: usize) {
     scratch.clone_from(candidates);
     let least = scratch.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score)).1.score;
     candidates.retain(|c| c.score >= least);
 }
 
-/// Keeps the smallest set of likeliest candidates whose share of the weight reaches `top_p`, of equal ones the lower
-/// token first (transformers leaves that to chance: torch's sort is not stable).
+/// Keeps the smallest set of likeliest candidates whose share of the weight reaches `top_p`. Among equals
+/// it takes the lower token first (in transformers that depends on torch's sort, which is not stable).
 ///
-/// Source: Holtzman et al. 2020, section 3.1. A candidate with less than `(1 - top_p) / n` of the weight cannot be in
-/// the set, because all such together have less than `1 - top_p`: so most of a vocabulary falls at first sight.
-fn keep_nucleus(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, top_p: f32) {
+/// Source: Holtzman et al. 2020, section 3.1. A candidate with less than `(1 - top_p) / n` of the weight
+/// cannot be in the set, because all such candidates together have less than `1 - top_p`. This excludes
+/// most of a vocabulary at once.
+fn keep_top_p(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, top_p: f32) {
     let total = weight_of(candidates);
     let least = (1.0 - f64::from(top_p)) * total / candidates.len() as f64;
     candidates.retain(|c| f64::from(c.weight) >= least);
@@ -299,11 +307,11 @@ fn keep_nucleus(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, t
     candidates.retain(|c| likelier(c, &last) != Ordering::Greater);
 }
 
-/// Keeps the smallest set of candidates whose surprise is nearest to the expected one and whose share of the weight
-/// reaches `typical_p`, and those as near as the last of them.
+/// Keeps the smallest set of candidates whose surprise is nearest to the expected one and whose share of
+/// the weight reaches `typical_p`, and any as near as the last of them.
 ///
-/// Source: Meister et al. 2022, section 4. The surprise of a candidate is `ln(total) - score` and the entropy its mean, so that
-/// they differ by as much as the score does from the mean score.
+/// Source: Meister et al. 2022, section 4. The surprise of a candidate is `ln(total) - score` and the
+/// entropy is its mean, so their difference is that of the score from the mean score.
 fn keep_typical(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, typical_p: f32) {
     let total = weight_of(candidates);
     let mean = candidates.iter().map(|c| f64::from(c.weight) * f64::from(c.score)).sum::<f64>() / total;
@@ -313,7 +321,7 @@ fn keep_typical(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, t
     candidates.retain(|c| distance(c) <= distance(&last));
 }
 
-/// Keeps candidates of at least this probability, and the likeliest whatever it has.
+/// Keeps candidates of at least this probability, and always the likeliest.
 fn keep_at_least(candidates: &mut Vec<Candidate>, probability: f64) {
     let total = weight_of(candidates);
     let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
@@ -326,11 +334,12 @@ fn entropy(candidates: &[Candidate]) -> f64 {
     libm::log(total) - candidates.iter().map(|c| f64::from(c.weight) * f64::from(c.score)).sum::<f64>() / total
 }
 
-/// The likeliest tokens among which top-h chooses.
+/// How many of the likeliest tokens top-h considers.
 const TOP_H_AMONG: usize = 100;
 
-/// Keeps the likeliest candidates whose terms of the entropy together are at most its share `top_h`, and the likeliest one whatever its term is. Entropy
-/// and probabilities are those of the 100 likeliest, of equal ones the lower token first.
+/// Keeps the likeliest candidates whose terms of the entropy sum to at most its share `top_h`, and always
+/// the likeliest. Entropy and probabilities are those of the 100 likeliest; among equals the lower token
+/// comes first.
 ///
 /// Source: Potraghloo et al. 2025, "Top-H Decoding", in the form of transformers' TopHLogitsWarper.
 fn keep_top_h(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, temperature: f32, top_h: f32) {
@@ -357,8 +366,9 @@ fn keep_top_h(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, tem
     candidates.retain(|c| likelier(c, &last) != Ordering::Greater);
 }
 
-/// The candidate with which, in this order, the weight so far reaches `needed`: each round halves what is left and goes on in
-/// the half that holds it, so that the whole costs a few looks at each candidate. The list is left in some other order.
+/// The candidate at which, in this order, the cumulative weight reaches `needed`. Each round partitions the
+/// remaining candidates and continues in the half that contains it, so each candidate is looked at a few
+/// times. Changes the order of the list.
 fn reach(candidates: &mut [Candidate], needed: f64, order: impl Fn(&Candidate, &Candidate) -> Ordering) -> Candidate {
     let (mut low, mut high, mut held) = (0, candidates.len(), 0.0); // the weight of `low` candidates falls short, of `high` reaches it
     while high - low > 1 {
@@ -387,7 +397,7 @@ impl SplitMix64 {
         z ^ (z >> 31)
     }
 
-    /// A number in 0..1, evenly spread over the 2^53 multiples of 2^-53.
+    /// A number in 0..1, uniform over the 2^53 multiples of 2^-53.
     fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }

@@ -1,21 +1,21 @@
-//! The rules over tokens and sequences, as transformers' logits processors of the same names apply them.
+//! The rules over tokens and sequences, like transformers' logits processors of the same names.
 //!
 //! Source: transformers 5.24, `generation/logits_process.py`; the order is that of `_get_logits_processor`.
 
 use super::{bounded, mask_ends};
 use crate::config::Rules;
 
-/// The text so far, and what else rules depend on.
+/// The text so far, and the other inputs of the rules.
 pub(super) struct Text<'t> {
     /// The tokens of the prompt.
     pub prompt: &'t [u32],
-    /// Those of the prompt and those that were generated.
+    /// The tokens of the prompt and of the generated text.
     pub all: &'t [u32],
     /// Tokens that end the text.
     pub ends: &'t [u32],
-    /// Tokens to generate at most.
+    /// The most tokens to generate.
     pub max_tokens: usize,
-    /// Tokens to generate before one may end the text.
+    /// Tokens to generate before the text may end.
     pub min_tokens: usize,
 }
 
@@ -36,8 +36,7 @@ pub(super) fn bias(rules: &Rules, logits: &mut [f32], text: &Text) {
     }
 }
 
-/// Masks what the rules forbid, and everything but what they force. Where nothing would be left, none of
-/// them holds for this token.
+/// Masks the tokens that the rules exclude. If no token would be left, no rule applies to this token.
 pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut Vec<f32>) {
     before.clear();
     before.extend_from_slice(logits);
@@ -71,13 +70,13 @@ pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut 
     {
         let gain = libm::pow(f64::from(factor), (text.generated() - start) as f64) - 1.0;
         each_end(logits, text.ends, |logit| {
-            // In f64, where 0 times what is beyond f32 is still 0.
+            // In f64, where 0 times a number beyond f32 is still 0.
             let gained = f64::from(logit) + f64::from(logit.abs()) * gain.min(f64::from(f32::MAX));
             bounded(logit, gained as f32)
         });
     }
     rules.suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
-    // A token that a prompt of one token forces is not the first that counts.
+    // A token forced after a prompt of one token does not count as the first.
     let first = usize::from(text.prompt.len() <= 1 && !forced_bos.is_empty());
     if text.generated() == first {
         rules.begin_suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
@@ -87,7 +86,7 @@ pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut 
     }
 }
 
-/// The last token of a sequence whose other tokens are the end of the text.
+/// The last token of a sequence, if the text ends with the sequence's other tokens.
 fn completed(sequence: &[u32], text: &[u32]) -> Option<usize> {
     let (&last, others) = sequence.split_last()?;
     text.ends_with(others).then_some(last as usize)
@@ -99,7 +98,7 @@ fn forbid(logits: &mut [f32], token: usize) {
     }
 }
 
-/// Leaves nothing but these tokens, if there are any.
+/// Masks all tokens except these, if there are any.
 fn force(logits: &mut [f32], tokens: &[u32]) {
     if tokens.is_empty() {
         return;
@@ -112,7 +111,7 @@ fn force(logits: &mut [f32], tokens: &[u32]) {
     }
 }
 
-/// Changes the logit of each token that ends the text, once however often it is among them.
+/// Changes the logit of each token that ends the text, once, however often it is listed.
 fn each_end(logits: &mut [f32], ends: &[u32], change: impl Fn(f32) -> f32) {
     for (_, &end) in ends.iter().enumerate().filter(|(place, end)| !ends[..*place].contains(end)) {
         if let Some(logit) = logits.get_mut(end as usize) {

@@ -1,14 +1,15 @@
-//! The sampler beside its specifications: transformers' values, and a naive version that sorts the vocabulary for every filter.
+//! Compares the sampler with its specifications: transformers' values, and a naive version that sorts the
+//! vocabulary for every filter.
 
 use super::*;
 use crate::options::Options;
 
-/// Nothing filters, nothing is penalised.
+/// Settings without filters and penalties.
 fn off() -> Settings {
     Settings { temperature: 1.0, top_p: 1.0, ..Settings::of(&Default::default()) }
 }
 
-/// How often each token is drawn in 20,000 draws, as shares.
+/// The share of each token in 20,000 draws.
 fn shares(settings: Settings, logits: &[f32]) -> Vec<f64> {
     let mut sampler = Sampler::new(settings, 1, Vec::new());
     let mut counts = vec![0.0; logits.len()];
@@ -59,8 +60,9 @@ fn each_filter_keeps_what_its_definition_says() {
 }
 
 #[test]
-fn equal_tokens_are_kept_as_transformers_keeps_them() {
-    // Top-k and typical keep what equals their last; top-p as many as it needs, and which is ours to say.
+fn ties_are_kept_as_transformers_keeps_them() {
+    // Top-k and typical keep all that equal their last. Top-p keeps as many as it needs, and we choose
+    // which.
     assert_close(&shares(Settings { top_k: 1, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
     assert_close(&shares(Settings { typical_p: 0.01, ..off() }, &[1.0, 1.0]), &[0.5, 0.5]);
     assert_close(&shares(Settings { top_p: 0.45, ..off() }, &[1.0; 5]), &[0.333, 0.333, 0.333, 0.0, 0.0]);
@@ -75,8 +77,9 @@ fn the_repetition_penalty_counts_a_token_once() {
 }
 
 #[test]
-fn a_penalty_beyond_all_bounds_leaves_numbers() {
-    // Found by fuzzing: a logit divided by 1e-45 was infinite, infinity less infinity is NaN, and no token passed the filters.
+fn an_extreme_penalty_leaves_finite_logits() {
+    // Found by fuzzing: a logit divided by 1e-45 was infinite, infinity minus infinity is NaN, and no token
+    // passed the filters.
     for (penalty, expected) in [(1e-45, 0), (1e30, 2)] {
         let settings = Settings { top_k: 1, repetition_penalty: penalty, ..off() };
         assert_eq!(Sampler::new(settings, 0, Vec::new()).sample(&mut [4.0, -4e30, 3.0], &[0, 1], &[]).token, expected);
@@ -100,7 +103,7 @@ fn extreme_logits_are_drawn_from_without_nan() {
 }
 
 #[test]
-fn the_generator_is_the_published_one() {
+fn the_random_generator_is_splitmix64() {
     // First outputs for seed 1234567, from the reference implementation in C (Vigna, splitmix64.c).
     let mut random = SplitMix64(1234567);
     assert_eq!([random.next(), random.next()], [6457827717110365317, 3203168211198807973]);
@@ -119,13 +122,13 @@ struct Case {
 }
 
 impl Case {
-    /// The settings of the case; what it does not name filters nothing.
+    /// The settings of the case; filters that it does not name are off.
     fn settings(&self) -> Settings {
         let options = Options::from_json(&self.settings).unwrap();
         Options { top_p: options.top_p.or(Some(1.0)), ..options }.settle(&Default::default(), self.prompt.len())
     }
 
-    /// What the sampler leaves, as log-probabilities by token.
+    /// The log-probabilities by token that the sampler leaves.
     fn left(&self, logits: &mut [f32]) -> Vec<Option<f64>> {
         let mut sampler = Sampler::new(self.settings(), 1, self.ends.clone());
         sampler.penalise(logits, &self.prompt, &self.generated);
@@ -139,7 +142,7 @@ impl Case {
     }
 }
 
-/// Less than this is nothing: the exponentials of the kernels end at exp(-87).
+/// Log-probabilities below this count as zero probability: the kernels' exponentials end at exp(-87).
 const NOTHING: f64 = -85.0;
 
 #[test]
@@ -161,7 +164,8 @@ fn filters_and_rules_leave_what_transformers_leaves() {
             continue;
         };
         let got = case.left(&mut logits);
-        // Which of equals top-p leaves is chance there; here the lower ids. So equals are compared as a row, and where they lie beside it.
+        // In transformers, chance decides which of equal tokens top-p keeps; here the lower ids. So equal
+        // tokens are compared as a set.
         let sorted = |row: &[Option<f64>]| {
             let mut row: Vec<f64> = row.iter().flatten().copied().filter(|&value| value > NOTHING).collect();
             row.sort_unstable_by(f64::total_cmp);
@@ -179,7 +183,7 @@ fn filters_and_rules_leave_what_transformers_leaves() {
     }
 }
 
-/// What the definitions leave, each filter over the whole vocabulary sorted: tokens, lowest first.
+/// The result of the definitions, with the whole vocabulary sorted for each filter: tokens, lowest first.
 fn naive(logits: &[f32], settings: &Settings) -> Vec<u32> {
     let mut left: Vec<(u32, f64)> = (0..).zip(logits.iter().map(|&logit| f64::from(logit) / f64::from(settings.temperature))).collect();
     let softmax = |left: &[(u32, f64)]| {
@@ -219,9 +223,9 @@ fn naive(logits: &[f32], settings: &Settings) -> Vec<u32> {
 }
 
 #[test]
-fn a_large_vocabulary_is_filtered_as_if_it_were_sorted() {
+fn a_large_vocabulary_is_filtered_as_by_sorting() {
     let mut random = SplitMix64(11);
-    // As flat and as peaked as models are, and no two logits alike.
+    // Flat and peaked distributions, with no two equal logits.
     for spread in [0.5, 4.0] {
         let logits: Vec<f32> = (0..49_152).map(|_| (spread * ((1..=6).map(|_| random.unit()).sum::<f64>() - 3.0)) as f32).collect();
         for (top_k, top_p, min_p, typical_p) in
@@ -233,7 +237,7 @@ fn a_large_vocabulary_is_filtered_as_if_it_were_sorted() {
                 sampler.filter(&logits);
                 let got: Vec<u32> = sampler.candidates.iter().map(|c| c.token).collect();
                 let expected = naive(&logits, &settings);
-                // The bound falls between two neighbours; f32 may see them the other way round.
+                // The bound is between two neighbours, which f32 rounding may swap.
                 let apart = got.iter().filter(|token| expected.binary_search(token).is_err()).count() + expected.len().abs_diff(got.len());
                 assert!(apart <= 2, "{settings:?}: {} tokens where the definitions leave {}, {apart} apart", got.len(), expected.len());
             }
@@ -264,7 +268,7 @@ fn penalties_and_bias_hold_without_a_temperature() {
 }
 
 #[test]
-fn the_end_is_masked_only_where_something_else_is_left() {
+fn the_end_is_masked_only_if_another_token_is_left() {
     let settings = Settings { min_tokens: 9, temperature: 0.0, ..off() };
     let mut sampler = Sampler::new(settings, 1, vec![0, 1, 1, 70]);
     assert_eq!(sampler.sample(&mut [2.0], &[], &[]).token, 0, "nothing else");
@@ -281,7 +285,7 @@ fn tokens_beyond_the_vocabulary_change_nothing() {
 }
 
 #[test]
-fn logprobs_are_the_models_own() {
+fn logprobs_come_from_the_models_own_logits() {
     let mut random = SplitMix64(3);
     for (vocab, spread) in [(1, 1.0), (2, 80.0), (5, 1e-3), (49_152, 6.0), (49_152, 0.0)] {
         let logits: Vec<f32> = (0..vocab).map(|_| (spread * (random.unit() - 0.5)) as f32).collect();
@@ -291,7 +295,7 @@ fn logprobs_are_the_models_own() {
         let mut order: Vec<u32> = (0..vocab as u32).collect();
         order.sort_by(|&a, &b| logits[b as usize].partial_cmp(&logits[a as usize]).unwrap());
         for k in [0, 1, 5, 20] {
-            // Whatever is done to the logits afterwards.
+            // Later steps do not change them.
             let settings = Settings { logprobs: Some(k), logit_bias: vec![(0, 50.0)], top_k: 3, temperature: 2.0, ..off() };
             let drawn = Sampler::new(settings, 5, Vec::new()).sample(&mut logits.clone(), &[], &[]);
             let logprobs = drawn.logprobs.unwrap();
@@ -306,7 +310,7 @@ fn logprobs_are_the_models_own() {
 }
 
 #[test]
-fn rules_that_leave_nothing_do_not_hold() {
+fn rules_that_exclude_every_token_are_skipped() {
     let rules = |options: serde_json::Value| Options::from_json(&options).unwrap().settle(&Default::default(), 1);
     let token = |settings: Settings| Sampler::new(settings, 0, vec![1]).sample(&mut [1.0, 3.0, 2.0], &[2], &[0, 1]).token;
     let json = |mut options: serde_json::Value, temperature: f64| {
@@ -320,7 +324,7 @@ fn rules_that_leave_nothing_do_not_hold() {
         (serde_json::json!({"badWordsIds": [[0], [2]], "suppressTokens": [1]}), 1),
         (serde_json::json!({"forcedEosTokenId": 9, "maxTokens": 3}), 1),
         (serde_json::json!({"forcedEosTokenId": 0, "maxTokens": 3}), 0),
-        (serde_json::json!({"badWordsIds": [[1]]}), 1), // a token that ends the text is no unwanted word
+        (serde_json::json!({"badWordsIds": [[1]]}), 1), // a token that ends the text is never a bad word
     ] {
         for temperature in [0.0, 1e-3] {
             assert_eq!(token(rules(json(options.clone(), temperature))), expected, "{options} at {temperature}");
@@ -329,7 +333,7 @@ fn rules_that_leave_nothing_do_not_hold() {
 }
 
 #[test]
-fn rules_beyond_all_bounds_leave_numbers() {
+fn extreme_rules_leave_finite_logits() {
     let options = serde_json::json!({"sequenceBias": [[[0], 3e38], [[1, 0], 3e38], [[2], -3e38]], "exponentialDecayLengthPenalty": [0, 3e38],
         "encoderRepetitionPenalty": 1e-45, "temperature": 1, "suppressTokens": [9], "minTokens": 1});
     let settings = Options::from_json(&options).unwrap().settle(&Default::default(), 1);

@@ -1,4 +1,5 @@
-//! Drives a run to its end: text to standard output as it comes, what is told of it to standard error.
+//! Drives a run to its end: text goes to standard output as it is generated, information about it to
+//! standard error.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -10,10 +11,11 @@ use fireside::tokenizer::Tokenizer;
 
 use crate::{Result, interrupt};
 
-/// A step computes about a layer of a pass of the prompt, so that Ctrl-C is heard soon. Units: tokens times layers.
+/// Limits a prefill step to about one layer's pass over the prompt, so that Ctrl-C takes effect soon.
+/// Units: tokens times layers.
 const PREFILL_WORK: usize = 64;
 
-/// What a generation cost, as one line.
+/// The cost of a generation, as one line.
 pub struct Report {
     completion: Completion,
     prefill: Duration,
@@ -21,13 +23,13 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether somebody stopped it.
+    /// Whether the user stopped it.
     pub fn stopped(&self) -> bool {
         self.completion.finish_reason == FinishReason::Abort
     }
 }
 
-/// Drives a run to its end, or until Ctrl-C: then it is given up.
+/// Drives a run to its end. Ctrl-C aborts it.
 pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
     let _answering = interrupt::answering();
     run.set_prefill_work(PREFILL_WORK);
@@ -59,14 +61,14 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
 }
 
 struct Printer {
-    /// Whether the text goes to a terminal, which would obey what it says.
+    /// Whether the text goes to a terminal, which obeys control sequences.
     terminal: bool,
     choice: usize,
     logprobs: Vec<TokenLogprobs>,
 }
 
 impl Printer {
-    /// Lets the text of a piece out at once.
+    /// Prints the text of a piece at once.
     fn print(&mut self, piece: Piece) -> io::Result<()> {
         let mut out = io::stdout();
         if piece.choice != self.choice {
@@ -84,7 +86,7 @@ impl Printer {
         out.flush()
     }
 
-    /// A line for each token whose probability was asked for.
+    /// Prints one line for each token whose log-probability was requested.
     fn tell(&self, tokenizer: &Tokenizer) -> Result<()> {
         let shown = |id: u32, logprob: f32| -> Result<String> {
             Ok(format!("{logprob:.3} {:?}", String::from_utf8_lossy(&tokenizer.piece_bytes(id)?)))
@@ -97,7 +99,8 @@ impl Printer {
     }
 }
 
-/// The text without control characters: a model of strangers may write sequences that a terminal takes for commands.
+/// Replaces control characters: a model from an untrusted source may write sequences that a terminal takes
+/// for commands.
 fn harmless(text: &str) -> String {
     let control = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
     text.chars().map(|character| if control(character) { char::REPLACEMENT_CHARACTER } else { character }).collect()

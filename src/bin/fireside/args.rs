@@ -1,4 +1,4 @@
-//! The flags that several commands share: which model, and how to draw from it.
+//! The flags that several commands share: which model to load, and how to sample from it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use crate::{Result, folder};
 
-/// Which model, and how it is held.
+/// Which model to load, and how to store it.
 #[derive(Args)]
 pub struct ModelArgs {
     /// A folder with config.json, tokenizer.json and the weights [default: the bundled model]
@@ -36,7 +36,7 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// The folder asked for, or the bundled model of this name.
+    /// The folder that was given, or the bundled model of this name.
     pub fn folder(&self, bundled: &str) -> PathBuf {
         self.model.clone().unwrap_or_else(|| {
             let here = PathBuf::from("models").join(bundled);
@@ -44,14 +44,14 @@ impl ModelArgs {
         })
     }
 
-    /// What the flags say of loading.
+    /// The load options that the flags give.
     pub fn options(&self) -> LoadOptions {
         let cores = || std::thread::available_parallelism().map_or(1, |cores| cores.get());
         let pool = Some(Pool::new(self.threads.unwrap_or_else(cores)));
         LoadOptions { dtype: self.dtype.0, kv_dtype: self.kv_dtype, pool, ..LoadOptions::default() }
     }
 
-    /// Loads the model and tells how that went.
+    /// Loads the model and prints a summary.
     pub fn load(&self, bundled: &str) -> Result<Arc<Model>> {
         let started = Instant::now();
         let model = folder::load(&self.folder(bundled), self.options())?;
@@ -60,7 +60,7 @@ impl ModelArgs {
         eprintln!("loaded {bytes:.1} MB of {} weights in {:.0?}; {threads} threads", weights.dtype(), started.elapsed());
         let ignored = model.ignored_config();
         if !ignored.is_empty() {
-            eprintln!("not used of its configuration files: {}; `inspect` says why", ignored.join(", "));
+            eprintln!("ignored fields of the configuration files: {}; `fireside inspect` says why", ignored.join(", "));
         }
         Ok(Arc::new(model))
     }
@@ -69,61 +69,62 @@ impl ModelArgs {
 /// How tokens are drawn.
 #[derive(Args)]
 pub struct SamplingArgs {
-    /// Tokens to generate at most
+    /// The most tokens to generate
     #[arg(long)]
     max_tokens: Option<usize>,
-    /// Tokens to generate before one may end the text
+    /// Tokens to generate before the text may end
     #[arg(long)]
     min_tokens: Option<usize>,
     /// Divides the logits; 0 is greedy
     #[arg(long, allow_hyphen_values = true)]
     temperature: Option<f32>,
-    /// Only the k likeliest tokens; 0 is off
+    /// Keeps only the k likeliest tokens; 0 is off
     #[arg(long)]
     top_k: Option<usize>,
-    /// Only the likeliest tokens that together have this probability
+    /// Keeps the fewest of the likeliest tokens that together have this probability
     #[arg(long, allow_hyphen_values = true)]
     top_p: Option<f32>,
-    /// Only tokens at least this likely relative to the likeliest
+    /// Keeps only tokens at least this likely, relative to the likeliest
     #[arg(long, allow_hyphen_values = true)]
     min_p: Option<f32>,
-    /// Only tokens about as surprising as expected that together have this probability
+    /// Keeps the tokens whose surprise is nearest to the expected one and that together have this
+    /// probability
     #[arg(long, allow_hyphen_values = true)]
     typical_p: Option<f32>,
-    /// Makes tokens that are in the text already less likely; 1 is off
+    /// Makes tokens that are already in the text less likely; 1 is off
     #[arg(long, allow_hyphen_values = true)]
     repetition_penalty: Option<f32>,
-    /// Taken from the logit of a token each time that it was generated; 0 is off
+    /// Subtracted from a token's logit each time it was generated; 0 is off
     #[arg(long, allow_hyphen_values = true)]
     frequency_penalty: Option<f32>,
-    /// Taken from the logits of all tokens that were generated; 0 is off
+    /// Subtracted from the logits of all tokens that were generated; 0 is off
     #[arg(long, allow_hyphen_values = true)]
     presence_penalty: Option<f32>,
-    /// Added to the logit of a token; may be given several times
+    /// Added to the logit of a token; can be repeated
     #[arg(long, value_name = "ID=BIAS", value_parser = parse_bias, allow_hyphen_values = true)]
     logit_bias: Vec<(u32, f32)>,
-    /// A text that ends the generation; may be given several times
+    /// A string that ends the text; can be repeated
     #[arg(long)]
     stop: Vec<String>,
-    /// A token that ends the generation; may be given several times
+    /// A token id that ends the text; can be repeated
     #[arg(long, value_name = "ID")]
     stop_token: Vec<u32>,
-    /// Seed of the random choices [default: drawn anew]
+    /// Seed of the random choices [default: random]
     #[arg(long)]
     seed: Option<u64>,
-    /// Tell how likely each token was, and this many of the likeliest beside it
+    /// Print how likely each token was, and this many of the likeliest tokens
     #[arg(long, value_name = "K")]
     logprobs: Option<usize>,
-    /// Continuations of the prompt; the first one counts
+    /// How many completions to generate for the prompt; the first one counts
     #[arg(short)]
     n: Option<usize>,
-    /// What happens where the context is too short: error, drop-oldest or shift
+    /// What to do when the context is full: error, drop-oldest or shift
     #[arg(long, default_value = "error")]
     overflow: Overflow,
 }
 
 impl SamplingArgs {
-    /// What the flags ask of one generation.
+    /// The generate options that the flags give.
     pub fn options(&self) -> Options {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Options {
@@ -151,26 +152,27 @@ impl SamplingArgs {
     }
 }
 
-/// What a chat is opened with.
+/// How a chat is opened.
 #[derive(Args)]
 pub struct ChatArgs {
-    /// What the model is told before the chat
+    /// The system prompt
     #[arg(long)]
     system: Option<String>,
-    /// A value for what the chat template reads, like enable_thinking=false: JSON, or else a text; may be given several times
+    /// A variable of the chat template, such as enable_thinking=false: JSON, or a string if it is not JSON;
+    /// can be repeated
     #[arg(long, value_name = "NAME=VALUE", value_parser = parse_kwarg)]
     template_kwarg: Vec<(String, Value)>,
 }
 
 impl ChatArgs {
-    /// What the flags say of a session.
+    /// The session options that the flags give.
     pub fn options(&self) -> Result<SessionOptions> {
         let chat_template_kwargs = TemplateKwargs::from_json("--template-kwarg", &self.template_kwarg.iter().cloned().collect())?;
         Ok(SessionOptions { system: self.system.clone(), chat_template_kwargs })
     }
 }
 
-/// A value, or that it is to be chosen.
+/// A value, or `auto`.
 #[derive(Debug, Clone, Copy)]
 struct Auto<T>(Option<T>);
 

@@ -1,7 +1,9 @@
-//! `fireside bench`: how fast this machine reads and writes text with a model of a published shape, beside what the machine can do at all.
+//! `fireside bench`: how fast this machine reads and generates text with a model of a published shape,
+//! compared with the machine's limits.
 //!
-//! All formats are loaded first, and rounds go through every format and number of threads in turns, with the limits measured in each round: what
-//! slows the machine slows all. A speed is the median of the rounds with the lowest and highest.
+//! All formats are loaded first. Each round runs every format and number of threads in turn and measures
+//! the limits, so that a slow phase of the machine affects all of them. A speed is the median of the
+//! rounds, with the lowest and the highest.
 
 mod limits;
 mod random;
@@ -20,11 +22,12 @@ use serde_json::{Value, json};
 use crate::{Result, folder};
 use limits::Limits;
 
-/// Passes timed after each past.
+/// How many decode steps are timed at each length of the past.
 const DECODE_PASSES: usize = 16;
-/// A sample lasts at least so long, by repeating: small models read a prompt in milliseconds.
+/// The least duration of a sample; shorter measurements are repeated. Small models read a prompt in
+/// milliseconds.
 const SAMPLE: Duration = Duration::from_millis(100);
-/// Weights of fewer bytes may stay in the processor's caches: reading memory is then no limit.
+/// Weights with fewer bytes may stay in the processor's caches, so memory bandwidth does not limit them.
 const CACHED_BYTES: u64 = 64_000_000;
 
 /// What to measure.
@@ -39,21 +42,21 @@ pub struct BenchArgs {
     /// Storage formats
     #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16,q8,q4")]
     format: Vec<Dtype>,
-    /// Numbers of threads [default: 1 and one for each core]
+    /// Numbers of threads [default: 1, and one for each core]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     threads: Vec<u64>,
-    /// Rounds
+    /// How many rounds to measure
     #[arg(long, default_value = "5", value_parser = clap::value_parser!(u64).range(1..))]
     rounds: u64,
-    /// Lengths of prompts
+    /// Lengths of the prompts, in tokens
     #[arg(long, value_delimiter = ',', default_value = "128,512")]
     prefill: Vec<usize>,
-    /// Tokens before those that are written
+    /// How many tokens precede the decoded ones
     #[arg(long, value_delimiter = ',', default_value = "16,512,2048")]
     past: Vec<usize>,
 }
 
-/// One model in one format, with a text of each past ready to be continued.
+/// One model in one format, with a text of each past length ready to be continued.
 struct Subject {
     model: Model,
     scratch: Scratch,
@@ -61,7 +64,7 @@ struct Subject {
     pasts: Vec<Cache>,
 }
 
-/// The samples of one line of the table, in tokens a second.
+/// The samples of one line of the table, in tokens per second.
 #[derive(Default)]
 struct Line {
     prefill: Vec<Vec<f64>>,
@@ -84,7 +87,7 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
     Ok(())
 }
 
-/// One shape, or the folder of `args`: prints its table, returns it as JSON.
+/// Measures one shape, or the folder of `args`. Prints its table and returns it as JSON.
 fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     let pool = Pool::new(threads.iter().copied().max().unwrap_or(1));
     let mut subjects = Vec::new();
@@ -98,7 +101,7 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     let mut lines: Vec<Line> = Vec::new();
     lines.resize_with(subjects.len() * threads.len(), Line::default);
     let mut limits: Vec<Vec<Limits>> = vec![Vec::new(); threads.len()];
-    // The first round warms the caches and the clock, and is not counted.
+    // The first round warms up the caches and the clock and is not counted.
     for round in 0..=args.rounds {
         eprintln!("round {round} of {}", args.rounds);
         for (index, &count) in threads.iter().enumerate() {
@@ -122,7 +125,7 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     Ok(report(&title, &subjects, threads, &prefill, &lines, &limits))
 }
 
-/// Adds a sample of measurement `i` unless it is of the warm-up.
+/// Adds a sample of measurement `i`, unless it is from the warm-up.
 fn note(samples: &mut Vec<Vec<f64>>, i: usize, round: u64, rate: f64) {
     samples.resize_with(samples.len().max(i + 1), Vec::new);
     if round > 0 {
@@ -148,13 +151,13 @@ impl Subject {
         Ok(subject)
     }
 
-    /// A text of ids that are spread over the vocabulary.
+    /// A text of token ids spread over the vocabulary.
     fn tokens(&self, length: usize) -> Vec<u32> {
         let vocab = self.model.config().vocab as u64;
         (0..length as u64).map(|i| (i * 2_654_435_761 % vocab) as u32).collect()
     }
 
-    /// Tokens a second of reading a prompt into an empty cache.
+    /// Tokens per second for reading a prompt into an empty cache.
     fn prefill(&mut self, length: usize) -> Result<f64> {
         let tokens = self.tokens(length);
         let (mut done, mut spent) = (0, Duration::ZERO);
@@ -168,7 +171,7 @@ impl Subject {
         Ok(done as f64 / spent.as_secs_f64())
     }
 
-    /// Tokens a second of writing greedily after past `i`, which is then as it was before.
+    /// Tokens per second for greedy decoding after past `i`, which is restored afterwards.
     fn decode(&mut self, i: usize) -> Result<f64> {
         let cache = &mut self.pasts[i];
         let past = cache.len();
@@ -187,14 +190,16 @@ impl Subject {
         Ok(done as f64 / spent.as_secs_f64())
     }
 
-    /// Bytes that a token after `past` others reads at least: every matrix once (of an embedding that is no head only a row), keys and values.
+    /// The least bytes that a token after `past` others reads: every matrix once (only one row of an
+    /// embedding that is not also the head), keys and values.
     fn decode_bytes(&self, past: usize) -> u64 {
         let (config, weights) = (self.model.config(), self.model.weights());
         let embed = if weights.head.is_some() { weights.embed.bytes() } else { 0 };
         weights.bytes() - embed + past as u64 * config.kv_bytes_per_token(self.model.kv_dtype())
     }
 
-    /// Floating-point operations of reading `length` tokens: the matrices of the layers, causal attention, the head once.
+    /// Floating-point operations for reading `length` tokens: the layers' matrices, causal attention, the
+    /// head once.
     fn prefill_flops(&self, length: usize) -> f64 {
         let config = self.model.config();
         let head = config.vocab * config.hidden;
@@ -210,12 +215,12 @@ fn likeliest(logits: &[f32]) -> u32 {
     best.map_or(0, |(token, _)| token as u32)
 }
 
-/// Prints the table; returns the same as JSON.
+/// Prints the table and returns the same as JSON.
 fn report(title: &str, subjects: &[Subject], threads: &[usize], prefill: &[usize], lines: &[Line], limits: &[Limits]) -> Value {
     println!("\n### {title}\n");
     for (count, limits) in threads.iter().zip(limits) {
         let (read, multiply_add) = (limits.read_bytes / 1e9, limits.flops / 1e9);
-        println!("Limits on {count} thread(s): {read:.1} GB/s read, {multiply_add:.1} GFLOP/s by multiplying and adding.");
+        println!("Limits on {count} thread(s): {read:.1} GB/s read, {multiply_add:.1} GFLOP/s of multiplications and additions.");
     }
     let pasts: Vec<usize> = subjects[0].pasts.iter().map(Cache::len).collect();
     let heads = prefill.iter().map(|length| format!("prefill {length}")).chain(pasts.iter().map(|past| format!("decode after {past}")));
@@ -253,7 +258,7 @@ fn report(title: &str, subjects: &[Subject], threads: &[usize], prefill: &[usize
     json!({ "title": title, "limits": limits.collect::<Vec<_>>(), "rows": rows })
 }
 
-/// A speed in tokens a second.
+/// A speed in tokens per second.
 struct Figure {
     median: f64,
     min: f64,

@@ -1,4 +1,4 @@
-//! `fireside chat`: lines go in, answers come out, and the chat is a thing to keep, copy and go back to.
+//! `fireside chat`: reads lines and answers them. A chat can be saved, copied and restored.
 
 use std::fs;
 use std::path::Path;
@@ -13,15 +13,15 @@ use crate::{Result, interrupt};
 
 /// The commands, as `/help` shows them.
 const HELP: &str = "\
-/help        shows this
-/regenerate  answers the last question once more, in place of the answer that is there
-/clone       goes on in a copy of the chat
-/back        leaves the copy: the chat is as it was at /clone
-/save FILE   writes the chat to a file, with what was computed for it
-/load FILE   goes on with the chat of such a file
-/reset       forgets the chat
-/exit        ends; so do Ctrl-D, and Ctrl-C where no answer is under way (there it stops the answer)
-A line that begins with a space is said as it is, also when a / follows.";
+/help        lists the commands
+/regenerate  answers the last message again
+/clone       continues in a copy of the chat
+/back        returns to the chat as it was at /clone
+/save FILE   writes the chat and its KV cache to a file
+/load FILE   continues the chat of such a file
+/reset       starts the chat over
+/exit        ends the program, as Ctrl-D does; Ctrl-C stops a running answer, or else ends the program
+A line that begins with a space is sent as text, even if a / follows.";
 
 /// A chat in a terminal.
 struct Chat<'a> {
@@ -31,7 +31,7 @@ struct Chat<'a> {
     sampling: &'a SamplingArgs,
 }
 
-/// Reads lines and answers them until there are no more.
+/// Reads lines and answers them until the input ends.
 pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, chat: &ChatArgs) -> Result<ExitCode> {
     sampling.options().check()?;
     let options = chat.options()?;
@@ -59,7 +59,7 @@ pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, chat: &ChatArgs) -> Resu
 }
 
 impl Chat<'_> {
-    /// Does what a command asks for.
+    /// Runs a command.
     fn obey(&mut self, command: &str) -> Result<()> {
         let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
         let file = || match rest.trim() {
@@ -121,7 +121,7 @@ impl Chat<'_> {
         Ok(())
     }
 
-    /// How long the chat is, in words.
+    /// The length of the chat, in words.
     fn size(&self) -> String {
         format!("{} messages, {} tokens", self.session.messages().len(), self.session.context_usage())
     }

@@ -11,10 +11,10 @@ use fireside::weights::Survey;
 
 use crate::Result;
 
-/// Bytes read at a time: large enough for the disk, small beside any model.
+/// How many bytes are read at a time: many enough for the disk, few compared with any model.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The first bytes of a weight file: most headers are whole in them.
+/// How many bytes of a weight file are read first; most headers fit into them.
 const HEAD_BYTES: usize = 1 << 16;
 
 /// The small files of a folder.
@@ -30,7 +30,7 @@ pub struct SmallFiles {
 }
 
 impl SmallFiles {
-    /// Reads them; only `config.json` and `tokenizer.json` must be there.
+    /// Reads the small files. Only `config.json` and `tokenizer.json` are required.
     pub fn read(folder: &Path) -> Result<SmallFiles> {
         let needed = |name: &str| read_small(&folder.join(name), bytes_max(name)).map_err(|error| missing(folder, name, &error));
         let optional = |name: &str| if folder.join(name).exists() { needed(name).map(Some) } else { Ok(None) };
@@ -47,7 +47,7 @@ impl SmallFiles {
         })
     }
 
-    /// Checks them and gets ready for the weights.
+    /// Checks the small files and prepares for the weights.
     pub fn loader(&self, options: LoadOptions) -> Result<ModelLoader> {
         let files = ModelFiles {
             config: &self.config,
@@ -62,7 +62,7 @@ impl SmallFiles {
         Ok(Model::loader(&files, options)?)
     }
 
-    /// Reads the headers of the weight files, as far as they are there.
+    /// Reads the headers of the weight files that are there.
     pub fn survey(&self, folder: &Path, config: &ModelConfig) -> Result<Survey> {
         let mut survey = Survey::new(config, self.index.as_deref(), None)?;
         for name in survey.files().to_vec() {
@@ -76,7 +76,7 @@ impl SmallFiles {
     }
 }
 
-/// The most bytes that a small file may have: those of `BYTES_MAX` in www/lib/client/source.js.
+/// The largest size of a small file, as in `BYTES_MAX` of www/lib/client/source.js.
 fn bytes_max(name: &str) -> u64 {
     match name {
         "tokenizer.json" => 128 << 20,
@@ -87,13 +87,13 @@ fn bytes_max(name: &str) -> u64 {
     }
 }
 
-/// Reads a file whole. One that is longer, or does not end (a pipe, a device), is an error at its limit.
+/// Reads a whole file. A longer or endless one (a pipe, a device) is an error at the limit.
 fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > bytes_max {
         let limit = bytes_max >> 10;
-        return Err(io::Error::other(format!("it has more than {limit} KiB, the most that such a file may have")));
+        return Err(io::Error::other(format!("it has more than {limit} KiB, the largest size allowed for this file")));
     }
     Ok(bytes)
 }
@@ -127,7 +127,8 @@ fn missing(folder: &Path, name: &str, error: &std::io::Error) -> Box<dyn std::er
     format!("cannot read {} in {}: {error}. {what}", name, folder.display()).into()
 }
 
-/// The hub's `owner/name`, where that was given in place of a folder, with or without `hf:`. Where there is a folder `owner`, it is a path.
+/// The hub's `owner/name`, if that was given in place of a folder, with or without `hf:`. If a folder
+/// `owner` exists, it is a path.
 fn hub_name(folder: &Path) -> Option<&str> {
     let text = folder.to_str()?;
     let name = text.strip_prefix("hf:").unwrap_or(text);
@@ -141,7 +142,7 @@ fn hub_name(folder: &Path) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// The table of docs/loading.md.
+    /// Checks the table of docs/loading.md.
     #[test]
     fn files_of_one_kind_have_one_limit() {
         for name in ["tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"] {
@@ -152,9 +153,9 @@ mod tests {
 
     #[test]
     #[cfg(unix)]
-    fn a_file_that_does_not_end_is_an_error_at_its_limit() {
+    fn an_endless_file_is_an_error_at_its_limit() {
         let error = read_small(Path::new("/dev/zero"), 1 << 20).unwrap_err();
-        assert_eq!(error.to_string(), "it has more than 1024 KiB, the most that such a file may have");
+        assert_eq!(error.to_string(), "it has more than 1024 KiB, the largest size allowed for this file");
         assert_eq!(read_small(Path::new("/dev/null"), 1 << 20).unwrap(), b"");
     }
 }

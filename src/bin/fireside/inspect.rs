@@ -1,4 +1,5 @@
-//! `fireside inspect`: what a model folder contains and what it needs, told before the weights are read.
+//! `fireside inspect`: shows what a model folder contains and how much memory it needs, without reading the
+//! weights.
 
 use std::collections::BTreeSet;
 use std::fs;

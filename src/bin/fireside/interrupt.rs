@@ -1,17 +1,17 @@
-//! Ctrl-C: stops the answer while there is one, and otherwise the program.
+//! Ctrl-C: stops the running answer, or ends the program if there is none.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::Result;
 
-/// What a program ends with that Ctrl-C has ended: 128 + SIGINT.
+/// The exit status of a program ended by Ctrl-C: 128 + SIGINT.
 pub const EXIT_CODE: u8 = 130;
 
 static ANSWERING: AtomicBool = AtomicBool::new(false);
 static HEARD: AtomicBool = AtomicBool::new(false);
 
-/// Listens from here on. Once in a program.
+/// Installs the handler. Call it once.
 pub fn listen() -> Result<()> {
     ctrlc::set_handler(|| {
         HEARD.store(true, Ordering::SeqCst);
@@ -22,10 +22,10 @@ pub fn listen() -> Result<()> {
     Ok(())
 }
 
-/// While it lives, Ctrl-C only makes [`heard`] true.
+/// While this value exists, Ctrl-C only makes [`heard`] return true.
 pub struct Answering;
 
-/// Begins an answer, nothing heard yet.
+/// Marks the start of an answer.
 pub fn answering() -> Answering {
     HEARD.store(false, Ordering::SeqCst);
     ANSWERING.store(true, Ordering::SeqCst);
@@ -38,7 +38,7 @@ impl Drop for Answering {
     }
 }
 
-/// Whether Ctrl-C came since the answer began.
+/// Whether Ctrl-C was pressed since the answer began.
 pub fn heard() -> bool {
     HEARD.load(Ordering::SeqCst)
 }

@@ -1,4 +1,4 @@
-//! What is said: lines with editing and a history where somebody types them, plain ones where they come out of a pipe.
+//! Reads lines of input: with editing and a history from a terminal, plain ones from a pipe.
 
 use std::io::{self, BufRead, IsTerminal};
 
@@ -11,15 +11,16 @@ use crate::Result;
 pub enum Lines {
     /// A terminal.
     Typed(Box<DefaultEditor>),
-    /// A pipe or a file, or a terminal whose output goes elsewhere: the editor would write into that.
+    /// A pipe or a file. Also a terminal whose output is redirected, because the editor would write into
+    /// the output.
     Plain { prompted: bool },
 }
 
-/// What came.
+/// The result of reading a line.
 pub enum Said {
     /// A line, without its end.
     Line(String),
-    /// There will be no more.
+    /// The end of the input.
     End,
     /// Ctrl-C.
     Interrupt,

@@ -1,4 +1,4 @@
-//! `fireside lock`: writes down what the files of a model folder are, for browsers to check what they get.
+//! `fireside lock`: writes a list of a model folder's files, with which browsers check their downloads.
 
 use std::fs::{self, File};
 use std::io::Read;
@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Result;
 
-/// The name of the list, which lies beside the files.
+/// The name of the list, which is in the same folder.
 const LOCK: &str = "fireside.lock.json";
 
 /// The files of a model besides its weights.

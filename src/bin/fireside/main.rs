@@ -1,6 +1,6 @@
-//! The native command line: generate, chat, and look into a model.
+//! The native command line: generate, chat, and examine a model.
 //!
-//! Text goes to standard output, everything about it to standard error, so that a story can be piped.
+//! Text goes to standard output and information about it to standard error, so that the text can be piped.
 
 mod answer;
 mod args;
@@ -24,7 +24,7 @@ use args::{ChatArgs, ModelArgs, SamplingArgs};
 
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
-/// Language models that run inside a browser tab; here, in a terminal.
+/// Language models that run inside a browser tab; this program runs them in a terminal.
 #[derive(Parser)]
 #[command(version, about)]
 struct Cli {
@@ -36,14 +36,14 @@ struct Cli {
 enum Command {
     /// Continue a text
     Generate {
-        /// How it begins
+        /// The beginning of the text
         prompt: String,
         #[command(flatten)]
         model: ModelArgs,
         #[command(flatten)]
         sampling: SamplingArgs,
     },
-    /// Talk with a model; /help lists what can be done besides
+    /// Chat with a model; /help in the chat lists its commands
     Chat {
         #[command(flatten)]
         model: ModelArgs,
@@ -52,19 +52,20 @@ enum Command {
         #[command(flatten)]
         chat: ChatArgs,
     },
-    /// Tell what a model folder contains and how much memory it needs
+    /// Show what a model folder contains and how much memory it needs
     Inspect {
         #[command(flatten)]
         model: ModelArgs,
     },
-    /// Write the size and SHA-256 of every file of a model into its fireside.lock.json, which browsers check what they get against
+    /// Write the size and SHA-256 of every file of a model to its fireside.lock.json, with which browsers
+    /// check their downloads
     Lock {
         /// The folder of the model
         folder: PathBuf,
     },
-    /// Measure speeds at published shapes, or of a model, beside the limits of the machine
+    /// Measure the speed of published shapes or of a model, compared with the limits of the machine
     Bench(bench::BenchArgs),
-    /// Write every layer's activations for a prompt, to compare with another implementation
+    /// Write every layer's activations for a prompt, for comparison with another implementation
     Trace {
         #[command(flatten)]
         model: ModelArgs,

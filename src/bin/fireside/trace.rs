@@ -1,6 +1,7 @@
 //! `fireside trace`: every intermediate value of one forward pass, as a safetensors file.
 //!
-//! `models/train/compare_trace.py` reads it, computes the same with transformers, and names the first layer that differs.
+//! `models/train/compare_trace.py` reads it, computes the same values with transformers, and names the
+//! first layer that differs.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,14 +12,15 @@ use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{Result, folder};
 
-/// Reads `prompt` with the model and writes what every step of it computed. Shapes: (seq, width), `logits` (vocab).
+/// Reads `prompt` with the model and writes the result of every step. Shapes: (seq, width), `logits`
+/// (vocab).
 pub fn trace(folder: &Path, options: LoadOptions, prompt: &str, out: &Path) -> Result<()> {
     let model = folder::load(folder, options)?;
     let tokens = model.tokenizer().encode_prompt(prompt)?;
     let (mut cache, mut scratch) = (model.cache(), Scratch::new(&model));
     let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
     model.trace(&tokens, &mut cache, &mut scratch, |site, value| {
-        // A long prompt takes several passes: the rows of each go below those before it.
+        // A long prompt takes several passes; the rows of each pass follow those of the one before.
         let rows = values.entry(name(site)).or_default();
         rows.extend_from_slice(value);
     })?;

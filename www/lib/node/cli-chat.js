@@ -20,15 +20,15 @@ Usage: fireside chat --model DIR [OPTIONS]`;
 
 /** In the words of the native program. */
 const HELP = `\
-/help        shows this
-/regenerate  answers the last question once more, in place of the answer that is there
-/clone       goes on in a copy of the chat
-/back        leaves the copy: the chat is as it was at /clone
-/save FILE   writes the chat to a file, with what was computed for it
-/load FILE   goes on with the chat of such a file
-/reset       forgets the chat
-/exit        ends; so do Ctrl-D, and Ctrl-C where no answer is under way (there it stops the answer)
-A line that begins with a space is said as it is, also when a / follows.
+/help        lists the commands
+/regenerate  answers the last message again
+/clone       continues in a copy of the chat
+/back        returns to the chat as it was at /clone
+/save FILE   writes the chat and its KV cache to a file
+/load FILE   continues the chat of such a file
+/reset       starts the chat over
+/exit        ends the program, as Ctrl-D does; Ctrl-C stops a running answer, or else ends the program
+A line that begins with a space is sent as text, even if a / follows.
 `;
 
 /** @param {string[]} args @returns {Promise<number>} the exit status */

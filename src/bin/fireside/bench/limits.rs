@@ -1,4 +1,5 @@
-//! What the machine can do at best on so many threads, in plain Rust: bytes a second read from memory, and multiply-adds a second.
+//! The limits of the machine with a number of threads, in plain Rust: bytes per second read from memory,
+//! and multiply-adds per second.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -7,11 +8,11 @@ use std::time::{Duration, Instant};
 
 /// Values that each thread reads: 256 MiB, far beyond any cache.
 const VALUES: usize = 32 << 20;
-/// Sums side by side, and chains of multiply-adds: above latency times units of any processor of today.
+/// Independent sums or chains of multiply-adds: more than latency times units of any present processor.
 const SUMS: usize = 32;
 const CHAINS: usize = 48;
 const CHAIN_ROUNDS: usize = 100_000;
-/// How long each of the two is measured.
+/// How long each of the two measurements takes.
 const SPAN: Duration = Duration::from_millis(250);
 
 /// Rates per second, of all threads together.
@@ -19,11 +20,11 @@ const SPAN: Duration = Duration::from_millis(250);
 pub struct Limits {
     /// Bytes read.
     pub read_bytes: f64,
-    /// Floating-point operations, by multiplying and then adding.
+    /// Floating-point operations, as separate multiplications and additions.
     pub flops: f64,
 }
 
-/// Measures, each thread with memory of its own and all at the same time.
+/// Measures all threads at the same time, each with its own memory.
 pub fn measure(threads: usize) -> Limits {
     let barrier = Barrier::new(threads);
     let one = || {
@@ -58,7 +59,7 @@ pub fn median(samples: &[Limits]) -> Limits {
     Limits { read_bytes: middle(|one| one.read_bytes), flops: middle(|one| one.flops) }
 }
 
-/// What `step` says it did, per second, over SPAN.
+/// The amount of work that `step` reports, per second, over SPAN.
 fn rate(mut step: impl FnMut() -> usize) -> f64 {
     let begin = Instant::now();
     let mut done = 0;
@@ -78,7 +79,7 @@ fn read(values: &[u64]) -> u64 {
     sums.iter().fold(0, |all, sum| all ^ sum)
 }
 
-/// Chains that tend to 2.5, so that nothing ever becomes subnormal.
+/// Chains that tend to 2.5, so that no value becomes subnormal.
 fn multiply_add(factor: f32, term: f32) -> f32 {
     let mut chains = [1.0_f32; CHAINS];
     for _ in 0..CHAIN_ROUNDS {

@@ -1,4 +1,5 @@
-//! A model of a published shape with random weights, made in memory: a safetensors file that is never whole, streamed into the loader.
+//! A model of a published shape with random weights, made in memory. Its safetensors file is streamed into
+//! the loader and never exists as a whole.
 
 use fireside::load::{LoadOptions, ModelFiles};
 use fireside::model::Model;
@@ -16,7 +17,7 @@ const SHAPES: [Shape; 3] = [
     ("story", 2048, 128, 384, 2, 8, 4, 512, 10_000.0, true),
 ];
 
-/// Rows of weights are drawn so many values at a time.
+/// How many values of the weights are drawn at a time.
 const CHUNK: usize = 1 << 16;
 
 /// Loads a shape by its name.
@@ -42,7 +43,7 @@ pub fn load(name: &str, options: LoadOptions) -> Result<Model> {
     let mut draw = Draw(0x9E37_79B9_7F4A_7C15);
     let mut bytes = Vec::with_capacity(CHUNK * size_of::<f32>());
     for spec in &specs {
-        // Norms are 1; matrices keep the size of what passes through them.
+        // Norms are 1. Matrices preserve the scale of their input.
         let spread = match spec.shape[..] {
             [_, columns] => (3.0 / columns as f32).sqrt(),
             _ => 0.0,
@@ -71,12 +72,12 @@ fn config(&(_, vocab, hidden, inter, layers, heads, kv_heads, context, rope_thet
     })
 }
 
-/// The bench works with ids: any tokenizer will do.
+/// Any tokenizer will do, because the benchmark works with token ids.
 fn tokenizer() -> Value {
     json!({ "version": "1.0", "added_tokens": [], "model": { "type": "WordLevel", "vocab": { "<unk>": 0 }, "unk_token": "<unk>" } })
 }
 
-/// Evenly spread numbers between -1 and 1 (xorshift64; Marsaglia 2003).
+/// Uniform random numbers between -1 and 1 (xorshift64; Marsaglia 2003).
 struct Draw(u64);
 
 impl Draw {
