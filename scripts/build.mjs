@@ -17,6 +17,7 @@ import { basename, join, relative, sep } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bundle } from './bundle.mjs';
 import { lay } from './dist.mjs';
+import { keepTypes } from './engine-types.mjs';
 import { setupBuild } from './setup.mjs';
 import { printSizes } from './sizes.mjs';
 import { command, must, ROOT, Trouble } from './tools.mjs';
@@ -53,7 +54,7 @@ function filesOf(folder) {
 /** A hash over everything the wasm module is made of. */
 function inputsHash() {
   const hash = createHash('sha256');
-  const inputs = ['src', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo/config.toml', 'scripts/build.mjs'];
+  const inputs = ['src', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo/config.toml', 'scripts/build.mjs', 'scripts/engine-types.mjs'];
   for (const file of inputs.flatMap((input) => filesOf(join(ROOT, input)))) {
     const name = relative(ROOT, file).split(sep).join('/');
     if (name.startsWith('src/bin/')) continue; // the command line is no part of it
@@ -107,6 +108,7 @@ async function compile(build, folder, wasmBindgen) {
   await must('binding', wasmBindgen, [...bindgenArgs, join(target, TARGET, 'release', 'fireside.wasm')]);
   const glue = join(folder, `${build.name}.js`);
   writeFileSync(glue, await slim(readFileSync(glue, 'utf8')));
+  keepTypes(join(folder, `${build.name}.d.ts`), build);
 }
 
 /** The builds in www/lib/pkg, and the hash over what each was made of. */

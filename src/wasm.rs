@@ -2,7 +2,8 @@
 //!
 //! Values cross as plain objects and typed arrays. An [`Error`] is thrown as a JavaScript `Error` of name `FiresideError`
 //! with `code` and `details`; anything else that is thrown is a crash, after which the instance must not be used again.
-//! The types that JavaScript sees stand in `www/lib/shared/types.d.ts`.
+//! The types that JavaScript sees are those that the attributes here name: objects of ours by `tsify`, those of callers
+//! from `www/lib/shared/types.d.ts`. The build writes all of them to `www/lib/shared/engine.d.ts`.
 //!
 //! There is no clock here and no scheduling: a [`Run`](JsRun) is driven a step at a time by whoever holds it.
 
@@ -18,7 +19,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use js_sys::Array;
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, Result as EngineResult};
@@ -30,7 +30,7 @@ use convert::{
     OwnedFiles, Result, as_bytes, flag, load_options, only, reading_options, run_options, session_options, to_error, to_js, to_messages,
     to_turn, without,
 };
-use info::ModelInfo;
+use info::{BuildInfo, EngineModelInfo, EngineStats, SessionStats, TokenPiece};
 
 pub use run::JsRun;
 pub use survey::{JsSha256, JsSurvey};
@@ -42,19 +42,14 @@ pub fn start() {
 }
 
 /// What this build of the engine is: `{version, kernels}`.
-#[wasm_bindgen(js_name = buildInfo)]
+#[wasm_bindgen(js_name = buildInfo, unchecked_return_type = "BuildInfo")]
 pub fn build_info() -> Result<JsValue> {
-    #[derive(Serialize)]
-    struct BuildInfo {
-        version: &'static str,
-        kernels: &'static str,
-    }
     to_js(&BuildInfo { version: env!("CARGO_PKG_VERSION"), kernels: crate::kernels::NAME })
 }
 
 /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`: otherwise nobody needs to fetch them.
 #[wasm_bindgen(js_name = readsOlderFiles)]
-pub fn reads_older_files(tokenizer_config: Option<Vec<u8>>) -> bool {
+pub fn reads_older_files(#[wasm_bindgen(js_name = tokenizerConfig)] tokenizer_config: Option<Vec<u8>>) -> bool {
     TokenizerConfig::reads_older_files(tokenizer_config.as_deref())
 }
 
@@ -66,7 +61,10 @@ pub struct JsLoader(ModelLoader);
 impl JsLoader {
     /// Reads and checks the small files. Throws their errors before a byte of weights is needed.
     #[wasm_bindgen(constructor)]
-    pub fn new(files: JsValue, options: JsValue) -> Result<JsLoader> {
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "SmallFiles")] files: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
+    ) -> Result<JsLoader> {
         let options = load_options(&options)?;
         let files = OwnedFiles::read_alone(&files)?;
         Model::loader(&files.borrow(), options).map(JsLoader).map_err(to_error)
@@ -101,12 +99,13 @@ pub struct JsModel(Arc<Model>);
 #[wasm_bindgen(js_class = Model)]
 impl JsModel {
     /// Shape, storage, memory need and defaults.
+    #[wasm_bindgen(unchecked_return_type = "EngineModelInfo")]
     pub fn info(&self) -> Result<JsValue> {
-        to_js(&ModelInfo::of(&self.0))
+        to_js(&EngineModelInfo::of(&self.0))
     }
 
     /// A new session on this model, with `{system?, chatTemplateKwargs?}`.
-    pub fn session(&self, options: JsValue) -> Result<JsSession> {
+    pub fn session(&self, #[wasm_bindgen(unchecked_optional_param_type = "SessionOptions")] options: JsValue) -> Result<JsSession> {
         Session::with_options(self.0.clone(), session_options(&options)?).map(Shared::idle).map_err(to_error)
     }
 
@@ -115,58 +114,40 @@ impl JsModel {
         Session::restore(self.0.clone(), bytes).map(Shared::idle).map_err(to_error)
     }
 
-    /// What the KV caches of all sessions take, and may take.
+    /// The memory that the KV caches of all sessions take, and may take.
+    #[wasm_bindgen(unchecked_return_type = "EngineStats")]
     pub fn stats(&self) -> Result<JsValue> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Stats {
-            kv_bytes: u64,
-            kv_bytes_max: Option<u64>,
-            wasm_bytes: u64,
-        }
-        let budget = self.0.kv_budget();
-        to_js(&Stats { kv_bytes: budget.used(), kv_bytes_max: budget.max(), wasm_bytes: wasm_bytes() })
+        to_js(&EngineStats::of(&self.0))
     }
 
     /// The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens recognised and added).
-    pub fn tokenize(&self, text: &str, options: JsValue) -> Result<Vec<u32>> {
+    pub fn tokenize(
+        &self,
+        text: &str,
+        #[wasm_bindgen(unchecked_optional_param_type = "{ special?: boolean }")] options: JsValue,
+    ) -> Result<Vec<u32>> {
         let tokenizer = self.0.tokenizer();
         let tokens = if flag(&options, "special")?.unwrap_or(false) { tokenizer.encode_prompt(text) } else { tokenizer.encode_text(text) };
         tokens.map_err(to_error)
     }
 
-    /// The tokens of a text, as [`tokenize`](Self::tokenize), each with what of the text it stands for, in UTF-16 units.
-    pub fn pieces(&self, text: &str, options: JsValue) -> Result<JsValue> {
-        #[derive(Serialize)]
-        struct PieceObject<'a> {
-            id: u32,
-            text: &'a str,
-            start: usize,
-            end: usize,
-        }
-        let pieces = self.0.tokenizer().encode_with_offsets(text, flag(&options, "special")?.unwrap_or(false)).map_err(to_error)?;
-        // Counted on from the last one, or back: tokens of one character have the same range.
-        let (mut byte, mut unit) = (0, 0);
-        let mut utf16 = |at: usize| {
-            let units = |range: std::ops::Range<usize>| text[range].encode_utf16().count();
-            unit = if at < byte { unit - units(at..byte) } else { unit + units(byte..at) };
-            byte = at;
-            unit
-        };
-        let objects: Vec<_> = pieces
-            .iter()
-            .map(|piece| PieceObject {
-                id: piece.id,
-                text: &text[piece.start..piece.end],
-                start: utf16(piece.start),
-                end: utf16(piece.end),
-            })
-            .collect();
-        to_js(&objects)
+    /// The tokens of a text, as [`tokenize`](Self::tokenize) gives them, each with the part of the text that it stands for.
+    #[wasm_bindgen(unchecked_return_type = "TokenPiece[]")]
+    pub fn pieces(
+        &self,
+        text: &str,
+        #[wasm_bindgen(unchecked_optional_param_type = "{ special?: boolean }")] options: JsValue,
+    ) -> Result<JsValue> {
+        let special = flag(&options, "special")?.unwrap_or(false);
+        to_js(&TokenPiece::all(&self.0, text, special).map_err(to_error)?)
     }
 
     /// The text of some tokens; special tokens are shown unless `{skipSpecial: true}`.
-    pub fn detokenize(&self, tokens: &[u32], options: JsValue) -> Result<String> {
+    pub fn detokenize(
+        &self,
+        tokens: &[u32],
+        #[wasm_bindgen(unchecked_optional_param_type = "{ skipSpecial?: boolean }")] options: JsValue,
+    ) -> Result<String> {
         self.0.tokenizer().decode(tokens, flag(&options, "skipSpecial")?.unwrap_or(false)).map_err(to_error)
     }
 }
@@ -195,7 +176,12 @@ impl JsSession {
     /// A session on a model of its own, from bytes that are all there; `weights` is one file or a list of files. The options are the further files, those of
     /// loading and those of `Model.session`.
     #[wasm_bindgen(js_name = fromBytes)]
-    pub fn from_bytes(config: Vec<u8>, tokenizer: Vec<u8>, weights: JsValue, options: JsValue) -> Result<JsSession> {
+    pub fn from_bytes(
+        config: Vec<u8>,
+        tokenizer: Vec<u8>,
+        #[wasm_bindgen(unchecked_param_type = "Uint8Array | Uint8Array[]")] weights: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "Partial<SmallFiles> & StorageOptions & SessionOptions")] options: JsValue,
+    ) -> Result<JsSession> {
         let small = OwnedFiles::read(&options)?;
         let files = ModelFiles { config: &config, tokenizer: &tokenizer, ..small.borrow() };
         const OF_SESSION: [&str; 3] = ["system", "chatTemplateKwargs", "chat_template_kwargs"];
@@ -213,42 +199,52 @@ impl JsSession {
     }
 
     /// Starts to continue a prompt.
-    pub fn generate(&self, prompt: &str, options: JsValue) -> Result<JsRun> {
+    pub fn generate(&self, prompt: &str, #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: JsValue) -> Result<JsRun> {
         let options = run_options(&options)?;
         self.begin(|session| session.begin_generate(prompt, &options))
     }
 
     /// Starts to answer a turn of a chat: the user's next message, or a whole list of messages.
-    pub fn chat(&self, turn: JsValue, options: JsValue) -> Result<JsRun> {
+    pub fn chat(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "string | MessageInput[]")] turn: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: JsValue,
+    ) -> Result<JsRun> {
         let (turn, options) = (to_turn(&turn)?, run_options(&options)?);
         self.begin(|session| session.begin_chat(turn, &options))
     }
 
     /// Starts to answer the chat's last question once more.
-    pub fn regenerate(&self, options: JsValue) -> Result<JsRun> {
+    pub fn regenerate(&self, #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: JsValue) -> Result<JsRun> {
         let options = run_options(&options)?;
         self.begin(|session| session.begin_regenerate(&options))
     }
 
     /// Starts to read messages that become part of the chat; of the options, `overflow` and `chatTemplateKwargs`.
-    pub fn append(&self, messages: JsValue, options: JsValue) -> Result<JsRun> {
+    pub fn append(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "MessageInput[]")] messages: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "AppendOptions")] options: JsValue,
+    ) -> Result<JsRun> {
         let (messages, options) = (to_messages(&messages)?, reading_options(&options, &READ_AHEAD)?);
         self.begin(|session| session.begin_append(messages, &options))
     }
 
     /// The system prompt and the switches of the template that the session has now: `{system?, chatTemplateKwargs?}`.
+    #[wasm_bindgen(unchecked_return_type = "SessionOptions")]
     pub fn options(&self) -> Result<JsValue> {
         to_js(self.0.borrow().session.options())
     }
 
     /// The chat so far.
+    #[wasm_bindgen(unchecked_return_type = "Message[]")]
     pub fn messages(&self) -> Result<JsValue> {
         to_js(&self.0.borrow().session.messages())
     }
 
     /// Replaces the chat: what the cache holds serves as far as the new history begins with it.
     #[wasm_bindgen(js_name = setMessages)]
-    pub fn set_messages(&self, messages: JsValue) -> Result<()> {
+    pub fn set_messages(&self, #[wasm_bindgen(unchecked_param_type = "MessageInput[]")] messages: JsValue) -> Result<()> {
         let messages = to_messages(&messages)?;
         let session = &mut self.idle()?.session;
         session.model().template().check(&messages).map_err(to_error)?;
@@ -263,7 +259,7 @@ impl JsSession {
     }
 
     /// The session as bytes; `{cache: false}`: without what was computed.
-    pub fn save(&self, options: JsValue) -> Result<Vec<u8>> {
+    pub fn save(&self, #[wasm_bindgen(unchecked_optional_param_type = "{ cache?: boolean }")] options: JsValue) -> Result<Vec<u8>> {
         let with_cache = flag(&options, "cache")?.unwrap_or(true);
         self.0.borrow().session.save(with_cache).map_err(to_error)
     }
@@ -275,43 +271,33 @@ impl JsSession {
     }
 
     /// What the session holds at present.
+    #[wasm_bindgen(unchecked_return_type = "SessionStats")]
     pub fn stats(&self) -> Result<JsValue> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Stats {
-            context_usage: usize,
-            context_window: usize,
-            kv_bytes: u64,
-            shared_bytes: u64,
-            wasm_bytes: u64,
-        }
-        let session = &self.0.borrow().session;
-        to_js(&Stats {
-            context_usage: session.context_usage(),
-            context_window: session.model().config().context,
-            kv_bytes: session.kv_bytes(),
-            shared_bytes: session.shared_bytes(),
-            wasm_bytes: wasm_bytes(),
-        })
+        to_js(&SessionStats::of(&self.0.borrow().session))
     }
 
     /// Tokens by which a turn would lengthen the chat; of the options, `chatTemplateKwargs`.
     #[wasm_bindgen(js_name = measureContextUsage)]
-    pub fn measure_context_usage(&self, turn: JsValue, options: JsValue) -> Result<usize> {
+    pub fn measure_context_usage(
+        &self,
+        #[wasm_bindgen(unchecked_param_type = "string | MessageInput[]")] turn: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "Omit<AppendOptions, 'overflow'>")] options: JsValue,
+    ) -> Result<usize> {
         let (turn, options) = (to_turn(&turn)?, reading_options(&options, &READ_AHEAD[1..])?);
         self.0.borrow().session.measure_context_usage(turn, &options).map_err(to_error)
     }
 
     /// As `Model.info`.
+    #[wasm_bindgen(unchecked_return_type = "EngineModelInfo")]
     pub fn info(&self) -> Result<JsValue> {
-        to_js(&ModelInfo::of(self.0.borrow().session.model()))
+        to_js(&EngineModelInfo::of(self.0.borrow().session.model()))
     }
 
     fn begin(&self, begin: impl FnOnce(&mut Session) -> EngineResult<Run>) -> Result<JsRun> {
         let mut shared = self.idle()?;
         let run = begin(&mut shared.session).map_err(to_error)?;
         shared.running = true;
-        Ok(JsRun { shared: self.0.clone(), run: Some(run) })
+        Ok(JsRun::new(self.0.clone(), run))
     }
 
     fn idle(&self) -> Result<std::cell::RefMut<'_, Shared>> {
@@ -326,9 +312,4 @@ impl JsSession {
         }
         Ok(shared)
     }
-}
-
-/// The memory of this instance. Units: bytes.
-fn wasm_bytes() -> u64 {
-    core::arch::wasm32::memory_size(0) as u64 * 65_536
 }

@@ -13,6 +13,24 @@ use crate::text::{Message, Now};
 
 pub(super) type Result<T, E = JsValue> = std::result::Result<T, E>;
 
+#[wasm_bindgen(typescript_custom_section)]
+const SMALL_FILES: &str = "
+/** The small files of a model, as they are published. */
+export interface SmallFiles {
+    config: Uint8Array;
+    tokenizer: Uint8Array;
+    tokenizerConfig?: Uint8Array;
+    generationConfig?: Uint8Array;
+    specialTokensMap?: Uint8Array;
+    addedTokens?: Uint8Array;
+    chatTemplate?: Uint8Array;
+    index?: Uint8Array;
+}
+
+/** The options of a run that the engine takes. */
+export type RunOptions = Omit<GenerateOptions & GenerateAliases, 'signal'>;
+";
+
 /// The small files, copied out of a JavaScript object.
 #[derive(Default)]
 pub(super) struct OwnedFiles([Option<Vec<u8>>; 8]);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use serde::Serialize;
+use tsify::Tsify;
 use wasm_bindgen::prelude::*;
 
 use super::Shared;
@@ -11,44 +12,73 @@ use super::convert::{Result, to_error, to_js};
 use crate::error::Error;
 use crate::model::Model;
 use crate::sampler::TokenLogprobs;
-use crate::session::{Choice, Completion, Dropped, Run, Step, Usage};
+use crate::session::{self, Choice, Completion, Dropped, Piece, Run, Step};
 
 /// A generation under way. Its session is busy until the run ends, is aborted or is freed.
 #[wasm_bindgen(js_name = Run)]
 pub struct JsRun {
-    pub(super) shared: Rc<RefCell<Shared>>,
-    /// Gone once the run is over.
-    pub(super) run: Option<Run>,
+    shared: Rc<RefCell<Shared>>,
+    /// `None` once the run is over.
+    run: Option<Run>,
+    /// The log-probabilities of each choice so far.
+    logprobs: Vec<Vec<TokenLogprob>>,
 }
 
 #[wasm_bindgen(js_class = Run)]
 impl JsRun {
-    /// Computes a piece of the prompt, of about `prefill_work` tokens times layers where that is given, or one token.
-    pub fn step(&mut self, prefill_work: Option<usize>) -> Result<JsValue> {
+    /// Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or one token.
+    #[wasm_bindgen(unchecked_return_type = "RunStep")]
+    pub fn step(&mut self, #[wasm_bindgen(js_name = prefillWork)] prefill_work: Option<usize>) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
         if let Some(token_layers) = prefill_work {
             run.set_prefill_work(token_layers);
         }
-        let mut shared = self.shared.borrow_mut();
-        let step = shared.session.step(run);
+        let shared = self.shared.clone();
+        let mut shared = shared.borrow_mut();
+        let step = shared.session.step(run).map_err(to_error);
         let completion_tokens = run.completion_tokens();
-        let object = step.map_err(to_error).and_then(|step| StepObject::of(step, completion_tokens, shared.session.model()));
+        let step = step.and_then(|step| self.told(step, completion_tokens, shared.session.model()));
         drop(shared);
-        if !matches!(object, Ok(StepObject::Overflow { .. } | StepObject::Prefill { .. } | StepObject::Token { .. })) {
+        if !matches!(step, Ok(RunStep::Overflow { .. } | RunStep::Prefill { .. } | RunStep::Token { .. })) {
             self.release();
         }
-        to_js(&object?)
+        to_js(&step?)
     }
 
-    /// Ends the run: a chat turn has never been, and the session works on.
+    /// Ends the run. A chat turn is rolled back, and the session works on.
+    #[wasm_bindgen(unchecked_return_type = "RunStep")]
     pub fn abort(&mut self) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
-        let mut shared = self.shared.borrow_mut();
-        let completion = shared.session.abort(run);
-        let object = StepObject::end(String::new(), completion, shared.session.model());
-        drop(shared);
+        let completion = self.shared.borrow_mut().session.abort(run);
+        let end = self.ended(String::new(), completion);
         self.release();
-        to_js(&object?)
+        to_js(&end)
+    }
+
+    fn told(&mut self, step: Step, completion_tokens: usize, model: &Model) -> Result<RunStep> {
+        Ok(match step {
+            Step::Overflow(Dropped { messages, tokens }) => RunStep::Overflow { dropped_messages: messages, dropped_tokens: tokens },
+            Step::Prefill { done, total, work } => RunStep::Prefill { done, total, work },
+            Step::Token(Piece { text, logprobs, choice, .. }) => {
+                let logprobs = logprobs.map(|logprobs| TokenLogprob::of(logprobs, model)).transpose()?;
+                self.logprobs.resize_with(self.logprobs.len().max(choice + 1), Vec::new);
+                self.logprobs[choice].extend(logprobs.clone());
+                RunStep::Token { text, completion_tokens, choice, logprobs }
+            }
+            Step::End(piece, completion) => self.ended(piece.text, completion),
+        })
+    }
+
+    fn ended(&mut self, rest: String, completion: Completion) -> RunStep {
+        let Completion { text, tokens, logprobs, finish_reason, others, usage } = completion;
+        let first = Choice { text, tokens, logprobs, finish_reason };
+        let mut logprobs = std::mem::take(&mut self.logprobs).into_iter();
+        let choices = std::iter::once(first).chain(others).map(|Choice { text, finish_reason, .. }| {
+            let logprobs = logprobs.next().filter(|logprobs| !logprobs.is_empty());
+            Continuation { text, finish_reason: finish_reason.as_str(), logprobs }
+        });
+        let session::Usage { prompt_tokens, completion_tokens, cached_tokens } = usage;
+        RunStep::End { text: rest, choices: choices.collect(), usage: Usage { prompt_tokens, completion_tokens, cached_tokens } }
     }
 
     fn release(&mut self) {
@@ -64,107 +94,88 @@ impl Drop for JsRun {
     }
 }
 
+impl JsRun {
+    pub(super) fn new(shared: Rc<RefCell<Shared>>, run: Run) -> JsRun {
+        JsRun { shared, run: Some(run), logprobs: Vec::new() }
+    }
+}
+
 fn over() -> JsValue {
     to_error(Error::BadInput { what: "run".into(), expected: "one under way".into(), got: "one that is over".into() })
 }
 
-/// What a step did, as JavaScript sees it.
-#[derive(Serialize)]
+/// What a step of a run did.
+#[derive(Serialize, Tsify)]
 #[serde(tag = "kind", rename_all = "lowercase", rename_all_fields = "camelCase")]
-enum StepObject {
-    Overflow {
-        dropped_messages: usize,
-        dropped_tokens: usize,
-    },
-    Prefill {
-        done: usize,
-        total: usize,
-        work: usize,
-    },
+enum RunStep {
+    /// The context was too small: messages of the chat, or tokens, were dropped.
+    Overflow { dropped_messages: usize, dropped_tokens: usize },
+    /// A part of the prompt was computed. Units: tokens; `work`: what this step computed, in tokens times layers.
+    Prefill { done: usize, total: usize, work: usize },
+    /// A token was generated. `completionTokens`: tokens generated so far.
     Token {
         text: String,
         completion_tokens: usize,
         choice: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
-        logprobs: Option<TokenLogprobObject>,
+        logprobs: Option<TokenLogprob>,
     },
-    End {
-        text: String,
-        choices: Vec<ChoiceObject>,
-        usage: UsageObject,
-    },
+    /// The run has ended. `text`: what had been held back of the last choice.
+    End { text: String, choices: Vec<Continuation>, usage: Usage },
 }
 
-#[derive(Serialize)]
+/// What a run cost. Units: tokens.
+#[derive(Serialize, Tsify)]
 #[serde(rename_all = "camelCase")]
-struct UsageObject {
+struct Usage {
+    /// Of the prompt, the cached part included.
     prompt_tokens: usize,
+    /// Generated by all choices together.
     completion_tokens: usize,
+    /// Tokens of the prompt whose computation was reused from the session's KV cache.
     cached_tokens: usize,
 }
 
-#[derive(Serialize)]
+/// One of the `n` completions of a prompt.
+#[derive(Serialize, Tsify)]
 #[serde(rename_all = "camelCase")]
-struct ChoiceObject {
+struct Continuation {
     text: String,
+    #[tsify(type = "'stop' | 'length' | 'abort'")]
     finish_reason: &'static str,
+    /// One for each token, where they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<Vec<TokenLogprobObject>>,
+    logprobs: Option<Vec<TokenLogprob>>,
 }
 
-#[derive(Serialize)]
-struct TokenLogprobObject {
+/// A token that was drawn, and the likeliest tokens in its place.
+#[derive(Clone, Serialize, Tsify)]
+struct TokenLogprob {
     #[serde(flatten)]
     drawn: Likelihood,
+    /// As many as were asked for, the likeliest first.
     top: Vec<Likelihood>,
 }
 
-#[derive(Serialize)]
+/// A token and its probability.
+#[derive(Clone, Serialize, Tsify)]
 struct Likelihood {
     id: u32,
+    /// The text of this token alone, special tokens shown. A half of a character is U+FFFD here; it is whole in the `bytes` of
+    /// its tokens together.
     text: String,
     bytes: Vec<u8>,
+    /// Units: natural logarithm of the probability, as the model gave it, before penalties and filters.
     logprob: f32,
 }
 
-impl StepObject {
-    fn of(step: Step, completion_tokens: usize, model: &Model) -> Result<StepObject> {
-        Ok(match step {
-            Step::Overflow(Dropped { messages, tokens }) => StepObject::Overflow { dropped_messages: messages, dropped_tokens: tokens },
-            Step::Prefill { done, total, work } => StepObject::Prefill { done, total, work },
-            Step::Token(piece) => {
-                let logprobs = piece.logprobs.map(|logprobs| TokenLogprobObject::of(logprobs, model)).transpose()?;
-                StepObject::Token { text: piece.text, completion_tokens, choice: piece.choice, logprobs }
-            }
-            Step::End(piece, completion) => StepObject::end(piece.text, completion, model)?,
-        })
-    }
-
-    fn end(rest: String, completion: Completion, model: &Model) -> Result<StepObject> {
-        let Completion { text, tokens, logprobs, finish_reason, others, usage } = completion;
-        let first = Choice { text, tokens, logprobs, finish_reason };
-        let choices = std::iter::once(first).chain(others).map(|choice| ChoiceObject::of(choice, model)).collect::<Result<_>>()?;
-        let Usage { prompt_tokens, completion_tokens, cached_tokens } = usage;
-        Ok(StepObject::End { text: rest, choices, usage: UsageObject { prompt_tokens, completion_tokens, cached_tokens } })
-    }
-}
-
-impl ChoiceObject {
-    fn of(choice: Choice, model: &Model) -> Result<ChoiceObject> {
-        let logprobs: Vec<_> =
-            choice.logprobs.into_iter().map(|logprobs| TokenLogprobObject::of(logprobs, model)).collect::<Result<_>>()?;
-        let logprobs = (!logprobs.is_empty()).then_some(logprobs);
-        Ok(ChoiceObject { text: choice.text, finish_reason: choice.finish_reason.as_str(), logprobs })
-    }
-}
-
-impl TokenLogprobObject {
-    fn of(logprobs: TokenLogprobs, model: &Model) -> Result<TokenLogprobObject> {
+impl TokenLogprob {
+    fn of(logprobs: TokenLogprobs, model: &Model) -> Result<TokenLogprob> {
         let likelihood = |(id, logprob)| {
             let bytes = model.tokenizer().piece_bytes(id).map_err(to_error)?;
             Ok(Likelihood { id, text: String::from_utf8_lossy(&bytes).into_owned(), bytes, logprob })
         };
         let TokenLogprobs { token, logprob, top } = logprobs;
-        Ok(TokenLogprobObject { drawn: likelihood((token, logprob))?, top: top.into_iter().map(likelihood).collect::<Result<_>>()? })
+        Ok(TokenLogprob { drawn: likelihood((token, logprob))?, top: top.into_iter().map(likelihood).collect::<Result<_>>()? })
     }
 }

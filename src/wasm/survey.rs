@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
+use tsify::Tsify;
 use wasm_bindgen::prelude::*;
 
 use super::convert::{OwnedFiles, Result, load_options, to_error, to_js};
@@ -47,7 +48,10 @@ pub struct JsSurvey {
 impl JsSurvey {
     /// Of `{config, index?}`.
     #[wasm_bindgen(constructor)]
-    pub fn new(files: JsValue, options: JsValue) -> Result<JsSurvey> {
+    pub fn new(
+        #[wasm_bindgen(unchecked_param_type = "Pick<SmallFiles, 'config' | 'index'>")] files: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
+    ) -> Result<JsSurvey> {
         let options = load_options(&options)?;
         let files = OwnedFiles::read_alone(&files)?;
         let files = files.borrow();
@@ -67,25 +71,12 @@ impl JsSurvey {
     }
 
     /// What all of it comes to. The object is used up.
+    #[wasm_bindgen(unchecked_return_type = "EngineEstimate")]
     pub fn finish(self) -> Result<JsValue> {
-        #[derive(Serialize)]
-        #[serde(rename_all = "camelCase")]
-        struct EstimateObject {
-            dtype: String,
-            weight_bytes: u64,
-            file_bytes: u64,
-            kv_bytes_per_token: u64,
-            context: usize,
-            context_that_fits: usize,
-            load_bytes: u64,
-            memory_bytes: u64,
-            fits: bool,
-            remedy: Option<String>,
-        }
         let JsSurvey { config, options, survey } = self;
         let estimate = Estimate::of_survey(&config, &options, &survey);
         let refusal = estimate.check(&config, &options).err();
-        to_js(&EstimateObject {
+        to_js(&EngineEstimate {
             dtype: estimate.dtype.or(survey.stored).map_or("auto".into(), |dtype| dtype.to_string()),
             weight_bytes: estimate.weight_bytes,
             file_bytes: survey.file_bytes,
@@ -101,4 +92,28 @@ impl JsSurvey {
             }),
         })
     }
+}
+
+/// What a model would take. Units: bytes and tokens.
+#[derive(Serialize, Tsify)]
+#[serde(rename_all = "camelCase")]
+struct EngineEstimate {
+    /// How the weights would be stored.
+    dtype: String,
+    weight_bytes: u64,
+    /// Of the weight files: the download.
+    file_bytes: u64,
+    kv_bytes_per_token: u64,
+    /// The most tokens of context that the model was made for.
+    context: usize,
+    /// The tokens of context that there is room for.
+    context_that_fits: usize,
+    /// At the peak of loading: the weights and everything else but the KV cache.
+    load_bytes: u64,
+    /// What there is.
+    memory_bytes: u64,
+    fits: bool,
+    /// Where the model does not fit: what would.
+    #[tsify(optional)]
+    remedy: Option<String>,
 }

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 
 import { serve } from '../../www/lib/worker/engine.js';
 
-/** @typedef {import('../../www/lib/shared/types.d.ts').Choice} Choice */
+/** @typedef {import('../../www/lib/shared/protocol.d.ts').Choice} Choice */
 /** @typedef {import('../../www/lib/shared/types.d.ts').Message} Message */
 
 const WORDS = 'Once upon a time there was a fox who kept a small fire by the sea.'.split(' ');
@@ -234,7 +234,7 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     }
   }
 
-  return /** @type {import('../../www/lib/shared/types.d.ts').RawModule} */ (
+  return /** @type {import('../../www/lib/worker/types.d.ts').EngineModule} */ (
     /** @type {unknown} */ ({
       default: async () => {},
       initSync() {},

@@ -9,7 +9,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 
 import { estimate } from '../../www/lib/client/estimate.js';
 import { load } from '../../www/lib/client/load.js';
-import { BYTES_MAX } from '../../www/lib/client/source.js';
+import { BYTES_MAX } from '../../www/lib/client/names.js';
 import { Disk } from './disk.js';
 import { fakePlatform } from './fake.js';
 

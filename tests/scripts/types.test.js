@@ -73,9 +73,10 @@ test('options are typed: a name that is misspelt does not compile, the spellings
 
 test('every type has a name that can be imported', () => {
   const types = readFileSync(join(ROOT, 'www', 'lib', 'shared', 'types.d.ts'), 'utf8');
-  const named = [...types.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name);
-  // The others are between the parts of the package.
-  const inner = /^(Raw\w+|Request|Reply|WireError|WorkerLike|PortLike|Choice|Engine|StartEngine|Platform|TypedEventTarget)$/;
+  const derived = /^export type \{(.*)\} from/m.exec(types)?.[1].split(',').map((name) => name.trim()) ?? [];
+  const named = [...types.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name).concat(derived);
+  // Used between the parts of the package alone.
+  const inner = /^(StorageOptions|TypedEventTarget)$/;
   const offered = [...named.filter((name) => !inner.test(name)), 'Run'];
   assert(offered.length > 25, offered.join());
   compile(`import type { ${offered.join(', ')} } from 'fireside-lm';\nexport type All = [${offered.map((name) => name)}];`, [...BUNDLER, '--types', '', ...DOM]);

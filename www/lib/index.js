@@ -9,6 +9,7 @@ export { Session } from './client/session.js';
 /** @typedef {import('./shared/types.d.ts').LoadOptions} LoadOptions */
 /** @typedef {import('./shared/types.d.ts').GenerateOptions} GenerateOptions */
 /** @typedef {import('./shared/types.d.ts').GenerateAliases} GenerateAliases */
+/** @typedef {import('./shared/types.d.ts').AppendOptions} AppendOptions */
 /** @typedef {import('./shared/types.d.ts').Message} Message */
 /** @typedef {import('./shared/types.d.ts').MessageInput} MessageInput */
 /** @typedef {import('./shared/types.d.ts').TextPart} TextPart */

@@ -1,17 +1,12 @@
-// `fireside-lm/wasm`: the engine itself, for Node and for a worker of one's own: it blocks its thread while it computes. This is the build that runs
-// everywhere and computes the same everywhere; the others are `fireside-lm/pkg/relaxed.js` and so on.
+// `fireside-lm/wasm`: the engine itself, for Node and for a worker of your own. It blocks its thread while it computes. This is the
+// build that runs everywhere and computes the same everywhere. The others are `fireside-lm/pkg/relaxed.js` and so on.
 //
 //     import init, { Session } from 'fireside-lm/wasm';
-//     await init();                                                        // in Node: initSync({ module: readFileSync('.../simd128_bg.wasm') })
+//     await init();                    // in Node: initSync({ module: readFileSync('.../simd128_bg.wasm') })
 //     const session = Session.fromBytes(config, tokenizer, weights, { tokenizerConfig });
 
-// @ts-ignore -- made by the build; its shape is RawModule
-import * as generated from './pkg/simd128.js';
+// @ts-ignore -- the build makes it; its types are shared/engine.d.ts
+export { buildInfo, default, initSync, Loader, Model, readsOlderFiles, Run, Session } from './pkg/simd128.js';
 
-/** @import { RawModule } from './shared/types.d.ts' */
-
-/** @type {RawModule} */
-export const wasm = generated;
-
-export default wasm.default;
-export const { initSync, buildInfo, readsOlderFiles, Loader, Model, Session, Run } = wasm;
+// @ts-ignore
+export * as wasm from './pkg/simd128.js';

@@ -76,7 +76,7 @@ impl SmallFiles {
     }
 }
 
-/// The largest size of a small file, as in `BYTES_MAX` of www/lib/client/source.js.
+/// The largest size of a small file, as in `BYTES_MAX` of www/lib/client/names.js.
 fn bytes_max(name: &str) -> u64 {
     match name {
         "tokenizer.json" => 128 << 20,

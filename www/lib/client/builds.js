@@ -3,7 +3,8 @@
 import { wasmFiles } from '../assets.js';
 import { FiresideError } from '../shared/errors.js';
 
-/** @import { Build, Choice } from '../shared/types.d.ts' */
+/** @import { Choice } from '../shared/protocol.d.ts' */
+/** @import { Build } from '../shared/types.d.ts' */
 /** What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads. @typedef {{ cores: number, isolated: boolean }} Machine */
 
 /** @param {string} base64 */

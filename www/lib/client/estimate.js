@@ -1,12 +1,18 @@
-// What a model would take, before it is downloaded. A module of its own, since most visits never ask.
+// Estimates what a model would take, before it is downloaded. A module of its own, since most visits never ask.
 
+import { collect } from '../shared/bytes.js';
 import { badInput } from '../shared/errors.js';
-import { check, inWorker, Meter, missing, pinsOf, readHead, small } from './load.js';
-import { openInput } from './source.js';
+import { openInput } from './input.js';
+import { check } from './load-options.js';
+import { Meter } from './meter.js';
+import { missing, pinsOf, small } from './reading.js';
+import { inWorker } from './start.js';
 
-/** @import { Estimate, LoadOptions, Platform, Source } from '../shared/types.d.ts' */
+/** @import { Estimate, LoadOptions, Source } from '../shared/types.d.ts' */
+/** @import { Reading } from './reading.js' */
+/** @import { Platform } from './types.d.ts' */
 
-/** The first bytes of a weight file: most headers are whole in them. */
+/** Most headers of weight files are whole in these first bytes. */
 const HEAD_BYTES = 1 << 16;
 
 /**
@@ -18,38 +24,42 @@ const HEAD_BYTES = 1 << 16;
  */
 export async function estimate(source, options, platform) {
   const settings = check(options, platform);
-  return inWorker(source, settings, platform, async (client, started, located, signal) => {
+  const { stallMs, storage } = settings;
+  return inWorker(source, settings, platform, async ({ client, threads, located, signal }) => {
     if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
-    const [pins] = await Promise.all([pinsOf(located, client, settings.stallMs), started]);
-    const files = { located, pins, client, meter: new Meter(undefined), signal, stallMs: settings.stallMs };
-    const config = await small(files, 'config');
-    const survey = async (/** @type {Uint8Array | undefined} */ index) => client.request('survey', { files: { config, index }, options: settings.storage });
-    /** @param {string} name @param {number} position @returns {Promise<boolean>} whether there is such a file */
-    const header = async (name, position) => {
-      const place = located.weights(name, position, pins);
-      for (let need = HEAD_BYTES, have = 0; need > have; ) {
-        have = need;
-        if (!place || place.absent) return false;
-        const head = 'url' in place ? undefined : await readHead(openInput(place, signal, settings.stallMs), need);
-        const answer = await client.request('surveyHead', 'url' in place ? { wanted: place, bytes: need } : { head });
-        if (!answer) return false;
-        need = answer.need;
-      }
-      return true;
-    };
-    const index = located.indexed ? await small(files, 'index') : undefined;
-    let names = await survey(index);
-    if (!(await header(names[0], 0))) {
-      const found = index ?? (await small(files, 'index'));
+    const [pins] = await Promise.all([pinsOf(located, client, stallMs), threads]);
+    const reading = { located, pins, client, meter: new Meter(undefined), signal, stallMs };
+    const config = await small(reading, 'config');
+    if (!config) throw missing('config.json', located);
+    const begin = (/** @type {Uint8Array | undefined} */ index) => client.request('beginEstimate', { files: { config, index }, options: storage });
+    const index = located.indexed ? await small(reading, 'index') : undefined;
+    let names = await begin(index);
+    if (!(await header(reading, names[0], 0))) {
+      const found = index ?? (await small(reading, 'index'));
       if (index || !found) throw missing(names[0], located);
-      names = await survey(found);
-      if (!(await header(names[0], 0))) throw missing(names[0], located);
+      names = await begin(found);
+      if (!(await header(reading, names[0], 0))) throw missing(names[0], located);
     }
     for (const [position, name] of names.entries()) {
-      if (position > 0 && !(await header(name, position))) throw missing(name, located);
+      if (position > 0 && !(await header(reading, name, position))) throw missing(name, located);
     }
-    const result = await client.request('surveyEnd');
+    const result = await client.request('finishEstimate', {});
     client.close(new Error('done'));
     return { ...result, kvBytesPer1000Tokens: 1000 * result.kvBytesPerToken };
   });
+}
+
+/** Hands the header of a weight file to the engine. Returns whether there is such a file. @param {Reading} reading @param {string} name @param {number} position */
+async function header({ located, pins, client, signal, stallMs }, name, position) {
+  const place = located.weights(name, position, pins);
+  if (!place || place.absent) return false;
+  for (let need = HEAD_BYTES, have = 0; need > have; ) {
+    have = need;
+    const head =
+      'url' in place ? { wanted: place, bytes: need } : { head: await collect(openInput(place, signal, stallMs).chunks, need) };
+    const answer = await client.request('estimateHead', head);
+    if (answer === undefined) return false;
+    need = answer;
+  }
+  return true;
 }

@@ -9,6 +9,7 @@ import { platform } from './platform.js';
 import { Session } from './session.js';
 import { overPort, WorkerClient } from './worker-client.js';
 
+/** @import { Args, Op, Result } from '../shared/protocol.d.ts' */
 /** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions, Source, TokenPiece } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
@@ -183,7 +184,7 @@ export class Model {
     this.dispose();
   }
 
-  /** @param {string} op @param {Record<string, unknown>} args @returns {Promise<any>} */
+  /** @template {Op} O @param {O} op @param {Args<O>} args @returns {Promise<Result<O>>} */
   #request(op, args) {
     return this.#client.request(op, args);
   }

@@ -105,16 +105,11 @@ function sendable(value, place, depth = 0) {
   return Object.fromEntries(given.map(([name, part]) => [name, sendable(part, `${place}.${name.slice(0, 60)}`, depth + 1)]));
 }
 
-/**
- * Wrong arguments fail the run, not the call that makes it: one place to catch them.
- * @template T
- * @param {() => T} check
- * @returns {Partial<T> & { error?: unknown }}
- */
+/** The value of a check, or the error that it throws. @template {object} T @param {() => T} check @returns {(T & { error?: undefined }) | { error: unknown, signal?: undefined }} */
 export function attempt(check) {
   try {
-    return /** @type {any} */ (check());
+    return check();
   } catch (error) {
-    return /** @type {any} */ ({ error });
+    return { error };
   }
 }

@@ -1,7 +1,8 @@
-// A model out of files from a picker, of a dropped folder, or of a folder on disk. A module of its own, since most models come by their address.
+// A model out of files from a picker, of a dropped folder, or of a folder on disk. A module of its own, since most models are
+// loaded by their address.
 
 import { badInput } from '../shared/errors.js';
-import { NAMES } from './source.js';
+import { NAMES } from './names.js';
 
 /** @import { ModelFiles } from '../shared/types.d.ts' */
 

@@ -5,7 +5,8 @@ import { workerScript } from '../assets.js';
 import { choose, compile, hasSimd, unsupported } from './builds.js';
 import { FiresideError, isHtml, notStarted } from '../shared/errors.js';
 
-/** @import { LoadOptions, Platform } from '../shared/types.d.ts' */
+/** @import { LoadOptions } from '../shared/types.d.ts' */
+/** @import { Platform } from './types.d.ts' */
 
 /** A module without anything in it. */
 const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);

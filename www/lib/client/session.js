@@ -6,13 +6,14 @@ import { Model } from './model.js';
 import { attempt, plainInput, plainMessages, plainOptions, splitOptions, splitSession } from './options.js';
 import { Run } from './run.js';
 
-/** @import { WorkerClient } from './worker-client.js' */
-/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, Piece, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
+/** @import { Args, Op, Result, RunEnd, RunPiece, SessionState, TurnEnd } from '../shared/protocol.d.ts' */
+/** @import { How } from './worker-client.js' */
+/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 
-/** What the worker tells of a session. @typedef {{ messages: Message[], options?: SessionOptions, stats: SessionStats }} Made */
+/** The operations whose text comes piece by piece. @typedef {'generate' | 'chat' | 'regenerate' | 'append'} RunOp */
 
 let nextSession = 1;
 
@@ -40,7 +41,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {{ owners?: Set<Session>, options?: SessionOptions, made?: Made & { id: number } }} [how] `made`: what the worker has made already
+   * @param {{ owners?: Set<Session>, options?: SessionOptions, made?: SessionState & { id: number } }} [how] `made`: what the worker has made already
    */
   constructor(model, { owners, options = {}, made } = {}) {
     super();
@@ -111,7 +112,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   generate(prompt, options) {
     return this.#run('generate', options, () => {
       if (typeof prompt !== 'string') throw badInput('prompt', 'a string', prompt);
-      return prompt;
+      return { input: prompt };
     });
   }
 
@@ -122,12 +123,12 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * @param {GenerateOptions & GenerateAliases} [options]
    */
   chat(input, options) {
-    return this.#run('chat', options, () => plainInput(input));
+    return this.#run('chat', options, () => ({ input: plainInput(input) }));
   }
 
   /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions & GenerateAliases} [options] */
   regenerate(options) {
-    return this.#run('regenerate', options, () => undefined);
+    return this.#run('regenerate', options, () => ({}));
   }
 
   /**
@@ -136,17 +137,17 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * @param {Pick<GenerateOptions, 'overflow' | 'chatTemplateKwargs' | 'signal'>} [options]
    */
   async append(messages, options) {
-    await this.#run('append', options, () => plainMessages(messages));
+    await this.#run('append', options, () => ({ input: plainMessages(messages) }));
   }
 
   /** The conversation so far. @returns {Promise<Message[]>} */
   messages() {
-    return this.#request('messages');
+    return this.#request('messages', { session: this.#id });
   }
 
   /** Replaces the conversation; what was computed for the old one serves as far as the new one begins with it. @param {MessageInput[]} messages */
   async setMessages(messages) {
-    this.#messages = await this.#request('setMessages', { messages: plainMessages(messages) });
+    this.#messages = await this.#request('setMessages', { session: this.#id, messages: plainMessages(messages) });
   }
 
   /**
@@ -156,7 +157,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    */
   async clone() {
     const id = nextSession++;
-    const made = await this.#request('clone', { as: id }).catch((error) => {
+    const made = await this.#request('clone', { session: this.#id, as: id }).catch((error) => {
       // The worker may have made it all the same.
       this.#model.client.request('close', { session: id }).catch(() => {});
       throw error;
@@ -170,19 +171,19 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * @returns {Promise<Uint8Array>}
    */
   async save(options) {
-    return this.#request('save', { options: plainOptions(options) });
+    return this.#request('save', { session: this.#id, options: plainOptions(options) });
   }
 
   /** Forgets the conversation and its cache. The system prompt stays, and so do the switches of the template. */
   async reset() {
-    const { stats, ...made } = await this.#request('reset');
+    const { stats, ...made } = await this.#request('reset', { session: this.#id });
     this.#seen(stats);
     this.#changed(made);
   }
 
   /** @returns {Promise<SessionStats>} */
   async stats() {
-    return this.#seen(await this.#request('stats'));
+    return this.#seen(await this.#request('stats', { session: this.#id }));
   }
 
   /**
@@ -192,7 +193,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * @returns {Promise<number>}
    */
   async measureContextUsage(input, options) {
-    return this.#request('measure', { input: plainInput(input), options: plainOptions(options) });
+    return this.#request('measure', { session: this.#id, input: plainInput(input), options: plainOptions(options) });
   }
 
   /** Tokens in the context, as of the last run that ended. */
@@ -254,35 +255,37 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   }
 
   /**
-   * @param {'generate' | 'chat' | 'regenerate' | 'append'} op
+   * A run of an operation. `read`: its arguments but the options, or throws: wrong ones fail the run, not the call.
+   * @template {RunOp} O
+   * @param {O} op
    * @param {(GenerateOptions & GenerateAliases) | undefined} options
-   * @param {() => string | MessageInput[] | undefined} read the input, or throws
+   * @param {() => Omit<Args<O>, 'session' | 'options'>} read
    */
   #run(op, options, read) {
-    const { input, signal, rest, error } = attempt(() => ({ input: read(), ...splitOptions(options) }));
-    return new Run(async (onPiece, stop, begun) => {
-      if (error) throw error;
-      const tell = (/** @type {Piece | { overflow: ContextOverflow }} */ piece) => {
+    const asked = attempt(() => ({ args: read(), ...splitOptions(options) }));
+    return new Run(async (onPiece, signal, begun) => {
+      if ('error' in asked) throw asked.error;
+      const tell = (/** @type {RunPiece} */ piece) => {
         if (!('overflow' in piece)) return onPiece(piece);
         this.dispatchEvent(new CustomEvent('contextoverflow', { detail: piece.overflow }));
       };
-      const request = this.#request(op, { input, options: rest }, { onPiece: tell, signal: stop, begun });
-      request.catch(() => this.stats().catch(() => {})); // what a run that failed has read is in the context
-      const { result, stats, ...made } = await request;
+      const args = /** @type {Args<O>} */ (/** @type {unknown} */ ({ session: this.#id, options: asked.rest, ...asked.args }));
+      /** @type {Promise<RunEnd | TurnEnd>} */
+      const request = this.#request(op, args, { onPiece: tell, signal, begun });
+      request.catch(() => this.stats().catch(() => {})); // the context holds what a failed run has read
+      const { stats, ...end } = await request;
       this.#seen(stats);
-      if (made.messages) this.#changed(made);
-      return result;
-    }, signal);
+      const { choices, usage, timings } = end;
+      const result = { ...choices[0], choices, usage, timings };
+      if (!('messages' in end)) return result;
+      this.#changed(end);
+      return { ...result, message: end.messages.at(-1) };
+    }, asked.signal);
   }
 
-  /**
-   * @param {string} op
-   * @param {Record<string, unknown>} [args]
-   * @param {Parameters<WorkerClient['request']>[2]} [how]
-   * @returns {Promise<any>}
-   */
+  /** @template {Op} O @param {O} op @param {Args<O>} args @param {How<O>} [how] @returns {Promise<Result<O>>} */
   async #request(op, args, how) {
-    return this.#usable().client.request(op, { session: this.#id, ...args }, how);
+    return this.#usable().client.request(op, args, how);
   }
 
   /** The model, as long as this session has not been disposed of. */
@@ -291,8 +294,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#model;
   }
 
-  /** @param {Pick<Made, 'messages' | 'options'>} made */
-  #changed({ messages, options = {} }) {
+  /** @param {Pick<SessionState, 'messages' | 'options'>} made */
+  #changed({ messages, options }) {
     this.#messages = messages;
     this.#options = options;
   }

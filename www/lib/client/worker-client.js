@@ -1,22 +1,32 @@
-// The page's end of the worker. One request has exactly one end: its reply, its abort, or the end of the worker, whichever comes first.
+// The page's end of the worker. A request has exactly one end: its reply, its abort, or the end of the worker, whichever is first.
 
 import { abortError, badInput, crashed, FiresideError, fromWire } from '../shared/errors.js';
 import { lockName, lockReleased } from '../shared/locks.js';
 
-/** @import { Platform, Reply, WorkerLike } from '../shared/types.d.ts' */
+/** @import { Args, Op, PieceOf, Reply, Request, Result, ThreadCode, ThreadLike, WorkerLike } from '../shared/protocol.d.ts' */
+/** @import { Platform } from './types.d.ts' */
+
 /**
+ * A request without its end yet. Its operation is known where it was made, and its reply is of that operation.
  * @typedef {object} Pending
- * @property {(result: any) => void} resolve
+ * @property {(result: Result<Op>) => void} resolve
  * @property {(error: unknown) => void} reject
- * @property {((piece: any) => void) | undefined} onPiece
+ * @property {((piece: PieceOf<Op>) => void) | undefined} onPiece
  * @property {number | undefined} session
  * @property {() => void} heard
  */
 
-/** What an error event without a message says: the script threw, or could not be loaded. */
+/**
+ * How a request is made. `silenceMs`: with neither a piece nor an end for so long, the worker is taken to be stuck; `begun`: called
+ * once the request is under way, with what lets the worker post pieces up to a number.
+ * @template {Op} O
+ * @typedef {{ transfer?: Transferable[], onPiece?: (piece: PieceOf<O>) => void, signal?: AbortSignal, silenceMs?: number, begun?: (pace: (until: number) => void) => void }} How
+ */
+
+/** What is known where an error event has no message. */
 export const SILENT = 'its worker script could not be loaded or threw';
 
-/** What changes the conversation when it has ended. */
+/** What changes the conversation when it has ended. @type {Set<Op>} */
 const CHANGES = new Set(['chat', 'regenerate', 'append']);
 
 export class WorkerClient {
@@ -27,16 +37,16 @@ export class WorkerClient {
   #nextId = 1;
   /** @type {Map<number, Pending>} */
   #pending = new Map();
-  /** Workers that the engine's threads run in. @type {WorkerLike[]} */
+  /** Workers that the engine's threads run in. @type {ThreadLike[]} */
   #threads = [];
   /** Why the worker is gone, once it is. @type {unknown} */
   #gone;
-  /** Whether the worker has ever said anything; one that has not may never have been there. */
+  /** Whether the worker has ever said anything. One that has not may never have started. */
   heard = false;
 
   /** Whether it is watched for its end. */
   #watch = new AbortController();
-  /** What the worker's own lock is called; none where an event tells of its end. @type {string | undefined} */
+  /** The name of the worker's lock; none where an event tells of its end. @type {string | undefined} */
   name;
 
   /** @param {WorkerLike} worker @param {Platform['hold']} [hold] keeps the process alive while a request is open */
@@ -54,28 +64,28 @@ export class WorkerClient {
   }
 
   /**
-   * @param {string} op
-   * @param {Record<string, unknown>} [args] `args.session`, where present, ties the request to that session
-   * @param {{ transfer?: Transferable[], onPiece?: (piece: any) => void, signal?: AbortSignal, silenceMs?: number, begun?: (pace: (until: number) => void) => void }} [how] `silenceMs`: with neither a piece nor an end for so
-   *   long, the worker is taken to be stuck; `begun`: called, once it is under way, with what lets it give pieces up to a number
-   * @returns {Promise<any>}
+   * @template {Op} O
+   * @param {O} op
+   * @param {Args<O>} args
+   * @param {How<O>} [how]
+   * @returns {Promise<Result<O>>}
    */
-  request(op, args = {}, { transfer = [], onPiece, signal, silenceMs, begun } = {}) {
+  request(op, args, { transfer = [], onPiece, signal, silenceMs, begun } = {}) {
     if (this.#gone) return Promise.reject(this.#gone);
     if (signal?.aborted) return Promise.reject(abortError(signal));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
       try {
-        this.#worker.postMessage({ id, op, args }, transfer);
+        this.#worker.postMessage(/** @type {Request} */ ({ id, op, args }), transfer);
       } catch (cause) {
         reject(badInput(op, 'plain data that can be sent to a worker', cause instanceof Error ? cause.message : cause));
         return;
       }
       const onAbort = () => {
-        // The page need not wait for the worker to notice; what the worker says about it afterwards is nobody's.
+        // The page does not wait for the worker to notice, and ignores what it says afterwards.
         if (!this.#pending.has(id)) return;
         this.#worker.postMessage({ abort: id });
-        // But whether a turn became part of the conversation before the abort arrived, only the worker knows.
+        // Only the worker knows whether a turn became part of the conversation before the abort arrived.
         if (!CHANGES.has(op)) this.#settle(id, (pending) => pending.reject(abortError(signal)));
       };
       signal?.addEventListener('abort', onAbort, { once: true });
@@ -96,7 +106,7 @@ export class WorkerClient {
         reject: (error) => (unlisten(), reject(signal?.aborted && !this.#gone ? abortError(signal) : error)),
         onPiece,
         heard,
-        session: /** @type {number | undefined} */ (args.session),
+        session: 'session' in args ? args.session : undefined,
       });
       begun?.((until) => this.#pending.has(id) && this.#worker.postMessage({ pace: id, until }));
     });
@@ -107,7 +117,7 @@ export class WorkerClient {
     return this.#gone;
   }
 
-  /** No event tells a page that a worker has been ended. But the worker holds a lock for as long as it lives (worker/engine.js). */
+  /** No event tells a page that a worker was ended. But the worker holds a lock for as long as it lives (worker/loading.js). */
   watch() {
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
     if (this.name) lockReleased(this.name, this.#watch.signal).then(ended, () => {});
@@ -123,9 +133,9 @@ export class WorkerClient {
   }
 
   /**
-   * Starts a thread of the engine's, which ends with it. Resolves with whether it is there; never rejects.
-   * @param {() => WorkerLike} spawn
-   * @param {object} code what the thread runs
+   * Starts a thread of the engine, which ends with it. Resolves with whether it has started; never rejects.
+   * @param {() => ThreadLike} spawn
+   * @param {ThreadCode} code
    * @returns {Promise<boolean>}
    */
   startThread(spawn, code) {
@@ -142,23 +152,23 @@ export class WorkerClient {
           resolve(false);
         };
         thread.onmessageerror = () => resolve(false);
-        thread.postMessage(/** @type {any} */ (code));
+        thread.postMessage(code);
       } catch {
         resolve(false);
       }
     });
   }
 
-  /** Ends the worker, which frees all that it held, and every request. Further requests fail with the same error. @param {unknown} error */
+  /** Ends the worker, which frees its memory, and every request. Further requests fail with the same error. @param {unknown} error */
   close(error) {
     if (this.#gone) {
-      // What was disposed of after a crash has been disposed of.
+      // Disposing after a crash still counts.
       if (error instanceof FiresideError && error.code === 'DISPOSED') this.#gone = error;
       return;
     }
     this.#gone = error;
     this.#watch.abort();
-    // An engine that ends in its own time may be in the middle of a step, which waits for its threads.
+    // An engine that ends in its own time may be in the middle of a step that needs its threads.
     const ending = this.#worker.terminate();
     const endThreads = () => this.#threads.forEach((thread) => thread.terminate());
     if (ending instanceof Promise) void ending.then(endThreads, endThreads);
@@ -192,7 +202,12 @@ export class WorkerClient {
   }
 }
 
-/** The worker of another context, as a port leads to it. @param {MessagePort} port @param {() => void} release called when it is left @returns {WorkerLike} */
+/**
+ * The worker of another context, reached by a port.
+ * @param {MessagePort} port
+ * @param {() => void} release called when the port is closed
+ * @returns {WorkerLike}
+ */
 export function overPort(port, release) {
   /** @type {WorkerLike} */
   const worker = {
@@ -205,9 +220,9 @@ export function overPort(port, release) {
     },
   };
   port.onmessage = (event) => worker.onmessage?.(event);
-  // Where ports tell that nobody is at the other end any more; elsewhere the engine's lock does.
+  // Some browsers say when the other end is gone. Elsewhere the engine's lock does.
   port.addEventListener('close', () => worker.onerror?.({ message: 'its port was closed' }));
-  // In Node, where a port with a listener keeps the process alive.
+  // In Node a port with a listener keeps the process alive.
   Reflect.get(port, 'unref')?.call(port);
   return worker;
 }

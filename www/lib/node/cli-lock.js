@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { NAMES } from '../client/source.js';
+import { NAMES } from '../client/names.js';
 import { helpOf, parse } from './cli-options.js';
 import { say } from './cli-run.js';
 

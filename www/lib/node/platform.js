@@ -11,7 +11,8 @@ import { badOption, notStarted } from '../shared/errors.js';
 import { disk } from './disk.js';
 import { END, letGoOf } from './locks.js';
 
-/** @import { Platform, WorkerLike } from '../shared/types.d.ts' */
+/** @import { WorkerEnd } from '../shared/protocol.d.ts' */
+/** @import { Platform } from '../client/types.d.ts' */
 
 /** The program's own flags (a loader, a test runner, the type of its input) are not for workers. */
 const OPTIONS = { execArgv: [] };
@@ -81,11 +82,17 @@ function end(worker) {
 /** Bun and Deno have no such zlib, and other ideas of what ends a worker. */
 const isNode = !('Bun' in globalThis || 'Deno' in globalThis);
 
-/** The engine's worker in the shape of a browser's, and a thread's. @param {Worker} worker @param {(worker: Worker) => unknown} [terminate] @returns {WorkerLike} */
+/**
+ * A worker of Node in the shape of a browser's.
+ * @template In, Out
+ * @param {Worker} worker
+ * @param {(worker: Worker) => unknown} [terminate]
+ * @returns {WorkerEnd<In, Out>}
+ */
 function like(worker, terminate = (worker) => worker.terminate()) {
   const { threadId } = worker;
   let over = false;
-  /** @type {WorkerLike} */
+  /** @type {WorkerEnd<In, Out>} */
   const shape = {
     tellsItsEnd: true,
     onmessage: null,
@@ -94,7 +101,7 @@ function like(worker, terminate = (worker) => worker.terminate()) {
     terminate: () => (over ? undefined : terminate(worker)),
     addEventListener: (type, listener) => void worker.on(type, listener),
   };
-  worker.on('message', (data) => shape.onmessage?.(/** @type {any} */ ({ data })));
+  worker.on('message', (data) => shape.onmessage?.({ data }));
   worker.on('error', (error) => shape.onerror?.(error));
   worker.on('exit', (code) => {
     over = true;

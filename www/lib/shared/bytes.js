@@ -1,4 +1,16 @@
-// Bytes that came in pieces, as one array.
+// Bytes that come in pieces, as one array.
+
+/** The bytes of some pieces, up to the piece that makes them at least `enough`. @param {AsyncIterable<Uint8Array>} pieces @param {number} [enough] */
+export async function collect(pieces, enough = Infinity) {
+  const parts = [];
+  let length = 0;
+  for await (const piece of pieces) {
+    parts.push(piece);
+    length += piece.length;
+    if (length >= enough) break;
+  }
+  return joined(parts);
+}
 
 /** @param {Uint8Array[]} pieces */
 export function joined(pieces) {

@@ -1,6 +1,7 @@
 // The one error class, its form on the wire, and the sentences that JavaScript itself has to say.
 
-/** @import { ErrorCode, WireError } from './types.d.ts' */
+/** @import { WireError } from './protocol.d.ts' */
+/** @import { ErrorCode } from './types.d.ts' */
 
 /** Every failure of the library but an abort, which is a DOMException named AbortError. */
 export class FiresideError extends Error {

@@ -1,6 +1,9 @@
-/** The words shared by the page, the worker and the raw wasm. Types only; nothing here exists at run time. */
+/** The public types of the package. Those of the engine are derived from its Rust code. Types only. */
 
-import type { FiresideError } from './errors.js';
+import type { EngineEstimate, EngineModelInfo, EngineStats } from './engine.d.ts';
+import type { Continuation, TokenLogprob, Usage } from './engine.d.ts';
+
+export type { Continuation, Likelihood, SamplingDefaults, SessionStats, TokenLogprob, TokenPiece, Usage } from './engine.d.ts';
 
 /** What a program branches on. The first ten come from the engine, the others from JavaScript. */
 export type ErrorCode =
@@ -89,6 +92,9 @@ export interface LoadOptions {
   /** How the engine's worker starts: `file`, unless said otherwise, from worker.js beside the library; `blob` where that is of another origin, a CDN (needs `worker-src blob:`). */
   worker?: 'file' | 'blob';
 }
+
+/** The options of loading that the engine takes. */
+export type StorageOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax' | 'kvBytesMax'>;
 
 /** Sampling and length. The engine checks these, with their aliases, and refuses what it does not know. */
 export interface GenerateOptions {
@@ -187,6 +193,9 @@ export interface GenerateAliases {
   eta_cutoff?: number;
 }
 
+/** The options of reading messages without an answer. */
+export type AppendOptions = Pick<GenerateOptions, 'overflow' | 'chatTemplateKwargs'> & Pick<GenerateAliases, 'chat_template_kwargs'>;
+
 /** What was forgotten for want of room: the detail of the event `contextoverflow`. */
 export interface ContextOverflow {
   droppedMessages: number;
@@ -205,29 +214,6 @@ export interface TypedEventTarget<Events> extends EventTarget {
   addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   removeEventListener<K extends keyof Events>(type: K, listener: (event: Events[K]) => unknown, options?: boolean | EventListenerOptions): void;
   removeEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | EventListenerOptions): void;
-}
-
-/** What a token had for it. Units: natural logarithms of probabilities, as the model gave them, before penalties and filters. */
-export interface Likelihood {
-  id: number;
-  /** What it spells by itself, special tokens shown; half a character is U+FFFD here and whole in the bytes of its tokens together. */
-  text: string;
-  bytes: number[];
-  logprob: number;
-}
-
-/** A token that was drawn. */
-export interface TokenLogprob extends Likelihood {
-  /** As many as were asked for, the likeliest first. */
-  top: Likelihood[];
-}
-
-/** A token of a text, and what of the text it stands for, in UTF-16 units. */
-export interface TokenPiece {
-  id: number;
-  text: string;
-  start: number;
-  end: number;
 }
 
 /** Who speaks. Which of them a model knows, its chat template decides. */
@@ -261,13 +247,6 @@ export interface SessionOptions {
   chat_template_kwargs?: Record<string, unknown>;
 }
 
-export interface Usage {
-  promptTokens: number;
-  completionTokens: number;
-  /** Tokens of the prompt whose computation was reused from the session's cache. */
-  cachedTokens: number;
-}
-
 /** Milliseconds on the wall clock of the worker, from the run's turn in the queue. */
 export interface Timings {
   prefillMs: number;
@@ -292,13 +271,6 @@ export interface Piece {
   logprobs?: TokenLogprob[];
 }
 
-/** One of `n` continuations. */
-export interface Continuation {
-  text: string;
-  finishReason: 'stop' | 'length' | 'abort';
-  logprobs?: TokenLogprob[];
-}
-
 /** A run that has ended; its text is that of its first choice. */
 export interface RunResult extends Continuation {
   choices: Continuation[];
@@ -308,24 +280,9 @@ export interface RunResult extends Continuation {
   message?: Message;
 }
 
-export interface SamplingDefaults {
-  maxTokens: number;
-  minTokens: number;
-  temperature: number;
-  topK: number;
-  topP: number;
-  minP: number;
-  typicalP: number;
-  repetitionPenalty: number;
-}
-
-/** What a model's sessions hold together. Units: bytes. */
-export interface ModelStats {
+/** What the sessions of a model hold together. Units: bytes. */
+export interface ModelStats extends EngineStats {
   sessions: number;
-  /** Of their KV caches; what several share is counted once. */
-  kvBytes: number;
-  kvBytesMax?: number;
-  wasmBytes: number;
 }
 
 /** A build of the engine, as its files are named. */
@@ -345,24 +302,8 @@ export type ThreadsReason = 'not-isolated' | 'unsupported' | 'no-memory' | 'one-
 export type CacheReason = 'off' | 'unavailable' | 'quota' | 'lost' | 'local';
 
 /** What a model would take. Units: bytes and tokens. */
-export interface Estimate {
-  /** How its weights would be stored. */
-  dtype: string;
-  weightBytes: number;
-  /** Of its weight files: the download. */
-  fileBytes: number;
-  kvBytesPerToken: number;
+export interface Estimate extends EngineEstimate {
   kvBytesPer1000Tokens: number;
-  /** Tokens of context that it was made for, and for which there is room. */
-  context: number;
-  contextThatFits: number;
-  /** At the peak of loading: the weights and all that is not the KV cache. */
-  loadBytes: number;
-  /** What there is. */
-  memoryBytes: number;
-  fits: boolean;
-  /** Where it does not fit: what would. */
-  remedy?: string;
 }
 
 /** What is kept of a model. */
@@ -374,7 +315,8 @@ export interface CachedModel {
   files: { file: string; bytes: number; complete: boolean }[];
 }
 
-export interface ModelInfo {
+/** What is known of a loaded model. */
+export interface ModelInfo extends EngineModelInfo {
   build: Build;
   /** The threads in use. */
   threads: number;
@@ -382,218 +324,4 @@ export interface ModelInfo {
   /** Where its files were or went: kept for the next time, all of them taken from there, or not kept. */
   cache: 'stored' | 'reused' | 'none';
   cacheReason?: CacheReason;
-  family: string;
-  parameters: number;
-  vocab: number;
-  layers: number;
-  hidden: number;
-  context: number;
-  dtype: string;
-  weightBytes: number;
-  kvBytesPerToken: number;
-  /** Whose template `chat` uses; `broken`: the model's cannot be used, and `chat` rejects with BAD_TEMPLATE until you load with one of yours. */
-  chatTemplate: 'model' | 'chatml' | 'broken';
-  /** What the chat template reads besides the messages: names for `chatTemplateKwargs`. */
-  chatTemplateKwargs: string[];
-  /** The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and `reasoning_content`. */
-  messageFields: string[];
-  kernels: string;
-  defaults: SamplingDefaults;
-  /** The fields of `config.json` and `generation_config.json` that are not used, by name; a file that cannot be read by its own. `load` warns of them once. */
-  ignoredConfig: string[];
-  /** Tensors of the weight files that the model does not read, numbers as `*` and how many: `mtp.layers.*.norm.weight (2)`. */
-  ignoredTensors: string[];
-}
-
-export interface SessionStats {
-  contextUsage: number;
-  contextWindow: number;
-  kvBytes: number;
-  /** What of them it shares with other sessions, since it was cloned. */
-  sharedBytes: number;
-  wasmBytes: number;
-}
-
-/** A file of a model as the raw loader takes it. */
-export interface RawFiles {
-  config: Uint8Array;
-  tokenizer: Uint8Array;
-  index?: Uint8Array;
-  tokenizerConfig?: Uint8Array;
-  generationConfig?: Uint8Array;
-  specialTokensMap?: Uint8Array;
-  addedTokens?: Uint8Array;
-  chatTemplate?: Uint8Array;
-}
-
-export type RawLoadOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax' | 'kvBytesMax'>;
-
-export type RawStep =
-  | ({ kind: 'overflow' } & ContextOverflow)
-  | { kind: 'prefill'; done: number; total: number; work: number }
-  | { kind: 'token'; text: string; completionTokens: number; choice: number; logprobs?: TokenLogprob }
-  | { kind: 'end'; text: string; choices: Continuation[]; usage: Usage };
-
-export interface RawRun {
-  /** `prefillWork`: what of the prompt this step and those after it compute about, in tokens times layers. */
-  step(prefillWork?: number): RawStep;
-  abort(): unknown;
-  free(): void;
-}
-
-export interface RawSession {
-  generate(prompt: string, options?: object): RawRun;
-  chat(input: string | MessageInput[], options?: object): RawRun;
-  regenerate(options?: object): RawRun;
-  /** Of the options, `overflow` and `chatTemplateKwargs`. */
-  append(messages: MessageInput[], options?: object): RawRun;
-  clone(): RawSession;
-  save(options?: { cache?: boolean }): Uint8Array;
-  messages(): Message[];
-  /** The system prompt, and the switches of the template as of the last turn. */
-  options(): SessionOptions;
-  setMessages(messages: MessageInput[]): void;
-  reset(): void;
-  stats(): SessionStats;
-  measureContextUsage(input: string | MessageInput[], options?: Pick<GenerateOptions, 'chatTemplateKwargs'>): number;
-  info(): ReturnType<RawModel['info']>;
-  free(): void;
-}
-
-export interface RawModel {
-  /** Of the model alone: the choice of the build is not the engine's. */
-  info(): Omit<ModelInfo, 'build' | 'threads' | 'threadsReason' | 'cache' | 'cacheReason'>;
-  session(options?: SessionOptions): RawSession;
-  restore(bytes: Uint8Array): RawSession;
-  stats(): Omit<ModelStats, 'sessions'>;
-  tokenize(text: string, options?: { special?: boolean }): Uint32Array;
-  pieces(text: string, options?: { special?: boolean }): TokenPiece[];
-  detokenize(ids: Uint32Array, options?: { skipSpecial?: boolean }): string;
-  free(): void;
-}
-
-export interface RawLoader {
-  files(): string[];
-  push(chunk: Uint8Array): void;
-  endFile(): void;
-  finish(): RawModel;
-  free(): void;
-}
-
-export interface RawSurvey {
-  files(): string[];
-  header(head: Uint8Array): number;
-  finish(): Omit<Estimate, 'kvBytesPer1000Tokens'>;
-  free(): void;
-}
-
-/** A wasm-bindgen module `pkg/<build>.js`. What is optional is only there in builds with threads. */
-export interface RawModule {
-  default(input?: { module_or_path: unknown; memory?: WebAssembly.Memory; thread_stack_size?: number }): Promise<{ memory: WebAssembly.Memory }>;
-  initSync(input: { module: unknown; memory?: WebAssembly.Memory }): unknown;
-  startPool?(threads: number): void;
-  joinPool?(): void;
-  failPool?(): void;
-  limitThreads?(threads: number): void;
-  threads?(): number;
-  Rehearsal?: new (model: RawModel) => { step(): void; free(): void };
-  buildInfo(): { kernels: string; version: string };
-  /** Whether `special_tokens_map.json` and `added_tokens.json` count beside this file. */
-  readsOlderFiles(tokenizerConfig?: Uint8Array): boolean;
-  Loader: new (files: RawFiles, options?: RawLoadOptions) => RawLoader;
-  Survey: new (files: Pick<RawFiles, 'config' | 'index'>, options?: RawLoadOptions) => RawSurvey;
-  Sha256: new () => { update(bytes: Uint8Array): void; digest(): string; free(): void };
-  Model: { prototype: RawModel };
-  Session: {
-    prototype: RawSession;
-    fromBytes(
-      config: Uint8Array,
-      tokenizer: Uint8Array,
-      weights: Uint8Array | Uint8Array[],
-      options?: Partial<RawFiles> & RawLoadOptions & SessionOptions,
-    ): RawSession;
-  };
-  Run: { prototype: RawRun };
-}
-
-/** Page to worker: one request has exactly one reply; `abort` is a notice about an earlier request and has none. */
-export type Request = { id: number; op: string; args: any } | { abort: number } | { pace: number; until: number };
-
-/** Worker to page: pieces (of text, or news of a file) while a request lasts, then its one end; `fatal` ends them all. */
-export type Reply =
-  { id: number; piece: any } | { id: number; result: unknown } | { id: number; error: WireError } | { fatal: WireError };
-
-/** An error as plain data, since a class does not survive `postMessage`. */
-export interface WireError {
-  code: ErrorCode;
-  message: string;
-  details: Record<string, unknown>;
-}
-
-/** The two ends of a worker, as `worker-client.js` needs them. */
-export interface WorkerLike {
-  postMessage(message: Request, transfer?: Transferable[]): void;
-  /** A promise where the worker ends in its own time. */
-  terminate(): unknown;
-  onmessage: ((event: MessageEvent<Reply>) => void) | null;
-  onerror?: ((event: any) => void) | null;
-  onmessageerror?: ((event: any) => void) | null;
-  addEventListener?(type: string, listener: () => void): void;
-  /** Whether `onerror` is also told that it has ended, whatever ended it. */
-  tellsItsEnd?: boolean;
-}
-
-/** The worker's side, as `engine.js` needs it. */
-export interface PortLike {
-  addEventListener?(type: string, listener: () => void): void;
-  onmessageerror?: ((event: any) => void) | null;
-  postMessage(message: Reply, transfer?: Transferable[]): void;
-  onmessage: ((event: any) => void) | null;
-}
-
-/** A build, and how many threads to start; `memory` is there where they are more than one. */
-export interface Choice {
-  build: Build;
-  threads: number;
-  /** Whether the number may be lowered to what is fastest. */
-  auto: boolean;
-  memory?: WebAssembly.Memory;
-  /** As far as that can grow. */
-  memoryBytesMax?: number;
-  reason?: ThreadsReason;
-}
-
-/** The engine in its worker. */
-export interface Engine {
-  wasm: RawModule;
-  memory?: WebAssembly.Memory;
-  /** Decides how many threads compute this model, of those that have started, the engine's own among them. */
-  settle(model: RawModel, started: number): Promise<{ threads: number; reason?: ThreadsReason }>;
-}
-
-/** Brings a choice to life; tests bring their own. */
-export type StartEngine = (choice: Choice & { module: any }) => Promise<Engine>;
-
-/** What loading needs of where it runs: a browser or Node; tests bring their own. */
-export interface Platform {
-  /** Throws where this environment cannot run the engine. */
-  check(): void;
-  choose(wanted: { threads: 'auto' | number; deterministic: boolean }): Choice;
-  /** The compiled engine, or rejects saying why not. */
-  compile(build: Build): Promise<unknown>;
-  /** What has to be there before a worker can start. It takes at most `stallMs`, and resolves early where `signal` is aborted. */
-  prepare?(kind: LoadOptions['worker'], stallMs: number, signal?: AbortSignal): Promise<void>;
-  spawn(kind: LoadOptions['worker']): WorkerLike;
-  spawnThread(kind: LoadOptions['worker']): WorkerLike;
-  /** Why a worker ended before it said anything; `detail`: what was heard of it. */
-  notStarted(kind: LoadOptions['worker'], detail?: string): Promise<FiresideError>;
-  /** Keeps the process alive until the returned function is called, where a process could end. */
-  hold?(): () => void;
-  /** Of the machine, where that is known. Units: bytes. */
-  memoryBytes?(): number;
-  /** Where addresses may be those of folders and files on disk: what such an address stands for; undefined where it is another. */
-  disk?: {
-    folder(address: string | URL): FileSystemDirectoryHandle | undefined;
-    file(address: URL): File | undefined;
-  };
 }

@@ -1,35 +1,40 @@
-// One file from the network, through cuts, stalls and busy servers: what it yields is the file, chunk by chunk, or an error that says why not.
+// Downloads one file through cuts, stalls and busy servers. It yields the file chunk by chunk, or fails with an error that says
+// why.
 //
 //     ask for what is missing, from the beginning of a chunk on
-//     206: it goes on from there       200: it begins anew, and chunks that were there already must be the same
-//     cut, stalled, 408, 429, 5xx: ask again, after a while that doubles; five times without a further chunk are enough
+//     206: the answer goes on from there
+//     200: the answer begins anew, and chunks that are here already must be the same
+//     cut, stalled, 408, 429, 5xx: ask again, after a pause that doubles; give up after five times without a further chunk
 
 import { FiresideError, htmlInstead, isHtml, tooLong } from '../shared/errors.js';
 import { CHUNK_BYTES } from '../shared/store.js';
 
-/**
- * A file to be fetched. `optional`: may be absent; `weights`: so is a page of HTML in its place; `pin`: what its publisher says that it is; `max`: the
- * bytes that it may have.
- * @typedef {{ url: string, file: string, optional?: boolean, weights?: boolean, pin?: Pin, max?: number }} Wanted
- */
-/** What a server calls a version of a file: its ETag, without what depends on the answer, and Last-Modified. @typedef {{ etag?: string, modified?: string }} Version */
-/** `id`: differs for every content; `sha256` where the publisher tells it. @typedef {{ id: string, size?: number, sha256?: string }} Pin */
-/** How the environment is asked. A download that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void, retries?: number }} Net */
+/** @import { FileWanted } from '../shared/protocol.d.ts' */
 
-/** Attempts in a row without a further chunk, fewer for a server that has never answered, and the wait before the first of them. */
+/** A file to download. @typedef {Omit<FileWanted, 'source'>} Wanted */
+
+/** A server's name for a version of a file: its ETag without the part about the encoding, and Last-Modified. @typedef {{ etag?: string, modified?: string }} Version */
+
+/** How a download asks. One that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void, retries?: number }} Net */
+
+/** An answer whose body is about to be read. `start`: the byte of the file that it begins with. @typedef {{ start: number, response: Response, stop: AbortController }} Answer */
+
+/** Attempts in a row without a further chunk. */
 const RETRIES = 5;
+/** The same for a server that has never answered. */
 const FIRST_RETRIES = 2;
+/** The pause before the second attempt. */
 const BACKOFF_MS = 500;
-/** A server that asks for a longer wait is told of instead. */
+/** If a server asks for a longer pause, the download fails and says so. */
 const RETRY_AFTER_MAX_MS = 60_000;
-/** Requests for a part that get no answer are followed by one for the whole. */
+/** After so many requests for a part that get no answer, the whole is asked for. */
 const RANGE_TRIES = 3;
-/** Progress is told no more often: nobody reads faster. */
+/** Progress is reported no more often: nobody reads faster. */
 const PROGRESS_MS = 50;
 
 /**
- * Node unpacks what comes compressed with a zlib that ends the whole process when its worker ends at the wrong moment; and some servers name a compressed
- * file's version otherwise. Browsers do not let a page say this, and leave it out.
+ * Asks for a file that is not compressed. Node unpacks a compressed one with a zlib that ends the whole process when its worker
+ * ends at the wrong moment, and some servers name a compressed version differently. Browsers ignore this header.
  */
 const AS_IT_IS = { 'Accept-Encoding': 'identity' };
 
@@ -74,7 +79,7 @@ export class Download {
   #answered = false;
   /** Where what is wanted ends. */
   #until;
-  /** An answer whose body has not been read yet. @type {{ start: number, response: Response, stop: AbortController } | undefined} */
+  /** An answer whose body has not been read yet. @type {Answer | undefined} */
   #opened;
 
   /**
@@ -137,6 +142,11 @@ export class Download {
         await this.#pause(error, failures++);
       }
     }
+  }
+
+  /** The content of these chunks. @returns {AsyncGenerator<Uint8Array>} */
+  async *bytes() {
+    for await (const { bytes } of this.chunks()) yield bytes;
   }
 
   /** One answer, cut into chunks. @returns {AsyncGenerator<{ index: number, bytes: Uint8Array }>} */
@@ -203,23 +213,60 @@ export class Download {
     }
   }
 
-  /** Asks once, for what is missing. @returns {Promise<{ start: number, response: Response, stop: AbortController } | undefined>} undefined: there is no such file */
+  /** Asks once, for what is missing. Undefined: there is no such file. @returns {Promise<Answer | undefined>} */
   async #ask() {
-    const { url, optional, weights, file } = this.#wanted;
     const there = this.#digests.length * CHUNK_BYTES;
-    // What is asked for in part has to be the same version: without a name for it, the whole is asked for, and compared.
-    const from = this.#ranges && (this.#version.etag || this.#version.modified || this.#wanted.pin) ? there : 0;
+    // A part has to be of the same version. Without a name for the version, the whole is asked for and compared.
+    const isNamed = this.#version.etag || this.#version.modified || this.#wanted.pin;
+    const from = this.#ranges && isNamed ? there : 0;
+    const headers = this.#headers(from);
     const stop = new AbortController();
-    const part = this.#ranges && this.#until < (this.size ?? Infinity);
-    const headers = new Headers({ ...AS_IT_IS, ...((from || part) && { Range: `bytes=${from}-${part ? this.#until - 1 : ''}` }) });
-    // To other sites this header would cost a request of its own, which few answer; what they answer is compared below.
-    if (from && this.#own && this.#version.etag?.startsWith('"')) headers.set('If-Range', this.#version.etag);
-    /** @type {Response} */
-    let response;
+    const response = await this.#fetch(headers, stop);
+    if (!response) return undefined;
+    this.#answered = true;
+    this.#unanswered = 0;
+    this.#own = isOwn(response.url || this.#wanted.url);
+    const { status } = response;
+    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
+    const isPart = status === 206 && headers.has('Range');
     try {
-      response = await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
+      if (this.#isAbsent(response)) {
+        stop.abort();
+        return undefined;
+      }
+      if (isPart && (Number(range?.[1] ?? NaN) !== from || response.headers.get('content-encoding'))) {
+        // Not the part that was asked for, or a part of something else, or one cannot tell.
+        this.#ranges = false;
+        stop.abort();
+        return await this.#ask();
+      }
+      if (status !== 200 && !isPart) throw this.#refusal(response);
+      if (!response.body) throw this.#network('came without content', { status });
+    } catch (error) {
+      stop.abort();
+      throw error;
+    }
+    this.#compare(response, range ? Number(range[2]) : undefined);
+    return { start: status === 206 ? from : 0, response, stop };
+  }
+
+  /** The headers of a request that begins at a byte of the file. @param {number} from */
+  #headers(from) {
+    const isPart = this.#ranges && this.#until < (this.size ?? Infinity);
+    const headers = new Headers(AS_IT_IS);
+    if (from || isPart) headers.set('Range', `bytes=${from}-${isPart ? this.#until - 1 : ''}`);
+    // To another site this header would cost a request of its own, which few answer; what they answer is compared instead.
+    if (from && this.#own && this.#version.etag?.startsWith('"')) headers.set('If-Range', this.#version.etag);
+    return headers;
+  }
+
+  /** The answer to a request; undefined: there is no such file. @param {Headers} headers @param {AbortController} stop */
+  async #fetch(headers, stop) {
+    const { url, file, optional } = this.#wanted;
+    try {
+      return await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
     } catch (cause) {
-      // An extension's or an app's own files have no status: one that is not there fails like one that cannot be read.
+      // A file of an extension or an app has no status: one that is not there fails like one that cannot be read.
       if (optional && !/^https?:/i.test(url)) return undefined;
       // Chromium refuses the answer to such a request where a server compresses it.
       if (headers.has('Range') && ++this.#unanswered >= RANGE_TRIES) this.#ranges = false;
@@ -228,31 +275,18 @@ export class Download {
       const error = new FiresideError('NETWORK', `${file} could not be fetched from ${url}. ${remedy}`, { url, file }, { cause });
       throw new Again(error, { retries: this.#answered ? RETRIES : FIRST_RETRIES });
     }
-    this.#answered = true;
-    this.#unanswered = 0;
-    this.#own = isOwn(response.url || url);
+  }
+
+  /** Whether an answer says that there is no such file. Errors: it is a page of HTML in the place of the file. @param {Response} response */
+  #isAbsent(response) {
+    const { url, file, optional, weights } = this.#wanted;
     const { status } = response;
-    const html = isHtml(response);
-    const refuse = async (/** @type {Error | undefined} */ error) => {
-      stop.abort();
-      if (error) throw error;
-      return undefined;
-    };
-    // Absent; single-page hosts answer every unknown path with their start page.
-    if (optional && (status === 404 || (status === 200 && html && !weights))) return refuse(undefined);
-    if (status === 200 && html && (optional || weights)) return refuse(htmlInstead(file, url));
-    if (status === 416) return refuse(new Changed('it is shorter than what is here of it'));
-    const range = /^bytes (\d+)-\d+\/(\d+)$/.exec(response.headers.get('content-range') ?? '');
-    if (status === 206 && headers.has('Range') && (Number(range?.[1] ?? NaN) !== from || response.headers.get('content-encoding'))) {
-      // A part, but not that which was asked for, or of something else, or it cannot be told.
-      this.#ranges = false;
-      stop.abort();
-      return this.#ask();
-    }
-    if (status !== 200 && !(status === 206 && headers.has('Range'))) return refuse(await this.#refusal(response));
-    if (!response.body) return refuse(this.#network('came without content', { status }));
-    this.#compare(response, range ? Number(range[2]) : undefined);
-    return { start: status === 206 ? from : 0, response, stop };
+    const isPage = status === 200 && isHtml(response);
+    // Hosts of single-page apps answer every unknown path with their start page.
+    if (optional && (status === 404 || (isPage && !weights))) return true;
+    if (isPage && (optional || weights)) throw htmlInstead(file, url);
+    if (status === 416) throw new Changed('it is shorter than what is here of it');
+    return false;
   }
 
   /** Errors: `Changed` where an answer is about another version than what is here. @param {Response} response @param {number} [rangeTotal] */
@@ -276,7 +310,7 @@ export class Download {
   }
 
   /** @param {Response} response */
-  async #refusal({ status, headers }) {
+  #refusal({ status, headers }) {
     const { url, file } = this.#wanted;
     const error = new FiresideError('NETWORK', `${file} could not be fetched: ${url} answered HTTP ${status}. ${remedyFor(status)}`, { url, status, file });
     if (status < 500 && status !== 429 && status !== 408) return error;

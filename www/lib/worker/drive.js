@@ -1,88 +1,54 @@
-// A run in the worker: the engine computes in slices of time, what comes of each is posted as one piece, and an abort gets in between.
+// Drives a run: the engine computes in slices of time, and each slice posts its text as one piece. Messages, an abort among
+// them, get in between two slices.
 //
-//     step the engine for 16 ms; post the text of those steps as one piece; let messages in; wait while no more pieces are wanted; aborted? end : go on
+//     step the engine for 16 ms; post the text of these steps as one piece
+//     let messages in; wait while no more pieces are wanted; aborted? end : go on
 
-/** @import { Piece, RawRun, RawStep, RunResult, TokenLogprob } from '../shared/types.d.ts' */
+/** @import { Run, RunStep } from '../shared/engine.d.ts' */
+/** @import { RunEnd, RunPiece } from '../shared/protocol.d.ts' */
+/** @import { Piece, TokenLogprob } from '../shared/types.d.ts' */
 
-/** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
+/** One frame of a 60 Hz screen: nobody sees text sooner, and an abort takes no longer. */
 const SLICE_MS = 16;
 
-/** What a piece holds at most: tokens, and likelihoods of others beside them. */
+/** The most that a piece holds: tokens, and the likelihoods beside them. */
 const PIECE_MAX = 512;
 
-/** How long a step of prefill should take, since an abort waits for it; and what it may compute, in tokens times layers, at first and at most. */
+/** How long a step of prefill should take, since an abort waits for it. */
 const PREFILL_MS = 50;
+
+/** What a step of prefill computes at first, and at most. Units: tokens times layers. */
 const [PREFILL_FIRST, PREFILL_MAX] = [256, 2 ** 30];
 
-/** What of a prompt a step computes, as the last steps took their time. */
+/** How much of a prompt one step computes, by the time that earlier steps took. */
 export class Pace {
   work = PREFILL_FIRST;
 
-  /** What the time for a step would have been enough for, changed by half or double at most. @param {number} work of a step @param {number} ms it took */
+  /** Aims for PREFILL_MS, by half or double at most. @param {number} work of a step @param {number} ms that it took */
   learn(work, ms) {
     const wanted = Math.round((work * PREFILL_MS) / Math.max(ms, 0.1));
     this.work = Math.min(Math.max(wanted, this.work >> 1, 1), 2 * this.work, PREFILL_MAX);
   }
 }
 
+/** How a run is driven. @typedef {{ pace: Pace, post: (piece: RunPiece) => void }} Driving */
+
 /**
- * Drives a run to its end. Where `aborted` says so between two slices, the run is given up and undefined is what comes.
- * @param {RawRun} run
- * @param {{ pace: Pace, post: (piece: Piece | { overflow: object }) => void, aborted: () => boolean, wanted?: (given: number) => Promise<void> | undefined }} how `wanted`: what to
- *   wait for before more is computed, where so many pieces were given
- * @returns {Promise<RunResult | undefined>}
+ * Drives a run to its end. Where `aborted` says so between two slices, the run is ended and the result is undefined.
+ * @param {Run} run
+ * @param {Driving & { aborted: () => boolean, wanted?: (given: number) => Promise<void> | undefined }} how
+ *   `wanted`: returns what to wait for before more is computed, after so many pieces
+ * @returns {Promise<Omit<RunEnd, 'stats'> | undefined>}
  */
 export async function drive(run, { pace, post, aborted, wanted = () => undefined }) {
-  const begin = performance.now();
   const turns = eventLoop();
-  const unsent = new Unsent();
-  let [prefillEnd, firstToken, given] = [begin, 0, 0];
-  const send = () => {
-    const piece = unsent.take(performance.now() - prefillEnd);
-    if (!piece) return;
-    post(piece);
-    given++;
-  };
+  const slices = new Slices(run, { pace, post });
   try {
     for (;;) {
-      const sliceEnd = performance.now() + SLICE_MS;
-      do {
-        const stepBegin = performance.now();
-        const step = run.step(pace.work);
-        if (step.kind === 'overflow') {
-          send();
-          const { droppedMessages, droppedTokens } = step;
-          post({ overflow: { droppedMessages, droppedTokens } });
-        } else if (step.kind === 'prefill') {
-          prefillEnd = performance.now();
-          pace.learn(step.work, prefillEnd - stepBegin);
-        } else {
-          const isFirst = !firstToken;
-          firstToken ||= performance.now();
-          if (step.kind === 'token') {
-            if (step.choice !== unsent.choice) send();
-            unsent.add(step);
-            if (isFirst) send(); // the first word does not wait for its slice to end
-            continue;
-          }
-          if (step.choices.length - 1 !== unsent.choice) send();
-          unsent.add({ text: step.text, completionTokens: step.usage.completionTokens, choice: step.choices.length - 1 });
-          send();
-          const { usage, choices } = step;
-          const [prefillMs, decodeMs] = [prefillEnd - begin, performance.now() - prefillEnd];
-          const timings = {
-            prefillMs,
-            decodeMs,
-            ttftMs: firstToken - begin,
-            prefillTokensPerSecond: rate(usage.promptTokens - usage.cachedTokens, prefillMs),
-            decodeTokensPerSecond: rate(usage.completionTokens, decodeMs),
-          };
-          return { ...choices[0], choices, usage, timings };
-        }
-      } while (performance.now() < sliceEnd && unsent.size < PIECE_MAX);
-      send();
+      const end = slices.next();
+      if (end) return end;
       await turns.next();
-      for (let more = wanted(given); more; more = wanted(given)) await more;
+      for (let more = wanted(slices.given); more; more = wanted(slices.given)) await more;
       if (aborted()) {
         run.abort();
         return undefined;
@@ -93,7 +59,82 @@ export async function drive(run, { pace, post, aborted, wanted = () => undefined
   }
 }
 
-/** What has been generated and not yet posted: of one continuation at a time. */
+/** The slices of time of one run. */
+class Slices {
+  #run;
+  #pace;
+  #post;
+  #unsent = new Unsent();
+  #begin = performance.now();
+  #prefillEnd = this.#begin;
+  /** When the first token was there, or 0. */
+  #firstToken = 0;
+  /** Pieces posted so far. */
+  given = 0;
+
+  /** @param {Run} run @param {Driving} driving */
+  constructor(run, { pace, post }) {
+    this.#run = run;
+    this.#pace = pace;
+    this.#post = post;
+  }
+
+  /** Steps the engine for one slice and posts what came of it. Returns how the run ended, once it has. */
+  next() {
+    const sliceEnd = performance.now() + SLICE_MS;
+    do {
+      const begin = performance.now();
+      const step = this.#run.step(this.#pace.work);
+      if (step.kind === 'end') return this.#end(step);
+      if (step.kind === 'token') this.#token(step);
+      else if (step.kind === 'prefill') {
+        this.#prefillEnd = performance.now();
+        this.#pace.learn(step.work, this.#prefillEnd - begin);
+      } else {
+        this.#send();
+        this.#post({ overflow: { droppedMessages: step.droppedMessages, droppedTokens: step.droppedTokens } });
+      }
+    } while (performance.now() < sliceEnd && this.#unsent.size < PIECE_MAX);
+    this.#send();
+    return undefined;
+  }
+
+  /** @param {Extract<RunStep, { kind: 'token' }>} step */
+  #token(step) {
+    if (step.choice !== this.#unsent.choice) this.#send();
+    this.#unsent.add(step);
+    if (this.#firstToken) return;
+    this.#firstToken = performance.now();
+    this.#send(); // the first word does not wait for its slice to end
+  }
+
+  /** @param {Extract<RunStep, { kind: 'end' }>} step */
+  #end({ text, choices, usage }) {
+    const last = choices.length - 1;
+    const now = performance.now();
+    if (last !== this.#unsent.choice) this.#send();
+    this.#unsent.add({ text, completionTokens: usage.completionTokens, choice: last });
+    this.#send();
+    const [prefillMs, decodeMs] = [this.#prefillEnd - this.#begin, now - this.#prefillEnd];
+    const timings = {
+      prefillMs,
+      decodeMs,
+      ttftMs: (this.#firstToken || now) - this.#begin,
+      prefillTokensPerSecond: rate(usage.promptTokens - usage.cachedTokens, prefillMs),
+      decodeTokensPerSecond: rate(usage.completionTokens, decodeMs),
+    };
+    return { choices, usage, timings };
+  }
+
+  #send() {
+    const piece = this.#unsent.take(performance.now() - this.#prefillEnd);
+    if (!piece) return;
+    this.#post(piece);
+    this.given++;
+  }
+}
+
+/** What has been generated and not yet posted, of one choice at a time. */
 class Unsent {
   choice = 0;
   size = 0;
@@ -102,7 +143,7 @@ class Unsent {
   /** @type {TokenLogprob[]} */
   #logprobs = [];
 
-  /** @param {Pick<Extract<RawStep, { kind: 'token' }>, 'text' | 'completionTokens' | 'choice' | 'logprobs'>} step */
+  /** @param {Pick<Extract<RunStep, { kind: 'token' }>, 'text' | 'completionTokens' | 'choice' | 'logprobs'>} step */
   add({ text, completionTokens, choice, logprobs }) {
     this.choice = choice;
     this.#text += text;
@@ -123,8 +164,8 @@ class Unsent {
 }
 
 /**
- * Lets other events in, without the 4 ms to which browsers clamp nested timers. In Node a port that posts to itself is served a thousand times before others
- * are: there it has to be an immediate.
+ * Lets other events in, without the 4 ms to which browsers clamp nested timers. Node serves a port that posts to itself a
+ * thousand times before others, so there it is an immediate.
  */
 function eventLoop() {
   const immediate = Reflect.get(globalThis, 'setImmediate');

@@ -1,75 +1,68 @@
-// The files of a model, from the worker's side: out of the cache as far as they are there and right, else from the network, and then into the cache.
+// The files of a model, from the worker's side. Each comes from the stored files where it is there and right, else from the
+// network, and is then stored.
 //
-//     whole in the cache, and still what the server has?  each chunk from there; one that is lost or damaged is fetched again and put back
-//     else, once no other tab is at it:                    what is there of it, then the rest from the network, each chunk into the cache before it is used
-//     a write that fails:                                  the cache is given up, the load goes on without it
+//     stored whole, and still what the server has?   each chunk from there; a lost or damaged one is fetched again and put back
+//     else, once no other tab is writing it:         what is stored of it, then the rest from the network; each chunk is
+//                                                    stored before it is used
+//     a change of the stored files fails:            nothing is stored from then on, and the load goes on
 
-import { joined } from '../shared/bytes.js';
-import { Changed, Download, isCurrent } from './download.js';
+import { collect } from '../shared/bytes.js';
 import { FiresideError, htmlInstead, looksLikeHtml, noLock } from '../shared/errors.js';
-import { CHUNK_BYTES, digest, folderOf, openBackend, StoredFile } from '../shared/store.js';
+import { CHUNK_BYTES, digest } from '../shared/store.js';
+import { Changed, Download, isCurrent } from './download.js';
+import { ModelStore } from './model-store.js';
 
-/** @import { CacheReason, RawModule } from '../shared/types.d.ts' */
-/** @import { Wanted } from './download.js' */
-/** @import { Backend } from '../shared/store.js' */
-/** Where files are kept, and the locks by which loads that keep the same one take turns. @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> | undefined }} Store */
+/** @import { FileWanted } from '../shared/protocol.d.ts' */
+/** @import { StoredFile } from '../shared/store.js' */
+/** @import { Report, Store } from './model-store.js' */
+/** @import { EngineModule } from './types.d.ts' */
 
-/** A file to be had. `source`: the folder it belongs to, as the cache knows it. @typedef {Wanted & { source: string }} FileWanted */
-/** How much of a file is here, for the caller's progress. @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report */
-
-/** @type {Store} */
-const browsers = { open: openBackend, locks: () => globalThis.navigator?.locks };
-
-/** How often a file that another tab is downloading is looked at. */
-const WATCH_MS = 300;
-/** How long a load whose files are all here waits for a network that says nothing. */
+/** How long a load whose files are all stored waits for a network that says nothing. */
 const PATIENCE_MS = 1000;
 
 export class Files {
   #wasm;
-  #store;
   #stallMs;
-  /** @type {Promise<Backend | undefined>} */
-  #backend;
-  /** Why nothing is kept. @type {CacheReason | undefined} */
-  reason;
-  /** Whether a file came whole out of the cache, and whether one did not. */
+  #store;
+  /** Whether a file came whole out of the stored files, and whether one did not. */
   #reused = false;
   #fetched = false;
-  /** @type {FileWanted[]} */
+  /** The small files that were read. @type {FileWanted[]} */
   #small = [];
-  /** Whether the network was asked about what is here, and said nothing for PATIENCE_MS: this load waits for it no more. */
+  /** Whether the network said nothing for PATIENCE_MS about a stored file: this load waits for it no more. */
   #silent = false;
 
-  /** @param {Promise<RawModule>} wasm @param {{ cache: boolean, stallMs: number }} options @param {Store} [store] */
-  constructor(wasm, { cache, stallMs }, store = browsers) {
+  /**
+   * @param {Promise<EngineModule>} wasm
+   * @param {{ modelCache: boolean, stallMs: number }} options
+   * @param {Store} [store] where files are stored, if not where browsers store them
+   */
+  constructor(wasm, { modelCache, stallMs }, store) {
     this.#wasm = wasm;
-    this.#store = store;
     this.#stallMs = stallMs;
-    this.#backend = cache ? store.open() : Promise.resolve(undefined);
-    if (!cache) this.reason = 'off';
-    else this.#backend.then((backend) => backend ?? (this.reason = 'unavailable'));
+    this.#store = new ModelStore(modelCache, store);
   }
 
   /** Where the files of this load were or went. @returns {'stored' | 'reused' | 'none'} */
-  get cache() {
+  get outcome() {
     return this.reason ? 'none' : this.#reused && !this.#fetched ? 'reused' : 'stored';
   }
 
-  /** Whether anything is kept at all. */
-  async keeps() {
-    return (await this.#backend) !== undefined && !this.reason;
+  /** Why nothing is stored. */
+  get reason() {
+    return this.#store.reason;
   }
 
-  /**
-   * A small file as a whole. @param {FileWanted} wanted @param {Report} report @returns {Promise<Uint8Array | undefined>} undefined: there is none
-   */
+  /** Whether anything is stored at all. */
+  keeps() {
+    return this.#store.keeps();
+  }
+
+  /** A whole small file; undefined: there is none. @param {FileWanted} wanted @param {Report} report */
   async read(wanted, report) {
     const opened = await this.open(wanted, report);
     if (!opened) return undefined;
-    const chunks = [];
-    for await (const chunk of opened.chunks) chunks.push(chunk);
-    const bytes = joined(chunks);
+    const bytes = await collect(opened.chunks);
     if (looksLikeHtml(bytes)) {
       await this.forget(wanted);
       if (wanted.optional) return undefined;
@@ -80,17 +73,20 @@ export class Files {
   }
 
   /**
-   * What a publisher says of its files. A network that cannot be reached changes nothing about a model that is here.
-   * @param {FileWanted} wanted @param {boolean} needed whether a list that cannot be had is an error @param {Report} report
-   * @returns {Promise<Uint8Array | undefined>} undefined: it cannot be had
+   * What a publisher states about its files; undefined: it cannot be had. A network that cannot be reached changes nothing about
+   * a model that is stored.
+   * @param {FileWanted} wanted
+   * @param {boolean} needed whether to lack the list is an error
+   * @param {Report} report
    */
   async list(wanted, needed, report) {
     const answer = this.#listed(wanted, needed, report);
-    answer.catch(() => {}); // awaited below, or of no use any more
-    const isHere = async () => (this.#silent = await this.#isHere(wanted.source));
-    if ((await within(answer.then(() => true, () => true), PATIENCE_MS)) === undefined && (await isHere())) return undefined;
+    answer.catch(() => {}); // awaited below, or no longer of use
+    const isWhole = async () => (this.#silent = await this.#store.isWhole(wanted.source));
+    const settled = answer.then(() => true, () => true);
+    if ((await within(settled, PATIENCE_MS)) === undefined && (await isWhole())) return undefined;
     return answer.catch(async (error) => {
-      if (error.details?.status === undefined && error.code === 'NETWORK' && (await isHere())) return undefined;
+      if (error.details?.status === undefined && error.code === 'NETWORK' && (await isWhole())) return undefined;
       throw error;
     });
   }
@@ -99,88 +95,88 @@ export class Files {
   async #listed(wanted, needed, report) {
     const download = new Download(wanted, { ...this.#net(report), ...(!needed && { retries: 0 }) });
     try {
-      if (await download.open()) return await whole(download);
+      if (await download.open()) return await collect(download.bytes());
       if (!needed) return undefined;
       throw noLock(wanted.file, wanted.url);
-    } catch (/** @type {any} */ error) {
-      if (!needed && error.code !== 'BAD_FILE') return undefined;
+    } catch (error) {
+      if (!needed && !(error instanceof FiresideError && error.code === 'BAD_FILE')) return undefined;
       throw await this.#explain(error, wanted);
     }
   }
 
-  /** Whether all that is known of a model is here, weights among it. @param {string} source */
-  async #isHere(source) {
-    const backend = await this.#backend;
-    if (!backend || this.reason) return false;
-    try {
-      const folder = await folderOf(source);
-      const { files = [] } = (await backend.folders()).find((each) => each.folder === folder) ?? {};
-      const all = await Promise.all(files.map((name) => StoredFile.openIn(backend, folder, name)));
-      return all.every(({ whole, absent }) => whole || absent) && files.some((name, index) => name.endsWith('.safetensors') && all[index].whole);
-    } catch {
-      return false;
-    }
-  }
-
-  /** Remembers that there is no such file, which its publisher's list says: a later load may be without the list. @param {FileWanted} wanted */
-  async absent({ source, file }) {
-    const stored = await this.#stored(source, file);
+  /** Notes that there is no such file, as its publisher's list says: a later load may have to do without the list. @param {FileWanted} wanted */
+  async markAbsent({ source, file }) {
+    const stored = await this.#store.file(source, file);
     if (!stored || stored.absent) return;
-    await this.#try(stored, () => stored.markAbsent({ source }));
+    await this.#store.change(stored, () => stored.markAbsent({ source }));
     await stored.close();
   }
 
-  /** The beginning of a file, of at least so many bytes where it has as many. @param {FileWanted} wanted @param {number} bytes @returns {Promise<Uint8Array | undefined>} undefined: there is no such file */
+  /**
+   * The first bytes of a file, at least `bytes` where it has as many; undefined: there is no such file.
+   * @param {FileWanted} wanted
+   * @param {number} bytes
+   */
   async head(wanted, bytes) {
     const download = new Download(wanted, this.#net(), {}, bytes);
-    return (await download.open()) ? whole(download) : undefined;
+    return (await download.open()) ? collect(download.bytes()) : undefined;
   }
 
-  /** Forgets the small files that were read: what is in them is of no use. */
+  /** Removes the stored small files that were read: the engine refuses their content. */
   async forgetSmall() {
     for (const wanted of this.#small) await this.forget(wanted);
   }
 
-  /** Forgets a file. @param {FileWanted} wanted */
-  async forget({ source, file }) {
-    const stored = await this.#stored(source, file);
-    await stored?.remove().catch(() => {});
+  /** Removes a stored file. @param {FileWanted} wanted */
+  forget({ source, file }) {
+    return this.#store.forget(source, file);
   }
 
   /**
    * @param {FileWanted} wanted
    * @param {Report} report
-   * @returns {Promise<{ total?: number, chunks: AsyncGenerator<Uint8Array> } | undefined>} undefined: there is no such file
+   * @returns {Promise<{ chunks: AsyncGenerator<Uint8Array> } | undefined>} undefined: there is no such file
    */
   async open(wanted, report) {
     const { source, file, pin } = wanted;
-    let stored = await this.#stored(source, file);
-    if (stored && (stored.whole || stored.absent) && !(await this.#holds(stored, wanted))) stored = await this.#emptied(stored);
+    let stored = await this.#store.file(source, file);
+    if (stored && (stored.whole || stored.absent) && !(await this.#holds(stored, wanted))) stored = await this.#store.emptied(stored);
     if (stored?.absent && wanted.optional) return undefined;
     /** @type {() => void} */
     let release = () => {};
     if (stored && !stored.whole) {
-      const turn = await this.#turn(stored, `${source}${file}`, report);
+      const turn = await this.#store.turn(stored, `${source}${file}`, this.#stallMs, report);
       if (turn) release = turn;
-      else stored = undefined; // whoever is writing it stands still
+      else stored = undefined; // the one that is writing it stands still
     }
     if (stored?.whole) {
       release();
       this.#reused = true;
-      return { total: stored.bytes, chunks: this.#fromStore(stored, wanted, report) };
+      return { chunks: this.#fromStore(stored, wanted, report) };
     }
-    // Without a list, its server tells whether the file that was begun is still the same.
-    if (pin && stored?.head && stored.head.pin !== pin.id) stored = await this.#emptied(stored);
+    // Without a list, the server tells whether the file that was begun is still the same.
+    if (pin && stored?.head && stored.head.pin !== pin.id) stored = await this.#store.emptied(stored);
+    return this.#openFetched(stored, wanted, report, release);
+  }
+
+  /**
+   * Opens a file that is not stored whole.
+   * @param {StoredFile | undefined} stored
+   * @param {FileWanted} wanted
+   * @param {Report} report
+   * @param {() => void} release called when the file is no longer written
+   */
+  async #openFetched(stored, wanted, report, release) {
     for (;;) {
       try {
-        const opened = await this.#fromNetwork(stored, wanted, report, release);
-        if (!opened) release();
-        return opened;
+        const chunks = await this.#fromNetwork(stored, wanted, report, release);
+        if (!chunks) release();
+        return chunks && { chunks };
       } catch (error) {
         await stored?.close();
-        // The beginning that is here is of an older version, and nobody has used it yet.
+        // The stored beginning is of an older version, and nobody has used it yet.
         if (error instanceof Changed && stored?.chunks.length) {
-          stored = await this.#emptied(stored);
+          stored = await this.#store.emptied(stored);
           continue;
         }
         release();
@@ -189,34 +185,20 @@ export class Files {
     }
   }
 
-  /** A stored file without its content, or none. @param {StoredFile} stored */
-  async #emptied(stored) {
-    await this.#try(stored, () => stored.remove());
-    return this.reason ? undefined : stored;
-  }
-
-  /** @param {string} source @param {string} file */
-  async #stored(source, file) {
-    const backend = await this.#backend;
-    // What is on the machine anyway (an extension's own files, a blob:) is not kept twice.
-    if (!backend || this.reason || !/^https?:/.test(source)) return undefined;
-    return StoredFile.open(backend, source, file).catch(() => this.#lose('lost'));
-  }
-
   /** Whether a stored file is still what its publisher or its server has. @param {StoredFile} stored @param {FileWanted} wanted */
   async #holds(stored, { source, file, url, pin, max = Infinity }) {
     if (stored.bytes > max) return false;
     if (pin) return stored.head?.pin === pin.id;
     if (stored.stale) return false;
     const answer = isCurrent(url, { version: stored.head, size: stored.bytes, absent: stored.absent }, this.#net());
-    // Beside files that have come anew, old ones are not taken unasked.
+    // Beside files that have come anew, a stored one is not used unasked.
     const current = await within(answer, this.#fetched ? this.#stallMs : this.#silent ? 0 : PATIENCE_MS);
     if (current !== undefined) return current;
     this.#silent = true;
     void answer.then(async (isCurrent) => {
       if (isCurrent) return;
-      // Too late for this load: the next one fetches it.
-      const late = await this.#stored(source, file);
+      // Too late for this load: the next one fetches the file.
+      const late = await this.#store.file(source, file);
       await late?.expire().catch(() => {});
       await late?.close();
     });
@@ -231,43 +213,11 @@ export class Files {
 
   /** @param {Uint8Array} bytes */
   async #digest(bytes) {
-    // Pages from plain http addresses have no digests of the browser's.
-    const { subtle } = globalThis.crypto ?? {};
-    if (subtle) return digest(bytes);
+    // Browsers give no digests to pages from plain http addresses.
+    if (globalThis.crypto?.subtle) return digest(bytes);
     const hash = new (await this.#wasm).Sha256();
     hash.update(bytes);
     return hash.digest();
-  }
-
-  /**
-   * Waits until no other tab or load is writing the file. Resolves with what ends the turn; undefined: who has it stands still.
-   * @param {StoredFile} stored
-   * @param {string} name
-   * @param {Report} report
-   */
-  async #turn(stored, name, report) {
-    const locks = this.#store.locks();
-    if (!locks) return () => {};
-    const waiting = new AbortController();
-    /** @type {(() => void) | undefined} */
-    let release;
-    const turn = new Promise((resolve) => {
-      const hold = () => new Promise((end) => resolve((release = () => end(undefined))));
-      locks.request(`fireside-lm ${name}`, { signal: waiting.signal }, hold).catch(() => resolve((release = () => {}))); // no lock to be had: without one
-    });
-    let [bytes, since] = [stored.bytes, performance.now()];
-    for (;;) {
-      await Promise.race([turn, new Promise((resolve) => setTimeout(resolve, WATCH_MS))]);
-      await stored.refresh().catch(() => {});
-      if (release) return release;
-      if (stored.bytes !== bytes) {
-        [bytes, since] = [stored.bytes, performance.now()];
-        report('download', bytes, stored.head?.size);
-      } else if (performance.now() - since > this.#stallMs) {
-        waiting.abort();
-        return undefined;
-      }
-    }
   }
 
   /** @param {StoredFile} stored @param {FileWanted} wanted @param {Report} report @returns {AsyncGenerator<Uint8Array>} */
@@ -288,19 +238,31 @@ export class Files {
     }
   }
 
-  /** The chunks that are there, each as it should be. @param {StoredFile} stored @param {number | undefined} size @param {FileWanted} wanted @returns {AsyncGenerator<Uint8Array>} */
+  /**
+   * The stored chunks, each as it should be.
+   * @param {StoredFile} stored
+   * @param {number | undefined} size
+   * @param {FileWanted} wanted
+   * @returns {AsyncGenerator<Uint8Array>}
+   */
   async *#kept(stored, size, wanted) {
     const { length } = stored.chunks;
     let ahead = length ? stored.chunk(0) : undefined;
     for (let index = 0; index < length; index++) {
       const chunk = await ahead;
-      // The next is read and checked while the engine works on this one.
+      // The next one is read and checked while the engine works on this one.
       if (index + 1 < length) ahead = stored.chunk(index + 1);
       yield chunk ?? (await this.#mended(stored, index, size, wanted));
     }
   }
 
-  /** A chunk that the cache has lost, from the network. @param {StoredFile} stored @param {number} index @param {number | undefined} size @param {FileWanted} wanted */
+  /**
+   * A lost chunk, from the network.
+   * @param {StoredFile} stored
+   * @param {number} index
+   * @param {number | undefined} size
+   * @param {FileWanted} wanted
+   */
   async #mended(stored, index, size, wanted) {
     this.#fetched = true;
     const { chunks, head } = stored;
@@ -308,7 +270,7 @@ export class Files {
     const download = new Download(wanted, this.#net(), { digests, version: head, size }, (index + 1) * CHUNK_BYTES);
     for await (const { bytes, sha256 } of download.chunks()) {
       if (sha256 !== chunks[index].sha256) throw new Changed('a chunk that was lost came differently');
-      await this.#try(stored, () => stored.mend(index, bytes));
+      await this.#store.change(stored, () => stored.mend(index, bytes));
       return bytes;
     }
     throw new Changed('it is shorter than it was');
@@ -319,65 +281,64 @@ export class Files {
    * @param {FileWanted} wanted
    * @param {Report} report
    * @param {() => void} release
+   * @returns {Promise<AsyncGenerator<Uint8Array> | undefined>} undefined: there is no such file
    */
   async #fromNetwork(stored, wanted, report, release) {
     this.#fetched = true;
-    const there = { digests: stored?.chunks.map(({ sha256 }) => sha256) ?? [], version: stored?.head, size: stored?.head?.size };
-    const download = new Download(wanted, this.#net(report), there);
-    const head = () => ({ source: wanted.source, pin: wanted.pin?.id, ...download.version, size: download.size });
-    // All of it may be there but for the line that says so: only a file's last chunk is a short one.
+    const digests = stored?.chunks.map(({ sha256 }) => sha256) ?? [];
+    const download = new Download(wanted, this.#net(report), { digests, version: stored?.head, size: stored?.head?.size });
+    // All of it may be stored but for the line that says so: only the last chunk of a file is a short one.
     const last = stored?.chunks.at(-1);
-    const complete = stored && last && (stored.bytes === download.size || (download.size === undefined && last.bytes < CHUNK_BYTES));
-    if (!complete && !(await download.open())) {
-      if (stored) await this.#try(stored, () => stored.markAbsent(head()));
-      await stored?.close();
-      return undefined;
-    }
-    const files = this;
-    /** @returns {AsyncGenerator<Uint8Array>} */
-    async function* chunks() {
-      const expected = wanted.pin?.sha256;
-      const hash = expected ? new (await files.#wasm).Sha256() : undefined;
-      let bytes = 0;
-      /** @param {'download' | 'cache'} phase @param {Uint8Array} chunk */
-      const count = (phase, chunk) => {
-        hash?.update(chunk);
-        bytes += chunk.length;
-        report(phase, bytes, download.total);
-        return chunk;
-      };
-      try {
-        if (stored) for await (const chunk of files.#kept(stored, download.size, wanted)) yield count('cache', chunk);
-        if (stored && !stored.head) await files.#try(stored, () => stored.begin(head()));
-        if (!complete) {
-          for await (const { bytes: chunk, sha256 } of download.chunks()) {
-            if (stored) await files.#try(stored, () => stored.append(chunk, sha256));
-            yield count('download', chunk);
-          }
-        }
-        const got = hash?.digest();
-        if (got !== expected) {
-          throw new FiresideError(
-            'INTEGRITY',
-            `${wanted.file}: expected the SHA-256 ${expected} that its publisher states, got ${got}. Load again; if it stays so, tell whoever serves it.`,
-            { file: wanted.file, url: wanted.url, expected, got, again: true },
-          );
-        }
-        if (stored) await files.#try(stored, () => stored.finish(download.version));
-      } catch (error) {
-        await stored?.close();
-        throw await files.#explain(error, wanted);
-      } finally {
-        await stored?.close();
-        release();
-      }
-    }
-    return { total: download.total, chunks: chunks() };
+    const isWhole = last && (stored?.bytes === download.size || (download.size === undefined && last.bytes < CHUNK_BYTES));
+    if (isWhole || (await download.open())) return this.#fetchedChunks(stored, download, { isWhole: Boolean(isWhole), wanted, report, release });
+    if (stored) await this.#store.change(stored, () => stored.markAbsent(headOf(wanted, download)));
+    await stored?.close();
+    return undefined;
   }
 
-  /** A file that has changed is forgotten, and the load has to begin anew; one that is too long is forgotten. @param {unknown} error @param {FileWanted} wanted */
+  /**
+   * The stored chunks of a file and the rest from the network, which is stored as it comes.
+   * @param {StoredFile | undefined} stored
+   * @param {Download} download
+   * @param {{ isWhole: boolean, wanted: FileWanted, report: Report, release: () => void }} how `isWhole`: nothing is missing
+   * @returns {AsyncGenerator<Uint8Array>}
+   */
+  async *#fetchedChunks(stored, download, { isWhole, wanted, report, release }) {
+    const sha256 = wanted.pin?.sha256;
+    const hash = sha256 ? new (await this.#wasm).Sha256() : undefined;
+    let bytes = 0;
+    /** @param {'download' | 'cache'} phase @param {Uint8Array} chunk */
+    const count = (phase, chunk) => {
+      hash?.update(chunk);
+      bytes += chunk.length;
+      report(phase, bytes, download.total);
+      return chunk;
+    };
+    try {
+      if (stored) for await (const chunk of this.#kept(stored, download.size, wanted)) yield count('cache', chunk);
+      if (stored && !stored.head) await this.#store.change(stored, () => stored.begin(headOf(wanted, download)));
+      if (!isWhole) {
+        for await (const { bytes: chunk, sha256 } of download.chunks()) {
+          if (stored) await this.#store.change(stored, () => stored.append(chunk, sha256));
+          yield count('download', chunk);
+        }
+      }
+      const got = hash?.digest();
+      if (got !== sha256) throw notAsStated(wanted, sha256, got);
+      if (stored) await this.#store.change(stored, () => stored.finish(download.version));
+    } catch (error) {
+      await stored?.close();
+      throw await this.#explain(error, wanted);
+    } finally {
+      await stored?.close();
+      release();
+    }
+  }
+
+  /** A file that has changed, or that is too long, is removed. The load of a changed one has to begin anew. @param {unknown} error @param {FileWanted} wanted */
   async #explain(error, wanted) {
-    if (!(error instanceof Changed) && !(error instanceof FiresideError && ['INTEGRITY', 'BAD_FILE'].includes(error.code))) return error;
+    const isBad = error instanceof FiresideError && ['INTEGRITY', 'BAD_FILE'].includes(error.code);
+    if (!(error instanceof Changed) && !isBad) return error;
     await this.forget(wanted);
     if (error instanceof FiresideError) return error;
     const { file, url, pin } = wanted;
@@ -386,41 +347,33 @@ export class Files {
     const details = { file, url, ...error.details, again: true };
     return new FiresideError('INTEGRITY', `${file} ${what}: ${error.message} (${url}). ${remedy}`, details);
   }
-
-  /** Does something to the cache. Should it fail, the load goes on without. @param {StoredFile} stored @param {() => Promise<void> | undefined} change */
-  async #try(stored, change) {
-    if (this.reason) return;
-    try {
-      await change();
-    } catch (error) {
-      const full = error instanceof DOMException && error.name === 'QuotaExceededError';
-      this.#lose(full ? 'quota' : 'lost');
-      // A part that cannot be completed only takes room.
-      if (full) await stored.remove().catch(() => {});
-      await stored.close();
-    }
-  }
-
-  /** @param {CacheReason} reason @returns {undefined} */
-  #lose(reason) {
-    this.reason ??= reason;
-    return undefined;
-  }
 }
 
-/** All that a download brings. @param {Download} download */
-async function whole(download) {
-  const chunks = [];
-  for await (const { bytes } of download.chunks()) chunks.push(bytes);
-  return joined(chunks);
+/** The first line of a stored file. @param {FileWanted} wanted @param {Download} download */
+function headOf({ source, pin }, download) {
+  return { source, pin: pin?.id, ...download.version, size: download.size };
 }
 
-/** What a promise resolves with in so many milliseconds; undefined: nothing so far. @template T @param {Promise<T>} promise @param {number} ms @returns {Promise<T | undefined>} */
+/** @param {FileWanted} wanted @param {string | undefined} expected @param {string | undefined} got */
+function notAsStated({ file, url }, expected, got) {
+  const message = `${file}: expected the SHA-256 ${expected} that its publisher states, got ${got}.`;
+  const remedy = 'Load again; if it stays so, tell whoever serves it.';
+  return new FiresideError('INTEGRITY', `${message} ${remedy}`, { file, url, expected, got, again: true });
+}
+
+/**
+ * What a promise resolves with in so many milliseconds; undefined: nothing so far.
+ * @template T
+ * @param {Promise<T>} promise
+ * @param {number} ms
+ * @returns {Promise<T | undefined>}
+ */
 async function within(promise, ms) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, ms)));
+  /** @type {Promise<undefined>} */
+  const late = new Promise((resolve) => (timer = setTimeout(() => resolve(undefined), ms)));
   const result = await Promise.race([promise, late]);
   clearTimeout(timer);
-  return /** @type {T | undefined} */ (result);
+  return result;
 }

@@ -1,9 +1,10 @@
-// The worker's part of a build: its glue, the JS that wasm-bindgen makes for it. Apart from builds.js, so that a page's bundler packs none of it.
+// The worker's part of a build: its glue, the JS that wasm-bindgen makes for it. A page's bundler packs none of it.
 
-/** @import { Build, RawModule } from '../shared/types.d.ts' */
+/** @import { Build } from '../shared/types.d.ts' */
+/** @import { EngineModule } from './types.d.ts' */
 
-// Imports are spelt out, because that is how bundlers find the files. The build makes the modules; their shape is RawModule.
-/** @type {Record<Build, () => Promise<any>>} */
+// Imports are written out, because that is how bundlers find the files. Before the build they are not there.
+/** @type {Record<Build, () => Promise<EngineModule>>} */
 const GLUE = {
   // @ts-ignore
   simd128: () => import('../pkg/simd128.js'),
@@ -19,7 +20,7 @@ const GLUE = {
  * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the engine's memory.
  * @param {Build} build
  * @param {{ module: WebAssembly.Module, memory?: WebAssembly.Memory, stackBytes?: number }} code
- * @returns {Promise<{ wasm: RawModule, memory: WebAssembly.Memory }>}
+ * @returns {Promise<{ wasm: EngineModule, memory: WebAssembly.Memory }>}
  */
 export async function instantiate(build, { module, memory, stackBytes }) {
   const wasm = await GLUE[build]();

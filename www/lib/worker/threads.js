@@ -1,17 +1,20 @@
-// The engine's threads: the pool that they join, and how many of them compute. The page starts them (platform.js), each a worker of its own that runs the
-// same code over the same memory; one that cannot start is a thread fewer. They end with the engine's worker.
+// The engine's threads: the pool that they join, and how many of them compute. The page starts each as a worker of its own
+// (client/platform.js), which runs the same code over the same memory. If one cannot start, there is one thread fewer. They end
+// with the engine's worker.
 
 import { instantiate } from './instantiate.js';
 
-/** @import { Choice, Engine, PortLike, RawModel, RawModule } from '../shared/types.d.ts' */
+/** @import { Model } from '../shared/engine.d.ts' */
+/** @import { Choice, ThreadPort } from '../shared/protocol.d.ts' */
+/** @import { Engine, EngineModule } from './types.d.ts' */
 
-/** How long threads that have said that they are there may take to join. */
+/** How long threads that have started may take to join the pool. */
 const JOIN_MS = 1_000;
 
-/** How long `auto` tries out numbers of threads: what nobody notices, and enough for a small model's code to be compiled well. */
+/** How long `auto` tries out numbers of threads. Nobody notices it, and it is enough for the code to be compiled well. */
 const TRIAL_MS = 60;
 
-/** Fewer threads win unless more are better by this: they leave more of the machine to others. */
+/** Fewer threads win unless more are faster by this factor: they leave more of the machine to others. */
 const WORTH = 0.97;
 
 /**
@@ -38,30 +41,32 @@ export async function start({ build, module, memory, threads, auto }) {
   };
 }
 
-/** As much as the engine's own thread has. A thread's stack is memory like any other, which costs nothing until it is used. */
+/** As much as the engine's own thread has. Memory costs nothing until it is used. */
 const STACK_BYTES = 1 << 20;
 
-/** A further thread, from its own worker: joins the pool in the memory that it is sent, and computes until the engine's worker ends. @param {PortLike} port */
+/** A further thread, in its own worker: joins the pool in the memory that it is sent, and computes until the engine ends. @param {ThreadPort} port */
 export function join(port) {
   port.onmessage = async ({ data: { build, module, memory } }) => {
     const { wasm } = await instantiate(build, { module, memory, stackBytes: STACK_BYTES });
-    port.postMessage(/** @type {any} */ ('here'));
+    port.postMessage('here');
     try {
       wasm.joinPool?.();
     } catch (error) {
-      wasm.failPool?.(); // the engine would wait for ever for what this thread had begun
+      wasm.failPool?.(); // else the engine would wait for ever for the work of this thread
       throw error;
     }
   };
 }
 
-/** @param {RawModule} wasm */
+/** @param {EngineModule} wasm */
 const threadsOf = (wasm) => wasm.threads?.() ?? 1;
 
 /**
- * The number of threads, of 1, 2, 4 and so on up to `most`, with which a rehearsal takes least time. Tried from the most to the fewest, since whatever
- * comes first also pays for what is not yet compiled, and round again until the time is up.
- * @param {RawModule} wasm @param {RawModel} model @param {number} most
+ * The number of threads, of 1, 2, 4 and so on up to `most`, with which a rehearsal takes least time. They are tried from the most to
+ * the fewest, since the first also pays for code that is not yet compiled, and again until the time is up.
+ * @param {EngineModule} wasm
+ * @param {Model} model
+ * @param {number} most
  */
 export function fastest(wasm, model, most) {
   const trial = most > 1 && wasm.Rehearsal && new wasm.Rehearsal(model);

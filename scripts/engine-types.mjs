@@ -1,0 +1,29 @@
+// The TypeScript of the wasm modules. wasm-bindgen derives it from the Rust code; the build with threads has everything that the
+// others have. It is committed as www/lib/shared/engine.d.ts, so that types are checked without a build and a change of the
+// surface shows in its diff.
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ROOT } from './tools.mjs';
+
+const TYPES = join(ROOT, 'www', 'lib', 'shared', 'engine.d.ts');
+
+const HEAD = `/** The surface of the wasm modules. scripts/build.mjs derives this file from the Rust code: change it there. */
+`;
+
+/** What each wasm module's own declarations are. */
+const FORWARD = `export * from '../shared/engine.d.ts';
+export { default } from '../shared/engine.d.ts';
+`;
+
+/** Keeps the declarations of a build, and replaces them by a reference to those that are kept. @param {string} path */
+export function keepTypes(path, { threads }) {
+  const generated = readFileSync(path, 'utf8');
+  writeFileSync(path, FORWARD);
+  if (!threads) return;
+  const types = generated
+    .replace(/^\/\* .*? \*\/\n/gm, '')
+    // The raw exports of the module, whose names change with every build.
+    .replace(/(interface InitOutput \{)[^}]*\}/, '$1\n    readonly memory: WebAssembly.Memory;\n}');
+  writeFileSync(TYPES, HEAD + types);
+}
