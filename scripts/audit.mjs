@@ -1,19 +1,21 @@
-// Checks the dependencies against what is known of them: cargo-deny (advisories, bans, licences, sources; deny.toml) over the crate and over fuzz/, and
-// npm audit over every package-lock.json that is committed. Ends with the line `N passed, N failed, N skipped`.
+// Checks the dependencies: cargo-deny (advisories, bans, licences, sources; deny.toml) over the crate and
+// over fuzz/, and npm audit over every committed package-lock.json. Ends with the line `N passed, N failed,
+// N skipped`.
 //
 //     node scripts/audit.mjs
 //
-// Advisories are kept on the network, by RustSec on GitHub and by npm's registry. A check that cannot reach them is skipped and says so: being
-// offline is no fault of the code. The other checks need nothing but the lock files and the crates that building has fetched already.
+// Advisories come from the network: RustSec's from GitHub, npm's from its registry. A check that cannot
+// reach them is skipped and says so, because being offline is not a fault of the code. The other checks
+// need only the lock files and the crates that a build has already fetched.
 
 import { dirname, join } from 'node:path';
 import { setupAudit } from './setup.mjs';
 import { command, find, must, ROOT, run } from './tools.mjs';
 
-/** The end of what a program said, or of its complaint. */
+/** The last line of a program's output. */
 const lastLine = (output) => output.trim().split('\n').at(-1);
 
-/** cargo-deny over one workspace: a result for each kind of check. */
+/** Runs cargo-deny over one workspace. Returns a result for each kind of check. */
 async function deny(cargoDeny, manifest, advisories) {
   const what = dirname(manifest) === '.' ? 'the crate' : dirname(manifest);
   const check = async (kind) => {
@@ -28,18 +30,18 @@ async function deny(cargoDeny, manifest, advisories) {
   return [...results, { name: `cargo deny, advisories of ${what}`, status: 'skipped', detail: advisories.why }];
 }
 
-/** npm audit of one folder. */
+/** Runs npm audit in one folder. */
 async function npmAudit(folder) {
   const name = `npm audit of ${folder === '.' ? 'the tools' : folder}`;
   const npm = process.env.npm_execpath ? [process.execPath, [process.env.npm_execpath]] : [find(['npm']) ?? 'npm', []];
   const { status, output } = await run(npm[0], [...npm[1], 'audit', '--package-lock-only', '--json', '--prefix', join(ROOT, folder)]);
-  // npm writes warnings beside its JSON.
+  // npm writes warnings next to its JSON.
   const from = output.indexOf('\n{') + 1;
   let report = {};
   try {
     report = JSON.parse(output.slice(from, output.lastIndexOf('\n}') + 2));
   } catch {
-    // What is no JSON has no `vulnerabilities` either.
+    // Output that is not JSON has no `vulnerabilities` either.
   }
   if (!report.vulnerabilities) return { name, status: 'skipped', detail: `the registry gave no audit: ${report.message ?? lastLine(output)}` };
   const vulnerable = Object.values(report.vulnerabilities).map((found) => `${found.name}: ${found.severity}, versions ${found.range}`);

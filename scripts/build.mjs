@@ -1,14 +1,16 @@
-// Builds the wasm modules and their JS glue into www/lib/pkg, checks the sizes (sizes.mjs), and with --dist lays out what is published (dist.mjs): dist/npm, the
-// npm package, and dist/site, the page for any folder of any static host. What is in this file is part of what the modules are made of: they are built anew
-// when it changes.
+// Builds the wasm modules and their JS glue into www/lib/pkg, and checks the sizes (sizes.mjs). With --dist
+// it also writes what is published (dist.mjs): dist/npm, the npm package, and dist/site, the page for any
+// folder of a static host. This file is an input of the modules: a change to it builds them again.
 //
 //     node scripts/build.mjs [--only NAME]... [--dist]
 //
-// There are four builds, of which a visitor fetches one: {simd128, relaxed} x {one thread, threads}. `--only` brings just the named up to date.
-// Threads need a std compiled for shared memory, which is not shipped: the pinned toolchain builds its own (-Z build-std).
+// There are four builds: {simd128, relaxed} x {one thread, threads}. A visitor downloads one of them.
+// `--only` builds just the named ones. Threads need a std compiled for shared memory, which Rust does not
+// ship, so the pinned toolchain builds one (-Z build-std).
 //
-// There is no wasm-opt here. On this module, already optimised by LLVM with fat LTO, its -O2, -O3, -Os and -Oz make the raw file 6 to 8 % smaller and the
-// gzipped one, which is what travels, 2 % larger, for 45 to 60 s a build; -O1 gains 1 % of gzip for 20 s.
+// This script does not use wasm-opt. LLVM has already optimised the module with fat LTO. On top of that,
+// -O2, -O3, -Os and -Oz make the raw file 6 to 8 % smaller but the gzipped file, which is downloaded, 2 %
+// larger, and take 45 to 60 s for each build. -O1 saves 1 % of gzip for 20 s.
 
 import { createHash } from 'node:crypto';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -22,7 +24,7 @@ import { setupBuild } from './setup.mjs';
 import { printSizes } from './sizes.mjs';
 import { command, must, ROOT, Trouble } from './tools.mjs';
 
-/** Every build of the engine: its file name, and what sets it apart. */
+/** Every build of the engine: its file name and its features. */
 const BUILDS = [
   { name: 'simd128', relaxed: false, threads: false },
   { name: 'relaxed', relaxed: true, threads: false },
@@ -31,8 +33,8 @@ const BUILDS = [
 ];
 
 /**
- * What makes memory one that threads share. It is made by www/lib, at least this large at first and at most as large as 32 bits reach; each further
- * thread sets up its own thread-local storage by the exported names.
+ * Linker flags for shared memory. www/lib creates the memory, with at least this initial size and at most
+ * the maximum of 32 bits. Each further thread sets up its thread-local storage through the exported names.
  */
 const SHARED_MEMORY = [
   '--shared-memory', '--import-memory', '--initial-memory=2097152', '--max-memory=4294967296',
@@ -44,20 +46,20 @@ const LIB = join(ROOT, 'www', 'lib');
 const PKG = join(LIB, 'pkg');
 const STAMP = join(PKG, 'inputs.sha256');
 
-/** The files under `folder` (or `folder` itself when it is a file), sorted, as absolute paths. */
+/** The files under `folder` (or `folder` itself if it is a file), sorted, as absolute paths. */
 function filesOf(folder) {
   if (statSync(folder).isFile()) return [folder];
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath ?? entry.path, entry.name)).sort();
 }
 
-/** A hash over everything the wasm module is made of. */
+/** A hash of all inputs of the wasm modules. */
 function inputsHash() {
   const hash = createHash('sha256');
   const inputs = ['src', 'Cargo.toml', 'Cargo.lock', 'rust-toolchain.toml', '.cargo/config.toml', 'scripts/build.mjs', 'scripts/engine-types.mjs'];
   for (const file of inputs.flatMap((input) => filesOf(join(ROOT, input)))) {
     const name = relative(ROOT, file).split(sep).join('/');
-    if (name.startsWith('src/bin/')) continue; // the command line is no part of it
+    if (name.startsWith('src/bin/')) continue; // the command line is not part of the module
     const bytes = readFileSync(file);
     hash.update(`${name}\0${bytes.length}\0`).update(bytes);
   }
@@ -66,8 +68,9 @@ function inputsHash() {
 
 /** The compiler flags of one build. They replace those of .cargo/config.toml, so they are complete. */
 async function rustFlags({ threads }) {
-  // Panic messages carry source paths: they should name the crate, not the machine that compiled it. With rust-src installed, rustc
-  // names those of std by their place on this machine, and without by its commit: always the latter.
+  // Panic messages contain source paths. These should name the crate, not the machine that compiled it.
+  // rustc names std's sources by their path on this machine if rust-src is installed, and by commit
+  // otherwise; this maps both to the commit.
   const version = await must('asking rustc', 'rustc', ['-vV']);
   const sysroot = (await must('asking rustc', 'rustc', ['--print', 'sysroot'])).trim();
   const registry = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'registry', 'src');
@@ -84,7 +87,10 @@ async function rustFlags({ threads }) {
   ];
 }
 
-/** The glue as small as may be, without the crate's doc comments, which its .d.ts repeats: nobody reads it, and it is a tenth of a visit's JS. */
+/**
+ * Minifies the glue and removes the crate's doc comments, which are also in its .d.ts. They are a tenth of
+ * a visit's JS.
+ */
 async function slim(glue) {
   const { transform } = await import('esbuild');
   return (await transform(glue, { minify: true, format: 'esm', target: 'es2022', legalComments: 'none' })).code;
@@ -92,14 +98,15 @@ async function slim(glue) {
 
 /** Compiles one build into `folder`. */
 async function compile(build, folder, wasmBindgen) {
-  // The registry's folder has its name only after a first fetch, and the remapping of paths needs it.
+  // The registry's folder gets its name at the first fetch, and the remapping of paths needs it.
   await must('fetching the crates', 'cargo', ['fetch', '--locked', '--target', TARGET], { show: true });
   const { target_directory } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']));
-  // Build scripts watch RUSTC_BOOTSTRAP: in one folder, each kind of build would compile everything anew after the other.
+  // Build scripts watch RUSTC_BOOTSTRAP. In a common folder, the two kinds of build would make each other
+  // compile everything again.
   const target = build.threads ? join(target_directory, 'threads') : target_directory;
   const cargoArgs = ['rustc', '--release', '--locked', '--target', TARGET, '--target-dir', target, '--lib', '--no-default-features'];
   if (build.threads) cargoArgs.push('-Z', 'build-std=std,panic_abort');
-  // Of this crate alone: the others have no kernels, and serve both.
+  // For this crate only: the other crates have no kernels and serve both builds.
   if (build.relaxed) cargoArgs.push('--', '-Ctarget-feature=+relaxed-simd');
   const flags = (await rustFlags(build)).join('\x1f');
   const env = { CARGO_ENCODED_RUSTFLAGS: flags, RUSTFLAGS: undefined, ...(build.threads && { RUSTC_BOOTSTRAP: '1' }) };
@@ -111,14 +118,14 @@ async function compile(build, folder, wasmBindgen) {
   keepTypes(join(folder, `${build.name}.d.ts`), build);
 }
 
-/** The builds in www/lib/pkg, and the hash over what each was made of. */
+/** The builds in www/lib/pkg, each with the hash of its inputs. */
 function stamps() {
   if (!existsSync(STAMP)) return new Map();
   const lines = readFileSync(STAMP, 'utf8').trim().split('\n').map((line) => line.split('  '));
   return new Map(lines.filter(([, name]) => BUILDS.some((build) => build.name === name)).map(([hash, name]) => [name, hash]));
 }
 
-/** Brings www/lib/pkg up to date, all of it or only the builds of these names, unless nothing that they are made of has changed since. */
+/** Updates www/lib/pkg, completely or only the named builds. Skips builds whose inputs have not changed. */
 export async function build(only = []) {
   const { wasmBindgen } = await setupBuild();
   await bundle();
@@ -126,7 +133,8 @@ export async function build(only = []) {
   for (const row of chosen(only)) {
     const made = stamps();
     if (made.get(row.name) === inputs) continue;
-    // Built aside and moved into place whole, so that a page never loads one half old and one half new.
+    // Builds in a temporary folder and moves the result into place, so that a page never loads a mixture of
+    // old and new files.
     const fresh = `${PKG}.new`;
     rmSync(fresh, { recursive: true, force: true });
     mkdirSync(fresh, { recursive: true });
@@ -141,16 +149,16 @@ export async function build(only = []) {
   }
 }
 
-/** The builds of these names; all where there are none. */
+/** The builds with these names, or all if no name is given. */
 function chosen(names) {
   const unknown = names.find((name) => !BUILDS.some((build) => build.name === name));
-  if (unknown) throw new Trouble(`there is no build ${unknown}: the builds are ${BUILDS.map(({ name }) => name).join(', ')}`);
+  if (unknown) throw new Trouble(`there is no build ${unknown}. Choose from: ${BUILDS.map(({ name }) => name).join(', ')}`);
   return BUILDS.filter(({ name }) => names.length === 0 || names.includes(name));
 }
 
 await command(import.meta.url, async (args) => {
   const { values } = parseArgs({ args, options: { only: { type: 'string', multiple: true, default: [] }, dist: { type: 'boolean', default: false } } });
-  if (values.dist && values.only.length > 0) throw new Trouble('--dist needs every build: leave out --only');
+  if (values.dist && values.only.length > 0) throw new Trouble('--dist needs every build. Leave out --only.');
   await build(values.only);
   const overruns = await printSizes(chosen(values.only).map(({ name }) => name));
   if (overruns.length > 0) throw new Trouble(overruns.join('\n'));

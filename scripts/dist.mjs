@@ -1,4 +1,5 @@
-// Lays out what is published, of what has been built: dist/npm, the npm package, and dist/site, the page for any folder of any static host.
+// Writes the published files from the built ones: dist/npm, the npm package, and dist/site, the page
+// for any folder of a static host.
 
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
@@ -10,16 +11,22 @@ const LIB = join(ROOT, 'www', 'lib');
 const DIST = join(ROOT, 'dist');
 const BUNDLED_MODELS = ['story', 'chat'];
 
-/** The libraries of the page, which has no bundler: served and published under vendor/ as their authors packed them, with their licences. */
+/**
+ * The libraries of the page, which has no bundler. They are served and published under vendor/ unchanged,
+ * with their licences.
+ */
 export const VENDOR = {
   'idb-keyval': ['LICENCE', 'dist/index.js'],
   uplot: ['LICENSE', 'dist/uPlot.iife.min.js', 'dist/uPlot.min.css'],
 };
 
-/** All but what the build notes for itself. */
+/** Excludes the build's own notes. */
 const isPublished = (path) => !path.endsWith('inputs.sha256');
 
-/** Writes the declarations that tsc makes of the JSDoc in www/lib into `out`, by the settings of tsconfig.json. */
+/**
+ * Writes the declarations that tsc generates from the JSDoc in www/lib to `out`, with the settings of
+ * tsconfig.json.
+ */
 async function writeTypes(out) {
   const config = join(DIST, 'tsconfig.json');
   const compilerOptions = { noEmit: false, declaration: true, emitDeclarationOnly: true, rootDir: LIB, outDir: out };
@@ -30,20 +37,24 @@ async function writeTypes(out) {
 }
 
 /**
- * Where the package is developed: `repository` of the root's package.json, which its owner fills in. Nothing is made up where it is missing.
+ * Where the package is developed: `repository` of the root's package.json, which its owner fills in. If it
+ * is missing, so are these fields.
  * @returns {{ repository?: object, homepage?: string, bugs?: object }}
  */
 function origin() {
   const { repository } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   if (!repository) {
-    console.log('dist/npm/package.json has no repository, homepage and bugs: give the package.json of the root its `repository`');
+    console.log('dist/npm/package.json has no repository, homepage and bugs. Add `repository` to package.json in the root.');
     return {};
   }
   const page = repository.url.replace(/^git\+/, '').replace(/\.git$/, '');
   return { repository, homepage: `${page}#readme`, bugs: { url: `${page}/issues` } };
 }
 
-/** The manifest of the package. Conditions are looked at in their order: types for TypeScript, then the platform. */
+/**
+ * The manifest of the package. The order of the conditions matters: types for TypeScript first, then the
+ * platform.
+ */
 async function manifest() {
   const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
   const doors = DOORS.map(({ name }) => [`./${name}`, { types: `./lib/integrations/${name}.d.ts`, default: `./lib/integrations/${name}.js` }]);
@@ -79,7 +90,7 @@ async function manifest() {
   };
 }
 
-/** Lays out dist/npm. */
+/** Writes dist/npm. */
 async function npmPackage() {
   const out = join(DIST, 'npm');
   mkdirSync(out, { recursive: true });
@@ -92,7 +103,7 @@ async function npmPackage() {
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) cpSync(join(ROOT, name), join(out, name));
 }
 
-/** Lays out dist/site: www with the bundled models and the page's libraries beside it, everything by relative addresses. */
+/** Writes dist/site: www with the bundled models and the page's libraries, all with relative URLs. */
 function staticSite() {
   const out = join(DIST, 'site');
   const nodes = [join(LIB, 'node'), join(LIB, 'bundled', 'node-server.js')];
@@ -104,7 +115,7 @@ function staticSite() {
   }
 }
 
-/** Lays out both. */
+/** Writes both. */
 export async function lay() {
   rmSync(DIST, { recursive: true, force: true });
   await npmPackage();

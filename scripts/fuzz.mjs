@@ -1,13 +1,15 @@
-// Builds the fuzz targets of fuzz/ and runs them, all or those named, for some seconds each. Fails on any finding, and ends with a table and the
-// line `N passed, N failed, N skipped`. Inputs that reach something new are kept in fuzz/corpus, findings in fuzz/artifacts; git sees neither.
+// Builds the fuzz targets of fuzz/ and runs them, all or the named ones, for some seconds each. Fails on
+// any finding. Ends with a table and the line `N passed, N failed, N skipped`. Inputs with new coverage go
+// to fuzz/corpus, findings to fuzz/artifacts; both are ignored by git.
 //
 //     node scripts/fuzz.mjs [--seconds N] [--merge] [target]...
 //
-// --merge thins the corpus to the fewest inputs that reach all that it reaches, takes a dozen of the short ones of them into fuzz/seeds, and ends.
-// Seeds with names of their own stay: they are files of the tests, or what was once found.
+// --merge reduces the corpus to the fewest inputs with the same coverage, copies a dozen of the short ones
+// to fuzz/seeds, and ends. Seeds with names are kept: they are files from tests, or earlier findings.
 //
-// The engine is libFuzzer with AddressSanitizer, both parts of the pinned toolchain or of a crate; cargo-fuzz gives the build its flags. A target is
-// then an ordinary program, which this script runs by itself: cargo-fuzz would look at the build again before each.
+// The engine is libFuzzer with AddressSanitizer, from the pinned toolchain and a crate; cargo-fuzz gives
+// the build its flags. A target is then an ordinary program. This script runs it directly, because
+// cargo-fuzz would check the build again each time.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -18,16 +20,25 @@ import { command, must, ROOT, run, Trouble } from './tools.mjs';
 
 const FUZZ = join(ROOT, 'fuzz');
 
-/** What libFuzzer holds each input to. Units: MB, seconds. No target needs a tenth of it, so what does has found a way to make us allocate or loop. */
+/**
+ * libFuzzer's limits for each input. Units: MB, seconds. No target needs a tenth of them, so an input that
+ * exceeds them makes us allocate or loop without bound.
+ */
 const LIMITS = ['-rss_limit_mb=2048', '-malloc_limit_mb=256', '-timeout=60'];
 
-/** In CI the inputs are the same every time, as far as the time goes: what it finds is about the change at hand. Everywhere else they are drawn anew. */
+/**
+ * In CI the inputs are the same in every run, as far as the time allows, so that a finding is about the
+ * change being tested. Elsewhere they are random.
+ */
 const DRAW = process.env.CI ? ['-seed=1'] : [];
 
-/** Looking for leaks after each input takes half of the time, and safe Rust that leaks is no fault that these targets could tell from a table kept. */
+/**
+ * Leak detection after each input takes half of the time. For these targets it could not tell a leak of
+ * safe Rust from a table that is kept.
+ */
 const SPEED = { ASAN_OPTIONS: 'detect_leaks=0:malloc_context_size=4:quarantine_size_mb=32' };
 
-/** Inputs longer than this are no seeds: the repository keeps small ones. Units: bytes. */
+/** Longer inputs do not become seeds: the repository keeps small ones. Units: bytes. */
 const SEED_MAX = 1200;
 const SEEDS_MAX = 12;
 
@@ -41,13 +52,13 @@ async function buildTargets({ cargoFuzz, host }) {
   const { target_directory } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']));
   const target = join(target_directory, 'fuzz');
   const env = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: undefined, CARGO_ENCODED_RUSTFLAGS: undefined };
-  // cargo-fuzz knows no --locked. The lock file is behind when the crate itself has got another dependency.
+  // cargo-fuzz has no --locked. The lock file is outdated if the crate's dependencies have changed.
   await must('reading fuzz/Cargo.lock', 'cargo', ['metadata', '--format-version=1', '--locked', '--manifest-path', join(FUZZ, 'Cargo.toml')]);
   await must('building the fuzz targets', cargoFuzz, ['build', '--fuzz-dir', FUZZ, '--target', host, '--target-dir', target], { show: true, env });
   return join(target, host, 'release');
 }
 
-/** The folders and files of one target; those that hold what is found are made. */
+/** The folders and files of one target. Creates the folders for findings. */
 function placesOf(target) {
   const places = { corpus: join(FUZZ, 'corpus', target), seeds: join(FUZZ, 'seeds', target), artifacts: join(FUZZ, 'artifacts', target) };
   for (const folder of Object.values(places)) mkdirSync(folder, { recursive: true });
@@ -55,7 +66,7 @@ function placesOf(target) {
   return { ...places, options: existsSync(dictionary) ? [...LIMITS, `-dict=${dictionary}`] : LIMITS };
 }
 
-/** Runs a target for so long. Resolves with a row of the table. */
+/** Runs a target for `seconds`. Resolves with a row of the table. */
 async function fuzz(programs, target, seconds) {
   const { corpus, seeds, artifacts, options } = placesOf(target);
   const args = [`-max_total_time=${seconds}`, `-artifact_prefix=${artifacts}/`, '-print_final_stats=1', ...DRAW, ...options, corpus, seeds];
@@ -70,7 +81,7 @@ async function fuzz(programs, target, seconds) {
   return { target, executions: last(/^stat::number_of_executed_units:\s*(\d+)/gm) || last(/^#(\d+)\s/gm), coverage: last(/\bcov: (\d+)/g), failed };
 }
 
-/** Thins the corpus of a target, and makes its unnamed seeds anew. */
+/** Reduces the corpus of a target, and replaces its unnamed seeds. */
 async function merge(programs, target) {
   const { corpus, seeds, options } = placesOf(target);
   const fresh = `${corpus}.merged`;
@@ -102,15 +113,15 @@ await command(import.meta.url, async (args) => {
   const options = { seconds: { type: 'string', default: '30' }, merge: { type: 'boolean', default: false } };
   const { values, positionals } = parseArgs({ args, options, allowPositionals: true });
   const seconds = Number(values.seconds);
-  if (!Number.isInteger(seconds) || seconds < 1) throw new Trouble(`--seconds is a whole number from 1, not ${values.seconds}`);
+  if (!Number.isInteger(seconds) || seconds < 1) throw new Trouble(`--seconds must be a whole number from 1, not ${values.seconds}`);
   const known = allTargets();
   const unknown = positionals.find((name) => !known.includes(name));
-  if (unknown) throw new Trouble(`there is no target ${unknown}: the targets are ${known.join(', ')}`);
+  if (unknown) throw new Trouble(`there is no target ${unknown}. Choose from: ${known.join(', ')}`);
   const targets = positionals.length > 0 ? positionals : known;
 
   const tools = await setupFuzz();
   if (!tools) {
-    console.log('fuzzing is skipped: libFuzzer with AddressSanitizer is there on Linux and macOS alone');
+    console.log('fuzzing is skipped: libFuzzer with AddressSanitizer works on Linux and macOS only');
     console.log(`0 passed, 0 failed, ${targets.length} skipped`);
     return;
   }
@@ -130,7 +141,7 @@ await command(import.meta.url, async (args) => {
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, work));
   printTable(rows.sort((a, b) => known.indexOf(a.target) - known.indexOf(b.target)));
   const failed = rows.filter((row) => row.failed).length;
-  if (failed > 0) console.log(`the inputs are in ${relative(ROOT, join(FUZZ, 'artifacts'))}; run a target's program with one as its argument to see it again`);
+  if (failed > 0) console.log(`the inputs are in ${relative(ROOT, join(FUZZ, 'artifacts'))}. Run a target's program with one of them as its argument to reproduce the finding.`);
   console.log(`${rows.length - failed} passed, ${failed} failed, 0 skipped`);
   process.exitCode = failed === 0 ? 0 : 1;
 });

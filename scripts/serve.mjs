@@ -1,10 +1,11 @@
-// A static server for development and tests: www at the root, models/ beside it, loopback only.
-// It sends the headers that isolate the page (COOP, COEP, CORP), without which a browser gives no SharedArrayBuffer and so no threads.
+// A static server for development and tests: www at the root, models/ under it, loopback only. It sends the
+// headers that isolate the page (COOP, COEP, CORP). Without them a browser allows no SharedArrayBuffer, and
+// so no threads.
 //
 //     node scripts/serve.mjs [--build] [--port N] [--no-isolation]
 //
-// Files, types, ranges and validators are sirv's: a static handler of one page of code and three small packages, kept by the authors of polka. (`send`,
-// the other well-kept one, brings eleven packages for the same.)
+// sirv handles files, types, ranges and validators. It is one page of code with three small packages, by
+// the authors of polka. (`send`, the alternative, brings eleven packages.)
 
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -19,7 +20,7 @@ const ISOLATION = {
   'Cross-Origin-Resource-Policy': 'same-origin',
 };
 
-/** Listens on the first free port from `port` on, of a few; 0 lets the system choose. */
+/** Listens on the first free port from `port` on, within `tries`; 0 lets the system choose. */
 function listen(server, port, tries = 20) {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
@@ -31,8 +32,9 @@ function listen(server, port, tries = 20) {
 }
 
 /**
- * Serves folders. `mounts` maps address prefixes to folders, the first that fits wins; `first` is offered each request before them and says whether it
- * took it. Resolves with the base address, a list that grows by the path of each request, and `close`.
+ * Serves folders. `mounts` maps URL prefixes to folders, and the first match wins. `first` gets each
+ * request before them and returns whether it has handled it. Resolves with the base URL, a growing list of
+ * the requested paths, and `close`.
  */
 export async function serve({ mounts, port = 0, isolation = true, first = (_request, _response) => false }) {
   const { default: sirv } = await import('sirv');
@@ -58,7 +60,7 @@ export async function serve({ mounts, port = 0, isolation = true, first = (_requ
   return { url: `http://localhost:${chosen}/`, requests, close };
 }
 
-/** What the page's server maps. */
+/** The folders that the page's server serves. */
 export const MOUNTS = {
   '/models/': join(ROOT, 'models'),
   ...Object.fromEntries(Object.keys(VENDOR).map((name) => [`/vendor/${name}/`, join(ROOT, 'node_modules', name)])),

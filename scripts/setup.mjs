@@ -1,7 +1,8 @@
-// Finds, or installs by the machine's ordinary package managers, what building and testing need beyond git, rustup's Rust and Node.
-// Two levels: `build` (the wasm target, wasm-bindgen, npm's packages) for `npm start`, and `test` (wasm-pack, the browsers and their
-// drivers, cargo-fuzz and cargo-deny as well) for `npm test`. When all is there it only looks, in a fraction of a second. What it cannot
-// get, it names in one line each.
+// Finds what building and testing need besides git, rustup's Rust and Node, or installs it with the
+// machine's package managers. There are two levels: `build` (the wasm target, wasm-bindgen, npm's packages)
+// for `npm start`, and `test` (also wasm-pack, the browsers and their drivers, cargo-fuzz and cargo-deny)
+// for `npm test`. If everything is there, it takes a fraction of a second. It prints one line for each
+// thing that it cannot get.
 //
 //     node scripts/setup.mjs [build | test]
 
@@ -12,10 +13,16 @@ import { command, find, findAll, must, ROOT, run, Trouble } from './tools.mjs';
 
 const CARGO_BIN = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin');
 
-/** Where programs of a version that the machine does not have go, one folder each, shared by all checkouts. */
+/**
+ * Where programs in versions that the machine does not have are installed, one folder for each, shared by
+ * all checkouts.
+ */
 const TOOLS = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fireside');
 
-/** Versions that were seen to work; any other version found on the machine is taken too. wasm-bindgen's must be Cargo.lock's. */
+/**
+ * Versions known to work. Any other installed version is accepted too, except that wasm-bindgen's must
+ * match Cargo.lock.
+ */
 const WASM_PACK = '0.15.1';
 const GECKODRIVER = '0.37.1';
 const CARGO_FUZZ = '0.13.2';
@@ -53,35 +60,36 @@ export function hasPackages(folder) {
   });
 }
 
-/** npm's packages, exactly as package.json pins them. */
+/** Installs npm's packages, exactly as package.json pins them. */
 async function npmPackages() {
   if (hasPackages(ROOT)) return;
   console.log('installing the npm packages of package-lock.json');
-  // npm tells its scripts where it is; started by `node scripts/...` alone we take the one on PATH.
+  // npm tells its scripts where it is. For `node scripts/...` this uses the one on PATH.
   const npm = process.env.npm_execpath ? [process.execPath, [process.env.npm_execpath]] : [find(['npm']) ?? 'npm', []];
   await must('installing the npm packages', npm[0], [...npm[1], 'ci', '--no-fund', '--no-audit'], { show: true });
 }
 
-/** The toolchain of rust-toolchain.toml with the wasm target and the sources of std. */
+/** Checks the toolchain of rust-toolchain.toml with the wasm target and the sources of std. */
 async function rust() {
-  // rustup puts this folder on PATH by the shell's start-up files, which a shell opened before it was installed has not read.
+  // rustup adds this folder to PATH in the shell's start-up files, which a shell opened earlier has not
+  // read.
   if (!find(['cargo'])) process.env.PATH += delimiter + CARGO_BIN;
-  if (!find(['cargo'])) throw new Trouble('Rust is missing: install it with rustup, see https://rustup.rs');
+  if (!find(['cargo'])) throw new Trouble('Rust is missing. Install it with rustup: https://rustup.rs');
   const { status, output } = await run('rustc', ['--print', 'sysroot']);
   const lib = join(output.trim().split('\n').at(-1), 'lib', 'rustlib');
   const has = (...path) => status === 0 && existsSync(join(lib, ...path));
   if (has('wasm32-unknown-unknown', 'lib') && has('src', 'rust', 'library')) return;
   if (!find(['rustup'])) {
-    throw new Trouble('this Rust has no wasm32-unknown-unknown target and no rustup to add it with: install Rust with rustup, see https://rustup.rs');
+    throw new Trouble('this Rust has no wasm32-unknown-unknown target, and there is no rustup to add it. Install Rust with rustup: https://rustup.rs');
   }
-  console.log('adding what rust-toolchain.toml names to the Rust toolchain');
+  console.log('adding the components of rust-toolchain.toml to the Rust toolchain');
   await must('adding the wasm target', 'rustup', ['target', 'add', 'wasm32-unknown-unknown'], { show: true });
   await must('adding Rust components', 'rustup', ['component', 'add', 'rust-src', 'rustfmt', 'clippy'], { show: true });
 }
 
 /**
- * A program from crates.io: one that is installed and `fits`, or else `version` of `crate`, built once into the tools folder; `debug` builds it
- * unoptimised.
+ * A program from crates.io: an installed one that `fits`, or else `version` of `crate`, built once into the
+ * tools folder. `debug` builds it without optimisation.
  */
 async function fromCrates(crate, program, version, { fits = async () => true, debug = false } = {}) {
   const folder = join(TOOLS, `${crate}-${version}`);
@@ -90,7 +98,7 @@ async function fromCrates(crate, program, version, { fits = async () => true, de
     if (await fits(path)) return path;
   }
   console.log(`building ${crate} ${version} (once, some minutes)`);
-  // Not --locked: wasm-bindgen-cli's own lock file names versions that have been withdrawn.
+  // Not --locked: the lock file of wasm-bindgen-cli names versions that have been withdrawn.
   const target = join(folder, 'target');
   const args = ['install', crate, '--version', version, '--root', folder, '--target-dir', target, '--force', ...(debug ? ['--debug'] : [])];
   await must(`installing ${crate}`, 'cargo', args, { show: true, env: { CARGO_PROFILE_DEV_DEBUG: '0' } });
@@ -98,14 +106,20 @@ async function fromCrates(crate, program, version, { fits = async () => true, de
   return find([program], [bin]);
 }
 
-/** wasm-bindgen of exactly the version that the crate is compiled against: the two share a private format. */
+/**
+ * wasm-bindgen in exactly the version that the crate is compiled against, because the two share a private
+ * format.
+ */
 async function wasmBindgen() {
   const version = locked('wasm-bindgen');
   const fits = async (path) => (await run(path, ['--version'])).output.trim() === `wasm-bindgen ${version}`;
   return fromCrates('wasm-bindgen-cli', 'wasm-bindgen', version, { fits });
 }
 
-/** Debian's packages for whatever of `wanted` (package name -> is it missing?) is missing, when this machine and user can install them. */
+/**
+ * Installs Debian's packages for the missing ones of `wanted` (package name -> is it missing?), if this
+ * machine and user can install them.
+ */
 async function debianPackages(wanted) {
   const missing = Object.keys(wanted).filter((name) => wanted[name]);
   const canInstall = process.getuid?.() === 0 && find(['apt-get']) && existsSync('/etc/debian_version');
@@ -116,41 +130,42 @@ async function debianPackages(wanted) {
   for (const name of missing) await run('apt-get', ['install', '-y', '-qq', '--no-install-recommends', name], { env });
 }
 
-/** What building needs. Returns the path of wasm-bindgen. */
+/** Sets up building. Returns the path of wasm-bindgen. */
 export async function setupBuild() {
   await rust();
   await npmPackages();
   return { wasmBindgen: await wasmBindgen() };
 }
 
-/** The machine that rustc compiles for when nothing is said: `x86_64-unknown-linux-gnu`. */
+/** rustc's default target, such as `x86_64-unknown-linux-gnu`. */
 export async function rustHost() {
   return (await must('asking rustc', 'rustc', ['-vV'])).match(/^host: (\S+)$/m)?.[1];
 }
 
-/** What fuzzing needs: cargo-fuzz and the host to build for; `undefined` where libFuzzer is not to be had. */
+/** Sets up fuzzing: cargo-fuzz and the host to build for; `undefined` if libFuzzer is not available. */
 export async function setupFuzz() {
   if (process.platform !== 'linux' && process.platform !== 'darwin') return undefined;
   await rust();
-  // libFuzzer is C++, the regex engine of the reference tokenizer C.
+  // libFuzzer is C++; the regex engine of the reference tokenizer is C.
   await debianPackages({ 'g++': !find(['c++', 'g++', 'clang++']) });
   return { cargoFuzz: await fromCrates('cargo-fuzz', 'cargo-fuzz', CARGO_FUZZ), host: await rustHost() };
 }
 
-/** cargo-deny. Optimised it takes many minutes to build; as it is it takes two, and is done with us in seconds. */
+/** cargo-deny. An optimised build takes many minutes. This one takes two, and its checks take seconds. */
 export async function setupAudit() {
   await rust();
   return { cargoDeny: await fromCrates('cargo-deny', 'cargo-deny', CARGO_DENY, { debug: true }) };
 }
 
-/** The browsers and chromedriver, as far as they are here. */
+/** The browsers and chromedriver that are installed. */
 export function findBrowsers() {
   return { chrome: find(CHROMES), chromedriver: find([process.env.CHROMEDRIVER, 'chromedriver']), firefox: find(FIREFOXES) };
 }
 
 /**
- * What testing needs: the paths of both browsers, their drivers, wasm-pack, cargo-fuzz and cargo-deny. A browser or driver that is missing and
- * cannot be installed here is `undefined`, and `lacks` says so in a line; its tests then fail, the others run.
+ * Sets up testing: the paths of both browsers, their drivers, wasm-pack, cargo-fuzz and cargo-deny. A
+ * browser or driver that is missing and cannot be installed is `undefined`, and `lacks` has a line about
+ * it. Its tests then fail and the others run.
  */
 export async function setupTest() {
   const build = await setupBuild();

@@ -1,5 +1,6 @@
-// What a visitor downloads, and its budgets: of the library the modules that its entry leads to, its worker, and one build of the engine; of each door what
-// it adds to that. Bytes are after gzip -9, file by file, as a server without a bundler sends the package.
+// What a visitor downloads, with its budgets: the modules that the library's entry imports, its worker, and
+// one build of the engine; and what each integration adds. Bytes are after gzip -9, file by file, as a
+// server without a bundler sends the package.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -7,14 +8,20 @@ import { gzipSync } from 'node:zlib';
 import { workerScript } from './bundle.mjs';
 import { ROOT } from './tools.mjs';
 
-/** Of each wasm module, of the JS of a visit (the modules and the worker, which has the glue of every build), and of one visit in all: half of what the smallest of the peers with threads takes. */
+/**
+ * The budgets of each wasm module, of the JS of a visit (the modules, and the worker with the glue of every
+ * build), and of a whole visit: half of what the smallest peer with threads takes.
+ */
 const WASM_MAX = 1_300_000;
 const JS_MAX = 64_000;
 const VISIT_MAX = 1_365_000;
 
 const LIB = join('www', 'lib');
 
-/** The ways in besides the library itself: `fireside-lm/<name>` is `lib/integrations/<name>.js`. `max`: what each may add to a visit; `scripts`: what it starts besides. */
+/**
+ * The entries besides the library: `fireside-lm/<name>` is `lib/integrations/<name>.js`. `max`: what each
+ * may add to a visit; `scripts`: the scripts that it starts.
+ */
 export const DOORS = [
   { name: 'openai', max: 38_000, scripts: [] },
   { name: 'prompt-api', max: 18_000, scripts: [] },
@@ -23,7 +30,11 @@ export const DOORS = [
 
 const ENTRY = join(LIB, 'index.js');
 
-/** The modules that are fetched with some, themselves among them, as esbuild finds them; those that are asked for when they are needed are not. @param {string[]} entries relative to the root */
+/**
+ * The given modules and those that they import statically, as esbuild finds them; dynamic imports are not
+ * included.
+ * @param {string[]} entries relative to the root
+ */
 export async function reachable(entries) {
   const { build } = await import('esbuild');
   const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', logLevel: 'error' };
@@ -42,7 +53,10 @@ const gzipBytes = (file) => gzipSync(readFileSync(join(ROOT, file)), { level: 9 
 const total = (files) => files.reduce((sum, file) => sum + gzipBytes(file), 0);
 const kb = (bytes) => `${(bytes / 1000).toFixed(1).padStart(7)} KB`;
 
-/** Prints the sizes of what a browser would fetch, with these builds. Returns a sentence for each that is over its budget. @param {string[]} builds */
+/**
+ * Prints the download sizes with these builds. Returns a sentence for each that exceeds its budget.
+ * @param {string[]} builds
+ */
 export async function printSizes(builds) {
   const modules = await reachable([ENTRY]);
   const worker = gzipSync(await workerScript(), { level: 9 }).length;
@@ -59,5 +73,5 @@ export async function printSizes(builds) {
     ...(await Promise.all(doors)),
   ];
   for (const { name, gzip, max } of rows) console.log(`${name.padEnd(32)} gzip ${kb(gzip)} of at most ${kb(max)}`);
-  return rows.filter(({ gzip, max }) => gzip > max).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip are over the budget`);
+  return rows.filter(({ gzip, max }) => gzip > max).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip exceed the budget`);
 }

@@ -1,7 +1,9 @@
-// Runs the test suites, all or those named, and ends with a table and the line `N passed, N failed, N skipped` over everything.
-// The exit status is 0 only when nothing failed; a suite that ran no test has failed.
+// Runs the test suites, all or the named ones. Ends with a table and the total `N passed, N failed, N
+// skipped`. The exit status is 0 only if nothing failed. A suite that ran no test has failed.
 //
-//     node scripts/test.mjs [format | lint | rust | build | types | lib | doors | hostile | wasm | browser | bundlers | faults]...
+//     node scripts/test.mjs [SUITE]...
+//
+// The suites are those of SUITES below: format, lint, rust, build, types, lib, doors, ...
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -12,28 +14,28 @@ import { command, must, ROOT, run, Trouble } from './tools.mjs';
 const sum = (counts) => counts.reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped }));
 const NONE = { passed: 0, failed: 0, skipped: 0 };
 
-/** One check without tests of its own: it counts as one. */
+/** A check without separate tests counts as one. */
 const oneCheck = (_, status) => ({ ...NONE, [status === 0 ? 'passed' : 'failed']: 1 });
 
-/** `cargo test` and wasm-bindgen's runner close each binary with one such line. */
+/** `cargo test` and wasm-bindgen's runner end each binary with one such line. */
 function cargoCounts(output) {
   const lines = [...output.matchAll(/^test result: \S+ (\d+) passed; (\d+) failed; (\d+) ignored/gm)];
   return sum([NONE, ...lines.map(([, passed, failed, skipped]) => ({ passed: +passed, failed: +failed, skipped: +skipped }))]);
 }
 
-/** node's runner closes with one line for each of these words. */
+/** Node's runner ends with one line for each of these words. */
 function nodeCounts(output) {
   const of = (word) => Number(output.match(new RegExp(`^\\S+ ${word} (\\d+)$`, 'm'))?.[1] ?? 0);
   return { passed: of('pass'), failed: of('fail') + of('cancelled'), skipped: of('skipped') + of('todo') };
 }
 
-/** node's runner over the `*.test.js` of a folder. */
+/** Node's runner over the `*.test.js` files of a folder. */
 function nodeTest(folder, options = []) {
   const files = readdirSync(join(ROOT, folder)).filter((name) => name.endsWith('.test.js')).sort().map((name) => join(folder, name));
   return { program: process.execPath, args: ['--test', '--test-reporter=spec', ...options, ...files], counts: nodeCounts };
 }
 
-/** Our own scripts close with the line that this one closes with. */
+/** Our own scripts end with the same line as this one. */
 function ownCounts(output) {
   const [, passed, failed, skipped] = output.match(/^(\d+) passed, (\d+) failed, (\d+) skipped\n*$/m) ?? [];
   return passed === undefined ? NONE : { passed: +passed, failed: +failed, skipped: +skipped };
@@ -41,7 +43,7 @@ function ownCounts(output) {
 
 const script = (name) => ({ program: process.execPath, args: [`scripts/${name}.mjs`], counts: ownCounts });
 
-/** What makes cargo compile for relaxed SIMD, in place of the flags of .cargo/config.toml. */
+/** Compiles for relaxed SIMD, replacing the flags of .cargo/config.toml. */
 const RELAXED = { CARGO_ENCODED_RUSTFLAGS: ['-Ctarget-feature=+simd128,+relaxed-simd', '--cfg=getrandom_backend="wasm_js"'].join('\x1f') };
 
 /** wasm-pack over the unit tests and `more`, in one browser. */
@@ -57,7 +59,8 @@ function wasmPackTest(tools, browser, driver, { more = ['--test', 'web*'], env =
       WASM_BINDGEN_USE_BROWSER: '1',
       WASM_BINDGEN_TEST_TIMEOUT: '300',
       WASM_BINDGEN_TEST_DRIVER_TIMEOUT: '60',
-      // Each run gets its one driver as an argument; with both of these set the runner would take geckodriver for Chrome too.
+      // Each run gets its driver as an argument. With both variables set, the runner would use geckodriver
+      // for Chrome too.
       CHROMEDRIVER: undefined,
       GECKODRIVER: undefined,
     },
@@ -69,7 +72,10 @@ function wasmPackTest(tools, browser, driver, { more = ['--test', 'web*'], env =
 const cargo = (args, counts = oneCheck) => ({ program: 'cargo', args, counts });
 const WASM = ['--target', 'wasm32-unknown-unknown', '--no-default-features', '--lib', '--test', 'web*'];
 
-/** `cargo test` of the library under a sanitizer of LLVM, which the pinned stable Rust has as well; `tests` are beginnings of names. */
+/**
+ * `cargo test` of the library under an LLVM sanitizer, which the pinned stable Rust has as well; `tests`
+ * are prefixes of names.
+ */
 function sanitized(sanitizer, folder, std, tests) {
   const args = ['test', '--locked', '--lib', '--no-default-features', ...std, '--target', SANITIZED, '--target-dir', join(folder, sanitizer)];
   const env = { RUSTC_BOOTSTRAP: '1', RUSTFLAGS: undefined, CARGO_ENCODED_RUSTFLAGS: `-Zsanitizer=${sanitizer}` };
@@ -78,19 +84,25 @@ function sanitized(sanitizer, folder, std, tests) {
 
 const SANITIZED = 'x86_64-unknown-linux-gnu';
 
-/** The sanitizers over the files that hold `unsafe` and what calls into them. Each has its own folder: flags are part of what cargo compares. */
+/**
+ * The sanitizers over the files with `unsafe` and their callers. Each has its own target folder, because
+ * cargo compares flags.
+ */
 async function sanitizeSteps() {
   if (process.platform !== 'linux' || process.arch !== 'x64') return [{ skip: `the sanitizers are skipped here: they run on ${SANITIZED}` }];
   const { target_directory } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked']));
   const sanitizers = join(target_directory, 'sanitizers');
   return [
     sanitized('address', sanitizers, [], ['kernels::', 'ops::', 'pool::', 'model::', 'cache::', 'quant::']),
-    // ThreadSanitizer has to see the locks of std as well, or it takes what they order for races.
+    // ThreadSanitizer must see std's locks too. Otherwise it reports accesses that they order as races.
     sanitized('thread', sanitizers, ['-Zbuild-std'], ['pool::', 'kernels::tests::one_position']),
   ];
 }
 
-/** Every suite, in order: its steps are programs whose output is counted. Suites marked `browsers` need more of the machine. */
+/**
+ * Every suite, in order. A suite's steps are programs whose output is counted. Suites marked `browsers`
+ * need the browsers.
+ */
 const SUITES = [
   { name: 'format', steps: () => [cargo(['fmt', '--check']), cargo(['fmt', '--check', '--manifest-path', 'fuzz/Cargo.toml'])] },
   {
@@ -107,7 +119,7 @@ const SUITES = [
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },
   {
     name: 'types',
-    // What runs in browsers knows nothing of Node.
+    // Code for browsers is checked without Node's types.
     steps: () => ['.', 'tsconfig.node.json'].map((config) => ({ program: process.execPath, args: ['node_modules/typescript/bin/tsc', '-p', config], counts: oneCheck })),
   },
   {
@@ -117,14 +129,14 @@ const SUITES = [
       nodeTest('tests/lib'),
       nodeTest('tests/node', ['--test-concurrency=1']),
       nodeTest('tests/scripts'),
-      // What the native program and that of the package, which has been built now, do together.
+      // What the native program and the package's program, which is built by now, do together.
       cargo(['test', '--locked', '--test', 'terminal', '--', '--ignored'], cargoCounts),
     ],
   },
   {
     name: 'doors',
     browsers: true,
-    // One file at a time: some of them look at the clock.
+    // One file at a time, because some tests measure time.
     steps: () => [
       { program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE },
       ...['tests/openai', 'tests/prompt-api'].map((folder) => nodeTest(folder, ['--test-concurrency=1'])),
@@ -140,14 +152,14 @@ const SUITES = [
     steps: (tools) => [
       wasmPackTest(tools, 'chrome', 'chromedriver'),
       wasmPackTest(tools, 'firefox', 'geckodriver'),
-      // The kernels, and what is built on them, once more as the faster builds have them: one browser is enough for instructions that are there or not.
+      // The kernels and their callers again with relaxed SIMD. One browser is enough to test instructions.
       wasmPackTest(tools, 'chrome', 'chromedriver', { more: [], env: RELAXED }),
     ],
   },
   {
     name: 'browser',
     browsers: true,
-    // One file at a time: two browsers on two cores make each other's waits longer.
+    // One file at a time, because two browsers on two cores slow each other down.
     steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: () => NONE }, nodeTest('tests/browser', ['--test-concurrency=1'])],
   },
   {
@@ -162,7 +174,7 @@ const SUITES = [
   },
 ];
 
-/** Runs one step. Resolves with its counts; a failure that its output does not count is counted as one. */
+/** Runs one step. Resolves with its counts. A failure that the output does not count counts as one. */
 async function runStep({ program, args, env, counts, missing, skip }) {
   if (skip) {
     console.log(`\n${skip}`);
@@ -194,7 +206,7 @@ function printTable(rows) {
 
 await command(import.meta.url, async (names) => {
   const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
-  if (unknown) throw new Trouble(`there is no suite ${unknown}: the suites are ${SUITES.map(({ name }) => name).join(', ')}`);
+  if (unknown) throw new Trouble(`there is no suite ${unknown}. Choose from: ${SUITES.map(({ name }) => name).join(', ')}`);
   const chosen = SUITES.filter(({ name }) => names.length === 0 || names.includes(name));
   const tools = await (chosen.some(({ browsers }) => browsers) ? setupTest() : setupBuild());
   const rows = [];

@@ -1,4 +1,4 @@
-// What every script here needs: where the repository is, and how to find and run programs.
+// What the scripts share: the repository's root, and how to find and run programs.
 
 import { spawn } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
@@ -8,10 +8,10 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 /** The repository's root folder. */
 export const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** A failure that the person at the terminal can act on: printed as one line, without a stack. */
+/** A failure that the user can act on: printed as one line, without a stack. */
 export class Trouble extends Error {}
 
-/** Whether the file at `path` exists and may be run. */
+/** Whether the file at `path` exists and is executable. */
 function isProgram(path) {
   try {
     accessSync(path, constants.X_OK);
@@ -21,7 +21,10 @@ function isProgram(path) {
   }
 }
 
-/** Every program that one of `names` stands for, in order: an absolute path, or a name looked up in PATH and then in `folders`. */
+/**
+ * All programs with one of `names`, in order: an absolute path, or a name looked up in PATH and then in
+ * `folders`.
+ */
 export function findAll(names, folders = []) {
   const places = [...(process.env.PATH ?? '').split(delimiter), ...folders].filter(Boolean);
   const suffix = process.platform === 'win32' ? '.exe' : '';
@@ -35,8 +38,9 @@ export function find(names, folders) {
 }
 
 /**
- * Runs a program in the repository's root and resolves with its exit status and what it printed (stdout and stderr in one).
- * `show` prints it as it comes; `env` is added to this process's environment. Never rejects: a program that cannot start has status 127.
+ * Runs a program in the repository's root. Resolves with its exit status and its output (stdout and stderr
+ * together). `show` also prints the output as it comes; `env` is added to this process's environment. Never
+ * rejects: a program that cannot start has status 127.
  */
 export function run(program, args, { env = {}, show = false } = {}) {
   return new Promise((resolve) => {
@@ -53,7 +57,10 @@ export function run(program, args, { env = {}, show = false } = {}) {
   });
 }
 
-/** Like `run`, but a failure becomes a `Trouble` that says what was being done and ends with the program's last lines. */
+/**
+ * Like `run`, but a failure throws a `Trouble` that says which step failed and ends with the program's last
+ * lines.
+ */
 export async function must(what, program, args, options = {}) {
   const { status, output } = await run(program, args, options);
   if (status === 0) return output;
@@ -61,7 +68,7 @@ export async function must(what, program, args, options = {}) {
   throw new Trouble(`${what} failed: \`${[program, ...args].join(' ')}\` ended with status ${status}${tail}`);
 }
 
-/** Runs `main` when the module at `url` (its `import.meta.url`) is the one that node was started with. */
+/** Runs `main` if the module at `url` (its `import.meta.url`) is the one that node was started with. */
 export async function command(url, main) {
   if (!process.argv[1] || url !== pathToFileURL(process.argv[1]).href) return;
   try {
