@@ -1,20 +1,24 @@
-// Measures the engine in headless Chromium beside wllama, transformers.js and candle, in one run and in turns, and beside the limits of the machine in the
-// same browser; and what a visitor of the page meets. Ends in tables (Markdown) and one JSON line.
+// Measures the engine in headless Chromium against wllama, transformers.js and candle, taking turns in one
+// run, and against the limits of the machine in the same browser. Also measures what a visitor of the page
+// experiences. Prints tables (Markdown) and ends with one JSON line.
 //
-//     npm run bench                                                   everything: over an hour
-//     npm run bench -- --quick                                        SmolLM2's shape in f32 and f16, short prompts, three rounds
-//     npm run bench -- --visit                                        what a visitor meets, nothing else
-//     npm run bench -- --deterministic --kv f16                       ours without relaxed SIMD, with keys and values in 16 bits
-//     npm run bench -- --shape smollm2 --format f32,q8 --threads 1 --engines ours,candle --rounds 7 --prefill 128 --past 16,512
+//     npm run bench                                 everything: over an hour
+//     npm run bench -- --quick                      SmolLM2's shape in f32 and f16, short prompts, 3 rounds
+//     npm run bench -- --visit                      only the visit to the page
+//     npm run bench -- --deterministic --kv f16     ours without relaxed SIMD, with a KV cache in f16
+//     npm run bench -- --shape smollm2 --format f32,q8 --threads 1 --engines ours,candle --rounds 7 \
+//                      --prefill 128 --past 16,512
 //
-//     shapes.mjs    what is measured            measure.mjs   rounds and turns, one shape at one format
-//     prepare.mjs   what has to be made first   page/         the engines behind one interface, and the limits
-//     models/       model files of every kind   candle/       candle as wasm
-//     visit.mjs     the page itself             report.mjs    the tables
+//     shapes.mjs    what is measured               measure.mjs   rounds and turns, one shape in one format
+//     prepare.mjs   what has to be made first      page/         the engines behind one interface, the limits
+//     models/       model files of every kind      candle/       candle as wasm
+//     visit.mjs     the page itself                report.mjs    the tables
 //
-// A speed is the median of the rounds, with the lowest and highest, after a warm-up in which V8's optimising compiler takes over. Prompts are the same token
-// ids for all, decoding is greedy, and time is taken inside each engine's worker. The limit of decoding is reading every weight once a token at the
-// highest bandwidth measured between the rounds; that of prefill is the relaxed FMA rate, which the integer products of q8 and q4 may exceed.
+// A speed is the median of the rounds, with the lowest and the highest, after a warm-up in which V8's
+// optimising compiler runs. All engines get the same token ids and decode greedily. Time is measured inside
+// each engine's worker. The limit of decode is reading every weight once per token at the highest bandwidth
+// measured between the rounds. The limit of prefill is the relaxed FMA rate, which the integer products of
+// q8 and q4 can exceed.
 
 import { writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
@@ -48,7 +52,7 @@ const OPTIONS = {
   kv: { type: 'string' },
 };
 
-/** The items of a comma-separated option, each of which has to be `known`. */
+/** The items of a comma-separated option. Each must be in `known`. */
 function list(name, text, known) {
   const items = text.split(',');
   const strange = items.find((item) => !known.includes(item));
@@ -65,7 +69,7 @@ function numbers(name, text) {
 function plan(args) {
   const { values } = parseArgs({ args, options: OPTIONS });
   const { quick, visit, deterministic, kv } = values;
-  // Asked for a part, one gets that part.
+  // These options restrict the run to the named parts.
   const part = quick || values.shape !== undefined || values.format !== undefined;
   const [rounds] = numbers('rounds', quick ? '3' : values.rounds);
   const shapes = visit ? [] : list('shape', values.shape ?? (quick ? 'smollm2' : SHAPES.join()), SHAPES).map(shapeOf).filter(Boolean);
@@ -81,7 +85,7 @@ function plan(args) {
   return {
     shapes, rounds,
     visit: visit || !part,
-    // Only what was asked for: a build that does not know an option refuses it.
+    // Only the options that were given, because a build refuses options that it does not know.
     ours: { ...(deterministic && { deterministic }), ...(kv && { kvDtype: kv }) },
     formats: list('format', values.format ?? (quick ? 'f32,f16' : FORMATS.join()), FORMATS),
     threads: numbers('threads', values.threads),
@@ -102,7 +106,7 @@ async function start() {
   return { url, browser, close: () => browser.close().then(close) };
 }
 
-/** How busy the machine was with other things, as far as it tells. */
+/** The load of the machine, as far as it reports one. */
 const load = () => Number(loadavg()[0].toFixed(2));
 
 await command(import.meta.url, async (args) => {
@@ -130,7 +134,7 @@ await command(import.meta.url, async (args) => {
       for (const format of formats) {
         cells.push({ format, ...(await measure({ browser, url, engines, shape, format, threads, ours, rounds, ...models[index], say })) });
         result.load.push(load());
-        // What was measured so far is not lost if the rest is not reached.
+        // Prints each shape when it is done, so that an early end loses nothing.
         const report = shapeReport(shape, cells);
         writeFileSync(join(CACHE, `${shape.name}.md`), markdown(report, shape));
       }

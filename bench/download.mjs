@@ -1,4 +1,4 @@
-// What a visitor downloads to have an engine, in bytes after gzip -9.
+// What a visitor downloads to get an engine, in bytes after gzip -9.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,7 +10,7 @@ const LIB = join(ROOT, 'www', 'lib');
 const NPM = join(ROOT, 'bench', 'node_modules');
 const ORT = join(NPM, 'onnxruntime-web', 'dist', 'ort-wasm-simd-threaded.asyncify');
 
-/** Of ours the largest build with its glue: a browser gets the one that suits it, and that one only. */
+/** Our files: the largest build with its glue. A browser gets only the build that suits it. */
 function ourFiles() {
   const pkg = join(LIB, 'pkg');
   const builds = readdirSync(pkg).filter((name) => name.endsWith('.wasm'));
@@ -27,7 +27,7 @@ const FILES = {
 
 const gzipBytes = (path) => gzipSync(readFileSync(path), { level: 9 }).length;
 
-/** { wasm, js } of an engine. */
+/** The { wasm, js } bytes of an engine. */
 export function downloadBytes(engine) {
   const sum = (paths) => paths.reduce((total, path) => total + gzipBytes(path), 0);
   const files = FILES[engine]();

@@ -1,9 +1,10 @@
-// The wasm that finds the limits: sums over memory by 128-bit loads, and chains of multiply-adds, enough of them side by side to fill the pipelines.
+// Makes the wasm that measures the limits: sums over memory with 128-bit loads, and enough independent
+// chains of multiply-adds to fill the pipelines.
 
 import wabtModule from 'wabt';
 
 const LANES = 4;
-const CHAINS = 12; // above latency x units of any CPU of today, and few enough for 16 registers
+const CHAINS = 12; // more than latency x units of any present CPU, and few enough for 16 registers
 const LOADS = 16;
 const PAGES = 4096; // 256 MiB
 const times = (count, text) => Array.from({ length: count }, (_, i) => text(i)).join('\n');
@@ -17,7 +18,7 @@ const read = `
       (br_if $again (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const ${16 * LOADS}))) (local.get $end))))
     (v128.const i32x4 0 0 0 0) ${total('sum', 4)} i32x4.extract_lane 0)`;
 
-/** `step`: the code that makes chain i of itself, x and y. */
+/** `step`: the code that computes chain i from itself, x and y. */
 const chains = (name, step) => `
   (func (export "${name}") (param $rounds i32) (result i32) (local $x v128) (local $y v128) ${locals('c', CHAINS)}
     (local.set $x (f32x4.splat (f32.const 0.5)))
@@ -35,7 +36,7 @@ const WAT = `(module
   ${chains('multiply_add', (c) => `(f32x4.add (f32x4.mul (local.get $x) ${c}) (local.get $y))`)}
   ${chains('relaxed_fma', (c) => `(f32x4.relaxed_madd (local.get $x) ${c} (local.get $y))`)})`;
 
-/** Its bytes. */
+/** The bytes of the module. */
 export async function limitsWasm() {
   const wabt = await wabtModule();
   const module = wabt.parseWat('limits.wat', WAT, { simd: true, relaxed_simd: true });

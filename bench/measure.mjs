@@ -1,25 +1,28 @@
-// Measures one shape at one format: every engine at every number of threads in a page of its own, all loaded first, then round after round in turns,
-// so that a machine that slows down slows all of them.
+// Measures one shape in one format. Each engine with each number of threads gets its own page. All are
+// loaded first and then take turns in every round, so that a slow phase of the machine affects all of them.
 
 import { ENGINES, refusal } from './shapes.mjs';
 
 const CALL_TIMEOUT_MS = 240_000;
-/** Passes timed after each past: enough to average over, few beside the past. */
+/** Decode steps timed at each past: enough for an average, few compared with the past. */
 const DECODE_PASSES = 24;
 const WARM_UP_ROUNDS = 2;
-/** A sample lasts at least so long, by repeating, but not more often than this: models of a megabyte take single milliseconds. */
+/**
+ * The least duration of a sample; shorter jobs are repeated, up to REPEATS_MAX times. Models of a megabyte
+ * take single milliseconds.
+ */
 const SAMPLE_MS = 100;
 const REPEATS_MAX = 20;
-/** A prompt that an engine would read for longer than this is left out, and said so. */
+/** A prompt that an engine would read for longer than this is skipped, and the report says so. */
 const PATIENCE_S = 150;
 
-/** The median of numbers, their lowest and highest. */
+/** The median of numbers, with the lowest and the highest. */
 export function summary(values) {
   const sorted = [...values].sort((a, b) => a - b);
   return { median: sorted[sorted.length >> 1], min: sorted[0], max: sorted.at(-1) };
 }
 
-/** Engines that cannot do this and why, and a page for each that can. */
+/** Opens a page for each engine that can run this; returns the others with the reason. */
 async function open({ browser, url, engines, shape, format, threads, ours, say }) {
   const variants = engines.flatMap((engine) => threads.map((count) => ({ engine, threads: count })));
   const runners = [];
@@ -50,12 +53,13 @@ async function open({ browser, url, engines, shape, format, threads, ours, say }
   return { runners, refused };
 }
 
-/** The text of tokens, as engines give it that have no ids. */
+/** The text of tokens, for comparison with engines that return text only. */
 const textOf = (tokens, words) => tokens.map((token) => words[token] ?? '').join('').replaceAll('▁', ' ');
 
 /**
- * Resolves with { rows, refused, limits }: a row an engine and number of threads, its speeds as lists of tokens a second; `limits[threads]` lists of rates.
- * `prompts`: { length: { text, ids } }; `words`: the text of each token.
+ * Resolves with { rows, refused, limits }. A row is one engine with a number of threads; its speeds are
+ * lists of tokens per second. `limits[threads]` has lists of rates. `prompts`: { length: { text, ids } };
+ * `words`: the text of each token.
  */
 export async function measure({ browser, url, engines, shape, format, threads, ours, rounds, prompts, words, say }) {
   const { runners, refused } = await open({ browser, url, engines, shape, format, threads, ours, say });
@@ -65,7 +69,7 @@ export async function measure({ browser, url, engines, shape, format, threads, o
 
   const call = async (runner, method, ...args) => {
     await runner.page.bringToFront();
-    // Some engines, when they break, leave their promises hanging.
+    // Some engines never settle their promises after a crash.
     let timer;
     const late = new Promise((_, reject) => {
       timer = setTimeout(() => reject(new Error(`no answer to ${method}`)), CALL_TIMEOUT_MS);
@@ -76,7 +80,7 @@ export async function measure({ browser, url, engines, shape, format, threads, o
   const failed = (runner, what, error) => runner.notes.push(`${what}: ${error.message.split('\n')[0]}`);
   const note = (table, key, value) => (table[key] ??= []).push(value);
 
-  /** Tokens a second of a job of so many tokens, done again while it was too short to be timed once. */
+  /** Tokens per second of a job of this many tokens, repeated if it is too short to time once. */
   const rate = async (tokens, job) => {
     let [times, total] = [0, 0];
     while (total < SAMPLE_MS && times < REPEATS_MAX) {
@@ -91,7 +95,7 @@ export async function measure({ browser, url, engines, shape, format, threads, o
     runner.texts[past] = (text ?? textOf(tokens, words)).trim();
     return { ms };
   });
-  /** One round of everything but the longest pasts, or with `warmUp` of its shortest parts. */
+  /** One round of everything except the longest pasts, or with `warmUp` only of its shortest parts. */
   const round = async (runner, warmUp) => {
     for (const length of warmUp ? shape.prefill.slice(0, 1) : shape.prefill) {
       const speed = await prefill(runner, length);
@@ -122,7 +126,7 @@ export async function measure({ browser, url, engines, shape, format, threads, o
     say(`round ${i + 1} of ${rounds}: ${ENGINES[runner.engine].title} ${format}, ${runner.threads} T`);
     return round(runner, false);
   });
-  // The longest pasts take long to read: that is done once, and every round decodes from there.
+  // Reading the longest pasts takes long. They are read once, and every round decodes from there.
   for (const past of shape.past.filter((past) => past > Math.max(...shape.prefill))) {
     for (const runner of runners) {
       const seconds = past / summary(Object.values(runner.prefill).at(-1) ?? [0]).median;

@@ -1,5 +1,6 @@
-// Makes what the bench needs and the repository does not hold, into bench/.cache: Python with the libraries that write model files, the files of a
-// shape for every engine, candle's wasm and the wasm that finds the limits. What is there already is kept.
+// Makes what the benchmark needs and the repository does not have, in bench/.cache: Python with the
+// libraries that write model files, the files of a shape for every engine, candle's wasm, and the wasm that
+// measures the limits. Existing files are kept.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,15 +11,16 @@ const BENCH = join(ROOT, 'bench');
 export const CACHE = join(BENCH, '.cache');
 const PYTHON = ['python3.13', 'python3.12', 'python3.11', 'python3', 'python'];
 
-/** The peers and tools of bench/package.json, exactly as its lock pins them. */
+/** The peers and tools of bench/package.json, in the versions of its lock file. */
 export async function preparePeers() {
   if (hasPackages(BENCH)) return;
   console.log('installing the peers of bench/package-lock.json');
-  // Without scripts: of transformers.js only the browser's part is used, and its scripts fetch what Node needs.
+  // Without scripts: only the browser part of transformers.js is used, and its scripts fetch what Node
+  // needs.
   await must('installing the peers', find(['npm']) ?? 'npm', ['ci', '--ignore-scripts', '--no-fund', '--no-audit', '--prefix', BENCH], { show: true });
 }
 
-/** Python with what models/*.py import. */
+/** Python with the packages that models/*.py import. */
 async function preparePython() {
   const venv = join(CACHE, 'venv');
   const bin = (name) => join(venv, process.platform === 'win32' ? 'Scripts' : 'bin', name);
@@ -55,7 +57,7 @@ export async function prepareCandle(wasmBindgen) {
   const stamp = join(out, 'inputs');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === inputs) return;
   console.log('building candle (once, some minutes)');
-  // The flags of bench/candle/.cargo are those of builds inside it; from here they are said again.
+  // bench/candle/.cargo sets these flags for builds inside it; a build from here needs them again.
   const env = { RUSTFLAGS: '-Ctarget-feature=+simd128 --cfg=getrandom_backend="wasm_js"', CARGO_TARGET_DIR: target };
   const triple = 'wasm32-unknown-unknown';
   await must('building candle', 'cargo', ['build', '--release', '--locked', '--target', triple, '--manifest-path', manifest], { show: true, env });

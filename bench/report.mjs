@@ -1,18 +1,22 @@
-// Turns measurements into the table and the JSON: each speed with its spread, its share of the machine's limit, and ours over the best peer.
+// Turns measurements into the table and the JSON: each speed with its spread, its share of the machine's
+// limit, and ours compared with the best peer.
 
 import { summary } from './measure.mjs';
 import { ENGINES } from './shapes.mjs';
 
 const number = (value) => (value >= 1000 ? Math.round(value).toLocaleString('en') : value >= 100 ? value.toFixed(0) : value.toFixed(1));
 
-/** `limits[threads]`: a list of rates in 1/s; returns the highest of each, since noise can only make a limit look lower than it is. */
+/**
+ * `limits[threads]`: a list of rates in 1/s. Returns the highest of each, because noise can only lower a
+ * measured limit.
+ */
 function highest(limits) {
   const best = (list, key) => summary(list.map((rates) => rates[key])).max;
   const keys = ['readBytes', 'multiplyAdd', 'relaxedFma'];
   return Object.fromEntries(Object.entries(limits).map(([threads, list]) => [threads, Object.fromEntries(keys.map((key) => [key, best(list, key)]))]));
 }
 
-/** Weights of fewer bytes may stay in the processor's caches: reading memory is then no limit. */
+/** Weights with fewer bytes may stay in the processor's caches, so memory bandwidth does not limit them. */
 const CACHED_BYTES = 64e6;
 
 /** One row's figures: { prefill: { 128: { median, min, max, ofLimit } }, decode: ... }. */
@@ -30,8 +34,8 @@ function figures(row, shape, limits) {
 }
 
 /**
- * The fastest peer for a row of ours: at its format (f16 for bf16) and number of threads; for q8 and q4 at any number of threads, up to ours; for
- * TinyStories at any format.
+ * The fastest peer for one of our rows: in the same format (f16 for bf16) and with the same number of
+ * threads; for q8 and q4 with any number up to ours; for TinyStories in any format.
  */
 function bestPeer(rows, ours, kind, key, anyFormat) {
   const format = ours.format === 'bf16' ? 'f16' : ours.format;
@@ -44,7 +48,7 @@ function bestPeer(rows, ours, kind, key, anyFormat) {
   }, undefined);
 }
 
-/** `cells`: what measure() resolved with, at each format. Returns the rows of a shape, complete. */
+/** `cells`: the results of measure() for each format. Returns the complete rows of a shape. */
 export function shapeReport(shape, cells) {
   const limits = highest(Object.fromEntries([...new Set(cells.flatMap((cell) => Object.keys(cell.limits)))]
     .map((threads) => [threads, cells.flatMap((cell) => cell.limits[threads] ?? [])])));
@@ -66,7 +70,10 @@ export function shapeReport(shape, cells) {
   return { shape: shape.name, title: shape.title, limits, rows, refused, agreement: wrote };
 }
 
-/** After which pasts each engine's greedy text in f32 is another than ours; undefined where ours was not measured. */
+/**
+ * The pasts after which an engine's greedy text in f32 differs from ours; undefined if ours was not
+ * measured.
+ */
 function agreement(rows) {
   const reference = rows.find((row) => row.engine === 'ours' && row.format === 'f32' && row.threads === 1);
   if (!reference) return undefined;

@@ -1,4 +1,4 @@
-// What is measured: the shapes, the storage formats, and which engine takes which of them.
+// What is measured: the shapes, the storage formats, and which engine supports which of them.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,8 +8,8 @@ const BENCH = join(ROOT, 'bench');
 const SHARED_STORY = join(dirname(ROOT), 'shared', 'models', 'story');
 
 /**
- * `published`: a folder with a real model of this shape; the others get random weights. `prefill`, `past`: the lengths that the context has room for.
- * `anyFormat`: ours are compared with the best peer of all formats.
+ * `published`: a folder with a real model of this shape; the others get random weights. `prefill`, `past`:
+ * the lengths that fit the context. `anyFormat`: compares ours with the best peer of all formats.
  */
 const PLANS = {
   smollm2: { title: 'SmolLM2-135M shape', prefill: [128, 512], past: [16, 512, 2048] },
@@ -20,10 +20,13 @@ const PLANS = {
 export const SHAPES = Object.keys(PLANS);
 export const FORMATS = ['f32', 'f16', 'bf16', 'q8', 'q4'];
 
-/** Bits that a weight takes, scales included: q8 and q4 have one 16-bit scale for 32 weights. */
+/** Bits per weight, including scales: q8 and q4 have one 16-bit scale for 32 weights. */
 const BITS = { f32: 32, f16: 16, bf16: 16, q8: 8.5, q4: 4.5 };
 
-/** Formats of each engine, under our names, and whether it has threads. What of ours this checkout cannot do yet says so when it loads. */
+/**
+ * The formats of each engine, under our names, and whether it has threads. A format that this checkout of
+ * ours does not support fails when it loads.
+ */
 export const ENGINES = {
   ours: { title: 'Fireside', formats: FORMATS, threads: true },
   wllama: { title: 'wllama', formats: ['f32', 'f16', 'q8', 'q4'], threads: true, blocks: true },
@@ -31,7 +34,7 @@ export const ENGINES = {
   candle: { title: 'candle', formats: ['f32', 'q8', 'q4'], threads: false, blocks: true },
 };
 
-/** A shape with its config and what follows from it; undefined where it is a published model's that is not here. */
+/** A shape with its config and derived values; undefined if it is a published model that is not here. */
 export function shapeOf(name) {
   const { published } = PLANS[name];
   const path = published ? join(published, 'config.json') : join(BENCH, 'shapes', `${name}.json`);
@@ -43,26 +46,30 @@ export function shapeOf(name) {
   const headWeights = vocab * hidden;
   return {
     name, path, config, ...PLANS[name],
-    /** Lengths of which there are prompts; those of models/tokenizer.py. */
+    /** The lengths for which there are prompts, as in models/tokenizer.py. */
     lengths: [16, 128, 256, 512, 2048].filter((length) => length < config.max_position_embeddings),
-    /** Whether rows are whole blocks of 32, without which llama.cpp and candle have no q8 and q4. */
+    /** Whether rows are whole blocks of 32. If not, llama.cpp and candle have no q8 and q4. */
     wholeBlocks: hidden % 32 === 0 && inter % 32 === 0,
     /**
-     * Bytes that a token of decoding reads at least: every matrix once, and the keys and values of `past` tokens. `stored`: what an engine says of itself;
-     * without, the format's own bits and keys and values in f32.
+     * The least bytes that a token of decode reads: every matrix once, and the keys and values of `past`
+     * tokens. `stored`: the sizes that an engine reports; without it, the bits of the format, and keys and
+     * values in f32.
      */
     decodeBytes(format, past, stored) {
       const read = layerWeights + headWeights;
-      const share = config.tie_word_embeddings ? 1 : read / (read + headWeights); // of an embedding that is no head one row is read
+      const share = config.tie_word_embeddings ? 1 : read / (read + headWeights); // only one row is read of an embedding that is not also the head
       const weights = stored ? stored.weightBytes * share : (read * BITS[format]) / 8;
       return weights + past * (stored?.kvBytesPerToken ?? layers * kvHeads * headDim * 2 * 4);
     },
-    /** Floating-point operations of reading `length` tokens: the matrices of the layers, causal attention, and the head once. */
+    /**
+     * Floating-point operations for reading `length` tokens: the layers' matrices, causal attention, and
+     * the head once.
+     */
     prefillFlops: (length) => 2 * (layerWeights * length + headWeights) + 2 * 2 * layers * heads * headDim * (length * (length + 1)) / 2,
   };
 }
 
-/** Whether `engine` can be asked for this at all; else why not. */
+/** Why `engine` cannot run this, or undefined if it can. */
 export function refusal(engine, { wholeBlocks }, format, threads) {
   const { formats, threads: hasThreads, blocks } = ENGINES[engine];
   if (!formats.includes(format)) return `has no ${format}`;

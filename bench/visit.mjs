@@ -1,5 +1,6 @@
-// What a visitor of the page meets: the time from opening it to the first word of a story, and the speeds of the two models that come with it, through
-// the package's own API, by the build and the threads that it chooses by itself.
+// What a visitor of the page experiences: the time from opening it to the first word of a story, and the
+// speed of the two bundled models through the package's API, with the build and the threads that it
+// chooses.
 
 import { summary } from './measure.mjs';
 import { Trouble } from '../scripts/tools.mjs';
@@ -10,11 +11,14 @@ const WARM_UP_RUNS = 3;
 
 const MODELS = [
   { name: 'models/story', url: '/models/story/' },
-  // Greedily it ends its answers after a few tokens, which is too short to time.
+  // Greedy answers of this model end after a few tokens, which is too short to time.
   { name: 'models/chat', url: '/models/chat/', temperature: 2 },
 ];
 
-/** Runs in the page: one session a model; a run reads PREFILL_TOKENS new tokens and writes DECODE_TOKENS. */
+/**
+ * Runs in the page with one session per model. Each run reads PREFILL_TOKENS new tokens and generates
+ * DECODE_TOKENS.
+ */
 async function measureInPage(models, runs, warmUp, prefillTokens, decodeTokens) {
   const { Session } = await import('/lib/index.js');
   const results = [];
@@ -22,7 +26,7 @@ async function measureInPage(models, runs, warmUp, prefillTokens, decodeTokens) 
     const begin = performance.now();
     const session = await Session.load(url);
     const loadMs = performance.now() - begin;
-    // A prompt of exactly so many tokens: its text is cut until it fits.
+    // Cuts the text until the prompt has exactly this many tokens.
     let prompt = 'Once upon a time there was a little boat on a big blue lake. '.repeat(20);
     while ((await session.tokenize(prompt, { special: true })).length > prefillTokens) prompt = prompt.slice(0, -1);
     results.push({ session, prompt, temperature, loadMs, prefill: [], decode: [] });
@@ -43,7 +47,10 @@ async function measureInPage(models, runs, warmUp, prefillTokens, decodeTokens) 
   });
 }
 
-/** Runs in the page before its own scripts: tells a story as soon as it can be asked for, and notes when its first word shows. */
+/**
+ * Runs in the page before its scripts: starts a story as soon as possible, and records when its first word
+ * appears.
+ */
 function noteFirstWord() {
   let asked = false;
   const timer = setInterval(() => {
@@ -62,7 +69,7 @@ function noteFirstWord() {
 async function firstWord(browser, url, runs) {
   const times = [];
   for (let run = 0; run < runs; run++) {
-    // A profile of its own: nothing is cached, neither files nor compiled code.
+    // A separate profile without cached files or compiled code.
     const context = await browser.createBrowserContext();
     const page = await context.newPage();
     await page.evaluateOnNewDocument(noteFirstWord);
@@ -79,7 +86,7 @@ async function firstWord(browser, url, runs) {
   return summary(times);
 }
 
-/** Resolves with { firstWordMs, models }. `url`: the address of www. */
+/** Resolves with { firstWordMs, models }. `url`: the URL of www. */
 export async function visit(browser, url, runs) {
   const firstWordMs = await firstWord(browser, url, runs);
   const page = await browser.newPage();

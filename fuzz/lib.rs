@@ -1,6 +1,7 @@
-//! What the fuzz targets share: the small files they start from, a model of a few hundred bytes, and edits of JSON.
+//! What the fuzz targets share: the small files they start from, a model of a few hundred bytes, and edits
+//! of JSON.
 //!
-//! Everything is part of the binary: a target reads nothing but its input.
+//! Everything is compiled into the binary: a target reads nothing but its input.
 
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use fireside::{LoadOptions, Model, ModelFiles};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value, json};
 
-/// The tokenizers that texts are tried on: byte level and metaspace, with and without a normalizer, tiny and of the bundled models.
+/// Tokenizers to encode texts with: byte level and metaspace, with and without a normalizer, tiny ones and
+/// those of the bundled models.
 pub const TOKENIZERS: [&[u8]; 6] = [
     include_bytes!("../tests/fixtures/text/byte-level/tokenizer.json"),
     include_bytes!("../tests/fixtures/text/metaspace/tokenizer.json"),
@@ -54,7 +56,7 @@ pub const TINY_TENSORS: [(&str, &[usize]); 12] = [
     ("lm_head.weight", &[3, 2]),
 ];
 
-/// A safetensors file in F32 of the tiny model, its values by `value`.
+/// A safetensors file in F32 of the tiny model, with values from `value`.
 pub fn tiny_weights(mut value: impl FnMut() -> f32) -> Vec<u8> {
     let (mut header, mut data) = (Map::new(), Vec::<u8>::new());
     for (name, shape) in TINY_TENSORS {
@@ -88,7 +90,7 @@ pub fn bits(weights: &Weights) -> Vec<u32> {
     bits
 }
 
-/// A fixture as a model, with a context so short that it overflows.
+/// A fixture as a model, with a context short enough to overflow.
 pub fn fixture(config: &[u8], tokenizer: &[u8], weights: &[u8], chat_template: Option<&str>, context: usize) -> Arc<Model> {
     let mut config: Value = serde_json::from_slice(config).expect("a fixture's config");
     config["max_position_embeddings"] = context.into();
@@ -97,12 +99,12 @@ pub fn fixture(config: &[u8], tokenizer: &[u8], weights: &[u8], chat_template: O
     Arc::new(Model::from_bytes(&files, &[weights], LoadOptions::default()).expect("a fixture loads"))
 }
 
-/// A text out of the input: its bytes where they are UTF-8, what is sound of them where not.
+/// A text from the input: its bytes, without any that are not UTF-8.
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Words that mean something in one of the files.
+/// Words that have a meaning in one of the files.
 const WORDS: [&str; 60] = [
     "",
     "a",
@@ -166,7 +168,7 @@ const WORDS: [&str; 60] = [
     "silu",
 ];
 
-/// A value that a file might hold and should not.
+/// A value that a file might wrongly hold.
 fn value(input: &mut Unstructured) -> Result<Value> {
     const NUMBERS: [f64; 10] = [0.0, 1.0, -1.0, 0.5, 64.0, 1e-45, 1e30, 1e308, 4_294_967_296.0, 1_048_576.0];
     Ok(match input.int_in_range(0..=9)? {
@@ -183,7 +185,7 @@ fn value(input: &mut Unstructured) -> Result<Value> {
     })
 }
 
-/// Changes one place of a JSON value: replaced, removed, doubled, renamed, or put inside itself.
+/// Changes one place of a JSON value: replaces, removes, doubles or renames it, or puts it inside itself.
 pub fn edit(at: &mut Value, input: &mut Unstructured) -> Result<()> {
     let deeper = input.ratio(7, 8)?;
     match at {
@@ -216,13 +218,14 @@ pub fn edit(at: &mut Value, input: &mut Unstructured) -> Result<()> {
     Ok(())
 }
 
-/// Each edit may double what it finds.
+/// The most edits, because each may double what it finds.
 const EDITS_MAX: usize = 12;
 
-/// A file out of the input: the input itself, or one of `files` with a few edits. `None` where the input is too short to say.
+/// A file from the input: the input itself, or one of `files` with a few edits. `None` if the input is too
+/// short to choose.
 pub fn file(files: &[&[u8]], data: &[u8]) -> Option<Vec<u8>> {
     let (&kind, rest) = data.split_first()?;
-    // A letter, a bracket: a file that stands in the corpus as it is.
+    // The first byte is a letter or a bracket: the input is a file.
     if kind >= b' ' {
         return Some(data.to_vec());
     }

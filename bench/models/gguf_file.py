@@ -1,4 +1,4 @@
-"""A GGUF file as llama.cpp's own converter writes it for a Llama."""
+"""Writes a GGUF file of a Llama, as llama.cpp's own converter does."""
 
 import gguf
 import numpy as np
@@ -16,7 +16,7 @@ KINDS = {"f32": (Kind.F32, gguf.LlamaFileType.ALL_F32), "f16": (Kind.F16, gguf.L
 
 
 def fits(config, fmt):
-    """llama.cpp's blocks hold 32 values of a row, and a row must be whole blocks."""
+    """llama.cpp's blocks hold 32 values of a row, and a row must be a whole number of blocks."""
     return fmt not in ("q8", "q4") or all(config[key] % 32 == 0 for key in ("hidden_size", "intermediate_size"))
 
 
@@ -28,7 +28,8 @@ def gguf_name(name):
 
 
 def interleaved(matrix, heads):
-    """Rows of Q and K in the order of llama.cpp's rope, which pairs neighbours where Hugging Face pairs halves."""
+    """The rows of Q and K in the order of llama.cpp's rope, which pairs neighbours; Hugging Face pairs
+    halves."""
     rows, columns = matrix.shape
     return matrix.reshape(heads, 2, rows // heads // 2, columns).swapaxes(1, 2).reshape(rows, columns)
 
@@ -49,7 +50,8 @@ def write(path, config, weights, fmt):
     writer.add_rope_freq_base(config["rope_theta"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
-    # wllama takes prompts as text alone. This kind of tokenizer takes the longest token that fits, and so tells the ids that a prompt spells.
+    # wllama accepts prompts as text only. This kind of tokenizer matches the longest token, so the text
+    # determines the ids.
     writer.add_tokenizer_model("rwkv")
     writer.add_token_list([f" w{token}" for token in range(config["vocab_size"])])
     for name, value in weights.items():
@@ -58,7 +60,8 @@ def write(path, config, weights, fmt):
         if name.endswith("k_proj.weight"):
             value = interleaved(value, config["num_key_value_heads"])
         stored = kind if value.ndim == 2 else Kind.F32
-        # llama-quantize keeps the output matrix finer: Q6_K, or Q8_0 where a row is not whole blocks of 256, as here.
+        # llama-quantize stores the output matrix in a finer format: Q6_K, or Q8_0 if a row is not whole
+        # blocks of 256, as here.
         if fmt == "q4" and name in ("lm_head.weight", "model.embed_tokens.weight"):
             stored = Kind.Q8_0
         if stored == Kind.F32:

@@ -1,7 +1,7 @@
 """Makes one shape's files for every engine: python make.py SHAPE.json OUT [PUBLISHED_FOLDER]
 
-OUT gets config.json, tokenizer.json, prompts.json, {f32,f16,bf16}/model.safetensors, {f32,f16,q8,q4}.gguf and onnx/*.onnx; what is there already is kept.
-"""
+OUT gets config.json, tokenizer.json, prompts.json, {f32,f16,bf16}/model.safetensors,
+{f32,f16,q8,q4}.gguf and onnx/*.onnx. Existing files are kept."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ import weights
 
 
 def whole(path, write):
-    """Runs `write` unless `path` is there, and lets it be there only when it is whole."""
+    """Runs `write` unless `path` exists. `path` appears only when it is complete."""
     if path.exists():
         return
     part = path.with_name(path.name + ".part")

@@ -1,10 +1,11 @@
-"""An ONNX file of a Llama with a KV cache, as transformers.js takes it.
+"""Writes an ONNX file of a Llama with a KV cache, as transformers.js needs it.
 
-Two ways to write attention: the fused GroupQueryAttention of onnxruntime's model builder, which newer published models have and which wants heads of whole
-multiples of 8, and the plain operators of Optimum's export. The other formats are made from fp32 as transformers.js' own conversion script makes them:
-q8 by onnxruntime's dynamic quantiser (MatMulInteger, unsigned weights beside fused attention), q4 by its blocks of 32 (MatMulNBits, symmetric), fp16 by
-casting every tensor, with float32 at the model's inputs and outputs.
-"""
+Attention is written in one of two ways: as the fused GroupQueryAttention of onnxruntime's model builder,
+which newer published models have and which needs head sizes that are multiples of 8, or as the plain
+operators of Optimum's export. The other formats are made from fp32 as transformers.js' conversion script
+makes them: q8 with onnxruntime's dynamic quantiser (MatMulInteger; unsigned weights with fused
+attention), q4 in blocks of 32 (MatMulNBits, symmetric), fp16 by casting every tensor, with float32 at
+the model's inputs and outputs."""
 
 import numpy as np
 import onnx
@@ -21,7 +22,8 @@ CONTRIB = "com.microsoft"
 
 
 class Graph:
-    """Nodes and initializers under way; `float_type` is the type of everything that is not an index."""
+    """The nodes and initializers of a growing graph; `float_type` is the type of everything that is not an
+    index."""
 
     def __init__(self, config, float_type):
         self.config, self.float_type = config, float_type
@@ -44,7 +46,8 @@ class Graph:
         return self.op("MatMul", [x, self.floats(name + ".weight", weight.T)], name)
 
     def norm(self, x, name, weight, residual=None):
-        """(normalised, the residual stream): with `residual` the sum of both is what is normalised and goes on."""
+        """Returns (normalised, the residual stream). With `residual`, normalises the sum of both and
+        continues with it."""
         epsilon = self.config["rms_norm_eps"]
         scale = self.floats(name + ".weight", weight)
         if residual is None:
@@ -55,7 +58,7 @@ class Graph:
 
 
 def rope_tables(config):
-    """(cosines, sines) of every position, half a head each."""
+    """(cosines, sines) of every position, each half a head wide."""
     half = config["head_dim"] // 2
     frequencies = 1.0 / config["rope_theta"] ** (np.arange(half, dtype=np.float64) / half)
     angles = np.arange(config["max_position_embeddings"])[:, None] * frequencies[None]
@@ -88,7 +91,7 @@ def plain_attention(graph, layer, q, k, v, past):
         return graph.op("Add", [graph.op("Mul", [x, "cos"], at(name + ".cos")), graph.op("Mul", [turned, "sin"], at(name + ".sin"))], at(name + ".rope"))
 
     def repeated(x, name):
-        """Each KV head as often as it has query heads."""
+        """Repeats each KV head for each of its query heads."""
         wide = graph.op("Expand", [graph.op("Unsqueeze", [x, "axis_2"], at(name + ".u")), "repeat_shape"], at(name + ".e"))
         return graph.op("Reshape", [wide, "repeated_shape"], at(name + ".r"))
 

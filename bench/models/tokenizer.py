@@ -1,4 +1,4 @@
-"""A tokenizer for random weights, one word a token, and the prompts of every length."""
+"""A tokenizer for random weights, with one word per token, and the prompts of every length."""
 
 import json
 
@@ -10,7 +10,7 @@ STORY = "Once upon a time there was a little boat on a big blue lake. The boat l
 
 
 def write_words(path, vocab):
-    """Token 7 is the word w7. The first three stand for what is unknown and for the beginning and end of a text."""
+    """Token 7 is the word w7. The first three are the unknown token and the beginning and end of a text."""
     words = {"<unk>": 0, "<s>": 1, "</s>": 2, **{f"▁w{token}": token for token in range(3, vocab)}}
     metaspace = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": True}
     special = [{"id": token, "content": word, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
@@ -22,7 +22,8 @@ def write_words(path, vocab):
 
 
 def write_prompts(path, tokenizer_path, config, published):
-    """{length: {text, ids}} of the lengths that leave room in the context. Every prompt begins as the longest does."""
+    """{length: {text, ids}} for the lengths that leave room in the context. Every prompt is a prefix of the
+    longest."""
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
     draw = np.random.Generator(np.random.SFC64(2))
     words = " ".join(f"w{token}" for token in draw.integers(3, config["vocab_size"], max(LENGTHS)))

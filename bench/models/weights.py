@@ -1,4 +1,5 @@
-"""The weights of a shape: random ones drawn from a seed, or those of a published model, by their Hugging Face names."""
+"""The weights of a shape by their Hugging Face names: random ones from a seed, or those of a published
+model."""
 
 import json
 
@@ -7,11 +8,10 @@ from safetensors.numpy import load_file
 
 
 def tensors(config):
-    """Yields (name, float32 array) of a Llama of this config, always the same ones.
+    """Yields (name, float32 array) of a Llama with this config; always the same values.
 
-    The deviations are those at which a residual stream neither dies nor drowns: activations, and with them the time an engine takes, are then of
-    ordinary size, and the two likeliest tokens are far enough apart for greedy texts to be compared.
-    """
+    The deviations keep the scale of the residual stream. Activations, and so the time that an engine
+    takes, are then normal, and the two likeliest tokens are far enough apart to compare greedy texts."""
     draw = np.random.Generator(np.random.SFC64(1))
     hidden, inter = config["hidden_size"], config["intermediate_size"]
     query, key = (config[heads] * config["head_dim"] for heads in ("num_attention_heads", "num_key_value_heads"))
@@ -37,18 +37,19 @@ def tensors(config):
 
 
 def of(config, folder):
-    """All of them as a dict: from `folder`/model.safetensors where the shape is a published model, else drawn."""
+    """All weights as a dict: from `folder`/model.safetensors if the shape is a published model, otherwise
+    random."""
     if folder is None:
         return dict(tensors(config))
     weights = {name: value.astype(np.float32) for name, value in load_file(folder / "model.safetensors").items()}
-    # Of two tied matrices a file holds one, under either name.
+    # A file holds one of two tied matrices, under either name.
     if config["tie_word_embeddings"] and "lm_head.weight" in weights:
         weights["model.embed_tokens.weight"] = weights.pop("lm_head.weight")
     return weights
 
 
 def read_config(path):
-    """A config with the fields spelled out that others leave to be derived."""
+    """A config with the fields written out that are otherwise derived."""
     config = json.loads(path.read_text())
     config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
     config.setdefault("rope_theta", 10000.0)

@@ -1,19 +1,19 @@
-// The page's side of the bench: one engine lives in one page. An engine is a class with
+// The page's side of the benchmark. Each page holds one engine, a class with
 //
-//     load({ folder, format, threads, context, ours })  resolves when a first prompt could be read; `ours`: further options of Session.load
-//     prefill(prompt)          reads a prompt from an empty cache and finds its next token: { ms }
-//     decode(prompt, count)    after that prompt, `count` further forward passes of one token each, greedily: { ms, text }, the text of count + 1 tokens
-//     memory()                 bytes of wasm memory, which never shrink: the peak so far
+//     load({ folder, format, threads, context, ours })   resolves when it can read a prompt; `ours`: more load options
+//     prefill(prompt)          reads a prompt into an empty cache and finds the next token: { ms }
+//     decode(prompt, count)    `count` further greedy steps after that prompt: { ms, text } of count + 1 tokens
+//     memory()                 bytes of wasm memory, which never shrinks: the peak so far
 //     dispose()
 //
-// where a prompt is { text, ids }, and `ms` is the time inside the worker around the engine's own calls. Engines that bring their own worker run here,
-// the others in worker.js.
+// A prompt is { text, ids }. `ms` is the time inside the worker around the engine's own calls. Engines with
+// their own worker run here, the others in worker.js.
 
 import './memory.js';
 
 const BRINGS_WORKER = { ours: true, wllama: true, transformers: false, candle: false };
 
-/** Answers calls by a worker that holds the engine. */
+/** Forwards calls to a worker that holds the engine. */
 function inWorker(name) {
   const worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
   let pending;
@@ -29,7 +29,10 @@ function inWorker(name) {
 
 let engine;
 
-/** Makes the engine of this page and loads a model. Resolves with the milliseconds from nothing (no code, no model) to being ready. */
+/**
+ * Creates the engine of this page and loads a model. Resolves with the milliseconds from the start (no
+ * code, no model) until it is ready.
+ */
 globalThis.load = async (name, options) => {
   const begin = performance.now();
   engine = BRINGS_WORKER[name] ? new (await import(`./engines/${name}.js`)).default() : inWorker(name);

@@ -1,6 +1,10 @@
-// What the machine can do at best in this browser: bytes a second read from memory, and multiply-adds a second, on so many threads at once.
+// Measures the limits of the machine in this browser with a number of threads: bytes per second read from
+// memory, and multiply-adds per second.
 
-/** Runs one worker a thread; each measures by itself, all of them at the same time. Resolves with rates in 1/s, summed over the threads. */
+/**
+ * Runs one worker for each thread, all measuring at the same time. Resolves with rates in 1/s, summed over
+ * the threads.
+ */
 globalThis.limits = async (threads) => {
   const wasm = await (await fetch('/bench-cache/limits.wasm')).arrayBuffer();
   const workers = Array.from({ length: threads }, () => new Worker(new URL('limits-worker.js', import.meta.url), { type: 'module' }));

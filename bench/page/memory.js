@@ -1,4 +1,5 @@
-// Notes every wasm memory that the code after it makes or gets, so that its size can be asked for. A wasm memory never shrinks: its size is its peak.
+// Records every wasm memory that later code creates or receives, to report their sizes. A wasm memory never
+// shrinks, so its size is its peak.
 
 const memories = new Set();
 
@@ -29,10 +30,11 @@ for (const [name, original] of Object.entries({ instantiate, instantiateStreamin
   };
 }
 
-/** Bytes of all of them. */
+/** The bytes of all memories. */
 globalThis.wasmBytes = () => [...memories].reduce((sum, memory) => sum + Number(memory.buffer.byteLength), 0);
 
-// A worker whose messages are its engine's own is asked on a channel, which the address it imported this by names.
+// A worker whose messages belong to its engine reports on a channel. The channel's name is in the URL of
+// this import.
 const [, name] = new URL(import.meta.url).search.split('?');
 if (name) {
   const channel = new BroadcastChannel(name);

@@ -1,4 +1,4 @@
-// Holds one engine that does not bring a worker of its own.
+// Holds one engine that has no worker of its own.
 
 import './memory.js';
 

@@ -1,4 +1,4 @@
-//! A config of any bytes: an error, or numbers that agree with each other and that can be reckoned with.
+//! A config of any bytes gives an error, or consistent numbers that do not overflow.
 #![no_main]
 
 use fireside::LoadOptions;
@@ -24,7 +24,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(config.rms_eps > 0.0 && config.rms_eps <= 1.0 && config.rope_theta > 0.0 && config.rope_theta.is_finite());
     assert!(config.bos.iter().chain(&config.eos).all(|&id| (id as usize) < config.vocab));
 
-    // Sums and products once more in 128 bits.
+    // The same sums and products in 128 bits.
     let len = |shape: &[usize]| shape.iter().map(|&dim| dim as u128).product::<u128>();
     let parameters: u128 = config.tensors().map(|tensor| len(&tensor.shape)).sum();
     assert_eq!(u128::from(config.parameters()), parameters);

@@ -1,4 +1,5 @@
-//! Any text: the ids and offsets of the reference implementation (tokenizers 0.22 with the regex engine of the Python wheels), and no structure of what was typed.
+//! Any text gives the ids and offsets of the reference implementation (tokenizers 0.22 with the regex
+//! engine of the Python wheels), and typed text never becomes a special token.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -29,8 +30,8 @@ fuzz_target!(|data: &[u8]| {
 
     let ids = ours.encode_text(&text).expect("a text");
     let expected = literal.encode_fast(text.as_str(), false).expect("a text");
-    // A vocabulary of pieces may hold the text of a special token as a piece: the reference then makes structure of typed text. Both write
-    // <unk>, which is special, for what the vocabulary cannot spell.
+    // If a vocabulary holds the text of a special token as a piece, the reference turns typed text into the
+    // special token. Both write <unk>, which is special, for characters outside the vocabulary.
     let specials = |ids: &[u32]| ids.iter().filter(|&&id| ours.is_special(id)).count();
     if specials(expected.get_ids()) == specials(&ids) {
         assert_eq!(ids, expected.get_ids(), "{text:?} as text, tokenizer {which}");

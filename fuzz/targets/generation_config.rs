@@ -1,4 +1,4 @@
-//! A generation_config.json of any bytes: defaults with which the sampler works, whatever it is.
+//! A generation_config.json of any bytes gives defaults with which the sampler works.
 #![no_main]
 
 use fireside::Options;

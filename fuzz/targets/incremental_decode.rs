@@ -1,5 +1,5 @@
-//! Any ids: the pieces of a decoder, joined, are the decoding of the whole, at every cut between prompt and continuation; nothing that
-//! was shown is taken back; text without broken characters is the reference's.
+//! For any ids, the pieces of a decoder join to the decoding of the whole, at every cut between prompt and
+//! generated text. No piece is taken back. Text without broken characters equals the reference's.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -16,7 +16,7 @@ static PAIRS: LazyLock<Vec<(Tokenizer, reference::Tokenizer)>> = LazyLock::new(|
     TOKENIZERS.iter().map(pair).collect()
 });
 
-/// What a character that is cut by the end of the prompt looks like there.
+/// How a character that the end of the prompt cuts looks there.
 const BROKEN: char = '\u{FFFD}';
 
 fuzz_target!(|data: &[u8]| {
@@ -40,7 +40,8 @@ fuzz_target!(|data: &[u8]| {
             assert!(whole.ends_with(&joined) || whole.contains(&joined), "{joined:?} is taken back in {whole:?}");
         }
         joined += &decoder.finish();
-        // Inside a character the prompt alone ends in U+FFFD, and the continuation owns the character; a broken one before the cut stays.
+        // If the cut is inside a character, the prompt alone ends in U+FFFD and the continuation has the
+        // character. A broken character before the cut stays.
         let owned = whole.strip_suffix(joined.as_str()).unwrap_or_else(|| panic!("{joined:?} does not end {whole:?} cut at {cut}"));
         assert!(before.starts_with(owned), "{before:?} is not {owned:?} at {cut}");
         assert!(before[owned.len()..].chars().all(|c| c == BROKEN) && before.len() <= owned.len() + 9, "{before:?} and {owned:?} at {cut}");

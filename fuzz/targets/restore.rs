@@ -1,4 +1,5 @@
-//! Bytes that claim to be a saved session: refused with what is wrong, or a session that works, whatever its numbers.
+//! Bytes that claim to be a saved session are refused with an error, or give a session that works, whatever
+//! its numbers.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -18,7 +19,7 @@ static MODEL: LazyLock<Arc<Model>> = LazyLock::new(|| {
     )
 });
 
-/// What a session with something in it saves.
+/// A saved session with some content.
 static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut session = Session::new(MODEL.clone());
     let said = |role: &str| Message::new(role, "hello");
@@ -28,7 +29,7 @@ static GOOD: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 const DIGEST_BYTES: usize = 32;
 
-/// Restores and uses what comes of it.
+/// Restores the bytes, and uses the session if there is one.
 fn check(bytes: &[u8]) {
     let options = Options { max_tokens: Some(2), ..Options::default() };
     match Session::restore(MODEL.clone(), bytes) {
@@ -44,7 +45,8 @@ fn check(bytes: &[u8]) {
     }
 }
 
-// The bytes as they are, and a good state with some of them in its place, its checksum made sound.
+// Tries the bytes as they are, and a good saved session with some of them in its place and a correct
+// checksum.
 fuzz_target!(|data: &[u8]| {
     check(data);
     let Some((&[a, b, cut], patch)) = data.split_first_chunk() else { return };

@@ -1,5 +1,6 @@
-//! A weight file of any bytes, in any chunks: the same weights or the same error as in one chunk, and nothing is accepted that the
-//! reference reader does not read alike. The survey of its header alone says what it will take.
+//! A weight file of any bytes, in any chunks, gives the same weights or the same error as in one chunk.
+//! Nothing is accepted that the reference reader does not read in the same way. The header alone predicts
+//! the memory.
 #![no_main]
 
 use fireside::config::ModelConfig;
@@ -27,7 +28,7 @@ fn load(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8], mut chunks: imp
     finished
 }
 
-/// The survey of the file, given as many bytes as it asks for.
+/// Scans the header of the file, given as many bytes as the scan asks for.
 fn survey(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8]) -> fireside::Result<Survey> {
     let mut survey = Survey::new(config, None, dtype)?;
     let mut given = 0;
@@ -42,7 +43,7 @@ fn survey(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8]) -> fireside::
 
 fuzz_target!(|data: &[u8]| {
     let Some((&[how, step, low, high], rest)) = data.split_first_chunk() else { return };
-    // Half of the time the length of the header is right: a wrong one hides everything else.
+    // Half of the inputs get a correct header length, because a wrong one hides everything else.
     let file = match how & 1 {
         0 => rest.to_vec(),
         _ => {

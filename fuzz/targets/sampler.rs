@@ -1,4 +1,5 @@
-//! Any logits and any options: a token that the filters leave, the same for the same seed; a model that computes NaN or infinity says so.
+//! For any logits and options, the sampler returns a token that the filters leave, the same for the same
+//! seed. A model that computes NaN or infinity gives an error.
 #![no_main]
 
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use fireside_fuzz::{TINY, TINY_TOKENIZER, tiny_weights};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;
 
-/// A number as likely ordinary as extreme.
+/// A number that is as likely extreme as ordinary.
 fn number(input: &mut Unstructured) -> Result<f32> {
     const EDGES: [f32; 8] = [0.0, -0.0, 1.0, f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, 1e30];
     Ok(match input.int_in_range(0..=2)? {
@@ -20,7 +21,7 @@ fn number(input: &mut Unstructured) -> Result<f32> {
     })
 }
 
-/// A number of this range, half of the time its upper end.
+/// A number in this range, half of the time its upper end.
 fn within(input: &mut Unstructured, low: f32, high: f32) -> Result<f32> {
     Ok(low + (high - low) * f32::from(input.arbitrary::<u8>()?.saturating_mul(2)) / 255.0)
 }
@@ -52,7 +53,7 @@ fn options(input: &mut Unstructured) -> Result<Options> {
     })
 }
 
-/// What bias, penalties and the minimum of tokens make of the logits, by their definitions.
+/// The logits after bias, penalties and the minimum length, by their definitions.
 fn penalised(logits: &[f32], settings: &Settings, prompt: &[u32], generated: &[u32], ends: &[u32]) -> Vec<f32> {
     let mut logits = logits.to_vec();
     for (token, logit) in logits.iter_mut().enumerate() {
@@ -113,10 +114,10 @@ fn of_logits(input: &mut Unstructured) -> Result<()> {
         assert!(logit > f32::NEG_INFINITY, "{token} of {logits:?}");
         let likelier = || logits.iter().filter(|&&other| other > logit);
         assert!(top_k == 0 || likelier().count() < top_k, "top-k {top_k}: {token} of {logits:?}");
-        // 1e-44: the sampler's own weights are f32, and round there.
+        // 1e-44, because the sampler's weights are f32 and round there.
         assert!(weight(logit) + 1e-44 >= f64::from(min_p) * 0.999, "min-p {min_p}: {token} of {logits:?}");
-        // After top-k the shares are of less than this total, so this is the weaker claim and holds with and without. Weights of f32 that are equal go
-        // by their tokens, whatever their logits.
+        // After top-k the shares are of a smaller total, so this weaker claim holds with and without it.
+        // Equal f32 weights are ordered by token, whatever their logits.
         let before: f64 = logits.iter().map(|&other| weight(other)).filter(|&other| other > weight(logit) * 1.000_001).sum();
         assert!(before <= f64::from(top_p) * total * 1.001, "top-p {top_p}: {token} of {logits:?}");
     }
@@ -141,7 +142,7 @@ fn of_a_model(input: &mut Unstructured) -> Result<()> {
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Unstructured::new(data);
-    // A model takes milliseconds to load, logits microseconds to draw from.
+    // Loading a model takes milliseconds, sampling takes microseconds.
     let _ = match input.arbitrary::<u8>() {
         Ok(0xf0..) => of_a_model(&mut input),
         _ => of_logits(&mut input),

@@ -1,4 +1,5 @@
-//! Any sequence of calls on a session: each answer is that of a fresh session with the same history, and what failed or was given up has never been.
+//! For any sequence of calls on a session, each answer is that of a new session with the same history, and
+//! calls that fail or are aborted are rolled back.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -12,7 +13,8 @@ use libfuzzer_sys::fuzz_target;
 
 const CHATML: &str = include_str!("../../tests/fixtures/smollm3-bf16/chat_template.jinja");
 
-/// A plain Llama with untidy sizes, and a Qwen2 whose window is shorter than its context. Contexts are short, so that they overflow.
+/// A plain Llama with odd sizes, and a Qwen2 whose window is shorter than its context. Contexts are short,
+/// so that they overflow.
 static MODELS: LazyLock<[Arc<Model>; 2]> = LazyLock::new(|| {
     [
         fixture(
@@ -53,7 +55,7 @@ fn options(input: &mut Unstructured) -> Result<Options> {
     })
 }
 
-/// A conversation: the history up to some turn with another message at its end, or messages of any roles.
+/// A conversation: the history up to some turn with another message at its end, or messages with any roles.
 fn conversation(input: &mut Unstructured, history: &[Message]) -> Result<Vec<Message>> {
     let mut messages = history[..input.int_in_range(0..=history.len())?].to_vec();
     for _ in 0..input.int_in_range(0..=2)? {
@@ -63,7 +65,7 @@ fn conversation(input: &mut Unstructured, history: &[Message]) -> Result<Vec<Mes
     Ok(messages)
 }
 
-/// What is asked of a session.
+/// A call on a session.
 #[derive(Clone, Debug)]
 enum Ask {
     Prompt(String),
@@ -97,7 +99,7 @@ fn finish(session: &mut Session, mut run: Run) -> fireside::Result<Completion> {
     }
 }
 
-/// The same without what depends on the cache.
+/// The result without what depends on the cache.
 fn outcome(result: fireside::Result<Completion>) -> fireside::Result<Completion> {
     result.map(|mut completion| {
         completion.usage.cached_tokens = 0;
@@ -105,14 +107,14 @@ fn outcome(result: fireside::Result<Completion>) -> fireside::Result<Completion>
     })
 }
 
-/// The model of a session: its history, and where a run stands that may yet be driven on.
+/// The expected state of a session: its history, and a run that may continue.
 struct Twin {
     session: Session,
     history: Vec<Message>,
 }
 
 impl Twin {
-    /// Asks the session and a fresh one, and takes the answer into the history.
+    /// Runs the call on the session and on a new one, and adds the answer to the history.
     fn ask(&mut self, ask: &Ask, options: &Options) {
         let usage = self.session.context_usage();
         let got = begin(&mut self.session, ask, options);
@@ -136,7 +138,7 @@ impl Twin {
         if let (Ok(completion), Ask::Chat(Turn::Conversation(messages))) = (&got, &whole) {
             let answer = Message::new("assistant", completion.text.clone());
             let whole = [messages.clone(), vec![answer]].concat();
-            // What went for want of room went from the beginning; the question and its answer are there.
+            // Messages are dropped from the beginning; the question and its answer are still there.
             let kept = self.session.messages();
             assert!(if options.overflow == Overflow::Error { kept == whole } else { kept.ends_with(&whole[whole.len() - 2..]) });
             self.history = kept.to_vec();
@@ -148,7 +150,7 @@ impl Twin {
                 usage.completion_tokens,
                 completion.others.iter().fold(completion.tokens.len(), |sum, other| sum + other.tokens.len())
             );
-            // The last token of a text has been read only where something came after it.
+            // The last token of a text has been read only if something came after it.
             if options.overflow != Overflow::Shift {
                 let whole = usage.prompt_tokens + completion.tokens.len();
                 assert!(read == whole || read + 1 == whole);
@@ -159,7 +161,7 @@ impl Twin {
         assert_eq!(self.session.messages(), fresh_messages(&fresh, &self.history));
     }
 
-    /// Begins a run and leaves it after some steps.
+    /// Starts a run and abandons it after some steps.
     fn give_up(&mut self, ask: &Ask, options: &Options, steps: usize, abort: bool) {
         let Ok(mut run) = begin(&mut self.session, ask, options) else { return };
         let mut pieces = vec![String::new(); 2];
@@ -175,12 +177,12 @@ impl Twin {
         }
         if abort {
             let completion = self.session.abort(&mut run);
-            // The one that was under way; those before it had ended.
+            // The completion that was running; those before it had ended.
             assert_eq!(completion.others.last().map_or(completion.finish_reason, |last| last.finish_reason), FinishReason::Abort);
             let texts = [&completion.text].into_iter().chain(completion.others.iter().map(|other| &other.text));
             assert!(texts.zip(&pieces).all(|(text, shown)| text.starts_with(shown)), "{pieces:?} was shown of {completion:?}");
         } else {
-            // Whoever begins another run has given this one up.
+            // Starting another run abandons this one.
             let other = begin(&mut self.session, &Ask::Prompt("a".into()), &Options::default()).expect("a prompt");
             assert!(matches!(self.session.step(&mut run), Err(Error::BadInput { .. })));
             drop(other);
@@ -188,7 +190,8 @@ impl Twin {
     }
 }
 
-/// After a conversation the fresh session has the whole history; after a prompt it has none, and ours has what it had.
+/// After a conversation, the new session has the whole history. After a prompt it has none, and ours keeps
+/// its own.
 fn fresh_messages<'a>(fresh: &'a Session, history: &'a [Message]) -> &'a [Message] {
     if fresh.messages().is_empty() { history } else { fresh.messages() }
 }

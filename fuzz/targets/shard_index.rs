@@ -1,4 +1,5 @@
-//! An index of any bytes: an error, or a list of plain names, sorted, each once, all of them named by the index.
+//! An index of any bytes gives an error, or a sorted list of distinct plain names, all of them named by the
+//! index.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -26,6 +27,6 @@ fuzz_target!(|data: &[u8]| {
     let json: Value = serde_json::from_slice(&index).expect("an accepted index is JSON");
     let named: BTreeSet<&str> = json["weight_map"].as_object().expect("a map").values().filter_map(Value::as_str).collect();
     assert!(named.into_iter().eq(files.iter().map(String::as_str)));
-    // A file without a tensor is none that any index asks for.
+    // No index asks for a file without tensors.
     assert!(loader.push(&[2, 0, 0, 0, 0, 0, 0, 0, b'{', b'}']).is_err());
 });

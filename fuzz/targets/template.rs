@@ -1,4 +1,4 @@
-//! Any template and any messages: text of bounded length, or BAD_TEMPLATE; always an end.
+//! Any template and any messages give text of bounded length or BAD_TEMPLATE, and always end.
 #![no_main]
 
 use fireside::Message;
@@ -8,7 +8,7 @@ use fireside_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    // Template and messages are apart by a line of three dashes.
+    // A line of three dashes separates the template from the messages.
     let source = text(data);
     let mut parts = source.split("\n---\n");
     let template = parts.next().unwrap_or_default();
@@ -27,7 +27,7 @@ fuzz_target!(|data: &[u8]| {
     let render = || compiled.render(&messages, true, &special, Some(now));
     match render() {
         Ok(rendered) => {
-            // 1 MiB and four times the messages, in which a mark of three bytes may stand for ten.
+            // 1 MiB and four times the messages, in which a marker of three bytes may become ten.
             assert!(rendered.text.len() <= 4 * ((1 << 20) + 4 * source.len() + 64), "{} bytes", rendered.text.len());
             assert_eq!(render().map(|again| again.text), Ok(rendered.text));
         }

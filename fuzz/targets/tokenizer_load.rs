@@ -1,4 +1,5 @@
-//! A tokenizer.json of any bytes, or a sound one with edits: an error, or a tokenizer that works: ids in range, text back, errors as errors.
+//! A tokenizer.json of any bytes, or a valid one with edits, gives an error or a tokenizer that works: ids
+//! in range, text that round-trips, errors that are returned.
 #![no_main]
 
 use fireside::Error;
@@ -6,7 +7,7 @@ use fireside::tokenizer::Tokenizer;
 use fireside_fuzz::{TINY_TOKENIZER, TOKENIZERS, file};
 use libfuzzer_sys::fuzz_target;
 
-/// Tokenizers in small of the kinds that the library reads and no fixture has.
+/// Small tokenizers of kinds that the library reads and no fixture has.
 const OTHERS: [&str; 3] = [
     r###"{"added_tokens":[{"id":0,"content":"<unk>","single_word":false,"lstrip":false,"rstrip":false,"normalized":true,"special":true}],
     "normalizer":{"type":"Sequence","normalizers":[{"type":"NFKD"},{"type":"Lowercase"},{"type":"StripAccents"}]},

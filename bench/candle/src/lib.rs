@@ -1,4 +1,5 @@
-//! Candle's Llama behind the four calls that the bench times: load, read tokens, remember and go back.
+//! Candle's Llama behind the calls that the benchmark times: load, read tokens, save the position and
+//! restore it.
 
 use candle_core::quantized::gguf_file;
 use candle_core::{D, DType, Device, Tensor};
@@ -7,14 +8,14 @@ use candle_transformers::models::llama::{Cache, Config, Llama, LlamaConfig};
 use candle_transformers::models::quantized_llama::ModelWeights;
 use wasm_bindgen::prelude::*;
 
-/// Weights with the keys and values of what was read so far.
+/// The weights, with the keys and values read so far.
 #[derive(Clone)]
 enum State {
     Float { model: std::rc::Rc<Llama>, cache: Cache },
     Quantized(ModelWeights),
 }
 
-/// A model and its place in a text.
+/// A model and its position in a text.
 #[wasm_bindgen]
 pub struct Engine {
     empty: State,
@@ -30,7 +31,7 @@ fn js(error: impl std::fmt::Display) -> JsError {
 
 #[wasm_bindgen]
 impl Engine {
-    /// From safetensors, computing in f32.
+    /// Loads safetensors, computing in f32.
     #[wasm_bindgen(js_name = fromSafetensors)]
     pub fn from_safetensors(config: &[u8], weights: Vec<u8>) -> Result<Engine, JsError> {
         let config: LlamaConfig = serde_json::from_slice(config).map_err(js)?;
@@ -41,7 +42,7 @@ impl Engine {
         Ok(Engine::new(State::Float { model: model.into(), cache }))
     }
 
-    /// From GGUF, its blocks kept as they are.
+    /// Loads GGUF, keeping its blocks.
     #[wasm_bindgen(js_name = fromGguf)]
     pub fn from_gguf(file: Vec<u8>) -> Result<Engine, JsError> {
         let mut file = std::io::Cursor::new(file);
@@ -53,7 +54,7 @@ impl Engine {
         Engine { state: empty.clone(), saved: empty.clone(), empty, past: 0, saved_past: 0 }
     }
 
-    /// Reads tokens after those before, and returns the likeliest next one.
+    /// Reads tokens after the earlier ones and returns the likeliest next one.
     pub fn forward(&mut self, tokens: &[u32]) -> Result<u32, JsError> {
         let input = Tensor::new(tokens, &Device::Cpu).and_then(|ids| ids.unsqueeze(0)).map_err(js)?;
         let logits = match &mut self.state {
@@ -64,17 +65,17 @@ impl Engine {
         logits.and_then(|logits| logits.squeeze(0)?.argmax(D::Minus1)?.to_scalar::<u32>()).map_err(js)
     }
 
-    /// Forgets all that was read.
+    /// Forgets everything that was read.
     pub fn reset(&mut self) {
         (self.state, self.past) = (self.empty.clone(), 0);
     }
 
-    /// Remembers this place.
+    /// Saves the position.
     pub fn save(&mut self) {
         (self.saved, self.saved_past) = (self.state.clone(), self.past);
     }
 
-    /// Goes back to the place remembered.
+    /// Restores the saved position.
     pub fn restore(&mut self) {
         (self.state, self.past) = (self.saved.clone(), self.saved_past);
     }

@@ -1,4 +1,5 @@
-// Candle's Llama, built to wasm by this bench: simd128, one thread, a forward pass and an argmax a token.
+// Candle's Llama, compiled to wasm by this benchmark: simd128, one thread; a forward pass and an argmax per
+// token.
 
 import init, { Engine } from '/bench-cache/candle/bench_candle.js';
 

@@ -6,7 +6,8 @@ const GREEDY = { temperature: 0, topP: 1, topK: 0, repetitionPenalty: 1 };
 
 export default class Ours {
   async load({ folder, format, threads, ours }) {
-    // A file in the format asked for where there are such files, otherwise quantised from 16 bits while it streams in.
+    // Loads a file in the requested format if there is one. Otherwise quantises from 16 bits while
+    // streaming.
     const stored = ['f32', 'f16', 'bf16'].includes(format) ? format : 'f16';
     this.session = await Session.load(`${folder}${stored}/`, { dtype: format, threads, ...ours });
   }
@@ -18,7 +19,7 @@ export default class Ours {
   }
 
   async decode({ text }, count) {
-    // What a session has read it does not read again.
+    // A session does not read again what it has read.
     const run = await this.session.generate(text, { ...GREEDY, maxTokens: count + 1 });
     if (run.usage.completionTokens !== count + 1) throw new Error(`the text ended after ${run.usage.completionTokens} tokens`);
     return { ms: run.timings.decodeMs, text: run.text };
@@ -28,7 +29,7 @@ export default class Ours {
     return (await this.session.stats()).wasmBytes;
   }
 
-  /** What the reports say of it. */
+  /** What the report says about it. */
   info() {
     const { dtype, kernels, build, threads, weightBytes, kvBytesPerToken } = this.session.info();
     return { dtype, kernels, build, threads, weightBytes, kvBytesPerToken };

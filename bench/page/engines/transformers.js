@@ -1,10 +1,10 @@
-// transformers.js: onnxruntime-web's CPU build, by the generate() that its users call.
+// transformers.js: onnxruntime-web's CPU build, through the generate() that its users call.
 
 import { AutoModelForCausalLM, BaseStreamer, env, Tensor } from '/bench-npm/@huggingface/transformers/dist/transformers.min.js';
 
 const DTYPES = { f32: 'fp32', f16: 'fp16', q8: 'q8', q4: 'q4' };
 
-/** Notes when each token came. */
+/** Records the time of each token. */
 class Clock extends BaseStreamer {
   times = [];
   put() {
@@ -26,7 +26,7 @@ export default class Transformers {
     this.model = await AutoModelForCausalLM.from_pretrained(folder.match(/([^/]+)\/$/)[1], { dtype: DTYPES[format], device: 'wasm' });
   }
 
-  /** Generates `count` tokens after `ids`, of which a cache may hold the first already. */
+  /** Generates `count` tokens after `ids`, whose beginning may be in the cache. */
   async generate(ids, count, cache) {
     const clock = new Clock();
     const begin = performance.now();
@@ -35,7 +35,7 @@ export default class Transformers {
       attention_mask: new Tensor('int64', new BigInt64Array(ids.length).fill(1n), [1, ids.length]),
       max_new_tokens: count, min_new_tokens: count, do_sample: false, return_dict_in_generate: true, streamer: clock, past_key_values: cache,
     });
-    const [, ...times] = clock.times; // the first is that of the prompt
+    const [, ...times] = clock.times; // the first belongs to the prompt
     return { begin, times, tokens: Array.from(sequences.data.slice(ids.length), Number), cache: past_key_values };
   }
 
@@ -49,7 +49,7 @@ export default class Transformers {
   async decode(prompt, count) {
     if (this.read?.ids.length !== prompt.ids.length + 1) await this.prefill(prompt);
     const { ids, cache } = this.read;
-    // A run adds to the cache that it is given, by replacing its tensors: this one is wanted again.
+    // A run adds to its cache by replacing tensors, so it gets a copy.
     const copy = Object.assign(Object.create(Object.getPrototypeOf(cache)), cache);
     const { times, tokens } = await this.generate(ids, count + 1, copy);
     return { ms: times.at(-1) - times[0], tokens: [ids.at(-1), ...tokens.slice(0, -1)] };

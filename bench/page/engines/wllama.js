@@ -1,4 +1,5 @@
-// wllama: llama.cpp in WebAssembly, without WebGPU. It has no calls below a completion; its times are those that llama.cpp's server takes in the worker.
+// wllama: llama.cpp in WebAssembly, without WebGPU. It has no calls below a completion. Its times are those
+// of llama.cpp's server in the worker.
 
 import { Wllama } from '/bench-npm/@wllama/wllama/esm/index.js';
 
@@ -6,7 +7,7 @@ const GREEDY = { temperature: 0, top_k: 1, top_p: 1, min_p: 0, repeat_penalty: 1
 
 const CHANNEL = `memory-${crypto.randomUUID()}`;
 
-/** Workers made from here on note their memories, and tell on the channel. */
+/** Makes new workers record their wasm memories and report them on the channel. */
 function watchWorkers() {
   const Original = globalThis.Worker;
   globalThis.Worker = class extends Original {
@@ -25,7 +26,7 @@ export default class WllamaEngine {
     await this.wllama.loadModelFromUrl(url, { n_gpu_layers: 0, n_threads: threads, n_ctx: context, n_parallel: 1, useCache: false });
   }
 
-  /** Prompts are text here: the GGUF files of this bench have a vocabulary of their own, in which token 7 is " w7". */
+  /** Prompts are text here: the GGUF files of this benchmark have a vocabulary in which token 7 is " w7". */
   async complete({ ids }, count, cache) {
     const prompt = ids.map((id) => ` w${id}`).join('');
     const { choices, timings } = await this.wllama.createCompletion({ prompt, max_tokens: count, cache_prompt: cache, ...GREEDY });
@@ -51,7 +52,7 @@ export default class WllamaEngine {
     channel.onmessage = ({ data }) => Number.isFinite(data) && sizes.push(data);
     await new Promise((resolve) => setTimeout(resolve, 200));
     channel.close();
-    // Threads share one memory: each that knows it tells the same.
+    // Threads share one memory, so each reports the same size.
     return Math.max(0, ...sizes);
   }
 
