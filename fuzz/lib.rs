@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fireside::weights::Weights;
+use fireside::weights::{Tensor, Weights};
 use fireside::{LoadOptions, Model, ModelFiles};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use serde_json::{Map, Value, json};
@@ -70,21 +70,17 @@ pub fn tiny_weights(mut value: impl FnMut() -> f32) -> Vec<u8> {
 
 /// Every number of a model's weights as bits.
 pub fn bits(weights: &Weights) -> Vec<u32> {
-    let mut matrices = vec![&weights.embed];
-    matrices.extend(&weights.head);
-    let mut bits: Vec<u32> = weights.norm.iter().map(|value| value.to_bits()).collect();
-    for layer in &weights.layers {
-        let linears = [&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down];
-        matrices.extend(linears.iter().map(|linear| &linear.weight));
-        let vectors = [Some(&layer.attn_norm), Some(&layer.mlp_norm), layer.q_norm.as_ref(), layer.k_norm.as_ref()];
-        let vectors = vectors.into_iter().chain(linears.iter().map(|linear| linear.bias.as_ref()));
-        bits.extend(vectors.flatten().flatten().map(|value| value.to_bits()));
-    }
-    for matrix in matrices {
-        let mut row = vec![0.0; matrix.cols()];
-        for index in 0..matrix.rows() {
-            matrix.row(index, &mut row);
-            bits.extend(row.iter().map(|value| value.to_bits()));
+    let mut bits: Vec<u32> = Vec::new();
+    for (_, tensor) in weights.tensors() {
+        match tensor {
+            Tensor::Vector(values) => bits.extend(values.iter().map(|value| value.to_bits())),
+            Tensor::Matrix(matrix) => {
+                let mut row = vec![0.0; matrix.cols()];
+                for index in 0..matrix.rows() {
+                    matrix.row(index, &mut row);
+                    bits.extend(row.iter().map(|value| value.to_bits()));
+                }
+            }
         }
     }
     bits

@@ -32,7 +32,6 @@ mod layers;
 mod plan;
 mod rope;
 mod rules;
-mod tensors;
 
 pub use family::Family;
 pub use generation::{GenerationConfig, Ignored};
@@ -40,7 +39,6 @@ pub use layers::LayerAttention;
 pub use plan::{Activation, Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
 pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
 pub use rules::{Rules, SequenceBias};
-pub use tensors::{Part, Slot, TensorSpec};
 
 use std::collections::HashSet;
 
@@ -211,14 +209,14 @@ impl ModelConfig {
         self.layers as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
     }
 
-    /// The number of weights; a tied embedding counts once.
+    /// The number of weights; see [`Plan::parameters`].
     pub fn parameters(&self) -> u64 {
-        self.tensors().map(|tensor| tensor.len()).sum()
+        self.plan.parameters()
     }
 
-    /// Bytes of the loaded weights when matrices are stored as `dtype`; norms and biases are f32.
+    /// Bytes of the loaded weights; see [`Plan::weight_bytes`].
     pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
-        self.tensors().map(|tensor| tensor.stored_bytes(dtype)).sum()
+        self.plan.weight_bytes(dtype)
     }
 }
 

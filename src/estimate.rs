@@ -1,7 +1,7 @@
 //! Estimates a model's memory before its weights arrive: weights, cache and the peak of loading, compared
 //! with the memory that there is.
 //!
-//! The estimate uses the config alone, or the config and the headers of the weight files ([`Survey`]),
+//! The estimate uses the config alone, or the config and the headers of the weight files ([`HeaderScan`]),
 //! which give the dtype of each tensor. It covers the engine's memory only: the machine may have less than
 //! its address space.
 
@@ -9,7 +9,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::load::LoadOptions;
 use crate::quant::Dtype;
-use crate::weights::Survey;
+use crate::weights::HeaderScan;
 
 /// Units: bytes. The engine's memory besides weights and cache: its stack, the scratch of a step, and a
 /// chunk of a file.
@@ -47,7 +47,7 @@ impl Estimate {
     }
 
     /// An estimate from a config and the headers of all its weight files.
-    pub fn of_survey(config: &ModelConfig, options: &LoadOptions, survey: &Survey) -> Estimate {
+    pub fn of_survey(config: &ModelConfig, options: &LoadOptions, survey: &HeaderScan) -> Estimate {
         Estimate::with(config, options, options.storage(config), survey.weight_bytes)
     }
 

@@ -210,10 +210,7 @@ impl Model {
 
     /// Which weights these are, how they are stored, and what else keys and values depend on, as 64 hexadecimal digits: what a saved session belongs to.
     pub fn fingerprint(&self) -> &str {
-        self.fingerprint.get_or_init(|| {
-            let ModelConfig { rms_eps, rope_theta, rope_scaling, attention, .. } = &self.config;
-            self.weights.fingerprint(&format!("{rms_eps:?} {rope_theta:?} {rope_scaling:?} {attention:?}"))
-        })
+        self.fingerprint.get_or_init(|| self.weights.fingerprint(&self.config.plan))
     }
 
     /// A number that no other run on this model has.

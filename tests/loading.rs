@@ -2,13 +2,13 @@
 
 use fireside::config::ModelConfig;
 use fireside::error::Result;
-use fireside::quant::{Dtype, Matrix};
-use fireside::weights::{Loader, Weights};
+use fireside::quant::Dtype;
+use fireside::weights::{Loader, Tensor, Weights};
 use serde_json::{Map, Value, json};
 
 /// A tensor of a file under construction.
 #[derive(Clone)]
-struct Tensor {
+struct FileTensor {
     name: String,
     dtype: &'static str,
     shape: Vec<usize>,
@@ -40,21 +40,21 @@ fn encode(dtype: &str, values: &[f32]) -> Vec<u8> {
 }
 
 /// All tensors of a model in a dtype.
-fn tensors_of(config: &ModelConfig, dtype: &'static str) -> Vec<Tensor> {
-    let tensor = |(number, spec): (usize, fireside::config::TensorSpec)| {
+fn tensors_of(config: &ModelConfig, dtype: &'static str) -> Vec<FileTensor> {
+    let tensor = |(number, spec): (usize, fireside::weights::TensorSpec)| {
         let bytes = encode(dtype, &values(number, spec.len() as usize));
-        Tensor { name: spec.name, dtype, shape: spec.shape, bytes }
+        FileTensor { name: spec.name, dtype, shape: spec.shape, bytes }
     };
-    config.tensors().enumerate().map(tensor).collect()
+    config.plan.tensors().into_iter().enumerate().map(tensor).collect()
 }
 
-/// The values of all tensors of a model, in the order of `config.tensors()`.
+/// The values of all tensors of a model, in the order of `Plan::tensors`.
 fn expected(config: &ModelConfig) -> Vec<f32> {
-    config.tensors().enumerate().flat_map(|(number, spec)| values(number, spec.len() as usize)).collect()
+    config.plan.tensors().into_iter().enumerate().flat_map(|(number, spec)| values(number, spec.len() as usize)).collect()
 }
 
 /// A safetensors file.
-fn file_of(tensors: &[Tensor]) -> Vec<u8> {
+fn file_of(tensors: &[FileTensor]) -> Vec<u8> {
     let mut header = Map::new();
     let mut start = 0;
     for tensor in tensors {
@@ -78,28 +78,21 @@ fn load(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8], chunk: usize) -
     loader.finish()
 }
 
-/// The values of all tensors, in the order of `config.tensors()`.
+/// The values of all tensors, in the order of `Plan::tensors`.
 fn flat(weights: &Weights) -> Vec<f32> {
-    fn matrix(out: &mut Vec<f32>, matrix: &Matrix) {
-        let mut row = vec![f32::NAN; matrix.cols()];
-        for number in 0..matrix.rows() {
-            matrix.row(number, &mut row);
-            out.extend(&row);
+    let mut out = Vec::new();
+    for (_, tensor) in weights.tensors() {
+        match tensor {
+            Tensor::Vector(values) => out.extend(values.iter()),
+            Tensor::Matrix(matrix) => {
+                let mut row = vec![f32::NAN; matrix.cols()];
+                for number in 0..matrix.rows() {
+                    matrix.row(number, &mut row);
+                    out.extend(&row);
+                }
+            }
         }
     }
-    let mut out = Vec::new();
-    matrix(&mut out, &weights.embed);
-    for layer in &weights.layers {
-        out.extend(&layer.attn_norm);
-        [&layer.q, &layer.k, &layer.v, &layer.o].iter().for_each(|linear| matrix(&mut out, &linear.weight));
-        [&layer.q, &layer.k, &layer.v, &layer.o].iter().for_each(|linear| out.extend(linear.bias.iter().flatten()));
-        [&layer.q_norm, &layer.k_norm].iter().for_each(|norm| out.extend(norm.iter().flatten()));
-        out.extend(&layer.mlp_norm);
-        [&layer.gate, &layer.up, &layer.down].iter().for_each(|linear| matrix(&mut out, &linear.weight));
-        [&layer.gate, &layer.up, &layer.down].iter().for_each(|linear| out.extend(linear.bias.iter().flatten()));
-    }
-    out.extend(&weights.norm);
-    weights.head.iter().for_each(|head| matrix(&mut out, head));
     out
 }
 
@@ -149,9 +142,9 @@ fn names_without_their_first_word_and_harmless_leftovers_are_taken() {
     for tensor in &mut tensors {
         tensor.name = tensor.name.trim_start_matches("model.").into();
     }
-    let inv_freq = Tensor { name: "layers.0.self_attn.rotary_emb.inv_freq".into(), dtype: "I64", shape: vec![7], bytes: vec![0; 56] };
+    let inv_freq = FileTensor { name: "layers.0.self_attn.rotary_emb.inv_freq".into(), dtype: "I64", shape: vec![7], bytes: vec![0; 56] };
     tensors.insert(3, inv_freq);
-    tensors.insert(0, Tensor { name: "rotary_emb.inv_freq".into(), dtype: "U8", shape: vec![0], bytes: vec![] });
+    tensors.insert(0, FileTensor { name: "rotary_emb.inv_freq".into(), dtype: "U8", shape: vec![0], bytes: vec![] });
     for chunk in [1, 50, 1 << 20] {
         assert_eq!(flat(&load(&config, None, &file_of(&tensors), chunk).unwrap()), expected(&config));
     }
@@ -190,7 +183,7 @@ fn a_head_in_the_file_of_a_tied_model_is_its_head() {
         for head_values in [&values, &changed] {
             tensors.retain(|tensor| tensor.name != "lm_head.weight");
             let bytes = encode(head_dtype, head_values);
-            let head = Tensor { name: "lm_head.weight".into(), dtype: head_dtype, shape: vec![37, 26], bytes };
+            let head = FileTensor { name: "lm_head.weight".into(), dtype: head_dtype, shape: vec![37, 26], bytes };
             for at in [0, 1, tensors.len()] {
                 let mut tensors = tensors.clone();
                 tensors.insert(at, head.clone());
@@ -235,10 +228,10 @@ fn tensors_that_no_model_reads_are_passed_over_and_listed() {
         "vision_tower.layers.0.mlp.up_proj.weight",
     ];
     for (at, name) in names.iter().enumerate() {
-        tensors.insert(at * 2, Tensor { name: (*name).into(), dtype: "U8", shape: vec![3], bytes: vec![255; 3] });
+        tensors.insert(at * 2, FileTensor { name: (*name).into(), dtype: "U8", shape: vec![3], bytes: vec![255; 3] });
     }
     // A bias of zeros adds nothing.
-    let bias = Tensor { name: "model.layers.0.self_attn.q_proj.bias".into(), dtype: "F16", shape: vec![28], bytes: vec![0; 56] };
+    let bias = FileTensor { name: "model.layers.0.self_attn.q_proj.bias".into(), dtype: "F16", shape: vec![28], bytes: vec![0; 56] };
     tensors.push(bias.clone());
     for chunk in [1, 50, 1 << 20] {
         let mut loader = Loader::new(&config, None, None).unwrap();
@@ -260,7 +253,7 @@ fn tensors_that_no_model_reads_are_passed_over_and_listed() {
     for name in ["model.layers.0.self_attn.q_proj.bias", "model.layers.1.input_layernorm.bias", "lm_head.bias"] {
         let mut bytes = vec![0; 56];
         bytes[55] = 0x3c;
-        *tensors.last_mut().unwrap() = Tensor { name: name.into(), bytes, ..bias.clone() };
+        *tensors.last_mut().unwrap() = FileTensor { name: name.into(), bytes, ..bias.clone() };
         let fact = format!("tensor {name}: expected zeros, as config.json does not ask for this bias, got other values");
         assert_bad_file(load(&config, None, &file_of(&tensors), 50), &fact);
     }
@@ -313,7 +306,7 @@ fn double_precision_is_rounded_to_single() {
 fn a_tensor_that_is_missing_or_wrong_is_named() {
     let config = config(json!({}));
     let sound = tensors_of(&config, "F16");
-    let with = |change: &dyn Fn(&mut Vec<Tensor>)| {
+    let with = |change: &dyn Fn(&mut Vec<FileTensor>)| {
         let mut tensors = sound.clone();
         change(&mut tensors);
         load(&config, None, &file_of(&tensors), 4096)
@@ -332,10 +325,10 @@ fn a_tensor_that_is_missing_or_wrong_is_named() {
     assert_bad_file(flattened, &format!("tensor {q}: expected shape [28, 26], got shape [728]"));
     let third = with(&|tensors| tensors[q_at].name = "model.layers.2.self_attn.q_proj.weight".into());
     assert_bad_file(third, &format!("tensor {q}: expected a tensor of shape [28, 26], got nothing"));
-    let norm = Tensor { name: "model.layers.1.self_attn.q_norm.weight".into(), dtype: "F16", shape: vec![14], bytes: vec![0; 28] };
+    let norm = FileTensor { name: "model.layers.1.self_attn.q_norm.weight".into(), dtype: "F16", shape: vec![14], bytes: vec![0; 28] };
     let only = "expected only tensors of the llama model that config.json describes, got another one";
     assert_bad_file(with(&|tensors| tensors.push(norm.clone())), &format!("tensor {}: {only}", norm.name));
-    let twice = with(&|tensors| tensors.push(Tensor { name: q.trim_start_matches("model.").into(), ..tensors[q_at].clone() }));
+    let twice = with(&|tensors| tensors.push(FileTensor { name: q.trim_start_matches("model.").into(), ..tensors[q_at].clone() }));
     let fact = "tensor layers.0.self_attn.q_proj.weight: expected it once, with or without its \u{201c}model.\u{201d}, got it twice";
     assert_bad_file(twice, fact);
 }
@@ -491,7 +484,7 @@ fn a_missing_tensor_is_told_before_the_data_is_downloaded() {
 }
 
 /// A model in two files: the tensors by turns.
-fn sharded(config: &ModelConfig) -> (Vec<Vec<Tensor>>, Value) {
+fn sharded(config: &ModelConfig) -> (Vec<Vec<FileTensor>>, Value) {
     let mut shards = vec![Vec::new(), Vec::new()];
     let mut map = Map::new();
     for (number, tensor) in tensors_of(config, "BF16").into_iter().enumerate() {
@@ -501,7 +494,7 @@ fn sharded(config: &ModelConfig) -> (Vec<Vec<Tensor>>, Value) {
     (shards, json!({"metadata": {"total_size": 1}, "weight_map": map}))
 }
 
-fn load_sharded(config: &ModelConfig, shards: &[Vec<Tensor>], index: &Value) -> Result<Weights> {
+fn load_sharded(config: &ModelConfig, shards: &[Vec<FileTensor>], index: &Value) -> Result<Weights> {
     let mut loader = Loader::new(config, Some(index.to_string().as_bytes()), None)?;
     for shard in shards {
         for chunk in file_of(shard).chunks(100) {
@@ -553,7 +546,7 @@ fn files_and_index_have_to_agree() {
     assert_bad(load_sharded(&config, &missing, &index), first, &fact);
 
     let mut unlisted = shards.clone();
-    unlisted[0].push(Tensor { name: "extra".into(), dtype: "U8", shape: vec![1], bytes: vec![0] });
+    unlisted[0].push(FileTensor { name: "extra".into(), dtype: "U8", shape: vec![1], bytes: vec![0] });
     let fact = "tensor extra: expected it in no file, as the index says, got it in this file";
     assert_bad(load_sharded(&config, &unlisted, &index), first, fact);
 

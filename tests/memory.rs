@@ -43,7 +43,7 @@ fn loading_takes_the_stored_weights_and_one_chunk() {
 
     let mut header = Map::new();
     let mut data_bytes = 0;
-    for spec in config.tensors() {
+    for spec in config.plan.tensors() {
         let end = data_bytes + 2 * spec.len();
         header.insert(spec.name, json!({"dtype": "F16", "shape": spec.shape, "data_offsets": [data_bytes, end]}));
         data_bytes = end;

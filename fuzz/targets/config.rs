@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
 
     // The same sums and products in 128 bits.
     let len = |shape: &[usize]| shape.iter().map(|&dim| dim as u128).product::<u128>();
-    let parameters: u128 = config.tensors().map(|tensor| len(&tensor.shape)).sum();
+    let parameters: u128 = config.plan.tensors().iter().map(|tensor| len(&tensor.shape)).sum();
     assert_eq!(u128::from(config.parameters()), parameters);
     let f32_bytes = u128::from(config.weight_bytes(Dtype::F32));
     assert!(f32_bytes >= 4 * parameters, "{f32_bytes} bytes for {parameters} numbers");

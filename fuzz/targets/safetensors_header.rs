@@ -5,7 +5,7 @@
 
 use fireside::config::ModelConfig;
 use fireside::quant::Dtype;
-use fireside::weights::{Loader, Survey, Weights};
+use fireside::weights::{Loader, HeaderScan, Weights};
 use fireside_fuzz::{TINY, bits};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
@@ -29,13 +29,13 @@ fn load(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8], mut chunks: imp
 }
 
 /// Scans the header of the file, given as many bytes as the scan asks for.
-fn survey(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8]) -> fireside::Result<Survey> {
-    let mut survey = Survey::new(config, None, dtype)?;
+fn scan(config: &ModelConfig, dtype: Option<Dtype>, file: &[u8]) -> fireside::Result<HeaderScan> {
+    let mut scan = HeaderScan::new(config, None, dtype)?;
     let mut given = 0;
     loop {
-        let needed = survey.header(&file[..given])?;
+        let needed = scan.header(&file[..given])?;
         if needed <= given || given == file.len() {
-            return Ok(survey);
+            return Ok(scan);
         }
         given = needed.min(file.len());
     }
@@ -63,10 +63,10 @@ fuzz_target!(|data: &[u8]| {
         (Ok(whole), Ok(pieces)) => assert_eq!(bits(whole), bits(pieces)),
         (whole, pieces) => assert_eq!(whole.as_ref().err(), pieces.as_ref().err()),
     }
-    let survey = survey(&config, dtype, &file);
+    let scan = scan(&config, dtype, &file);
     let Ok(whole) = whole else { return };
-    let survey = survey.expect("a file that loads has a header");
-    assert_eq!((survey.file_bytes, survey.weight_bytes), (file.len() as u64, whole.bytes()));
+    let scan = scan.expect("a file that loads has a header");
+    assert_eq!((scan.file_bytes, scan.weight_bytes), (file.len() as u64, whole.bytes()));
     let reference = SafeTensors::deserialize(&file).expect("the reference reads what we accept");
     if dtype == Some(Dtype::F32) && reference.tensors().iter().all(|(_, tensor)| tensor.dtype() == safetensors::Dtype::F32) {
         let norm = reference.tensor("model.norm.weight").or_else(|_| reference.tensor("norm.weight")).expect("the last norm");

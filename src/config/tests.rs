@@ -1,6 +1,7 @@
 //! Tests of `config.json`. Defaults and rules were checked against transformers 5.23.0.
 
 use super::*;
+use crate::weights::Storage;
 use serde_json::{Value, json};
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
@@ -416,11 +417,11 @@ fn tensors_and_sizes_are_those_of_transformers() {
     assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).parameters(), 164_416);
     assert_eq!(config.kv_bytes_per_token(KvDtype::F32), 2 * 4 * 2 * 16 * 4);
 
-    let names: Vec<String> = config.tensors().map(|tensor| tensor.name).collect();
+    let names: Vec<String> = config.plan.tensors().into_iter().map(|tensor| tensor.name).collect();
     assert_eq!(names.len(), 1 + 4 * 9 + 2);
     assert_eq!((names[0].as_str(), names[38].as_str()), ("model.embed_tokens.weight", "lm_head.weight"));
-    let down = config.tensors().find(|tensor| tensor.name == "model.layers.3.mlp.down_proj.weight").unwrap();
-    assert_eq!((down.shape, down.slot), (vec![64, 96], Slot::Layer(3, Part::Down)));
+    let down = config.plan.tensors().into_iter().find(|tensor| tensor.name == "model.layers.3.mlp.down_proj.weight").unwrap();
+    assert_eq!((down.shape, down.storage), (vec![64, 96], Storage::Plain));
 }
 
 #[test]

@@ -15,6 +15,13 @@ pub struct Matrix {
     tiles: Tiles,
 }
 
+impl Default for Matrix {
+    /// A matrix without rows and columns.
+    fn default() -> Matrix {
+        Matrix { rows: 0, cols: 0, tiles: Tiles::F32(Vec::new()) }
+    }
+}
+
 impl Matrix {
     /// A matrix of zeros.
     ///

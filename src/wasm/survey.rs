@@ -10,7 +10,7 @@ use crate::config::ModelConfig;
 use crate::error::Error;
 use crate::estimate::Estimate;
 use crate::load::LoadOptions;
-use crate::weights::Survey;
+use crate::weights::HeaderScan;
 
 /// The SHA-256 of bytes that come in pieces, which a browser has only for bytes that are all there.
 #[wasm_bindgen(js_name = Sha256)]
@@ -41,7 +41,7 @@ impl JsSha256 {
 pub struct JsSurvey {
     config: ModelConfig,
     options: LoadOptions,
-    survey: Survey,
+    survey: HeaderScan,
 }
 
 #[wasm_bindgen(js_class = Survey)]
@@ -56,7 +56,7 @@ impl JsSurvey {
         let files = OwnedFiles::read_alone(&files)?;
         let files = files.borrow();
         let config = ModelConfig::from_json(files.config).map_err(to_error)?;
-        let survey = Survey::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
+        let survey = HeaderScan::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
         Ok(JsSurvey { config, options, survey })
     }
 

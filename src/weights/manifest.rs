@@ -2,9 +2,10 @@
 
 use super::checkpoint::{Entry, Header};
 use super::index::{self, Index};
-use crate::config::{ModelConfig, Slot, TensorSpec};
+use super::tensors::{Storage, TensorSpec};
+use crate::config::{ModelConfig, Plan};
 use crate::error::{Error, Result};
-use crate::quant::FileDtype;
+use crate::quant::{Dtype, FileDtype};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures,
@@ -14,15 +15,19 @@ const WRAPPERS: [&str; 6] = ["model.", "language_model.", "text_model.", "base_m
 const EMBED: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
 
-/// The tensors a model needs and the files they are to be found in.
+/// The tensors that a model needs and the files that have to hold them.
 #[derive(Debug)]
-pub(super) struct Plan {
-    pub config: ModelConfig,
+pub(super) struct Manifest {
+    config: ModelConfig,
+    /// How matrices are stored; `None`: each in its file's own format.
+    dtype: Option<Dtype>,
     /// The weight files in the order in which they are read.
     pub files: Vec<String>,
     index: Option<Index>,
-    /// The tensors the model needs, by their full names.
-    specs: HashMap<String, TensorSpec>,
+    /// The tensors that the model needs, in the order of the table.
+    specs: Vec<TensorSpec>,
+    /// The number in `specs` of each tensor, by its full name.
+    numbers: HashMap<String, usize>,
     /// Full names of the tensors that a header has named so far.
     seen: HashSet<String>,
     /// Tensors that no model here reads: their names with numbers as `*`, and how many there are of each.
@@ -30,46 +35,51 @@ pub(super) struct Plan {
 }
 
 /// A tensor of the file that is being read.
-pub(super) struct Tensor {
+pub(super) struct Incoming {
     pub name: String,
     /// Where its data ends in the file.
     pub end: u64,
     pub target: Target,
 }
 
-/// Where the data of a tensor goes.
+/// The number of the embedding: the table begins with it.
+pub(super) const EMBED_NUMBER: usize = 0;
+
+/// Where the data of a tensor goes: to the tensor of `number` in the table, stored as `dtype`, from numbers as in `source`.
 pub(super) enum Target {
     /// Into a matrix of the model.
-    Matrix { slot: Slot, source: FileDtype, rows: usize, cols: usize },
+    Matrix { number: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
     /// Into a norm or a bias.
-    Vector { slot: Slot, source: FileDtype, len: usize },
-    /// The second of the embedding and the head of a tied model: nowhere while it is equal to the first,
-    /// else into a matrix of its own.
-    Twin { slot: Slot, source: FileDtype, rows: usize, cols: usize },
+    Vector { number: usize, source: FileDtype, len: usize },
+    /// The second of the embedding and the head of a tied model. While it equals the first it goes nowhere, and from the
+    /// first row that differs into a matrix of its own. `other` is the number of the first.
+    Twin { number: usize, other: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
     /// Nowhere, and every byte has to be zero: a bias that config.json does not ask for.
     Zero,
     /// Nowhere.
     Skip,
 }
 
-impl Plan {
+impl Manifest {
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
-    pub fn new(config: &ModelConfig, index: Option<&[u8]>) -> Result<Plan> {
+    pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Manifest> {
         let index = index.map(index::parse).transpose()?;
         let files = index.as_ref().map_or(vec!["model.safetensors".into()], |index| index.files.clone());
-        let specs = config.tensors().map(|spec| (spec.name.clone(), spec)).collect();
-        let plan = Plan { config: config.clone(), files, index, specs, seen: HashSet::new(), extra: BTreeMap::new() };
-        if let Some(index) = &plan.index {
+        let specs = config.plan.tensors();
+        let numbers = specs.iter().enumerate().map(|(number, spec)| (spec.name.clone(), number)).collect();
+        let (seen, extra) = (HashSet::new(), BTreeMap::new());
+        let manifest = Manifest { config: config.clone(), dtype, files, index, specs, numbers, seen, extra };
+        if let Some(index) = &manifest.index {
             let listed = index.file_of.keys().map(|name| full_name(name)).collect();
-            plan.require_all(&listed, "model.safetensors.index.json")?;
+            manifest.require_all(&listed, "model.safetensors.index.json")?;
         }
-        Ok(plan)
+        Ok(manifest)
     }
 
     /// Checks the tensors of a file against the config and the index, and says where each goes, in the order of their data.
     ///
     /// Errors: `BAD_FILE`, `UNSUPPORTED_MODEL` with the tensor; after the last file's header also for one that is in no file.
-    pub fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Tensor>> {
+    pub fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Incoming>> {
         if let Some(index) = &self.index {
             let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
             let listed = index.file_of.iter().filter(|(_, number)| **number == file).map(|(name, _)| name);
@@ -89,7 +99,7 @@ impl Plan {
                 return Err(self.bad(file, &entry.name, "data within 2^64 bytes", format!("data to byte {}", entry.end)));
             };
             let target = self.target(file, &entry)?;
-            tensors.push_back(Tensor { name: entry.name, end, target });
+            tensors.push_back(Incoming { name: entry.name, end, target });
         }
         if file + 1 == self.files.len() {
             self.require_all(&self.seen, &self.files[file])?;
@@ -99,9 +109,10 @@ impl Plan {
 
     fn target(&mut self, file: usize, entry: &Entry) -> Result<Target> {
         let full = full_name(&entry.name);
-        let is_tied = self.config.tied && (full == EMBED || full == HEAD);
-        let Some(spec) = self.specs.get(if is_tied { EMBED } else { &full }) else {
-            if full.strip_suffix(".bias").is_some_and(|stem| self.specs.contains_key(&format!("{stem}.weight")) || stem == "lm_head") {
+        let is_tied = self.config.plan.tied && (full == EMBED || full == HEAD);
+        let Some(&number) = self.numbers.get(if is_tied { EMBED } else { &full }) else {
+            let stem = full.strip_suffix(".bias");
+            if stem.is_some_and(|stem| self.numbers.contains_key(&format!("{stem}.weight")) || stem == "lm_head") {
                 return Ok(Target::Zero);
             }
             let in_layer = full.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
@@ -114,6 +125,7 @@ impl Plan {
             *self.extra.entry(pattern(&entry.name)).or_default() += 1;
             return Ok(Target::Skip);
         };
+        let spec = &self.specs[number];
         if !entry.shape.iter().copied().eq(spec.shape.iter().map(|&dim| dim as u64)) {
             return Err(self.bad(file, &entry.name, &format!("shape {:?}", spec.shape), format!("shape {:?}", entry.shape)));
         }
@@ -122,17 +134,33 @@ impl Plan {
             let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
             return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
         };
-        let slot = if is_tied && full == HEAD { Slot::Head } else { spec.slot };
+        let dtype = self.dtype.map_or(source.storage(), |dtype| spec.stored_as(dtype));
+        let (number, other) = if is_tied && full == HEAD { (self.own_head(), EMBED_NUMBER) } else { (number, self.own_head()) };
         let has_twin = is_tied && (self.seen.contains(EMBED) || self.seen.contains(HEAD));
         let target = match spec.shape[..] {
-            [rows, cols] if has_twin => Target::Twin { slot, source, rows, cols },
-            [rows, cols] => Target::Matrix { slot, source, rows, cols },
-            _ => Target::Vector { slot: spec.slot, source, len: spec.len() as usize },
+            [rows, cols] if has_twin => Target::Twin { number, other, source, dtype, rows, cols },
+            [rows, cols] => Target::Matrix { number, source, dtype, rows, cols },
+            _ => Target::Vector { number, source, len: spec.len() as usize },
         };
         if !self.seen.insert(full) {
             return Err(self.bad(file, &entry.name, "it once, with or without its \u{201c}model.\u{201d}", "it twice".into()));
         }
         Ok(target)
+    }
+
+    /// What the network computes.
+    pub fn plan(&self) -> &Plan {
+        &self.config.plan
+    }
+
+    /// Whether the tensor of this number is stored as most are.
+    pub fn is_plain(&self, number: usize) -> bool {
+        self.specs.get(number).is_some_and(|spec| spec.storage == Storage::Plain)
+    }
+
+    /// The number of the head in a tied model, which has no spec for it: the one after all specs.
+    pub fn own_head(&self) -> usize {
+        self.specs.len()
     }
 
     /// The tensors that nothing reads, at most [`LISTED_MAX`] kinds of them: `mtp.layers.*.norm.weight (2)`.
@@ -147,8 +175,8 @@ impl Plan {
 
     /// Every tensor of the model is among `names`; a tied embedding may have either of its names.
     fn require_all(&self, names: &HashSet<String>, file: &str) -> Result<()> {
-        for spec in self.config.tensors() {
-            let under_head = self.config.tied && spec.slot == Slot::Embed && names.contains(HEAD);
+        for spec in &self.specs {
+            let under_head = self.config.plan.tied && spec.name == EMBED && names.contains(HEAD);
             if !under_head && !names.contains(&spec.name) {
                 let (at, expected) = (format!("tensor {}", spec.name), format!("a tensor of shape {:?}", spec.shape));
                 return Err(Error::BadFile { file: file.into(), at, expected, got: "nothing".into() });

@@ -3,19 +3,20 @@
 //! The headers are a few hundred KB of files of gigabytes: fetched by range requests, they tell of every tensor its type, and so what the
 //! model will take in memory before any of it is downloaded.
 
-use super::manifest::{Plan, Target};
+use super::manifest::{Manifest, Target};
 use super::safetensors;
-use crate::config::{ModelConfig, Part, Slot};
+use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
 
 /// Reads the headers of a model's weight files, in order.
 #[derive(Debug)]
-pub struct Survey {
-    plan: Plan,
-    dtype: Option<Dtype>,
+pub struct HeaderScan {
+    manifest: Manifest,
     file: usize,
-    /// How the matrices of the first layer will be stored, once their file's header was read: as most are.
+    /// The first matrix so far that is stored as most are.
+    first: usize,
+    /// How it will be stored; `None` before its header was read.
     pub stored: Option<Dtype>,
     /// Bytes of the files whose headers were read.
     pub file_bytes: u64,
@@ -23,30 +24,37 @@ pub struct Survey {
     pub weight_bytes: u64,
 }
 
-impl Survey {
-    /// A survey of the model of `config`, stored as `dtype`; `None`: each matrix in its file's own format.
+impl HeaderScan {
+    /// A scan of the files of the model of `config`, stored as `dtype`; `None`: each matrix in its file's own format.
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
-    pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Survey> {
-        Ok(Survey { plan: Plan::new(config, index)?, dtype, file: 0, stored: None, file_bytes: 0, weight_bytes: 0 })
+    pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<HeaderScan> {
+        Ok(HeaderScan {
+            manifest: Manifest::new(config, index, dtype)?,
+            file: 0,
+            first: usize::MAX,
+            stored: None,
+            file_bytes: 0,
+            weight_bytes: 0,
+        })
     }
 
     /// The weight files, in the order in which their headers are expected.
     pub fn files(&self) -> &[String] {
-        &self.plan.files
+        &self.manifest.files
     }
 
     /// Tensors of the headers so far that the model does not read, as `mtp.layers.*.norm.weight (2)`.
     pub fn passed_over(&self) -> Vec<String> {
-        self.plan.passed_over()
+        self.manifest.passed_over()
     }
 
     /// Takes the beginning of the next file. Returns how many bytes of it are needed: if that is more than were given, nothing was taken.
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`; `BAD_INPUT` after the last file.
     pub fn header(&mut self, head: &[u8]) -> Result<usize> {
-        let Some(file) = self.plan.files.get(self.file) else {
-            let expected = format!("{} files", self.plan.files.len());
+        let Some(file) = self.manifest.files.get(self.file) else {
+            let expected = format!("{} files", self.manifest.files.len());
             return Err(Error::BadInput { what: "header".into(), expected, got: "one more".into() });
         };
         let need = safetensors::header_bytes(head);
@@ -54,16 +62,15 @@ impl Survey {
             return Ok(need);
         }
         let header = safetensors::read(file, head)?;
-        let tensors = self.plan.tensors(self.file, header)?;
+        let tensors = self.manifest.tensors(self.file, header)?;
         // Only of tensors that nothing reads may a header say any size.
         self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
                 // Only the values tell whether a tied model's head is one of its own: there is room for it.
-                Target::Matrix { slot, source, rows, cols } | Target::Twin { slot, source, rows, cols } => {
-                    let dtype = self.dtype.map_or(source.storage(), |dtype| slot.stored_as(dtype));
-                    if slot == Slot::Layer(0, Part::Down) {
-                        self.stored = Some(dtype);
+                Target::Matrix { number, dtype, rows, cols, .. } | Target::Twin { number, dtype, rows, cols, .. } => {
+                    if number < self.first && self.manifest.is_plain(number) {
+                        (self.first, self.stored) = (number, Some(dtype));
                     }
                     dtype.matrix_bytes(rows, cols)
                 }
@@ -89,12 +96,12 @@ mod tests {
         let config = ModelConfig::from_json(config).unwrap();
         // Two files, each with a tensor that no model reads, of a dtype without a known size and of 2^63 bytes.
         let skipped = |layer: usize| format!("model.layers.{layer}.self_attn.rotary_emb.inv_freq");
-        let mut map: Vec<String> = config.tensors().map(|spec| format!("\"{}\":\"m-1.safetensors\"", spec.name)).collect();
+        let mut map: Vec<String> = config.plan.tensors().iter().map(|spec| format!("\"{}\":\"m-1.safetensors\"", spec.name)).collect();
         map.extend([1, 2].map(|file| format!("\"{}\":\"m-{file}.safetensors\"", skipped(file))));
-        let mut survey = Survey::new(&config, Some(format!("{{\"weight_map\":{{{}}}}}", map.join(",")).as_bytes()), None).unwrap();
+        let mut scan = HeaderScan::new(&config, Some(format!("{{\"weight_map\":{{{}}}}}", map.join(",")).as_bytes()), None).unwrap();
         for file in [1, 2] {
             let (mut header, mut end) = (Vec::new(), 0);
-            for spec in config.tensors().filter(|_| file == 1) {
+            for spec in config.plan.tensors().into_iter().filter(|_| file == 1) {
                 let start = end;
                 end += 4 * spec.len();
                 header.push(format!("\"{}\":{{\"dtype\":\"F32\",\"shape\":{:?},\"data_offsets\":[{start},{end}]}}", spec.name, spec.shape));
@@ -103,8 +110,8 @@ mod tests {
             header.push(format!("\"{}\":{data}", skipped(file)));
             let header = format!("{{{}}}", header.join(","));
             let bytes = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-            assert_eq!(survey.header(&bytes), Ok(bytes.len()));
+            assert_eq!(scan.header(&bytes), Ok(bytes.len()));
         }
-        assert_eq!(survey.file_bytes, u64::MAX);
+        assert_eq!(scan.file_bytes, u64::MAX);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use fireside::config::ModelConfig;
 use fireside::load::{LoadOptions, ModelFiles, ModelLoader};
 use fireside::model::Model;
-use fireside::weights::Survey;
+use fireside::weights::HeaderScan;
 
 use crate::Result;
 
@@ -63,8 +63,8 @@ impl SmallFiles {
     }
 
     /// Reads the headers of the weight files that are there.
-    pub fn survey(&self, folder: &Path, config: &ModelConfig) -> Result<Survey> {
-        let mut survey = Survey::new(config, self.index.as_deref(), None)?;
+    pub fn survey(&self, folder: &Path, config: &ModelConfig) -> Result<HeaderScan> {
+        let mut survey = HeaderScan::new(config, self.index.as_deref(), None)?;
         for name in survey.files().to_vec() {
             let Ok(mut file) = File::open(folder.join(name)) else { break };
             let (mut head, mut need) = (Vec::new(), HEAD_BYTES);

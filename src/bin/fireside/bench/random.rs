@@ -28,7 +28,7 @@ pub fn load(name: &str, options: LoadOptions) -> Result<Model> {
     let config = config(shape).to_string();
     let mut loader = Model::loader(&ModelFiles::new(config.as_bytes(), tokenizer().to_string().as_bytes()), options)?;
 
-    let specs: Vec<_> = loader.config().tensors().collect();
+    let specs = loader.config().plan.tensors();
     let mut header = Map::new();
     let mut end = 0;
     for spec in &specs {

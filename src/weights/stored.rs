@@ -1,0 +1,125 @@
+//! What has been read of a model: rows go into their tensors, and at the end the tensors become the weights.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Target};
+use super::tensors::{Tensor, Weights};
+use super::{bad, reserve};
+use crate::config::Plan;
+use crate::error::Result;
+use crate::quant::{Dtype, FileDtype, Matrix};
+
+/// The tensors so far, by their numbers.
+#[derive(Default)]
+pub(super) struct Stored {
+    matrices: HashMap<usize, Matrix>,
+    vectors: HashMap<usize, Arc<[f32]>>,
+}
+
+impl Stored {
+    /// Whether the matrix of this number has begun.
+    pub fn has(&self, number: usize) -> bool {
+        self.matrices.contains_key(&number)
+    }
+
+    /// Stores one whole row of a tensor.
+    ///
+    /// Errors: `BAD_FILE` if it holds a NaN or an infinity, `OUT_OF_MEMORY`.
+    pub fn row(&mut self, file: &str, tensor: &Incoming, row: usize, bytes: &[u8]) -> Result<()> {
+        let (Target::Matrix { number, source, .. } | Target::Vector { number, source, .. } | Target::Twin { number, source, .. }) =
+            tensor.target
+        else {
+            return Ok(());
+        };
+        if !source.is_finite(bytes) {
+            return Err(bad(file, &format!("tensor {}, row {row}", tensor.name), "numbers", "a NaN or an infinity".into()));
+        }
+        match tensor.target {
+            Target::Matrix { dtype, rows, cols, .. } => {
+                if row == 0 {
+                    self.matrices.insert(number, Matrix::new(dtype, rows, cols)?);
+                }
+            }
+            Target::Twin { other, dtype, rows, cols, .. } => {
+                if let Some(first) = self.matrices.get(&other)
+                    && !self.matrices.contains_key(&number)
+                {
+                    match untie(first, dtype, (rows, cols), source, row, bytes)? {
+                        Some(own) => self.matrices.insert(number, own),
+                        None => return Ok(()),
+                    };
+                }
+            }
+            Target::Vector { len, .. } => {
+                let mut values = zeros(len)?;
+                source.widen(bytes, &mut values);
+                self.vectors.insert(number, values.into());
+            }
+            Target::Zero | Target::Skip => {}
+        }
+        if let Some(matrix) = self.matrices.get_mut(&number) {
+            matrix.set_row(row, source, bytes);
+        }
+        Ok(())
+    }
+
+    /// The weights. Every tensor is there: the manifest saw it named, and the loader saw its data whole.
+    pub fn assemble(mut self, manifest: &Manifest) -> Weights {
+        let own_head = manifest.own_head();
+        // A tied embedding may stand under the head's name alone.
+        if !self.has(EMBED_NUMBER)
+            && let Some(head) = self.matrices.remove(&own_head)
+        {
+            self.matrices.insert(EMBED_NUMBER, head);
+        }
+        let plan = Plan { tied: manifest.plan().tied && !self.has(own_head), ..manifest.plan().clone() };
+        let tensor = |number: usize| match self.matrices.remove(&number) {
+            Some(matrix) => Some(Tensor::Matrix(Arc::new(matrix))),
+            None => self.vectors.remove(&number).map(Tensor::Vector),
+        };
+        Weights::of(&plan, (0..).map_while(tensor))
+    }
+}
+
+/// Compares a row of the second of embedding and head with the `first`. Returns `None` if it is the same. At the first row
+/// that is not, the second becomes a matrix of its own, which begins as the first does.
+///
+/// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are not tied.
+fn untie(
+    first: &Matrix,
+    dtype: Dtype,
+    (rows, cols): (usize, usize),
+    source: FileDtype,
+    row: usize,
+    bytes: &[u8],
+) -> Result<Option<Matrix>> {
+    let mut one_row = Matrix::new(dtype, 1, cols)?;
+    one_row.set_row(0, source, bytes);
+    if decoded(&one_row, 0)? == decoded(first, row)? {
+        return Ok(None);
+    }
+    if first.dtype() == dtype {
+        return first.copy().map(Some);
+    }
+    // Their rows so far are the same numbers, so both formats hold them exactly.
+    let mut own = Matrix::new(dtype, rows, cols)?;
+    for row in 0..row {
+        let values: Vec<u8> = decoded(first, row)?.iter().flat_map(|value| value.to_le_bytes()).collect();
+        own.set_row(row, FileDtype::F32, &values);
+    }
+    Ok(Some(own))
+}
+
+fn decoded(matrix: &Matrix, row: usize) -> Result<Vec<f32>> {
+    let mut values = zeros(matrix.cols())?;
+    matrix.row(row, &mut values);
+    Ok(values)
+}
+
+fn zeros(len: usize) -> Result<Vec<f32>> {
+    let mut values = Vec::new();
+    reserve(&mut values, len, "a row of weights")?;
+    values.resize(len, 0.0);
+    Ok(values)
+}
