@@ -56,7 +56,7 @@ const OPTIONS = {
 function list(name, text, known) {
   const items = text.split(',');
   const strange = items.find((item) => !known.includes(item));
-  if (strange !== undefined) throw new Trouble(`--${name}: ${strange} is none of ${known.join(', ')}`);
+  if (strange !== undefined) throw new Trouble(`--${name}: ${strange} is unknown. Choose from: ${known.join(', ')}`);
   return items;
 }
 
@@ -73,13 +73,13 @@ function plan(args) {
   const part = quick || values.shape !== undefined || values.format !== undefined;
   const [rounds] = numbers('rounds', quick ? '3' : values.rounds);
   const shapes = visit ? [] : list('shape', values.shape ?? (quick ? 'smollm2' : SHAPES.join()), SHAPES).map(shapeOf).filter(Boolean);
-  if (shapes.length === 0 && !visit) throw new Trouble('the model of this shape is not here');
+  if (shapes.length === 0 && !visit) throw new Trouble('the files of this published model are not here. Choose another --shape.');
   const lengths = { prefill: values.prefill ?? (quick ? '128' : undefined), past: values.past ?? (quick ? '16' : undefined) };
   for (const shape of shapes) {
     for (const [key, text] of Object.entries(lengths)) {
       if (text) shape[key] = numbers(key, text);
       const unknown = shape[key].find((length) => !shape.lengths.includes(length));
-      if (unknown) throw new Trouble(`--${key}: of ${shape.title} there are prompts of ${shape.lengths.join(', ')} tokens, not of ${unknown}`);
+      if (unknown) throw new Trouble(`--${key}: ${shape.title} has no prompt of ${unknown} tokens. Choose from: ${shape.lengths.join(', ')}`);
     }
   }
   return {
@@ -95,7 +95,7 @@ function plan(args) {
 
 async function start() {
   const executablePath = findBrowsers().chrome;
-  if (!executablePath) throw new Trouble('Chrome or Chromium is missing: install one, or set CHROME_BIN to its path');
+  if (!executablePath) throw new Trouble('Chrome or Chromium is missing. Install one, or set CHROME_BIN to its path.');
   const mounts = {
     '/bench/': join(ROOT, 'bench', 'page'), '/bench-npm/': join(ROOT, 'bench', 'node_modules'), '/bench-models/': join(CACHE, 'models'),
     '/bench-cache/': CACHE, ...MOUNTS,

@@ -28,7 +28,7 @@ async function preparePython() {
   const requirements = join(BENCH, 'models', 'requirements.txt');
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === readFileSync(requirements, 'utf8')) return bin('python');
   const python = find(PYTHON);
-  if (!python) throw new Trouble('Python 3.11 or later is missing: the bench writes the peers\' model files with it');
+  if (!python) throw new Trouble('Python 3.11 or later is missing. Install it: it writes the peers\' model files.');
   console.log('installing Python libraries into bench/.cache/venv');
   await must('making a virtual environment', python, ['-m', 'venv', venv], { show: true });
   await must('installing Python libraries', bin('python'), ['-m', 'pip', 'install', '--quiet', '-r', requirements], { show: true });

@@ -1,12 +1,12 @@
 // The page's side of the benchmark. Each page holds one engine, a class with
 //
-//     load({ folder, format, threads, context, ours })   resolves when it can read a prompt; `ours`: more load options
+//     load({ folder, format, threads, context, ours })   resolves when it can read a prompt
 //     prefill(prompt)          reads a prompt into an empty cache and finds the next token: { ms }
-//     decode(prompt, count)    `count` further greedy steps after that prompt: { ms, text } of count + 1 tokens
+//     decode(prompt, count)    `count` greedy steps after that prompt: { ms, text } of count + 1 tokens
 //     memory()                 bytes of wasm memory, which never shrinks: the peak so far
 //     dispose()
 //
-// A prompt is { text, ids }. `ms` is the time inside the worker around the engine's own calls. Engines with
+// `ours` has more load options. A prompt is { text, ids }. `ms` is the time inside the worker around the engine's own calls. Engines with
 // their own worker run here, the others in worker.js.
 
 import './memory.js';

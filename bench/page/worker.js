@@ -1,4 +1,4 @@
-// Holds one engine that has no worker of its own.
+// Holds one engine that has no worker.
 
 import './memory.js';
 
