@@ -1,4 +1,5 @@
-//! The fast paths are the slow ones: properties that hold bit for bit, for any model. Run natively and under wasm.
+//! Checks that the fast paths equal the slow ones: properties that hold bit for bit, for any model. Run
+//! natively and under wasm.
 
 use std::sync::Arc;
 
@@ -6,19 +7,19 @@ use fireside::{Completion, Message, Model, Session};
 
 use super::{Random, Runner, greedy};
 
-/// Tokens for a model that were not chosen by it: any ids, the special ones among them.
+/// Tokens that the model did not choose: any ids, including special ones.
 pub fn any_tokens(model: &Model, count: usize, seed: u64) -> Vec<u32> {
     let mut random = Random(seed);
     (0..count).map(|_| random.below(model.config().vocab) as u32).collect()
 }
 
-/// The logits after each token, fed one by one.
+/// The logits after each token, with the tokens fed one by one.
 fn single_steps(model: &Model, tokens: &[u32]) -> Vec<Vec<f32>> {
     let mut runner = Runner::new(model);
     tokens.iter().map(|&token| runner.feed(&[token])).collect()
 }
 
-/// The first place where two rows of numbers are not the same bits.
+/// Fails at the first place where two rows of numbers differ in a bit.
 fn assert_same(got: &[f32], expected: &[f32], place: &str) {
     assert_eq!(got.len(), expected.len(), "{place}");
     for (id, (got, expected)) in got.iter().zip(expected).enumerate() {
@@ -30,7 +31,7 @@ fn assert_same(got: &[f32], expected: &[f32], place: &str) {
 pub fn prefill_equals_single_steps(name: &str, model: &Model, count: usize) {
     let tokens = any_tokens(model, count, 1);
     let steps = single_steps(model, &tokens);
-    // Around the sizes at which kernels and chunks change their way.
+    // Around the sizes at which kernels and chunks change their path.
     let lengths = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, count];
     for length in lengths.into_iter().filter(|&length| length <= count) {
         let logits = Runner::new(model).feed(&tokens[..length]);
@@ -49,7 +50,7 @@ pub fn prefill_equals_single_steps(name: &str, model: &Model, count: usize) {
     }
 }
 
-/// A cache cut back to any length goes on like one that never held more.
+/// A cache truncated to any length continues like one that never held more.
 pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usize) {
     let first = any_tokens(model, count, 3);
     let other = any_tokens(model, count, 4);
@@ -66,11 +67,12 @@ pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usiz
         let logits = runner.feed(&other[..9]);
         assert_same(&logits, &expected.feed(&other[..9]), &format!("{name}, cut to {length}"));
         runner.cache.truncate(length);
-        runner.feed(&first[length..]); // whole again for the next cut
+        runner.feed(&first[length..]); // complete again for the next cut
     }
 }
 
-/// A token that no layer's window reaches does not touch the logits, and the last one that is reached does.
+/// A token that no layer's window reaches does not affect the logits, and the last one that a window
+/// reaches does.
 pub fn a_window_ends_where_it_says(name: &str, model: &Model, count: usize) {
     let windows: Option<Vec<usize>> = model.config().attention.iter().map(|layer| layer.window).collect();
     let windows = windows.unwrap_or_else(|| panic!("{name} has a layer that sees everything"));
@@ -87,7 +89,7 @@ pub fn a_window_ends_where_it_says(name: &str, model: &Model, count: usize) {
     assert_ne!(change(count - reach), logits, "{name}, a token {} places back", reach - 1);
 }
 
-/// Pieces of what may be said in a chat, some of which no tokenizer likes.
+/// Pieces of chat messages, some of them difficult for tokenizers.
 const WORDS: [&str; 12] =
     ["hello", " my name is Ada", "?", "\n\n", " 2 + 3", "<|im_end|>", " é", "雪", "the the", " 🔥", "  ", "what is my name"];
 
@@ -95,7 +97,7 @@ fn something(random: &mut Random) -> String {
     (0..1 + random.below(5)).map(|_| WORDS[random.below(WORDS.len())]).collect()
 }
 
-/// A session that keeps its cache over random turns, edits and restarts says what a fresh one says.
+/// A session that keeps its cache over random turns, edits and restarts gives the answers of a new session.
 pub fn reuse_equals_fresh(name: &str, model: Arc<Model>, rounds: usize) {
     let mut random = Random(7);
     let mut session = Session::new(model.clone());
@@ -106,7 +108,7 @@ pub fn reuse_equals_fresh(name: &str, model: Arc<Model>, rounds: usize) {
         match random.below(8) {
             0 => session.reset(),
             1 => {
-                // A prompt that has nothing to do with the chat, half of the time the same one again.
+                // A prompt unrelated to the chat, half of the time the same one again.
                 let prompt = if random.below(2) == 0 { "Once upon a time".to_string() } else { something(&mut random) };
                 let got = session.generate(&prompt, &greedy(tokens)).unwrap().finish().unwrap();
                 let expected = Session::new(model.clone()).generate(&prompt, &greedy(tokens)).unwrap().finish().unwrap();
@@ -121,7 +123,7 @@ pub fn reuse_equals_fresh(name: &str, model: Arc<Model>, rounds: usize) {
                 cached += chat_both(&mut session, &model, history, tokens, &place);
             }
             3 if session.messages().len() < 8 => {
-                // A turn that is dropped half-way leaves no trace.
+                // An abandoned turn leaves no trace.
                 let before = session.messages().to_vec();
                 let mut pieces = session.chat(something(&mut random).as_str(), &greedy(10)).unwrap();
                 for _ in 0..random.below(5) {

@@ -1,4 +1,5 @@
-//! Model folders on this machine: the fixtures, the bundled models, and the real one in `../shared` where it is there.
+//! Model folders on this machine: the fixtures, the bundled models, and the real one in `../shared` if it
+//! is there.
 
 use std::{fs, path::PathBuf};
 
@@ -21,7 +22,7 @@ pub const FIXTURES: [&str; 13] = [
     "smollm3-bf16",
 ];
 
-/// Where the folder of a model is, by the name of its golden file.
+/// The folder of a model, by the name of its golden file.
 pub fn path(name: &str) -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     match name {
@@ -31,12 +32,12 @@ pub fn path(name: &str) -> PathBuf {
     }
 }
 
-/// The folder of a model that is part of the repository.
+/// A model folder of the repository.
 pub fn folder(name: &str) -> Folder {
     read(name).unwrap_or_else(|| panic!("{} is not there", path(name).display()))
 }
 
-/// The real model beside the repository, or None and a line that says so.
+/// The real model next to the repository. Prints a line and returns None if it is missing.
 pub fn shared_story() -> Option<Folder> {
     let found = read("shared-story");
     if found.is_none() {

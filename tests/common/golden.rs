@@ -1,4 +1,4 @@
-//! Reference values made by transformers (`tests/golden`), and how a model is held against them.
+//! Reference values made by transformers (`tests/golden`), and how a model is compared with them.
 
 use std::sync::Arc;
 
@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::{Runner, argmax, greedy};
 
-/// How far a logit may lie from the reference, relative to the largest magnitude of its position.
+/// The largest allowed distance of a logit from the reference, relative to the largest magnitude of its
+/// position.
 pub const BOUND: f32 = 1e-4;
 
 /// One file of `tests/golden`.
@@ -42,15 +43,16 @@ pub struct Logits {
     pub top: Vec<(u32, f32)>,
 }
 
-/// Tokens chosen one by one; how far the best logit lay above the second, relative to the largest; and their text.
+/// Tokens chosen one by one; the margin of the best logit over the second, relative to the largest; and
+/// their text.
 #[derive(Deserialize)]
 pub struct Greedy {
     pub tokens: Vec<u32>,
     pub margins: Vec<f32>,
-    /// How many of the tokens come before an end token, which `finish` "stop" says there is.
+    /// How many tokens come before the end token, which exists if `finish` is "stop".
     pub told: usize,
     pub finish: String,
-    /// None where the tokens are bytes that make no UTF-8.
+    /// None if the bytes of the tokens are not UTF-8.
     pub text: Option<String>,
 }
 
@@ -60,7 +62,7 @@ pub struct Chat {
     pub turns: Vec<ChatTurn>,
 }
 
-/// What the user says, the ids of the whole rendered history, and the answer.
+/// A user's message, the ids of the whole rendered history, and the answer.
 #[derive(Deserialize)]
 pub struct ChatTurn {
     pub user: String,
@@ -70,14 +72,14 @@ pub struct ChatTurn {
     pub answer: Greedy,
 }
 
-/// What a comparison saw.
+/// The result of a comparison.
 #[derive(Default, Debug)]
 pub struct Seen {
     /// Tokens compared.
     pub tokens: usize,
-    /// Continuations that parted from the reference where it was itself undecided.
+    /// Completions that differ from the reference where the reference itself was undecided.
     pub undecided: usize,
-    /// The largest distance of a logit, relative.
+    /// The largest relative distance of a logit.
     pub worst: f32,
 }
 
@@ -105,7 +107,7 @@ impl Golden {
 }
 
 impl Case {
-    /// Prefill and single steps: logits within the bound, tokens identical.
+    /// Compares prefill and single steps: logits within the bound, tokens identical.
     fn check_forward(&self, name: &str, model: &Model, seen: &mut Seen) {
         let place = format!("{name}, {:?}", self.prompt);
         assert_eq!(model.tokenizer().encode_prompt(&self.prompt).unwrap(), self.ids, "ids of {place}");
@@ -121,7 +123,7 @@ impl Case {
         self.after.check(&logits, &format!("{place}, after {} tokens", self.greedy.tokens.len()), seen);
     }
 
-    /// The same text through the public surface, at temperature 0.
+    /// Compares the same text through the public API, at temperature 0.
     fn check_session(&self, name: &str, model: &Arc<Model>, seen: &mut Seen) {
         let place = format!("{name}, {:?}, session", self.prompt);
         let mut session = Session::new(model.clone());
@@ -132,7 +134,7 @@ impl Case {
 }
 
 impl Chat {
-    /// The whole chat in one session.
+    /// Compares the whole chat in one session.
     fn check(&self, name: &str, model: &Arc<Model>, seen: &mut Seen) {
         let mut session = Session::new(model.clone());
         let mut messages = Vec::new();
@@ -154,7 +156,7 @@ impl Chat {
 }
 
 impl Greedy {
-    /// Whether step `step` chose the reference's token; if not, the reference must have been undecided.
+    /// Whether step `step` chose the reference's token. If not, the reference must be undecided.
     fn agrees(&self, step: usize, got: u32, place: &str, seen: &mut Seen) -> bool {
         seen.tokens += 1;
         if got == self.tokens[step] {
@@ -166,7 +168,7 @@ impl Greedy {
         false
     }
 
-    /// Tokens, text and the reason for the end.
+    /// Compares tokens, text and the reason for the end.
     fn check(&self, completion: &Completion, place: &str, seen: &mut Seen) -> bool {
         let stopped = self.finish == "stop";
         let expected = &self.tokens[..self.told];

@@ -1,6 +1,6 @@
 //! What the integration tests share: model folders, reference values, and the comparison of the two.
 //!
-//! Nothing here touches a file system but `files.rs`, so that the same comparisons run under wasm.
+//! Only `files.rs` uses a file system, so that the same comparisons run under wasm.
 
 #![allow(dead_code)] // each test crate uses its part
 
@@ -26,7 +26,7 @@ pub struct Folder {
     pub special_tokens_map: Option<Vec<u8>>,
     pub index: Option<Vec<u8>>,
     pub weights: Vec<Vec<u8>>,
-    /// `config.json` in the spelling of the other generation of transformers.
+    /// `config.json` as the other generation of transformers writes it.
     pub other_config: Option<Vec<u8>>,
 }
 
@@ -51,7 +51,7 @@ impl Folder {
     }
 }
 
-/// A model, an empty cache and scratch: all that `forward` wants.
+/// A model with an empty cache and scratch, for calls of `forward`.
 pub struct Runner<'m> {
     pub model: &'m Model,
     pub cache: Cache,
@@ -63,14 +63,14 @@ impl<'m> Runner<'m> {
         Runner { model, cache: model.cache(), scratch: Scratch::new(model) }
     }
 
-    /// Appends `tokens` in one call; the logits of the last.
+    /// Appends `tokens` in one call; returns the logits of the last.
     pub fn feed(&mut self, tokens: &[u32]) -> Vec<f32> {
         self.model.forward(tokens, &mut self.cache, &mut self.scratch).unwrap();
         self.scratch.logits().to_vec()
     }
 }
 
-/// The id of the largest value, the first of equals.
+/// The id of the largest value, the first among equals.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (id, &logit) in logits.iter().enumerate() {
@@ -81,12 +81,12 @@ pub fn argmax(logits: &[f32]) -> u32 {
     best as u32
 }
 
-/// Options that choose the likeliest token each time, whatever the model's own defaults are.
+/// Options that always choose the likeliest token, whatever the model's defaults are.
 pub fn greedy(max_tokens: usize) -> Options {
     Options { max_tokens: Some(max_tokens), temperature: Some(0.0), repetition_penalty: Some(1.0), ..Options::default() }
 }
 
-/// A small generator of pseudo-random numbers (Knuth's MMIX constants), so that the tests are the same everywhere.
+/// A small pseudo-random generator (Knuth's MMIX constants), so that the tests are the same everywhere.
 pub struct Random(pub u64);
 
 impl Random {

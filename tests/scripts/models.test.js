@@ -1,4 +1,4 @@
-// The bundled models: what their lock files state is what lies beside them.
+// Checks that the lock files of the bundled models match their files.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
 
 for (const model of ['story', 'chat']) {
-  test(`the lock file of ${model} states every file of the model (after a change: cargo run -- lock models/${model})`, () => {
+  test(`the lock file of ${model} lists every file of the model (after a change: cargo run -- lock models/${model})`, () => {
     const folder = join(ROOT, 'models', model);
     const read = (name) => readFileSync(join(folder, name));
     const of = (name) => ({ sha256: createHash('sha256').update(read(name)).digest('hex'), size: read(name).length });

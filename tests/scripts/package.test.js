@@ -1,4 +1,4 @@
-// The npm package in dist/npm, as somebody who installs it finds it.
+// The npm package in dist/npm, as its users find it after an installation.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -20,7 +20,7 @@ before(() => {
 });
 after(() => rmSync(project, { recursive: true }));
 
-test('it has what its manifest names, no source of ours and no dependency', () => {
+test('the package has what its manifest names, none of our sources and no dependency', () => {
   const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
   const targets = [...Object.values(manifest.exports), manifest.bin].flatMap((entry) => (typeof entry === 'string' ? [entry] : Object.values(entry)));
   for (const target of targets) {
@@ -34,17 +34,17 @@ test('it has what its manifest names, no source of ours and no dependency', () =
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE', 'README.md']) assert(files.some(({ path }) => path === name), `${name} is packed`);
 });
 
-test('its manifest has what registries and older tools read', () => {
+test('the package\'s manifest has the fields that registries and older tools read', () => {
   const manifest = JSON.parse(readFileSync(join(PACKAGE, 'package.json'), 'utf8'));
   for (const key of ['main', 'browser', 'types']) assert(existsSync(join(PACKAGE, manifest[key])), key);
   assert(manifest.keywords.length > 10 && new Set(manifest.keywords).size === manifest.keywords.length);
-  // Of the root's package.json; nothing is made up where that has none.
+  // From the root's package.json, or absent if that has none.
   const { repository } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   assert.deepEqual(manifest.repository, repository);
   for (const key of ['homepage', 'bugs']) assert.equal(key in manifest, repository !== undefined, key);
 });
 
-test('its README and docs lead only to what is in the package', () => {
+test('the package\'s README and docs link only to files in the package', () => {
   const pages = ['README.md', ...readdirSync(join(PACKAGE, 'docs')).map((name) => `docs/${name}`)];
   for (const page of pages) {
     const text = readFileSync(join(PACKAGE, page), 'utf8');
@@ -59,13 +59,13 @@ test('its README and docs lead only to what is in the package', () => {
   }
 });
 
-test('its worker is one script that imports nothing and knows no address', () => {
+test('the worker is one script without imports and without URLs', () => {
   const worker = readFileSync(join(PACKAGE, 'lib', 'worker.js'), 'utf8');
-  new Function(worker); // a classic script, too
+  new Function(worker); // must also be a classic script
   assert.doesNotMatch(worker, /import\.meta|\bimport\s*\(/);
 });
 
-test('it has four builds, each with its glue, and no wasm names a folder of the machine that built it', () => {
+test('the package has four builds with their glue, and no wasm names a folder of the build machine', () => {
   const pkg = join(PACKAGE, 'lib', 'pkg');
   assert.deepEqual(readdirSync(pkg).filter((name) => name.endsWith('.wasm')), ['relaxed-threads_bg.wasm', 'relaxed_bg.wasm', 'simd128-threads_bg.wasm', 'simd128_bg.wasm']);
   for (const build of ['relaxed-threads', 'relaxed', 'simd128-threads', 'simd128']) {
@@ -76,7 +76,7 @@ test('it has four builds, each with its glue, and no wasm names a folder of the 
   }
 });
 
-test('builds with threads import a shared memory that www/lib can make', async () => {
+test('builds with threads import a shared memory that www/lib can create', async () => {
   const { choose } = await import('../../www/lib/client/builds.js');
   const { memory } = choose({ threads: 2, deterministic: true }, { cores: 2, isolated: true });
   const module = await WebAssembly.compile(readFileSync(join(PACKAGE, 'lib', 'pkg', 'simd128-threads_bg.wasm')));
@@ -115,7 +115,7 @@ test('a TypeScript program with strict settings finds its types', () => {
   execFileSync(process.execPath, [TSC, ...options, 'program.ts'], { cwd: project, stdio: ['ignore', 'inherit', 'inherit'] });
 });
 
-test('the installed tarball has its program', () => {
+test('the installed tarball has its command-line program', () => {
   const npm = (...args) => execFileSync('npm', args, { cwd: place, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   const place = mkdtempSync(join(tmpdir(), 'fireside-installed-'));
   try {

@@ -1,4 +1,4 @@
-// The server: what it sends, with which headers, and what it keeps to itself.
+// The server: what it sends, with which headers, and what it does not serve.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,7 @@ after(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** A request whose path is sent as it stands: `fetch` would tidy up dots. */
+/** Sends a request with an unchanged path; `fetch` would normalise dots. */
 function get(path, { base = server.url, method = 'GET', headers = {} } = {}) {
   return new Promise((resolve, reject) => {
     const sent = request({ host: '127.0.0.1', port: new URL(base).port, path, method, headers }, (response) => {
@@ -35,14 +35,14 @@ function get(path, { base = server.url, method = 'GET', headers = {} } = {}) {
   });
 }
 
-test('files have their types', async () => {
+test('files are sent with their types', async () => {
   for (const [path, type] of [['/', 'text/html;charset=utf-8'], ['/a.wasm', 'application/wasm'], ['/models/config.json', 'application/json']]) {
     const { status, headers } = await get(path);
     assert.deepEqual([status, headers['content-type']], [200, type], path);
   }
 });
 
-test('every answer isolates the page, unless told not to', async () => {
+test('every response has the isolation headers, unless disabled', async () => {
   const names = ['cross-origin-opener-policy', 'cross-origin-embedder-policy', 'cross-origin-resource-policy'];
   for (const path of ['/', '/a.wasm', '/nothing']) {
     const { headers } = await get(path);
@@ -62,7 +62,7 @@ test('no path leads out of the folders', async () => {
   }
 });
 
-test('a range of bytes is answered with that range', async () => {
+test('a range request gets that range of bytes', async () => {
   const { status, headers, body } = await get('/a.wasm', { headers: { Range: 'bytes=2-4' } });
   assert.deepEqual([status, headers['content-range'], body], [206, 'bytes 2-4/10', '234']);
 });
@@ -72,7 +72,7 @@ test('only reading is allowed', async () => {
   assert.equal((await get('/', { method: 'HEAD' })).status, 200);
 });
 
-test('a port that is taken is passed over', async () => {
+test('the server skips a port that is in use', async () => {
   const taken = Number(new URL(server.url).port);
   const other = await serve({ mounts: { '/': join(folder, 'www') }, port: taken });
   assert.notEqual(Number(new URL(other.url).port), taken);

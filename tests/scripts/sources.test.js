@@ -1,5 +1,5 @@
-// What the repository promises of its own files: where `unsafe` may stand, that every dependency is one exact version, and that lock files are
-// committed and name no registry but the public ones.
+// The rules for the repository's own files: where `unsafe` may be, that every dependency is one exact
+// version, and that lock files are committed and name only public registries.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -12,10 +12,10 @@ const FILES = execFileSync('git', ['ls-files'], { cwd: ROOT, encoding: 'utf8' })
 const read = (file) => readFileSync(join(ROOT, file), 'utf8');
 const named = (name) => FILES.filter((file) => posix.basename(file) === name);
 
-/** SIMD and threads; and a test's allocator, which counts. */
+/** SIMD and threads, and a test's counting allocator. */
 const UNSAFE = ['src/kernels/simd128.rs', 'src/kernels/sse2.rs', 'src/pool.rs', 'tests/memory.rs'];
 
-test('unsafe stands in the permitted files and nowhere else', () => {
+test('unsafe code is in the permitted files only', () => {
   const code = (file) => read(file).replace(/\/\/.*$/gm, '');
   const found = FILES.filter((file) => file.endsWith('.rs') && /\bunsafe\b/.test(code(file)));
   assert.deepEqual(found, UNSAFE);
@@ -43,7 +43,7 @@ test('every npm dependency is one exact version', () => {
   }
 });
 
-test('every manifest has its lock file beside it', () => {
+test('every manifest has a lock file', () => {
   const beside = (file, name) => posix.join(posix.dirname(file), name);
   for (const file of named('Cargo.toml')) assert(FILES.includes(beside(file, 'Cargo.lock')), file);
   for (const file of named('package.json')) {
@@ -52,7 +52,7 @@ test('every manifest has its lock file beside it', () => {
   }
 });
 
-test('lock files name no registry but the public ones', () => {
+test('lock files name only public registries', () => {
   for (const file of named('Cargo.lock')) {
     const sources = new Set([...read(file).matchAll(/^source = "([^"]*)"$/gm)].map(([, source]) => source));
     assert.deepEqual([...sources], ['registry+https://github.com/rust-lang/crates.io-index'], file);

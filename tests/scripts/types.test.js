@@ -1,4 +1,4 @@
-// The types of the npm package in dist/npm, as programs of its users find them: what compiles, and what must not.
+// The types of the npm package in dist/npm, tested with programs: what must compile, and what must not.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -21,13 +21,18 @@ before(() => {
   const packages = join(project, 'node_modules');
   mkdirSync(join(packages, '@types'), { recursive: true });
   symlinkSync(join(ROOT, 'dist', 'npm'), join(packages, 'fireside-lm'), 'junction');
-  // Copied: through a link, tsc would find the other types beside them.
+  // Copied, because through a link tsc would find the other types next to them.
   cpSync(join(ROOT, 'node_modules', '@types', 'dom-chromium-ai'), join(packages, '@types', 'dom-chromium-ai'), { recursive: true });
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
 });
 after(() => rmSync(project, { recursive: true }));
 
-/** Compiles a program. Fails with what the compiler says. @param {string} code @param {string[]} options @param {string} [name] */
+/**
+ * Compiles a program. Fails with the compiler's message.
+ * @param {string} code
+ * @param {string[]} options
+ * @param {string} [name]
+ */
 function compile(code, options, name = 'program.ts') {
   writeFileSync(join(project, name), code);
   try {
@@ -50,7 +55,7 @@ for (const [how, options] of Object.entries({ 'for a bundler': BUNDLER, 'for Nod
   test(`every entry compiles ${how} with all of its declarations checked`, () => compile(EVERY_ENTRY, [...options, '--types', '', ...DOM]));
 }
 
-test('options are typed: a name that is misspelt does not compile, the spellings of other APIs do', () =>
+test('options are typed: a misspelt name does not compile, the names of other APIs do', () =>
   compile(
     `import { Session, type GenerateAliases, type GenerateOptions } from 'fireside-lm';
     const session = await Session.load('models/story/');
@@ -71,11 +76,11 @@ test('options are typed: a name that is misspelt does not compile, the spellings
     [...BUNDLER, '--types', '', ...DOM],
   ));
 
-test('every type has a name that can be imported', () => {
+test('every type can be imported by name', () => {
   const types = readFileSync(join(ROOT, 'www', 'lib', 'shared', 'types.d.ts'), 'utf8');
   const derived = /^export type \{(.*)\} from/m.exec(types)?.[1].split(',').map((name) => name.trim()) ?? [];
   const named = [...types.matchAll(/^export (?:interface|type) (\w+)/gm)].map(([, name]) => name).concat(derived);
-  // Used between the parts of the package alone.
+  // Types used only inside the package.
   const inner = /^(StorageOptions|TypedEventTarget)$/;
   const offered = [...named.filter((name) => !inner.test(name)), 'Run'];
   assert(offered.length > 25, offered.join());
@@ -109,7 +114,7 @@ test('messages, events and results are typed', () =>
     [...BUNDLER, '--types', '', '--lib', 'es2022,esnext.disposable,dom,dom.asynciterable'],
   ));
 
-test("the class of the Prompt API stands where the browser's own does", () =>
+test("the class of the Prompt API has the type of the browser's own", () =>
   compile(
     `import { createLanguageModel, install } from 'fireside-lm/prompt-api';
     const Ours = createLanguageModel({ source: 'models/chat/', maxTokens: 256 });
@@ -128,7 +133,7 @@ test('the example of docs/prompt-api.md compiles', () => {
   compile(code, [...BUNDLER, '--types', 'dom-chromium-ai', '--lib', 'es2024,esnext.disposable,dom,dom.iterable,dom.asynciterable']);
 });
 
-test('the handler of fireside-lm/openai is typed as the fetch that clients take', () =>
+test('the handler of fireside-lm/openai has the type of fetch, as clients need it', () =>
   compile(
     `import { Model } from 'fireside-lm';
     import { createHandler } from 'fireside-lm/openai';

@@ -1,5 +1,6 @@
-// What the package does wherever it runs, as cases: the same are run in a page of each browser (tests/browser/api.test.js) and in Node
-// (tests/node/api.test.js). `run` is sent to a page as text, so it knows nothing but its arguments: the library, and what of this file it is given.
+// What the package does in every environment, as cases. They run in a page of each browser
+// (tests/browser/api.test.js) and in Node (tests/node/api.test.js). `run` is sent to a page as text, so it
+// can use only its arguments: the library, and the `args` given here.
 
 import assert from 'node:assert/strict';
 import { assertSame, decided, golden } from './golden.js';
@@ -8,14 +9,16 @@ import { sessions } from './session.js';
 export const GREEDY = { temperature: 0, repetitionPenalty: 1 };
 
 /**
- * `run(library, args)` resolves with what `check` looks at; both are plain data. `expected`: what a browser may write to its console meanwhile.
- * @typedef {{ name: string, args?: any, run: (library: any, args: any) => Promise<any>, check: (result: any) => void, expected?: RegExp }} Case
+ * `run(library, args)` resolves with the value that `check` examines; both are plain data. `expected`: what
+ * a browser may write to its console meanwhile.
+ * @typedef {{ name: string, args?: any, run: (library: any, args: any) => Promise<any>, check: (result:
+ *   any) => void, expected?: RegExp }} Case
  */
 
 /**
- * @param {(model: { url: string, folder: string }) => string} place where a model is, for who runs the cases
- * @param {string} page the address of a page of HTML
- * @param {string} [nowhere] an address that a server answers with 404
+ * @param {(model: { url: string, folder: string }) => string} place where a model is in this environment
+ * @param {string} page the URL of an HTML page
+ * @param {string} [nowhere] a URL that a server answers with 404
  * @returns {Case[]}
  */
 export function cases(place, page, nowhere) {
@@ -43,11 +46,11 @@ function goldenCases({ model, at, cases, chats }) {
       },
     },
     ...chats.map(({ turns }, index) => {
-      // Where the reference was undecided, the history of later turns is open.
+      // If the reference was undecided, the history of later turns may differ.
       const firstOpen = turns.findIndex((turn) => decided(turn) < turn.tokens.length);
       const settled = firstOpen < 0 ? turns : turns.slice(0, firstOpen + 1);
       return {
-        name: `${model} holds golden chat ${index + 1}, each turn on the cache of the last`,
+        name: `${model} holds golden chat ${index + 1}, reusing the cache in each turn`,
         args: { at, inputs: settled.map((turn) => ({ user: turn.user, maxTokens: decided(turn) })), options: GREEDY },
         run: async ({ Session }, { at, inputs, options }) => {
           const session = await Session.load(at);
@@ -67,11 +70,11 @@ function goldenCases({ model, at, cases, chats }) {
   ];
 }
 
-/** Runs and conversations under way, and their aborts. */
+/** Runs and conversations, and aborting them. */
 function runs(story, chat, { prompt, greedy }) {
   return [
     {
-      name: 'pieces joined are the text, and a run can be iterated and awaited',
+      name: 'joined pieces are the text, and a run can be iterated and awaited',
       args: { story },
       run: async ({ Session }, { story }) => {
         const session = await Session.load(story);
@@ -102,7 +105,7 @@ function runs(story, chat, { prompt, greedy }) {
       check: (names) => assert.deepEqual(names, ['AbortError', 'llama']),
     },
     {
-      name: 'aborting in prefill and in decode ends the run, and the session writes the golden text after it',
+      name: 'aborting during prefill or decode ends the run, and the session then writes the golden text',
       args: { story, prompt, maxTokens: greedy.tokens.length, options: GREEDY },
       run: async ({ Session }, { story, prompt, maxTokens, options }) => {
         const session = await Session.load(story);
@@ -131,7 +134,7 @@ function runs(story, chat, { prompt, greedy }) {
         await session.chat('Hello!', { temperature: 0, maxTokens: 8 });
         const before = await session.messages();
         const controller = new AbortController();
-        // So hot that it babbles on for a third of a second: the abort comes long before its end.
+        // Hot enough to continue for a third of a second, so the abort comes long before the end.
         const run = session.chat('My name is Ada.', { temperature: 50, topP: 1, seed: 1, maxTokens: 900, signal: controller.signal });
         const during = await (async () => {
           for await (const _ of run) controller.abort();
@@ -153,7 +156,7 @@ function runs(story, chat, { prompt, greedy }) {
 function failures(story, page) {
   return [
     {
-      name: 'every bad input is an error with its code, and the session works on',
+      name: 'every bad input gives an error with its code, and the session keeps working',
       args: { story, page },
       run: async ({ Session }, { story, page }) => {
         const codeOf = (promise) => Promise.resolve(promise).then(() => 'none', (error) => `${error.name} ${error.code}`);
@@ -184,11 +187,15 @@ function failures(story, page) {
   ];
 }
 
-/** Each method, called as it must not be. @param {string} at a chat model @returns {Case[]} */
+/**
+ * Each method, called wrongly.
+ * @param {string} at a chat model
+ * @returns {Case[]}
+ */
 function misuses(at) {
   return [
     {
-      name: 'whatever is called wrongly rejects with BAD_INPUT or BAD_OPTION, and changes nothing',
+      name: 'wrong calls reject with BAD_INPUT or BAD_OPTION and change nothing',
       args: { at },
       run: async ({ Model, Session }, { at }) => {
         const model = await Model.load(at);
@@ -245,7 +252,7 @@ function misuses(at) {
       },
     },
     {
-      name: 'what is given up half-way leaves no trace, and what is disposed of half-way rejects with DISPOSED',
+      name: 'an abort midway leaves no trace, and dispose midway rejects with DISPOSED',
       args: { at },
       run: async ({ Model }, { at }) => {
         const model = await Model.load(at);
@@ -256,7 +263,7 @@ function misuses(at) {
         stop.abort();
         const names = [await appended, (await session.messages()).length];
         const first = session.generate('x', { minTokens: 400, maxTokens: 400 });
-        const second = session.generate('y', { maxTokens: 4 }); // in the queue behind it, as all that follows
+        const second = session.generate('y', { maxTokens: 4 }); // queued behind it, as are the calls below
         const ends = [first, second, session.clone(), session.save(), session.stats()].map(endOf);
         session.dispose();
         const other = model.session();
@@ -275,7 +282,7 @@ function misuses(at) {
 /** @param {string} nowhere @returns {Case} */
 function absent(nowhere) {
   return {
-    name: 'a model that is not at its address is a NETWORK error with the status',
+    name: 'a model that is not at its URL gives a NETWORK error with the status',
     args: { nowhere },
     run: async ({ Session }, { nowhere }) => {
       const error = await Session.load(nowhere).catch((error) => error);

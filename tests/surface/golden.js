@@ -1,14 +1,18 @@
-// The golden values of whole models, made by transformers (tests/golden/make_golden.py), and how a run is compared with them.
+// The golden values of whole models, made by transformers (tests/golden/make_golden.py), and how a run is
+// compared with them.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
 
-/** Models that are handed over beside the repository, where they are there. */
+/** Models that may lie next to the repository. */
 export const SHARED = join(dirname(ROOT), 'shared', 'models');
 
-/** Those of models that are there: `{ model, url, folder, cases, chats }`, `url` as the test server maps it. */
+/**
+ * The golden values of models that are there: `{ model, url, folder, cases, chats }`, `url` as the test
+ * server maps it.
+ */
 export function golden() {
   const folder = join(ROOT, 'tests', 'golden');
   const values = readdirSync(folder).filter((name) => name.endsWith('.json')).map((name) => {
@@ -22,16 +26,22 @@ export function golden() {
   return values.filter(({ url, chats }) => url && chats);
 }
 
-/** A lead of the best logit below this, relative to the largest, is within what is promised of logits: the reference itself is undecided there. */
+/**
+ * If the margin of the best logit is below this, relative to the largest, the reference itself is
+ * undecided.
+ */
 const UNDECIDED = 1e-4;
 
-/** How many of a continuation's tokens are beyond doubt. */
+/** How many tokens of a completion are decided. */
 export function decided({ tokens, margins }) {
   const first = margins.findIndex((margin) => margin < UNDECIDED);
   return first < 0 ? tokens.length : first;
 }
 
-/** Asserts that a run gave the reference's tokens, as far as they are decided. `text` is null where the tokens are no UTF-8. */
+/**
+ * Asserts that a run gave the reference's tokens, as far as they are decided. `text` is null if the tokens
+ * are not UTF-8.
+ */
 export function assertSame({ text, finishReason, usage }, golden, promptIds, place) {
   const whole = decided(golden) === golden.tokens.length;
   assert.equal(usage.promptTokens, promptIds.length, place);

@@ -1,4 +1,5 @@
-// Sessions as values, and what they tell, wherever the package runs: cases for cases.js.
+// Sessions that are cloned, saved and edited, and what they report, in every environment: cases for
+// cases.js.
 
 import assert from 'node:assert/strict';
 
@@ -7,11 +8,16 @@ import assert from 'node:assert/strict';
 const GREEDY = { temperature: 0, repetitionPenalty: 1 };
 const FEW = { ...GREEDY, maxTokens: 24 };
 
-/** @param {string} story @param {string} chat @param {{ prompt: string, greedy: any }} golden of the story model @returns {Case[]} */
+/**
+ * @param {string} story
+ * @param {string} chat
+ * @param {{ prompt: string, greedy: any }} golden of the story model
+ * @returns {Case[]}
+ */
 export function sessions(story, chat, { prompt, greedy }) {
   return [
     {
-      name: 'a clone goes its own way: both sessions write what a fresh one does, on a cache that they share',
+      name: 'a clone is independent: both sessions write what a new one does, with a shared cache',
       args: { chat, few: FEW },
       run: async ({ Session }, { chat, few }) => {
         const session = await Session.load(chat);
@@ -36,7 +42,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'a session is saved and restored, with its cache or without, and goes on as the first would have',
+      name: 'a session is saved and restored, with or without its cache, and continues as the original would',
       args: { chat, few: FEW },
       run: async ({ Session }, { chat, few }) => {
         const session = await Session.load(chat);
@@ -59,7 +65,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'a system prompt begins a history and stays after a reset, and parts of text are the text',
+      name: 'a system prompt begins the history and survives a reset, and text parts are joined',
       args: { chat, few: FEW },
       run: async ({ Session }, { chat, few }) => {
         const system = 'You are kind.';
@@ -81,7 +87,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'a state that is damaged, cut off, none, or of another model is refused, and the model works on',
+      name: 'bytes that are damaged, truncated, no session, or of another model are refused, and the model keeps working',
       args: { story, chat },
       run: async ({ Model, Session }, { story, chat }) => {
         const [model, other] = [await Model.load(story), await Model.load(chat)];
@@ -106,7 +112,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'an answer is made anew, a question appended ahead of it, and a history replaced, each on what of the cache still holds',
+      name: 'regenerate, append and setMessages reuse the valid part of the cache',
       args: { chat, few: FEW },
       run: async ({ Session }, { chat, few }) => {
         const session = await Session.load(chat);
@@ -132,7 +138,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'two long texts at once both stream, each the same as alone',
+      name: 'two long texts stream at the same time, each the same as alone',
       args: { story, prompts: [prompt, 'The little'], options: { ...GREEDY, maxTokens: 400, minTokens: 400 } },
       run: async ({ Model }, { story, prompts, options }) => {
         const model = await Model.load(story);
@@ -161,7 +167,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'caches of all sessions together keep within kvBytesMax',
+      name: 'the caches of all sessions together stay within kvBytesMax',
       args: { story },
       run: async ({ Model }, { story }) => {
         const model = await Model.load(story, { kvBytesMax: 300_000 });
@@ -181,7 +187,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'a chat that outgrows the context is refused, or drops its oldest turns and says so; a story runs on',
+      name: 'a chat that outgrows the context is refused or drops its oldest turns and says so; a story continues',
       args: { story, chat, few: FEW },
       run: async ({ Session }, { story, chat, few }) => {
         const session = await Session.load(chat);
@@ -217,7 +223,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'tokens are told with their probabilities, and n texts come of one prompt',
+      name: 'tokens have their probabilities, and n texts come from one prompt',
       args: { story, prompt, tokens: greedy.tokens.slice(0, 8) },
       run: async ({ Session }, { story, prompt, tokens }) => {
         const session = await Session.load(story);
@@ -248,7 +254,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'stop, minTokens and logitBias do what they say, by texts and by ids of tokens',
+      name: 'stop, minTokens and logitBias work with strings and with token ids',
       args: { story, prompt, tokens: greedy.tokens.slice(0, 12), greedy: GREEDY },
       run: async ({ Session }, { story, prompt, tokens, greedy }) => {
         const session = await Session.load(story);
@@ -269,7 +275,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'a text is its tokens, their pieces with offsets, and the same text again',
+      name: 'tokenize and detokenize round-trip, with pieces and offsets',
       args: { story, text: 'Once upon a time, 火 and 🦊 sat.' },
       run: async ({ Session }, { story, text }) => {
         const session = await Session.load(story);
@@ -288,7 +294,7 @@ export function sessions(story, chat, { prompt, greedy }) {
       },
     },
     {
-      name: 'another context speaks to the engine over a port, with sessions of its own, and is told when the engine has gone',
+      name: 'another context uses the engine through a port, with its own sessions, and learns when the engine is gone',
       args: { story, prompt, maxTokens: greedy.tokens.length, options: GREEDY },
       run: async ({ Model }, { story, prompt, maxTokens, options }) => {
         const model = await Model.load(story);
