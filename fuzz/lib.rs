@@ -8,6 +8,8 @@ use std::sync::Arc;
 use fireside::weights::{Tensor, Weights};
 use fireside::{LoadOptions, Model, ModelFiles};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
 use serde_json::{Map, Value, json};
 
 /// Tokenizers to encode texts with: byte level and metaspace, with and without a normalizer, tiny ones and
@@ -58,14 +60,11 @@ pub const TINY_TENSORS: [(&str, &[usize]); 12] = [
 
 /// A safetensors file in F32 of the tiny model, with values from `value`.
 pub fn tiny_weights(mut value: impl FnMut() -> f32) -> Vec<u8> {
-    let (mut header, mut data) = (Map::new(), Vec::<u8>::new());
-    for (name, shape) in TINY_TENSORS {
-        let start = data.len();
-        data.extend((0..shape.iter().product()).flat_map(|_| value().to_le_bytes()));
-        header.insert(name.into(), json!({"dtype": "F32", "shape": shape, "data_offsets": [start, data.len()]}));
-    }
-    let header = Value::Object(header).to_string();
-    [&(header.len() as u64).to_le_bytes(), header.as_bytes(), &data].concat()
+    let data = TINY_TENSORS.map(|(_, shape)| (0..shape.iter().product()).flat_map(|_| value().to_le_bytes()).collect::<Vec<u8>>());
+    let tensors = TINY_TENSORS.iter().zip(&data).map(|(&(name, shape), data)| {
+        (name, TensorView::new(Dtype::F32, shape.into(), data).expect("as many bytes as the shape asks for"))
+    });
+    safetensors::serialize(tensors, None).expect("a safetensors file")
 }
 
 /// Every number of a model's weights as bits.

@@ -5,8 +5,9 @@
 
 use fireside::config::ModelConfig;
 use fireside::quant::Dtype;
-use fireside::weights::Loader;
-use serde_json::{Map, json};
+use fireside::weights::{Loader, TensorSpec};
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -41,14 +42,14 @@ fn loading_takes_the_stored_weights_and_one_chunk() {
         "num_hidden_layers": 4, "num_attention_heads": 12, "tie_word_embeddings": true});
     let config = ModelConfig::from_json(config.to_string().as_bytes()).unwrap();
 
-    let mut header = Map::new();
     let mut data_bytes = 0;
-    for spec in config.plan.tensors() {
-        let end = data_bytes + 2 * spec.len();
-        header.insert(spec.name, json!({"dtype": "F16", "shape": spec.shape, "data_offsets": [data_bytes, end]}));
-        data_bytes = end;
-    }
-    let header = serde_json::Value::Object(header).to_string().into_bytes();
+    let tensor = |spec: TensorSpec| {
+        let begin = data_bytes;
+        data_bytes += 2 * spec.len() as usize;
+        (spec.name, TensorInfo { dtype: safetensors::Dtype::F16, shape: spec.shape, data_offsets: (begin, data_bytes) })
+    };
+    let tensors = config.plan.tensors().into_iter().map(tensor).collect();
+    let header = serde_json::to_vec(&Metadata::new(None, tensors).unwrap()).unwrap();
     assert!(data_bytes > 100_000_000);
 
     for (dtype, stored) in [(None, Dtype::F16), (Some(Dtype::F32), Dtype::F32), (Some(Dtype::Bf16), Dtype::Bf16)] {
@@ -58,7 +59,7 @@ fn loading_takes_the_stored_weights_and_one_chunk() {
         loader.push(&(header.len() as u64).to_le_bytes()).unwrap();
         loader.push(&header).unwrap();
         let chunk = vec![0x3c; CHUNK]; // 0x3c3c is 1.06 in f16
-        let mut left = data_bytes as usize;
+        let mut left = data_bytes;
         while left > 0 {
             let now = left.min(CHUNK);
             loader.push(&chunk[..now]).unwrap();

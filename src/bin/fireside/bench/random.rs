@@ -3,7 +3,10 @@
 
 use fireside::load::{LoadOptions, ModelFiles};
 use fireside::model::Model;
-use serde_json::{Map, Value, json};
+use fireside::weights::TensorSpec;
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorInfo};
+use serde_json::{Value, json};
 
 use crate::Result;
 
@@ -29,14 +32,13 @@ pub fn load(name: &str, options: LoadOptions) -> Result<Model> {
     let mut loader = Model::loader(&ModelFiles::new(config.as_bytes(), tokenizer().to_string().as_bytes()), options)?;
 
     let specs = loader.config().plan.tensors();
-    let mut header = Map::new();
     let mut end = 0;
-    for spec in &specs {
+    let tensor = |spec: &TensorSpec| {
         let begin = end;
-        end += spec.len() * size_of::<f32>() as u64;
-        header.insert(spec.name.clone(), json!({ "dtype": "F32", "shape": spec.shape, "data_offsets": [begin, end] }));
-    }
-    let header = Value::Object(header).to_string();
+        end += spec.len() as usize * size_of::<f32>();
+        (spec.name.clone(), TensorInfo { dtype: Dtype::F32, shape: spec.shape.clone(), data_offsets: (begin, end) })
+    };
+    let header = serde_json::to_string(&Metadata::new(None, specs.iter().map(tensor).collect())?)?;
     loader.push(&(header.len() as u64).to_le_bytes())?;
     loader.push(header.as_bytes())?;
 
