@@ -1,10 +1,10 @@
-//! Arguments of a call, by place and by name.
+//! The arguments of a call, positional and named.
 
 use super::limits::Meter;
 use super::value::{Outcome, Text, Value, fault};
 use super::written;
 
-/// What stands between the brackets of a call.
+/// The arguments as the template gives them.
 #[derive(Default)]
 pub(super) struct Args {
     pub(super) positional: Vec<Value>,
@@ -12,9 +12,10 @@ pub(super) struct Args {
 }
 
 impl Args {
-    /// One for each parameter; the first `required` have to be there. A parameter whose name begins with `_` is taken by place alone.
+    /// Binds the arguments to `names`, the parameters. The first `required` parameters must be given. A
+    /// parameter whose name begins with `_` is positional only.
     ///
-    /// Errors: too many, too few, one that is given twice, a name that is not known.
+    /// Errors: too many or too few arguments, an unknown name, an argument that is given twice.
     pub(super) fn bind<const N: usize>(self, what: &str, names: [&str; N], required: usize) -> Outcome<Bound<N>> {
         if self.positional.len() > N {
             return Err(fault(format!("{what} takes at most {N} arguments, and gets {}", self.positional.len())));
@@ -37,17 +38,19 @@ impl Args {
         Ok(Bound(values))
     }
 
-    /// None at all.
+    /// Binds no arguments.
+    ///
+    /// Errors: there are some.
     pub(super) fn none(self, what: &str) -> Outcome<()> {
         self.bind(what, [], 0).map(|_| ())
     }
 }
 
-/// Arguments in the order of the parameters.
+/// The arguments in the order of the parameters.
 pub(super) struct Bound<const N: usize>(pub(super) [Option<Value>; N]);
 
 impl<const N: usize> Bound<N> {
-    /// The value, where there is one that is not `none`.
+    /// The argument; `None` if it is missing or `none`.
     pub(super) fn some(&self, at: usize) -> Option<&Value> {
         self.0[at].as_ref().filter(|value| !matches!(value, Value::None))
     }
@@ -60,16 +63,16 @@ impl<const N: usize> Bound<N> {
         self.0[at].as_ref().is_some_and(Value::truth)
     }
 
-    /// A whole number.
+    /// The argument as an integer.
     pub(super) fn int(&self, at: usize, default: i128) -> Outcome<i128> {
         match &self.0[at] {
             None => Ok(default),
             Some(Value::Undefined(missing)) => Err(fault(missing.to_string())),
-            Some(value) => value.as_int().ok_or_else(|| fault(format!("a whole number is needed, not a value of type {}", value.kind()))),
+            Some(value) => value.as_int().ok_or_else(|| fault(format!("an int is needed, not a value of type {}", value.kind()))),
         }
     }
 
-    /// A text.
+    /// The argument, which must be a str.
     pub(super) fn str(&self, at: usize) -> Outcome<Text> {
         match &self.0[at] {
             Some(Value::Str(text)) => Ok(text.clone()),
@@ -77,7 +80,7 @@ impl<const N: usize> Bound<N> {
         }
     }
 
-    /// Any value as text.
+    /// The argument as `str(value)` gives it.
     pub(super) fn text(&self, at: usize, default: &'static str, meter: &Meter) -> Outcome<Text> {
         self.0[at].as_ref().map_or(Ok(Text::fixed(default)), |value| written::text(value, meter))
     }

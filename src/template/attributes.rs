@@ -1,4 +1,5 @@
-//! `value.name` and `value[key]`, as jinja2's immutable sandbox looks them up, and the methods of values that are no texts.
+//! `value.name` and `value[key]`, as jinja2's immutable sandbox looks them up, and the methods of all types
+//! but `str`, which are in `strings`.
 
 use super::args::Args;
 use super::compare::{equal, find};
@@ -7,11 +8,11 @@ use super::loops;
 use super::strings;
 use super::value::{Dict, Missing, Object, Outcome, Text, Value, View, fault};
 
-/// What Python has under a name.
+/// What a name of a value stands for in Python.
 enum Attribute {
     Value(Value),
     Method(&'static str),
-    /// The sandbox does not give it out.
+    /// The sandbox hides it.
     Unsafe,
 }
 
@@ -23,7 +24,7 @@ const INT_METHODS: [&str; 6] = ["as_integer_ratio", "bit_count", "bit_length", "
 const FLOAT_METHODS: [&str; 5] = ["as_integer_ratio", "conjugate", "fromhex", "hex", "is_integer"];
 const BYTES_METHODS: [&str; 8] = ["decode", "hex", "split", "strip", "replace", "find", "startswith", "endswith"];
 
-/// Characters of a name that an error repeats.
+/// An error cuts a name after this many characters.
 const NAME_MAX: usize = 60;
 
 fn named(names: &[&'static str], name: &str) -> Option<Attribute> {
@@ -159,19 +160,19 @@ pub(super) fn item(value: &Value, key: &Value, meter: &Meter) -> Outcome<Value> 
     Ok(python(value, name, meter).map_or_else(|| absent(value, name, meter), |found| given(value, name, found, meter)))
 }
 
-/// A key in an error.
+/// A key as an error shows it.
 fn short(key: &Value, meter: &Meter) -> String {
     super::written::repr(key, meter).unwrap_or_default().chars().take(40).collect()
 }
 
-/// The place that a whole number names in so many items.
+/// The index that `key` selects among `length` items; a negative key counts from the end.
 fn place(key: &Value, length: usize) -> Option<usize> {
     let at = key.as_int()?;
     let at = if at < 0 { at.checked_add(length as i128)? } else { at };
     usize::try_from(at).ok().filter(|at| *at < length)
 }
 
-/// Calls a method that `attribute` gave.
+/// Calls a method that [`attribute`] found.
 pub(super) fn call_method(value: &Value, name: &'static str, args: Args, meter: &Meter) -> Outcome<Value> {
     let what = &*format!("{}.{name}()", value.kind());
     match value {
@@ -200,7 +201,7 @@ pub(super) fn call_method(value: &Value, name: &'static str, args: Args, meter: 
                         return Ok(Value::from(at));
                     }
                 }
-                Err(fault(format!("{what} does not find what it looks for")))
+                Err(fault(format!("{what} does not find the value")))
             }
         },
         Value::Range(_) => {
@@ -215,7 +216,7 @@ pub(super) fn call_method(value: &Value, name: &'static str, args: Args, meter: 
             match (name, places.first()) {
                 ("count", _) => Ok(Value::from(places.len())),
                 (_, Some(at)) => Ok(Value::from(*at)),
-                _ => Err(fault(format!("{what} does not find what it looks for"))),
+                _ => Err(fault(format!("{what} does not find the value"))),
             }
         }
         Value::Bool(_) | Value::Int(_) | Value::Float(_) => number_method(value, name, args, what, meter),
@@ -238,9 +239,9 @@ pub(super) fn call_method(value: &Value, name: &'static str, args: Args, meter: 
                 next.set(if name == "next" { (next.get() + 1) % items.len() } else { 0 });
                 Ok(if name == "next" { current } else { Value::None })
             }
-            _ => Err(fault(format!("{what} is not open to templates here"))),
+            _ => Err(fault(format!("Fireside does not have {what}"))),
         },
-        _ => Err(fault(format!("{what} is not open to templates here"))),
+        _ => Err(fault(format!("Fireside does not have {what}"))),
     }
 }
 
@@ -255,7 +256,7 @@ fn number_method(value: &Value, name: &str, args: Args, what: &str, meter: &Mete
             args.none(what)?;
             meter.tuple(vec![Value::Int(number), Value::Int(1)])
         }
-        _ => Err(fault(format!("{what} is not open to templates here"))),
+        _ => Err(fault(format!("Fireside does not have {what}"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! Calls: macros, and the functions that jinja2 and transformers give to a template.
+//! Calls of macros, and of the functions that jinja2 and transformers define for a template.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,28 +10,30 @@ use super::args::Args;
 use super::attributes::call_method;
 use super::compare::insert;
 use super::loops::items;
-use super::run::{Run, Scope, private};
+use super::run::Run;
+use super::scope::{Scope, private};
 use super::value::{Catches, Dict, Missing, Object, Outcome, Range, Text, Value, fault};
 use super::written::text;
 
-/// What a call of a macro weighs among the nested calls.
+/// The cost of a nested call, in the unit of [`Meter::enter`](super::limits::Meter::enter).
 const CALL_COST: usize = 12;
 
-/// The longest range of jinja2's sandbox.
+/// jinja2's sandbox allows a range of this length.
 const RANGE_MAX: usize = 100_000;
 
 impl<'a> Run<'a, '_> {
-    /// Makes a macro, whose body will see the variables around it as they are when it is called.
+    /// Declares a macro. Its body sees the variables around it with their values at the time of the call.
     pub(super) fn declare(&mut self, of: &'a Macro<'a>, name: Option<&str>, span: Span, scope: &Rc<Scope<'a>>) -> Outcome<Value> {
         let argument = |argument: &Expr| {
-            if let Expr::Var(name) = argument { Ok(Text::new(name.id)) } else { Err(fault("a macro has an argument that is no name")) }
+            if let Expr::Var(name) = argument { Ok(Text::new(name.id)) } else { Err(fault("a macro has an argument that is not a name")) }
         };
         let arguments = of.args.iter().map(argument).collect::<Outcome<Vec<_>>>()?;
-        let catches = |name: &str| self.speaks_of(name, span) && !arguments.iter().any(|argument| argument.as_str() == name);
-        let catches = Catches { varargs: catches("varargs"), kwargs: catches("kwargs"), caller: self.speaks_of("caller", span) };
+        let catches = |name: &str| self.program.reads_special(name, span) && !arguments.iter().any(|argument| argument.as_str() == name);
+        let catches =
+            Catches { varargs: catches("varargs"), kwargs: catches("kwargs"), caller: self.program.reads_special("caller", span) };
         self.meter.keep_scope()?;
         self.meter.room(arguments.len())?;
-        self.meter.step(self.special_count() / 4)?;
+        self.meter.step(self.program.special_count() / 4)?;
         self.macros.push((of, scope.clone()));
         self.meter.object(Object::Macro { id: self.macros.len() - 1, name: name.map(Text::new), arguments, catches })
     }
@@ -55,16 +57,16 @@ impl<'a> Run<'a, '_> {
         Ok(text)
     }
 
-    /// Calls a value.
+    /// Calls a value: a function, a method, a macro or a joiner, or `loop` of a recursive `for`.
     pub(super) fn call(&mut self, callee: &Value, args: Args) -> Outcome<Value> {
         let object = match callee {
             Value::Object(object) => object,
             Value::Undefined(missing) => return Err(fault(missing.to_string())),
-            _ => return Err(fault(format!("a value of type {} is called, which is no function", callee.kind()))),
+            _ => return Err(fault(format!("it calls a value of type {}, which is not a function", callee.kind()))),
         };
         match &**object {
             Object::Method(value, name) => match self.coding {
-                // The methods of other values look at no text.
+                // Only methods of texts can tell a coded character from a plain one.
                 Some(coding) if value.as_str().is_some() => {
                     coding.run(value, args, self.meter, &|value, args| call_method(value, name, args, self.meter))
                 }
@@ -90,12 +92,12 @@ impl<'a> Run<'a, '_> {
                 self.meter.leave(CALL_COST);
                 Ok(text)
             }
-            _ => Err(fault(format!("a value of type {} is called, which is no function", callee.kind()))),
+            _ => Err(fault(format!("it calls a value of type {}, which is not a function", callee.kind()))),
         }
     }
 
     fn call_macro(&mut self, id: usize, name: &str, arguments: &[Text], catches: Catches, args: Args) -> Outcome<Value> {
-        let Some((of, outer)) = self.macros.get(id).cloned() else { return Err(fault("a macro of another rendering is called")) };
+        let Some((of, outer)) = self.macros.get(id).cloned() else { return Err(fault("it calls a macro of another rendering")) };
         let Args { positional, mut named } = args;
         self.meter.step(1 + positional.len() + named.len())?;
         let scope = Scope::inside(&outer);
@@ -165,7 +167,7 @@ impl<'a> Run<'a, '_> {
             }
             "cycler" => {
                 if !args.named.is_empty() || args.positional.is_empty() {
-                    return Err(fault("cycler takes the values to go through"));
+                    return Err(fault("cycler takes at least one positional argument and no named ones"));
                 }
                 let depth = 1 + args.positional.iter().map(Value::depth).max().unwrap_or(0);
                 meter.room(args.positional.len())?;
@@ -188,15 +190,15 @@ impl<'a> Run<'a, '_> {
                 meter.text(now.strftime(format.as_str()).map_err(fault)?)
             }
             "fromkeys" => call_method(&Value::dict(Vec::new()), "fromkeys", args, meter),
-            _ => Err(fault(format!("the function {name} gives another text each time, and is not done here"))),
+            _ => Err(fault(format!("Fireside does not have the function {name}, because its text differs each time"))),
         }
     }
 
-    /// Python's `dict(...)`: of a dict or pairs, and of names.
+    /// Python's `dict(...)`: from a dict or from pairs, and from named arguments.
     fn dict(&mut self, what: &str, args: Args) -> Outcome<Dict> {
         let mut dict = Dict::default();
         if args.positional.len() > 1 {
-            return Err(fault(format!("{what} takes one value at most, and names")));
+            return Err(fault(format!("{what} takes at most one positional argument")));
         }
         match args.positional.first() {
             Some(Value::Dict(of)) => {
@@ -207,7 +209,7 @@ impl<'a> Run<'a, '_> {
                 for pair in items(pairs, self.meter)? {
                     match <[Value; 2]>::try_from(items(&pair, self.meter)?) {
                         Ok([key, value]) => insert(&mut dict, key, value, self.meter)?,
-                        Err(_) => return Err(fault(format!("{what} takes pairs, and finds something else"))),
+                        Err(_) => return Err(fault(format!("{what} takes a dict or a list of pairs"))),
                     }
                 }
             }

@@ -1,23 +1,24 @@
-//! Classes and cases of characters, by Python's rules.
+//! Character classes and upper and lower case, by Python's rules.
 //!
-//! Rust's tables and Python's come from one standard, but of other properties of it: these are the differences, from `unicodedata` of Python 3.11.
+//! Rust and Python both follow Unicode, but their methods use different properties. The tables here are the
+//! differences, from `unicodedata` of Python 3.11.
 
 use fancy_regex::Regex;
 
 use super::limits::Meter;
 use super::value::{Outcome, fault};
 
-/// Python's `str.isspace`: Rust's white space, and the separators of ASCII.
+/// Python's `str.isspace`: Rust's white space, and the four ASCII separators.
 pub(super) fn is_space(character: char) -> bool {
     character.is_whitespace() || matches!(character, '\u{1c}'..='\u{1f}')
 }
 
-/// Whether a line ends here for `str.splitlines`.
+/// Whether `str.splitlines` ends a line at this character.
 pub(super) fn ends_line(character: char) -> bool {
     matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// Lines as `str.splitlines` finds them, with their ends where `keep` says so.
+/// Python's `str.splitlines(keep)`.
 pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut rest = text;
@@ -34,10 +35,10 @@ pub(super) fn lines(text: &str, keep: bool) -> Vec<&str> {
     lines
 }
 
-/// The characters that stand for a number and are letters besides.
+/// The letters that Unicode also gives a numeric value.
 const NUMERALS: &str = "㐅㒃㠪㭍一七万三九二五亖亿什仟仨伍佰億兆兩八六十千卄卅卌叁参參叄四壱壹幺廾廿弌弍弎弐拾捌柒漆玖百肆萬貮貳贰阡陆陌陸零參拾兩零六陸什𠀁𠁤𠃢𠄡𠤪𠦃𠦌𠦜𠫪𠫽𠬙𢎐𢦘𣬛𦉭廾";
 
-/// Digits that are not decimal: superscripts, and digits in circles and brackets.
+/// Whether a character is a digit but not a decimal one: superscripts, and digits in circles and brackets.
 fn is_other_digit(character: char) -> bool {
     matches!(u32::from(character),
         0xb2..=0xb3 | 0xb9 | 0x1369..=0x1371 | 0x19da | 0x2070 | 0x2074..=0x2079 | 0x2080..=0x2089 | 0x2460..=0x2468
@@ -45,7 +46,7 @@ fn is_other_digit(character: char) -> bool {
         | 0x278a..=0x2792 | 0x10a40..=0x10a43 | 0x10e60..=0x10e68 | 0x11052..=0x1105a | 0x1f100..=0x1f10a)
 }
 
-/// What every character of a text has to be for a method of the `is` kind.
+/// The class of characters that a method such as `str.isalpha` tests for.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum Class {
     Alpha,
@@ -55,7 +56,7 @@ pub(super) enum Class {
     Numeric,
 }
 
-/// Whether a text that is not empty has characters of one class only.
+/// Whether a text has at least one character, and only characters of the class.
 pub(super) fn all_are(class: Class, text: &str, meter: &Meter) -> Outcome<bool> {
     meter.step(text.len())?;
     let alpha = matches!(class, Class::Alpha | Class::Alnum);
@@ -76,23 +77,23 @@ pub(super) fn all_are(class: Class, text: &str, meter: &Meter) -> Outcome<bool> 
     if !alpha || rest.is_empty() {
         return Ok(rest.is_empty());
     }
-    // Building the table of the letters takes about this long.
+    // Building the table of letters costs about this many steps.
     meter.step(5000)?;
     matches(r"^\p{L}*$", &rest)
 }
 
 fn matches(pattern: &str, text: &str) -> Outcome<bool> {
-    let failed = |_| fault("its characters could not be looked up");
+    let failed = |_| fault("the table of characters could not be made");
     Regex::new(pattern).map_err(failed)?.is_match(text).map_err(failed)
 }
 
-/// Whether a text is a name in Python.
+/// Python's `str.isidentifier`.
 pub(super) fn is_identifier(text: &str, meter: &Meter) -> Outcome<bool> {
     meter.step(text.len() + 5000)?;
     matches(r"^[\p{L}\p{Nl}_][\p{L}\p{Nl}\p{Nd}\p{Mn}\p{Mc}\p{Pc}\x{b7}\x{387}]*$", text)
 }
 
-/// The decimal zeros beyond ASCII, each with its nine other digits after it.
+/// The code points of the decimal zeros beyond ASCII. The digits 1 to 9 follow each of them.
 const ZEROS: [u32; 65] = [
     0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0,
     0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
@@ -100,14 +101,14 @@ const ZEROS: [u32; 65] = [
     0x11d50, 0x11da0, 0x16a60, 0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
 ];
 
-/// The number of a decimal digit.
+/// The value of a decimal digit.
 pub(super) fn decimal_digit(character: char) -> Option<u32> {
     let code = u32::from(character);
     let zero = if code < 128 { 48 } else { *ZEROS.get(ZEROS.partition_point(|zero| *zero <= code).checked_sub(1)?)? };
     code.checked_sub(zero).filter(|digit| *digit < 10)
 }
 
-/// A character at the beginning of a title.
+/// Appends a character in title case.
 pub(super) fn title(character: char, out: &mut String) {
     let code = u32::from(character);
     let one = |code: u32, out: &mut String| out.extend(char::from_u32(code));
@@ -146,7 +147,7 @@ pub(super) fn capitalize(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     if let Some(first) = characters.next() {
         title(first, &mut out);
-        // The first letter stays for the rule of the final sigma.
+        // The whole text is lowered, because the form of a final sigma depends on the letters before it.
         let lower = text.to_lowercase();
         let first_lower: usize = first.to_lowercase().map(char::len_utf8).sum();
         out += lower.get(first_lower..).unwrap_or_default();
@@ -171,7 +172,7 @@ pub(super) fn title_case(text: &str) -> String {
 /// Python's `str.swapcase`.
 pub(super) fn swap_case(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    // Which sigma is the last of a word shows in the whole text.
+    // The whole text is lowered, because only the whole text shows which sigma ends a word.
     let lower = text.to_lowercase();
     let is_sigma = |character: &char| matches!(character, '\u{3a3}' | '\u{3c3}' | '\u{3c2}');
     let mut sigmas = lower.chars().filter(is_sigma);
@@ -204,7 +205,7 @@ pub(super) fn fold(text: &str) -> String {
     text.chars().flat_map(folded).collect()
 }
 
-/// Python's `str.islower` and `str.isupper`: no cased character is other.
+/// Python's `str.islower` and `str.isupper`.
 pub(super) fn is_case(text: &str, upper: bool) -> bool {
     let fits = |character: char| if upper { character.is_uppercase() } else { character.is_lowercase() };
     text.chars().any(fits) && text.chars().filter(|&character| is_cased(character)).all(fits)

@@ -1,4 +1,4 @@
-//! jinja2's tests, as in `value is test`.
+//! jinja2's tests: `value is test`.
 
 use super::args::Args;
 use super::characters::is_case;
@@ -56,7 +56,7 @@ pub(super) const TESTS: [&str; 39] = [
 
 /// Whether a value passes a test.
 ///
-/// Errors: a test that there is not.
+/// Errors: an unknown test.
 pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Outcome<bool> {
     meter.step(1)?;
     let other = |args: Args, parameter| Ok::<Value, Box<super::value::Fault>>(args.bind(name, [parameter], 1)?.value(0));

@@ -1,4 +1,15 @@
-//! Filters, methods and comparisons on values whose texts are coded (`crate::text::marks`).
+//! Runs filters and methods on values whose texts are coded: twins stand for the characters of special
+//! tokens that callers typed ([`Coding`]).
+//!
+//! ```text
+//! comparison, test:   runs on decoded values
+//! filter, method:     want = run on decoded values
+//!                     got  = run on the coded value, with 1. the arguments as they are, 2. the first one coded,
+//!                            3. all of them coded
+//!                     the result is the first got that decodes to want, or else want with every character coded
+//! ```
+//!
+//! The last case keeps too many twins, but the text is right and no part of it becomes a special token.
 
 use super::args::Args;
 use super::compare::equal;
@@ -7,20 +18,20 @@ use super::value::{Fault, Object, Outcome, Value};
 use crate::text::Coding;
 
 impl Coding {
-    /// A value in which every text is as the caller typed it.
+    /// The value with all its texts decoded.
     pub(super) fn plain(&self, value: &Value, meter: &Meter) -> Outcome<Value> {
         let plain = |text: &str| self.is_coded(text).then(|| self.decoded(text));
         Ok(with_texts(value, &plain, meter)?.unwrap_or_else(|| value.clone()))
     }
 
-    /// The same for all arguments of a call.
+    /// The arguments of a call with all their texts decoded.
     pub(super) fn plain_args(&self, args: &Args, meter: &Meter) -> Outcome<Args> {
         let positional = args.positional.iter().map(|value| self.plain(value, meter)).collect::<Outcome<_>>()?;
         let named = args.named.iter().map(|(name, value)| Ok((name.clone(), self.plain(value, meter)?))).collect::<Outcome<_>>()?;
         Ok(Args { positional, named })
     }
 
-    /// Runs what looks at texts: a filter, or a method of a text.
+    /// Runs `call`, a filter or a method of a text.
     pub(super) fn run(&self, value: &Value, args: Args, meter: &Meter, call: &dyn Fn(&Value, Args) -> Outcome<Value>) -> Outcome<Value> {
         let is_coded =
             |value: &Value| Ok::<bool, Box<Fault>>(with_texts(value, &|text| self.is_coded(text).then(String::new), meter)?.is_some());
@@ -34,7 +45,8 @@ impl Coding {
         let want = call(&self.plain(value, meter)?, self.plain_args(&args, meter)?)?;
         let settled = |value: Value| Ok::<Value, Box<Fault>>(with_texts(&value, &|_| None, meter)?.unwrap_or(value));
         let want = settled(want)?;
-        // What is looked for comes first: the second argument of `replace` is the template's.
+        // The first argument is what the template searches for. The second argument of `replace` is the
+        // template's own text.
         for last in [0, 1, usize::MAX] {
             let code = |(index, value): (usize, &Value)| {
                 let coded = if index < last { with_texts(value, &|text| Some(self.coded(text)), meter)? } else { None };
@@ -54,7 +66,8 @@ impl Coding {
     }
 }
 
-/// A value with other texts; `None` if it stays as it is. Items that can be taken once become a list.
+/// Replaces the texts in a value. `change` returns `None` for a text that stays. Returns `None` if no text
+/// changed. A generator becomes a list.
 fn with_texts(value: &Value, change: &dyn Fn(&str) -> Option<String>, meter: &Meter) -> Outcome<Option<Value>> {
     meter.step(1)?;
     let all = |items: &[Value]| -> Outcome<Option<Vec<Value>>> {

@@ -1,4 +1,4 @@
-//! Equality, order and membership, as Python has them.
+//! Equality, order and membership, by Python's rules.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -62,7 +62,7 @@ pub(super) fn equal(a: &Value, b: &Value, meter: &Meter) -> Outcome<bool> {
     })
 }
 
-/// Whether Python's `is` holds: one value of its kind, or one place in memory.
+/// Whether Python's `is` holds: the same singleton, or the same place in memory.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::None, Value::None) => true,
@@ -75,7 +75,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
             (Object::Function(a), Object::Function(b)) => a == b,
             _ => Rc::ptr_eq(a, b),
         },
-        // CPython keeps one copy of small numbers, and of a text that a template writes twice.
+        // CPython keeps one copy of each small integer, and of a text that a template writes twice.
         (Value::Int(a), Value::Int(b)) => a == b && (-5..=256).contains(a),
         (Value::Str(a), Value::Str(b)) => a.as_str() == b.as_str() && a.safe == b.safe,
         (Value::Undefined(a), Value::Undefined(b)) => Rc::ptr_eq(a, b),
@@ -83,7 +83,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// How numbers stand to each other; `None` where one is none, or is not a number at all.
+/// Compares two numbers; `None` if one is NaN or not a number.
 fn numbers(a: &Value, b: &Value) -> Option<Ordering> {
     match (a, b) {
         (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
@@ -97,9 +97,9 @@ fn is_number(value: &Value) -> bool {
     matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_))
 }
 
-/// How two values stand to each other; `None` for NaN.
+/// Compares two values; `None` if one is NaN.
 ///
-/// Errors: types that Python does not put into an order.
+/// Errors: types that Python does not order.
 pub(super) fn order(a: &Value, b: &Value, operator: &str, meter: &Meter) -> Outcome<Option<Ordering>> {
     meter.step(1)?;
     if is_number(a) && is_number(b) {
@@ -154,7 +154,7 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Outcom
         Value::Dict(dict) => Ok(find(dict, item, meter)?.is_some()),
         Value::Range(range) => match item {
             Value::Int(_) | Value::Bool(_) => {
-                // The bounds of a range have 64 bits: what overflows here is far outside of it.
+                // The bounds of a range have 64 bits, so an item for which this overflows is outside.
                 let offset = item.as_int().and_then(|item| item.checked_sub(range.start));
                 let place = offset.filter(|offset| offset.checked_rem(range.step) == Some(0)).map(|offset| offset / range.step);
                 Ok(place.is_some_and(|place| (0..range.len() as i128).contains(&place)))
@@ -179,7 +179,7 @@ fn any_equal(items: &[Value], item: &Value, meter: &Meter) -> Outcome<bool> {
     Ok(false)
 }
 
-/// What stands under a key.
+/// The value of a key.
 ///
 /// Errors: a key that Python cannot hash.
 pub(super) fn find<'d>(dict: &'d Dict, key: &Value, meter: &Meter) -> Outcome<Option<&'d Value>> {
@@ -208,7 +208,7 @@ fn unhashable(key: &Value) -> Outcome<()> {
     Err(fault(format!("a value of type {} cannot be a key", key.kind())))
 }
 
-/// Puts a key with its value into a dict, in the place of an equal one.
+/// Sets a key of a dict.
 pub(super) fn insert(dict: &mut Dict, key: Value, value: Value, meter: &Meter) -> Outcome<()> {
     hashable(&key)?;
     meter.step(1 + dict.entries.len() / 4)?;
@@ -222,9 +222,10 @@ pub(super) fn insert(dict: &mut Dict, key: Value, value: Value, meter: &Meter) -
     Ok(())
 }
 
-/// Python's `sorted`: stable, by keys that were made before. (The sort of Rust's library may panic at an order that NaN makes inconsistent.)
+/// Python's `sorted`, of pairs of a key and an item. It is a merge sort of our own, because `slice::sort`
+/// may panic if NaN makes the order inconsistent.
 pub(super) fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, meter: &Meter) -> Outcome<Vec<Value>> {
-    // Python reverses before and after, so that equal ones keep their order.
+    // Reversing before and after keeps items with equal keys in their order, as in Python.
     if reverse {
         keyed.reverse();
     }

@@ -1,4 +1,4 @@
-//! The expressions of a template.
+//! Evaluates the expressions of a template.
 
 use std::rc::Rc;
 
@@ -8,7 +8,8 @@ use super::args::Args;
 use super::attributes::{attribute, item};
 use super::compare::insert;
 use super::operators::{binary, is_sliceable, negated, slice};
-use super::run::{Run, Scope, at, constant};
+use super::run::{Run, at, constant};
+use super::scope::Scope;
 use super::value::{Dict, Missing, Object, Outcome, Text, Value, fault};
 use super::{checks, filters, loops};
 
@@ -26,7 +27,7 @@ impl<'a> Run<'a, '_> {
         match expression {
             Expr::Var(name) => self.variable(name.id, scope),
             Expr::Const(value) => match value.value.as_str() {
-                // The same text again and again is one text.
+                // A text constant is made once per rendering, so that a loop does not copy it.
                 Some(text) => {
                     let place = std::ptr::from_ref(&value.value).addr();
                     Ok(self.constants.entry(place).or_insert_with(|| constant(text)).clone())
@@ -63,7 +64,7 @@ impl<'a> Run<'a, '_> {
             Expr::Filter(filter) => {
                 let value = match &filter.expr {
                     Some(value) => self.expression(value, scope)?,
-                    None => return Err(fault("a filter has nothing to work on")),
+                    None => return Err(fault("a filter has no value before it")),
                 };
                 let args = self.args(&filter.args, scope)?;
                 self.filter(filter.name, &value, args)
@@ -99,7 +100,8 @@ impl<'a> Run<'a, '_> {
         expressions.iter().map(|expression| self.expression(expression, scope)).collect()
     }
 
-    /// `a + b + c`: a row of operators is walked from its left end, however long it is.
+    /// `a + b + c`: evaluates a chain of operators from the left with a loop, so that a long chain takes no
+    /// stack.
     #[inline(never)]
     fn operation(&mut self, operation: &'a BinOp<'a>, scope: &Rc<Scope<'a>>) -> Outcome<Value> {
         let mut row = vec![operation];
@@ -124,7 +126,7 @@ impl<'a> Run<'a, '_> {
         Ok(value)
     }
 
-    /// What compares sees the texts that callers typed.
+    /// Applies an operator. Comparisons see decoded texts.
     #[inline(never)]
     fn binary(&self, operator: BinOpKind, a: &Value, b: &Value) -> Outcome<Value> {
         use BinOpKind::{Eq, Gt, Gte, In, Lt, Lte, Ne};
@@ -190,7 +192,7 @@ impl<'a> Run<'a, '_> {
         }
         let [start, stop, step] = &bounds;
         match slice(&value, [start, stop, step], self.meter) {
-            // jinja2 looks a slice of a constant up as it looks up an item, and finds nothing.
+            // jinja2 treats a slice of a constant like an item of it, and finds nothing.
             Err(_) if !is_sliceable(&value) && is_constant(&of.expr) => {
                 Ok(self.meter.undefined(Missing::Because("a constant that has no slices is sliced")))
             }
@@ -222,7 +224,7 @@ impl<'a> Run<'a, '_> {
                 CallArg::KwargSplat(value) => match self.expression(value, scope)? {
                     Value::Dict(dict) => {
                         for (key, value) in &dict.entries {
-                            let Value::Str(key) = key else { return Err(fault("a call names an argument by what is no str")) };
+                            let Value::Str(key) = key else { return Err(fault("** has a key that is not a str")) };
                             self.meter.step(args.named.len())?;
                             name(&mut args, key.clone(), value.clone())?;
                         }
@@ -234,7 +236,7 @@ impl<'a> Run<'a, '_> {
         Ok(args)
     }
 
-    /// A row of filters on a text that was caught.
+    /// Applies a chain of filters to `caught`, the text of a block.
     pub(super) fn filtered(&mut self, filter: &'a Expr<'a>, caught: Value, scope: &Rc<Scope<'a>>) -> Outcome<Value> {
         let Expr::Filter(of) = filter else { return self.expression(filter, scope) };
         self.meter.enter(1)?;
@@ -266,7 +268,7 @@ impl<'a> Run<'a, '_> {
     }
 }
 
-/// Whether jinja2 knows the value before it runs the template.
+/// Whether jinja2 evaluates the expression before it runs the template.
 fn is_constant(expression: &Expr) -> bool {
     match expression {
         Expr::Const(_) => true,

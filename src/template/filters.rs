@@ -1,4 +1,4 @@
-//! jinja2's filters: the way to each by its name, and those of texts and numbers. `sequences` has those of lists.
+//! jinja2's filters by name, with the filters of texts and numbers. Those of lists are in `sequences`.
 
 use super::args::Args;
 use super::attributes::attribute;
@@ -8,7 +8,7 @@ use super::value::{Missing, Outcome, Text, Value, fault};
 use super::written::{escape, escape_text, float, repr, text};
 use super::{format, html, json, layout, number, sequences, strings};
 
-/// Every filter of jinja2, sorted.
+/// All filters of jinja2, sorted.
 pub(super) const FILTERS: [&str; 54] = [
     "abs",
     "attr",
@@ -68,11 +68,11 @@ pub(super) const FILTERS: [&str; 54] = [
 
 /// Applies a filter.
 ///
-/// Errors: a filter that there is not, or that a chat template has no use of.
+/// Errors: an unknown filter, or one that Fireside leaves out.
 pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     meter.step(1)?;
     let made = |made: String| meter.text(made);
-    // What markupsafe calls soft: a text stays as it is, safe or not.
+    // markupsafe's `soft_str`: a text keeps whether it is safe, and other values become texts.
     let soft = || {
         let text = text(value, meter)?;
         meter.step(text.as_str().len() / 4)?;
@@ -127,7 +127,7 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
             let values = match (args.positional.is_empty(), args.named.is_empty()) {
                 (_, true) => meter.tuple(args.positional)?,
                 (true, false) => meter.dict(args.named.into_iter().map(|(name, value)| (Value::Str(name), value)).collect())?,
-                _ => return Err(fault("format takes values by place or by name, not both")),
+                _ => return Err(fault("format takes positional or named values, not both")),
             };
             format::percent(&Value::Str(soft()?), &values, meter)
         }
@@ -143,9 +143,9 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
         "pprint" => {
             args.none(name)?;
             let text = repr(&layout::with_sorted_keys(value, meter)?, meter)?;
-            // Python breaks what is longer over lines.
+            // Python breaks a longer value into lines.
             if text.chars().count() > 80 {
-                return Err(fault("the filter pprint breaks long values over lines, which is not done here"));
+                return Err(fault("pprint of a value of more than 80 characters breaks it into lines, which Fireside does not do"));
             }
             made(text)
         }
@@ -172,7 +172,7 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
         "filesizeformat" => file_size(value, args, meter),
         "attr" => {
             let name = args.bind(name, ["name"], 1)?.str(0)?;
-            // It looks for attributes only, and not for items.
+            // `attr` finds attributes only, and no items.
             let only_item = matches!(value, Value::Dict(dict) if dict.get_str(name.as_str()).is_some());
             let found =
                 if value.is_undefined() { return attribute(value, name.as_str(), meter) } else { attribute(value, name.as_str(), meter)? };
@@ -185,13 +185,13 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
             args.none(name)?;
             html::url_encode(value, meter)
         }
-        "random" => Err(fault("the filter random gives another text each time, and is not done here")),
-        "urlize" => Err(fault("the filter urlize makes HTML, and is not done here")),
+        "random" => Err(fault("Fireside does not have the filter random, because its text differs each time")),
+        "urlize" => Err(fault("Fireside does not have the filter urlize, because it makes HTML")),
         _ => sequences::apply(name, value, args, meter),
     }
 }
 
-/// jinja2's own idea of a title: words begin after blanks, hyphens and brackets.
+/// jinja2's `title`, which differs from Python's: words begin after blanks, hyphens and brackets.
 fn titled(of: &str) -> String {
     let mut out = String::with_capacity(of.len());
     let begins = |character: char| character.is_whitespace() || is_space(character) || "-({[<".contains(character);
@@ -238,8 +238,8 @@ fn int(value: &Value, args: Args) -> Outcome<Value> {
             },
         },
         Value::Undefined(missing) => Err(fault(missing.to_string())),
-        Value::Float(number) if number.is_infinite() => Err(fault("an infinite float has no whole number")),
-        Value::Bytes(_) => Err(fault("int does not read bytes here")),
+        Value::Float(number) if number.is_infinite() => Err(fault("an infinite float cannot be an int")),
+        Value::Bytes(_) => Err(fault("Fireside's int does not read bytes")),
         _ => value.as_int().map_or_else(default, |number| Ok(Value::Int(number))),
     }
 }
@@ -250,13 +250,13 @@ fn to_float(value: &Value, args: Args) -> Outcome<Value> {
         Value::Float(number) => Some(*number),
         Value::Str(text) => number::float(text.as_str()),
         Value::Undefined(missing) => return Err(fault(missing.to_string())),
-        Value::Bytes(_) => return Err(fault("float does not read bytes here")),
+        Value::Bytes(_) => return Err(fault("Fireside's float does not read bytes")),
         _ => value.as_int().map(|number| number as f64),
     };
     Ok(number.map_or_else(|| args.0[0].clone().unwrap_or(Value::Float(0.0)), Value::Float))
 }
 
-/// Filter `round`: half to even for whole places, and through the decimal digits of a float otherwise, as Python does.
+/// Filter `round`, as Python rounds: an integer half to even, a float by its decimal digits.
 fn round(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     let args = args.bind("round", ["precision", "method"], 0)?;
     let precision = args.int(0, 0)?;
@@ -279,7 +279,7 @@ fn round(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
                 let (down, up) = (whole.rem_euclid(unit), unit - whole.rem_euclid(unit));
                 let goes_up = down > up || down == up && whole.div_euclid(unit) % 2 != 0;
                 let rounded = if goes_up { whole.checked_add(up) } else { whole.checked_sub(down) };
-                rounded.map(Value::Int).ok_or_else(|| fault("round gives a whole number of more than 127 bits"))
+                rounded.map(Value::Int).ok_or_else(|| fault("round gives an int of more than 127 bits"))
             }
             None if !number.is_finite() => Ok(Value::Float(number)),
             None if precision >= 0 => Ok(Value::Float(format!("{number:.*}", precision as usize).parse().unwrap_or(number))),
@@ -295,7 +295,7 @@ fn round(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
                 return Err(failed());
             }
             let whole = if method.as_str() == "ceil" { scaled.ceil() } else { scaled.floor() };
-            // Python's ceil and floor give whole numbers, which have no -0.
+            // Python's ceil and floor return integers, so there is no -0.
             Ok(Value::Float((whole + 0.0) / factor))
         }
         _ => Err(fault("round has the methods common, ceil and floor")),
@@ -334,7 +334,7 @@ fn file_size(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     meter.text(float(bytes))
 }
 
-/// Lower case for a comparison that ignores it.
+/// Lowers a text, for a comparison that ignores case.
 pub(super) fn ignore_case(value: Value, meter: &Meter) -> Outcome<Value> {
     match &value {
         Value::Str(text) => {

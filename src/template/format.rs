@@ -1,4 +1,4 @@
-//! Python's two ways to put values into a text: `'%s' % value` and `'{}'.format(value)`.
+//! Python's two ways to format values: `'%s' % value` and `'{}'.format(value)`.
 
 use super::args::Args;
 use super::attributes::{attribute, item};
@@ -8,10 +8,10 @@ use super::number::{self, Spec};
 use super::value::{Outcome, Text, Value, fault};
 use super::written::{escape, escaped, repr, text};
 
-/// The widest field.
+/// The limit on the width of a field.
 pub(super) const WIDTH_MAX: usize = 10_000;
 
-/// Steps for a digit of a float, which takes arithmetic of hundreds of digits.
+/// Steps for each digit of a float, whose exact decimal form has hundreds of digits.
 const DIGITS_COST: usize = 8;
 
 fn broken(what: &str) -> Box<super::value::Fault> {
@@ -122,7 +122,7 @@ pub(super) fn percent(of: &Value, values: &Value, meter: &Meter) -> Outcome<Valu
                     _ => value.as_int().ok_or_else(|| broken(&format!("%{kind} takes a number, not a value of type {}", value.kind())))?,
                 };
                 spec.kind = if matches!(kind, 'i' | 'u') { 'd' } else { kind };
-                // A precision of a whole number is its least number of digits.
+                // The precision of an integer is its minimum number of digits.
                 out += &spec.whole(whole, spec.precision.unwrap_or(0));
             }
             'e' | 'E' | 'f' | 'F' | 'g' | 'G' => {
@@ -147,7 +147,7 @@ pub(super) fn percent(of: &Value, values: &Value, meter: &Meter) -> Outcome<Valu
     Ok(Value::Str(meter.plain(out)?.with_safe(of.safe)))
 }
 
-/// Where the bracket ends that was opened before.
+/// The byte at which the bracket closes that opened before `text`.
 fn closing(text: &str) -> Option<usize> {
     let mut open = 1;
     text.char_indices()
@@ -167,13 +167,13 @@ fn ascii(text: &str) -> String {
     text.chars().map(|character| if character.is_ascii() { character.to_string() } else { escaped(character) }).collect()
 }
 
-/// `text.format(...)`, in which the sandbox looks up attributes.
+/// `text.format(...)`. Attributes are looked up as the sandbox does.
 pub(super) fn braces(of: &Text, args: Args, meter: &Meter) -> Outcome<Value> {
     let mut numbering = Numbering { next: Some(0) };
     meter.text(fields(of.as_str(), of.safe, &args, &mut numbering, 3, meter)?)
 }
 
-/// The number of the next `{}`; `None` once a field has a number of its own.
+/// The number of the next `{}`; `None` once a field is numbered (`{0}`).
 struct Numbering {
     next: Option<usize>,
 }
@@ -205,7 +205,7 @@ fn fields(of: &str, safe: bool, args: &Args, numbering: &mut Numbering, depth: u
         let (end, _) = end.ok_or_else(|| broken("has an open {"))?;
         let (field, after) = (&rest[..end], &rest[end + 1..]);
         rest = after;
-        // The name ends at the first ! or : outside of brackets.
+        // The name ends at the first `!` or `:` outside brackets.
         let mut bracket = false;
         let name_end = field.find(|character| {
             bracket = character == '[' || bracket && character != ']';

@@ -1,4 +1,4 @@
-//! The few filters that make or read HTML and addresses.
+//! The filters that write or read HTML and URLs.
 
 use super::characters::is_space;
 use super::limits::Meter;
@@ -6,7 +6,7 @@ use super::loops::items;
 use super::value::{Outcome, Value, fault};
 use super::written::{escape, text};
 
-/// A text without its tags and comments, its blanks run together (markupsafe's `striptags`).
+/// markupsafe's `striptags`: removes tags and comments, and joins runs of blanks.
 pub(super) fn strip_tags(of: &str, meter: &Meter) -> Outcome<Value> {
     meter.step(of.len())?;
     let mut out = String::new();
@@ -26,9 +26,9 @@ pub(super) fn strip_tags(of: &str, meter: &Meter) -> Outcome<Value> {
     unescape(&words.join(" "), meter)
 }
 
-/// A text in which the escapes of HTML are the characters again.
+/// Replaces HTML's character references by the characters.
 ///
-/// Errors: a name that is not one of XML's five.
+/// Errors: a named reference other than XML's five.
 pub(super) fn unescape(of: &str, meter: &Meter) -> Outcome<Value> {
     let mut out = String::new();
     let mut rest = of;
@@ -48,15 +48,11 @@ pub(super) fn unescape(of: &str, meter: &Meter) -> Outcome<Value> {
                 Some(code) => {
                     let code = code.strip_prefix(['x', 'X']).map_or_else(|| code.parse().ok(), |code| u32::from_str_radix(code, 16).ok());
                     let plain = code.filter(|code| *code > 31 && !(0x7f..0xa0).contains(code));
-                    Some(
-                        plain
-                            .and_then(char::from_u32)
-                            .ok_or_else(|| fault(format!("&{name}; is an escape of HTML that is not read here")))?,
-                    )
+                    Some(plain.and_then(char::from_u32).ok_or_else(|| fault(format!("Fireside does not read the HTML escape &{name};")))?)
                 }
                 None if name.is_empty() => None,
-                // HTML knows two thousand names, some of them without the semicolon.
-                None => return Err(fault(format!("&{name}; is an escape of HTML that is not read here"))),
+                // HTML has two thousand names, and some need no semicolon.
+                None => return Err(fault(format!("Fireside does not read the HTML escape &{name};"))),
             },
         };
         match character {

@@ -1,4 +1,4 @@
-//! The filter `tojson` as transformers has it: Python's `json.dumps`, which does not escape what is not ASCII.
+//! The filter `tojson` as transformers defines it: Python's `json.dumps` with `ensure_ascii=False`.
 
 use super::args::Args;
 use super::compare::sorted;
@@ -73,7 +73,7 @@ impl Json<'_> {
                     json.value(value, depth + 1)
                 })?;
             }
-            Value::Undefined(missing) => return Err(fault(format!("tojson does not write what is undefined: {missing}"))),
+            Value::Undefined(missing) => return Err(fault(format!("tojson does not write an undefined value: {missing}"))),
             _ => return Err(fault(format!("tojson does not write a value of type {}", value.kind()))),
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! jinja2's filters that lay a text out: `indent`, `truncate`, `wordwrap`, and what `pprint` needs.
+//! jinja2's filters `indent`, `truncate` and `wordwrap`, and the sorted keys of `pprint`.
 
 use super::args::Args;
 use super::characters::{is_space, lines};
@@ -42,7 +42,7 @@ pub(super) fn truncate(value: &Value, args: Args, meter: &Meter) -> Outcome<Valu
     let leeway = if args.some(3).is_some() { args.int(3, 5)? } else { 5 };
     let end_len = end.as_str().chars().count() as i128;
     if length < end_len || leeway < 0 {
-        return Err(fault("truncate has a length below that of its end"));
+        return Err(fault("truncate has a length below that of its `end`"));
     }
     let Some(len) = value.len(meter)? else { return Err(fault(format!("truncate takes a str, not a value of type {}", value.kind()))) };
     if len as i128 <= length.saturating_add(leeway) {
@@ -55,7 +55,7 @@ pub(super) fn truncate(value: &Value, args: Args, meter: &Meter) -> Outcome<Valu
     Ok(Value::Str(meter.plain([kept, end.as_str()].concat())?.with_safe(of.safe)))
 }
 
-/// A value whose dicts have their keys in order, as `pprint` writes them.
+/// The value with the keys of its dicts sorted, as `pprint` writes them.
 pub(super) fn with_sorted_keys(value: &Value, meter: &Meter) -> Outcome<Value> {
     let all = |items: &[Value]| items.iter().map(|item| with_sorted_keys(item, meter)).collect::<Outcome<Vec<_>>>();
     match value {
@@ -74,7 +74,7 @@ pub(super) fn with_sorted_keys(value: &Value, meter: &Meter) -> Outcome<Value> {
     }
 }
 
-/// Python's `textwrap.wrap` of each line.
+/// Filter `wordwrap`: Python's `textwrap.wrap` of each line.
 pub(super) fn wrap(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     let args = args.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"], 0)?;
     let Value::Str(of) = value else { return Err(fault(format!("wordwrap takes a str, not a value of type {}", value.kind()))) };
@@ -85,7 +85,7 @@ pub(super) fn wrap(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     let text = of.as_str();
     meter.step(text.len())?;
     if hyphens && text.contains('-') {
-        return Err(fault("the filter wordwrap breaks at hyphens by rules that are not done here. Give it break_on_hyphens=false"));
+        return Err(fault("Fireside's wordwrap does not break at hyphens: pass break_on_hyphens=false"));
     }
     meter.fits(text.len().saturating_add(text.len() / width * end.as_str().len()))?;
     let mut done = Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn wrap(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     meter.text(done.join(end.as_str()))
 }
 
-/// One line in lines of at most so many characters.
+/// Wraps one line at `width` characters.
 fn wrapped(line: &str, width: usize, breaks: bool, meter: &Meter) -> Outcome<Vec<String>> {
     let is_blank = |character: char| "\t\n\u{b}\u{c}\r ".contains(character);
     let mut done: Vec<String> = Vec::new();
@@ -106,7 +106,7 @@ fn wrapped(line: &str, width: usize, breaks: bool, meter: &Meter) -> Outcome<Vec
             let end = rest.find(|character| is_blank(character) != is_blank(first)).unwrap_or(rest.len());
             let chunk = &rest[..end];
             meter.step(1 + chunk.len())?;
-            // Blanks begin no line but the first.
+            // Only the first line may begin with blanks.
             if current.is_empty() && !done.is_empty() && chunk.chars().all(is_space) {
                 rest = &rest[end..];
                 continue;
@@ -125,7 +125,7 @@ fn wrapped(line: &str, width: usize, breaks: bool, meter: &Meter) -> Outcome<Vec
             }
             break;
         }
-        // And they end none.
+        // No line ends with blanks.
         current.truncate(current.trim_end_matches(is_blank).len());
         if !current.is_empty() {
             done.push(current);

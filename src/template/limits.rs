@@ -1,15 +1,16 @@
-//! Limits on what a chat template may do, for a template is a program by a stranger.
+//! Limits on what a chat template may do, because a template is a program from a stranger.
 //!
-//! Three things are counted, each before it happens:
+//! The meter counts three things, each before it happens:
 //!
 //! ```text
-//! steps    one for each part of the program that runs, and one for every 16 bytes or each item that it walks over
-//! bytes    of every value that is made, dropped ones included
-//! text     that is written
+//! steps    one for each statement and expression that runs, and one for every 16 bytes or item that it reads
+//! made     bytes of all values that are made, also of those that are dropped
+//! written  bytes of the output
 //! ```
 //!
-//! A value has a largest size, containers lie in each other to a stated depth, and calls nest to a stated depth, because both are walked by recursion.
-//! The limits grow with what the caller passed in: a template may well read a long conversation several times.
+//! There are also limits on the size of one value, and on the nesting of containers and of calls, because
+//! these are processed by recursion. The limits grow with the caller's messages: a template may read a long
+//! conversation several times.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -18,30 +19,32 @@ use std::rc::Rc;
 use super::value::{Dict, Items, Missing, Object, Outcome, Text, Value, fault};
 use crate::text::Now;
 
-/// Steps for a rendering: real templates take a few hundred a message, and those that look at each character some twenty a byte.
+/// Steps for a rendering. Published templates take a few hundred steps a message; those that look at each
+/// character take about twenty steps a byte.
 const STEPS: usize = 2_000_000;
 const STEPS_PER_MESSAGE: usize = 20_000;
 const STEPS_PER_BYTE: usize = 40;
-/// One to two seconds.
+/// These take one to two seconds.
 const STEPS_MAX: usize = 12_000_000;
 
-/// Bytes of all values together.
+/// Bytes of all values that a rendering makes.
 const MADE: usize = 20 << 20;
 const MADE_PER_BYTE: usize = 16;
 
-/// Bytes of one value, and of all that is written.
+/// Bytes of one value, and bytes of the output.
 const VALUE: usize = 1 << 20;
 const VALUE_PER_BYTE: usize = 4;
 const WRITTEN: usize = 1 << 20;
 const WRITTEN_PER_BYTE: usize = 8;
 
-/// Lists in lists.
+/// How deep lists and dicts may nest.
 const NESTING_MAX: usize = 64;
 
-/// Calls, blocks and expressions in each other, weighed by the stack that they take: the wasm stack is 1 MiB.
+/// How deep calls, blocks and expressions may nest, each weighted by the stack that it takes: the wasm stack
+/// is 1 MiB.
 const CALLS_MAX: usize = 600;
 
-/// Bytes that an item takes in a list, an entry in a dict, and a value by itself.
+/// Bytes of an item of a list, of an entry of a dict, of a value on the heap, and of a scope.
 pub(super) const ITEM_BYTES: usize = size_of::<Value>();
 const ENTRY_BYTES: usize = 2 * ITEM_BYTES;
 const VALUE_BYTES: usize = 48;
@@ -49,24 +52,25 @@ const SCOPE_BYTES: usize = 1000;
 
 pub(super) const TOO_LARGE: &str = "it makes a value that is too large";
 
-/// What a rendering may still do, and what it has of the world.
+/// What a rendering may still use, and what it knows of the outside: the time, and the characters that
+/// callers typed.
 pub(super) struct Meter {
     steps: Cell<usize>,
     made: Cell<usize>,
     written: Cell<usize>,
     value_max: usize,
     calls: Cell<usize>,
-    /// Whether values that are written are escaped for HTML (`{% autoescape true %}`).
+    /// Whether output is escaped for HTML (`{% autoescape true %}`).
     pub(super) escapes: Cell<bool>,
     pub(super) now: Option<Now>,
-    /// The characters that callers typed in special tokens, by their twins (`marks`).
+    /// From twins to the characters that callers typed ([`Coding`](crate::text::Coding)).
     twins: HashMap<char, char>,
     missing: RefCell<Option<Rc<Missing>>>,
     namespaces: RefCell<Vec<Rc<Object>>>,
 }
 
 impl Meter {
-    /// For messages of so many bytes in all, in whose texts `twins` stand for the characters of special tokens.
+    /// The limits for this number of messages and of bytes in them.
     pub(super) fn new(messages: usize, bytes: usize, now: Option<Now>, twins: HashMap<char, char>) -> Meter {
         Meter {
             steps: Cell::new((STEPS + STEPS_PER_MESSAGE * messages + STEPS_PER_BYTE.saturating_mul(bytes)).min(STEPS_MAX)),
@@ -86,18 +90,18 @@ impl Meter {
         !self.twins.is_empty()
     }
 
-    /// The character that a caller typed where `character` is its twin.
+    /// The character that a caller typed, if `character` is a twin.
     pub(super) fn typed(&self, character: char) -> Option<char> {
         self.twins.get(&character).copied()
     }
 
-    /// Whether two texts are the same as callers typed them.
+    /// Whether two texts are equal once they are decoded.
     pub(super) fn reads_alike(&self, a: &str, b: &str) -> bool {
         let plain = |character| self.typed(character).unwrap_or(character);
         a == b || (!self.twins.is_empty() && a.chars().map(plain).eq(b.chars().map(plain)))
     }
 
-    /// Takes steps.
+    /// Counts steps.
     pub(super) fn step(&self, steps: usize) -> Outcome<()> {
         match self.steps.get().checked_sub(steps) {
             Some(left) => {
@@ -108,12 +112,12 @@ impl Meter {
         }
     }
 
-    /// Walks over a text.
+    /// Counts the steps for reading this many bytes.
     pub(super) fn walk(&self, bytes: usize) -> Outcome<()> {
         self.step(bytes / 16)
     }
 
-    /// Whether one value may have so many bytes.
+    /// Checks the size of one value. Units: bytes.
     pub(super) fn fits(&self, bytes: usize) -> Outcome<()> {
         if bytes > self.value_max { Err(fault(TOO_LARGE)) } else { Ok(()) }
     }
@@ -125,11 +129,11 @@ impl Meter {
                 self.made.set(left);
                 Ok(())
             }
-            None => Err(fault("it makes too much")),
+            None => Err(fault("its values take too many bytes in all")),
         }
     }
 
-    /// Bytes are about to be written.
+    /// Counts bytes of output.
     pub(super) fn write(&self, bytes: usize) -> Outcome<()> {
         self.walk(bytes)?;
         match self.written.get().checked_sub(bytes) {
@@ -141,7 +145,7 @@ impl Meter {
         }
     }
 
-    /// Goes so much deeper; `leave` comes back.
+    /// Enters a nested call, block or expression of this cost. [`leave`](Self::leave) undoes it.
     pub(super) fn enter(&self, cost: usize) -> Outcome<()> {
         self.calls.set(self.calls.get() + cost);
         if self.calls.get() > CALLS_MAX { Err(fault("it nests too deeply, or calls itself too often")) } else { Ok(()) }
@@ -151,12 +155,12 @@ impl Meter {
         self.calls.set(self.calls.get() - cost);
     }
 
-    /// A scope with its variables is kept until the end.
+    /// Counts a scope that is kept until the rendering ends.
     pub(super) fn keep_scope(&self) -> Outcome<()> {
         self.make(SCOPE_BYTES)
     }
 
-    /// Space for so many items is about to be taken.
+    /// Counts a list of this many items.
     pub(super) fn room(&self, items: usize) -> Outcome<()> {
         self.fits(items.saturating_mul(ITEM_BYTES / 4))?;
         self.step(items)?;
@@ -167,7 +171,7 @@ impl Meter {
         Ok(Value::Str(self.plain(text)?))
     }
 
-    /// A text by itself.
+    /// Counts a text and makes it.
     pub(super) fn plain(&self, text: impl Into<Rc<str>>) -> Outcome<Text> {
         let text: Rc<str> = text.into();
         self.fits(text.len())?;
@@ -199,7 +203,7 @@ impl Meter {
         Ok(Value::Dict(Rc::new(dict)))
     }
 
-    /// Items that can be taken once.
+    /// Counts a generator and makes it: its items can be read once.
     pub(super) fn once(&self, name: &'static str, items: Vec<Value>) -> Outcome<Value> {
         self.room(items.len())?;
         let depth = 1 + items.iter().map(Value::depth).max().unwrap_or(0);
@@ -207,7 +211,7 @@ impl Meter {
         self.object(Object::Once { name, items, taken: Cell::new(0), depth })
     }
 
-    /// Whether so many containers may lie in each other.
+    /// Checks how deep containers nest.
     pub(super) fn nests(&self, depth: usize) -> Outcome<()> {
         if depth > NESTING_MAX { Err(fault("it nests lists or dicts too deeply")) } else { Ok(()) }
     }
@@ -223,7 +227,8 @@ impl Meter {
         Ok(value)
     }
 
-    /// The same one as before where the same is missing: a loop may ask for it a thousand times.
+    /// An undefined value. It is shared with the last one if that says the same, as in a loop that asks
+    /// again and again.
     pub(super) fn undefined(&self, missing: Missing) -> Value {
         let mut last = self.missing.borrow_mut();
         match &*last {
@@ -234,7 +239,7 @@ impl Meter {
 }
 
 impl Drop for Meter {
-    /// A namespace may hold itself, or a long chain of others: each is emptied by itself.
+    /// Empties each namespace, because it may hold itself or a long chain of others.
     fn drop(&mut self) {
         for object in self.namespaces.borrow().iter() {
             if let Object::Namespace(dict) = &**object {

@@ -1,4 +1,4 @@
-//! What can be walked over, and the `loop` of a `for`.
+//! Iteration: the items of a value, and the `loop` of a `for`.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use super::compare::equal;
 use super::limits::Meter;
 use super::value::{Items, Missing, Object, Outcome, Range, Text, Value, View, fault};
 
-/// The items of a loop. A text and a range make theirs one by one.
+/// The items of a loop. Texts and ranges make their items one by one.
 pub(super) enum Source {
     Items(Rc<Items>),
     Text(Text),
@@ -18,15 +18,15 @@ pub(super) enum Source {
 pub(super) struct Loop {
     source: Source,
     pub(super) length: usize,
-    /// The place of the current item; in a text also its byte.
+    /// The index of the current item, and in a text its first byte.
     index: Cell<usize>,
     byte: Cell<usize>,
     level: usize,
-    /// Of its items.
+    /// How deep containers nest in the items.
     pub(super) depth: usize,
     changed: RefCell<Option<Vec<Value>>>,
     ended: Cell<bool>,
-    /// The number of the `for` to run again where it is recursive.
+    /// Of a recursive `for`: its index in `Run::recursions`.
     pub(super) recurse: Option<usize>,
 }
 
@@ -44,7 +44,7 @@ impl Loop {
         Ok(Loop { source, length, index, byte, level, depth, changed, ended, recurse })
     }
 
-    /// Goes on to the next item.
+    /// Moves to the next item.
     pub(super) fn advance(&self) -> Option<Value> {
         if self.index.get() != usize::MAX
             && let Source::Text(text) = &self.source
@@ -59,7 +59,7 @@ impl Loop {
         item
     }
 
-    /// The loop is over: it keeps nothing that could hold the loop itself.
+    /// Ends the loop. It drops what could hold the loop itself.
     pub(super) fn end(&self) {
         self.ended.set(true);
         self.changed.take();
@@ -130,7 +130,7 @@ impl Loop {
     }
 }
 
-/// What a loop walks over.
+/// The items of a value, for a loop.
 ///
 /// Errors: a value that is not iterable.
 pub(super) fn source(value: &Value, meter: &Meter) -> Outcome<Source> {
@@ -142,7 +142,7 @@ pub(super) fn source(value: &Value, meter: &Meter) -> Outcome<Source> {
     })
 }
 
-/// Whether Python's `iter` takes it.
+/// Whether Python's `iter` accepts the value.
 pub(super) fn is_iterable(value: &Value) -> bool {
     match value {
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
@@ -161,7 +161,7 @@ pub(super) fn items(value: &Value, meter: &Meter) -> Outcome<Vec<Value>> {
             Ok(items.items.clone())
         }
         Value::Str(text) => {
-            // A character that is not ASCII is an allocation of its own.
+            // Every character beyond ASCII is an allocation.
             meter.room(text.as_str().len())?;
             Ok(text.as_str().chars().map(|character| Value::Str(Text::character(character))).collect())
         }

@@ -1,15 +1,16 @@
-//! The names that a template reads.
+//! Finds the variables and the fields of variables that a template reads.
 
 use std::collections::{BTreeSet, HashSet};
 
 use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Macro, Stmt};
 
-/// Names that are read, and of these the ones that are read before they are set.
+/// The variables that a template reads, those of them that it reads before it sets them, and the fields that
+/// it reads.
 #[derive(Default)]
 pub(super) struct Names<'a> {
     pub(super) read: BTreeSet<&'a str>,
     pub(super) unset: BTreeSet<&'a str>,
-    /// Of variables: `of.field`, `of['field']`, `of.get('field')`, `'field' in of`.
+    /// Variables with their fields: `of.field`, `of['field']`, `of.get('field')`, `'field' in of`.
     pub(super) fields: BTreeSet<(&'a str, String)>,
     set: HashSet<&'a str>,
 }
@@ -174,7 +175,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// A text of the template.
+/// The text of a constant.
 fn constant<'e>(expression: &'e Expr) -> Option<&'e str> {
     if let Expr::Const(of) = expression { of.value.as_str() } else { None }
 }

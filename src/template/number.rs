@@ -1,4 +1,4 @@
-//! Numbers as text, by Python's format specification, and texts as numbers.
+//! Formats numbers by Python's format specification, and parses numbers as Python does.
 
 use super::characters::{decimal_digit, is_space};
 use super::format::WIDTH_MAX;
@@ -14,9 +14,9 @@ pub(super) struct Spec {
     pub(super) width: usize,
     pub(super) grouping: Option<char>,
     pub(super) precision: Option<usize>,
-    /// `\0` where none is given.
+    /// `\0` if the specification has none.
     pub(super) kind: char,
-    /// Whether a sign is asked for.
+    /// Whether the specification asks for a sign.
     pub(super) signed: bool,
 }
 
@@ -27,7 +27,7 @@ impl Default for Spec {
 }
 
 fn broken() -> Box<Fault> {
-    fault("a format has a specification that is not one")
+    fault("a format specification is invalid")
 }
 
 impl Spec {
@@ -73,7 +73,7 @@ impl Spec {
         Ok(spec)
     }
 
-    /// A text as it stands in its field.
+    /// Pads a text to the width of its field.
     pub(super) fn padded_text(&self, text: &str) -> String {
         let cut: String = self.precision.map_or_else(|| text.to_owned(), |precision| text.chars().take(precision).collect());
         self.padded("", &cut)
@@ -113,7 +113,7 @@ impl Spec {
         }
     }
 
-    /// Digits with a sign between every three (or four, of other bases) of the whole part.
+    /// Puts the grouping sign between the digits of the integer part, `size` at a time.
     fn grouped(&self, digits: &str, size: usize) -> String {
         let Some(sign) = self.grouping else { return digits.to_owned() };
         let (whole, rest) = digits.split_at(digits.find(['.', 'e', 'E', '%']).unwrap_or(digits.len()));
@@ -122,7 +122,7 @@ impl Spec {
         }
         let mut whole = whole.to_owned();
         if self.fill == '0' && self.align == Some('=') {
-            // Zeros that fill a field are grouped as well.
+            // The zeros that fill a field are grouped too.
             while grouped_len(whole.len(), size) + rest.len() < self.width {
                 whole.insert(0, '0');
             }
@@ -137,7 +137,7 @@ impl Spec {
         out + rest
     }
 
-    /// `format(number, spec)` of a whole number.
+    /// `format(number, spec)` of an integer.
     pub(super) fn checked_whole(&self, number: i128) -> Outcome<String> {
         match self.kind {
             _ if self.precision.is_some() => Err(broken()),
@@ -151,12 +151,12 @@ impl Spec {
         }
     }
 
-    /// `format(true, spec)` without a type: a number as well.
+    /// `format(true, spec)` without a type, which formats a number too.
     pub(super) fn number_of_bool(&self, number: i128) -> Outcome<String> {
         self.checked_whole(number)
     }
 
-    /// A whole number with at least so many digits.
+    /// Formats an integer with at least `least` digits.
     pub(super) fn whole(&self, number: i128, least: usize) -> String {
         let magnitude = number.unsigned_abs();
         let (prefix, digits, size) = match self.kind {
@@ -230,7 +230,8 @@ fn exponent(magnitude: f64, precision: usize) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// So many significant digits, by place or by exponent, without zeros at the end.
+/// Formats `precision` significant digits, with an exponent where that is shorter, and without zeros at the
+/// end.
 fn general(magnitude: f64, precision: usize, keep_zeros: bool, point: bool) -> String {
     let scientific = exponent(magnitude, precision - 1);
     let power: i32 = scientific.split_once('e').and_then(|(_, power)| power.parse().ok()).unwrap_or(0);
@@ -247,17 +248,17 @@ fn general(magnitude: f64, precision: usize, keep_zeros: bool, point: bool) -> S
     if point && !digits.contains('.') { digits + ".0" } else { digits }
 }
 
-/// The whole part of a float.
+/// The integer part of a float.
 pub(super) fn truncated(number: f64) -> Outcome<i128> {
     if number.is_nan() || number.abs() >= 1e38 {
-        return Err(fault("a float has no whole number within 127 bits"));
+        return Err(fault("a float is too large for an int of 127 bits"));
     }
     Ok(number as i128)
 }
 
-/// A text without blanks around it and without the `_` between its digits, its digits those of ASCII.
+/// Strips blanks around a number, removes `_` between digits, and turns all digits into those of ASCII.
 fn plain_digits(text: &str) -> Option<String> {
-    // Python takes the blanks of C off a text of ASCII, and its own off any other.
+    // Python strips C's blanks from an ASCII text, and its own from any other.
     let is_blank = |character: char| if text.is_ascii() { matches!(character, '\t'..='\r' | ' ') } else { is_space(character) };
     let trimmed = text.trim_matches(is_blank);
     let characters: Vec<char> = trimmed.chars().collect();
@@ -277,7 +278,9 @@ fn plain_digits(text: &str) -> Option<String> {
     Some(out)
 }
 
-/// Python's `int(text, base)`; `None` where it is no number. Errors: one that is too large, a base that is none.
+/// Python's `int(text, base)`; `None` if the text is not a number.
+///
+/// Errors: a number that is too large, an invalid base.
 pub(super) fn int(text: &str, base: i128) -> Outcome<Option<i128>> {
     if base != 0 && !(2..=36).contains(&base) {
         return Ok(None);
@@ -301,11 +304,11 @@ pub(super) fn int(text: &str, base: i128) -> Outcome<Option<i128>> {
     if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(base as u32)) {
         return Ok(None);
     }
-    let number = i128::from_str_radix(digits, base as u32).map_err(|_| fault("it reads a whole number of more than 127 bits"))?;
+    let number = i128::from_str_radix(digits, base as u32).map_err(|_| fault("it reads an int of more than 127 bits"))?;
     Ok(Some(if negative { -number } else { number }))
 }
 
-/// Python's `float(text)`; `None` where it is no number.
+/// Python's `float(text)`; `None` if the text is not a number.
 pub(super) fn float(text: &str) -> Option<f64> {
     if text.len() > 1000 {
         return None;

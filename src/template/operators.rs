@@ -1,4 +1,4 @@
-//! What the operators of a template do, by Python's rules.
+//! The operators of a template, by Python's rules.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::value::{Outcome, Range, Text, Value, fault};
 use super::written::{escape, text};
 use super::{format, value};
 
-/// `a operator b`, but for `and` and `or`, which do not always look at both.
+/// `a operator b`, of all operators but `and` and `or`, which may skip `b`.
 pub(super) fn binary(operator: BinOpKind, a: &Value, b: &Value, meter: &Meter) -> Outcome<Value> {
     let truth = |truth: Outcome<bool>| Ok(Value::Bool(truth?));
     match operator {
@@ -50,7 +50,7 @@ fn unsupported(operator: BinOpKind, a: &Value, b: &Value) -> Box<value::Fault> {
     }
 }
 
-/// `a ~ b`: both as text.
+/// `a ~ b`: joins both as texts.
 pub(super) fn concat(a: &Value, b: &Value, meter: &Meter) -> Outcome<Value> {
     let (a, b) = (text(a, meter)?, text(b, meter)?);
     if meter.escapes.get() && (a.safe || b.safe) {
@@ -130,7 +130,7 @@ fn arithmetic(operator: BinOpKind, a: &Value, b: &Value) -> Outcome<Value> {
                 _ => None,
             },
         };
-        return whole.map(Value::Int).ok_or_else(|| fault(format!("{} gives a whole number of more than 127 bits", sign(operator))));
+        return whole.map(Value::Int).ok_or_else(|| fault(format!("{} gives an int of more than 127 bits", sign(operator))));
     }
     Ok(Value::Float(match operator {
         BinOpKind::Add => x + y,
@@ -152,14 +152,14 @@ fn floor_div(a: i128, b: i128) -> Option<i128> {
     Some(if a % b != 0 && (a < 0) != (b < 0) { quotient - 1 } else { quotient })
 }
 
-/// The rest of a division that has the sign of the divisor.
+/// The remainder with the sign of the divisor.
 fn floor_rest(a: i128, b: i128) -> i128 {
-    // It wraps for -1 alone, which leaves no rest.
+    // The remainder wraps only for a divisor of -1, where it is 0.
     let rest = a.wrapping_rem(b);
     if rest != 0 && (rest < 0) != (b < 0) { rest + b } else { rest }
 }
 
-/// The same for floats.
+/// The remainder of floats with the sign of the divisor.
 fn float_rest(x: f64, y: f64) -> f64 {
     let rest = x % y;
     if rest == 0.0 {
@@ -207,7 +207,7 @@ pub(super) fn slice(value: &Value, [start, stop, step]: [&Value; 3], meter: &Met
     }
     let bound = |bound: &Value| match bound {
         Value::None => Ok(None),
-        _ => bound.as_int().map(Some).ok_or_else(|| fault(format!("a slice goes by whole numbers, not by {}", bound.kind()))),
+        _ => bound.as_int().map(Some).ok_or_else(|| fault(format!("the bounds of a slice are ints, not {}", bound.kind()))),
     };
     if !is_sliceable(value) {
         return Err(fault(format!("a value of type {} has no slices", value.kind())));

@@ -1,7 +1,8 @@
-//! What jinja2 reads and minijinja (3.0.5) does not, spelled so that both mean the same: escapes of Python in texts, white space beyond ASCII, a plus
-//! before a number, tuples without brackets, and the end of a line after `{% raw %}`.
+//! Rewrites a template where jinja2 and minijinja (3.0.5) differ in syntax, so that minijinja parses what
+//! jinja2 means: Python's escapes in texts, white space beyond ASCII, a plus sign before a number, tuples
+//! without brackets, and the line break after `{% raw %}`.
 
-/// The source of a template, respelled.
+/// Rewrites the source of a template.
 pub(super) fn respelled(source: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
@@ -14,7 +15,7 @@ pub(super) fn respelled(source: &str) -> String {
             end
         } else if let Some((tag, body)) = raw(rest) {
             out.push_str(&rest[..tag]);
-            // jinja2 keeps the end of this line.
+            // jinja2 keeps this line break.
             if rest[tag..].starts_with('\n') && !rest[..tag].ends_with("-%}") {
                 out.push('\n');
             }
@@ -30,7 +31,7 @@ pub(super) fn respelled(source: &str) -> String {
     out + rest
 }
 
-/// Where the tag `raw` ends, and where its body does.
+/// The ends of the tag `raw` and of its body. Units: bytes.
 fn raw(source: &str) -> Option<(usize, usize)> {
     let inside = source.strip_prefix("{%")?.trim_start_matches(['-', '+']).trim_start().strip_prefix("raw")?;
     let close = inside.trim_start().strip_prefix('-').unwrap_or(inside.trim_start());
@@ -46,14 +47,14 @@ fn raw(source: &str) -> Option<(usize, usize)> {
     Some((tag, source.len()))
 }
 
-/// A tag that is read from its first sign on.
+/// A tag that is being rewritten.
 struct Tag<'s> {
     source: &'s str,
     at: usize,
     out: &'s mut String,
     /// Open brackets.
     depth: usize,
-    /// Whether what was read last is a value, so that a plus after it adds.
+    /// Whether a value was read last, so that a plus sign after it adds.
     after_value: bool,
 }
 
@@ -65,7 +66,7 @@ impl Tag<'_> {
         if self.source[2..].starts_with(['-', '+']) {
             self.copy(1);
         }
-        // Where a tuple may stand, and whether it does.
+        // Where a tuple may begin, and whether there was a comma.
         let mut tuple = (!block).then_some(self.out.len());
         let (mut comma, mut first_word) = (false, None);
         while let Some(character) = self.source[self.at..].chars().next() {
@@ -97,7 +98,7 @@ impl Tag<'_> {
                     self.after_value = !operators.contains(&word);
                 }
                 '+' if !self.after_value => {
-                    // What two signs leave as it is, and no text, list or dict.
+                    // Two minus signs change no number, and a text, list or dict stays an error.
                     self.out.push_str("- -");
                     self.at += 1;
                 }
@@ -133,7 +134,7 @@ impl Tag<'_> {
         }
     }
 
-    /// A text with its quotes.
+    /// Copies a text constant with its quotation marks.
     fn literal(&mut self, quote: char) {
         self.copy(1);
         self.after_value = true;
@@ -165,10 +166,11 @@ impl Tag<'_> {
                     let units = character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
                     spell(&units, 10);
                 }
-                // minijinja says that the escape is a bad one.
+                // minijinja reports this as an invalid escape.
                 None => spell("\\u", 2),
             },
-            // A character by its name: there is no table of them here.
+            // A character by its name: there is no table of names here, so minijinja reports an invalid
+            // escape.
             Some(b'N') => spell("\\u", 2),
             _ => {
                 let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);

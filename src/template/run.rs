@@ -1,55 +1,25 @@
-//! Runs a template: its statements, one after the other.
+//! Runs the statements of a template.
 //!
-//! minijinja reads the template; what it means is decided here and in the modules beside this one, by jinja2's rules, because a chat template is a
-//! Python program in all but name: `+` on a text and a number, white space, `%`, the way a list is written. Every step is counted (`limits`).
+//! minijinja parses the template, and this module and its neighbours run it by jinja2's rules. minijinja's
+//! own rules would not do, because a chat template is a Python program in all but name: it relies on `+` of
+//! a text and a number, on white space, on `%`, on how a list is written. Every step is counted (`limits`).
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use minijinja::machinery::ast::{Block, Expr, ForLoop, IfCond, Macro, Set, SetBlock, Stmt};
-use minijinja::machinery::{Span, Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
+use minijinja::machinery::Span;
+use minijinja::machinery::ast::{Block, ForLoop, IfCond, Macro, Set, SetBlock, Stmt};
 
-use super::compare::insert;
 use super::limits::Meter;
-use super::loops::{Loop, Source, items, source};
+use super::loops::{Loop, Source, source};
+use super::program::Program;
+use super::scope::Scope;
 use super::value::{Missing, Object, Outcome, Text, Value, fault};
 use super::written::{escape, text};
 use crate::text::Coding;
 
-/// What a statement weighs among the nested calls.
+/// The cost of a nested block, in the unit of [`Meter::enter`].
 const STATEMENT_COST: usize = 3;
-
-/// The variables of a block, inside those of the block around it.
-pub(super) struct Scope<'a> {
-    names: RefCell<BTreeMap<&'a str, Value>>,
-    parent: Option<Rc<Scope<'a>>>,
-}
-
-impl<'a> Scope<'a> {
-    pub(super) fn inside(parent: &Rc<Scope<'a>>) -> Rc<Scope<'a>> {
-        Rc::new(Scope { names: RefCell::default(), parent: Some(parent.clone()) })
-    }
-
-    pub(super) fn set(&self, name: &'a str, value: Value) {
-        self.names.borrow_mut().insert(name, value);
-    }
-
-    /// What a name stands for, and how many scopes it was looked for in.
-    fn find(&self, name: &str) -> (Option<Value>, usize) {
-        let (mut scope, mut scopes) = (self, 1);
-        loop {
-            if let Some(value) = scope.names.borrow().get(name) {
-                return (Some(value.clone()), scopes);
-            }
-            match &scope.parent {
-                Some(parent) => (scope, scopes) = (parent, scopes + 1),
-                None => return (None, scopes),
-            }
-        }
-    }
-}
 
 /// How a statement ends.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,34 +29,31 @@ pub(super) enum Flow {
     Continue,
 }
 
-/// A rendering under way.
+/// The state of a rendering.
 pub(super) struct Run<'a, 'm> {
     pub(super) meter: &'m Meter,
-    /// What callers typed of special tokens.
+    /// The coding of special tokens that callers typed; `None` if they typed none.
     pub(super) coding: Option<&'m Coding>,
-    /// What the caller passed in, and jinja2's own functions.
+    /// The variables that the caller sets.
     context: BTreeMap<&'a str, Value>,
-    /// The text, and the texts that are caught inside it.
+    /// The output, and the blocks inside it that are being caught.
     out: Vec<String>,
     pub(super) macros: Vec<(&'a Macro<'a>, Rc<Scope<'a>>)>,
     pub(super) recursions: Vec<(&'a ForLoop<'a>, Rc<Scope<'a>>)>,
     pub(super) blocks: BTreeMap<&'a str, &'a Block<'a>>,
     pub(super) root: Rc<Scope<'a>>,
     pub(super) constants: HashMap<usize, Value>,
-    /// Where the template says `caller`, `kwargs` and `varargs`.
-    special: Vec<(u32, &'static str)>,
+    pub(super) program: &'a Program,
 }
 
-/// Renders a template that was read before.
+/// Renders a template.
 pub(super) fn render<'a>(
-    template: &'a [Stmt<'a>],
-    source: &str,
-    syntax: &SyntaxConfig,
+    program: &'a Program,
     context: BTreeMap<&'a str, Value>,
     coding: Option<&Coding>,
     meter: &Meter,
 ) -> Outcome<String> {
-    let root = Rc::new(Scope { names: RefCell::default(), parent: None });
+    let root = Scope::outermost();
     let mut run = Run {
         meter,
         coding,
@@ -97,28 +64,11 @@ pub(super) fn render<'a>(
         blocks: BTreeMap::new(),
         root: root.clone(),
         constants: HashMap::new(),
-        special: special_names(source, syntax),
+        program,
     };
-    blocks(template, &mut run.blocks);
-    run.statements(template, &root)?;
+    blocks(program.statements(), &mut run.blocks);
+    run.statements(program.statements(), &root)?;
     Ok(run.out.pop().unwrap_or_default())
-}
-
-/// A macro takes further arguments where its body speaks of them, so the places are noted where it does.
-fn special_names(source: &str, syntax: &SyntaxConfig) -> Vec<(u32, &'static str)> {
-    let mut after_dot = false;
-    let mut found = Vec::new();
-    for (token, span) in tokenize(source, false, syntax.clone()).map_while(Result::ok) {
-        let name = match token {
-            Token::Ident("caller") => Some("caller"),
-            Token::Ident("kwargs") => Some("kwargs"),
-            Token::Ident("varargs") => Some("varargs"),
-            _ => None,
-        };
-        found.extend(name.filter(|_| !after_dot).map(|name| (span.start_offset, name)));
-        after_dot = matches!(token, Token::Dot);
-    }
-    found
 }
 
 /// Finds the blocks of a template.
@@ -141,16 +91,7 @@ fn blocks<'a>(body: &'a [Stmt<'a>], found: &mut BTreeMap<&'a str, &'a Block<'a>>
 }
 
 impl<'a> Run<'a, '_> {
-    pub(super) fn special_count(&self) -> usize {
-        self.special.len()
-    }
-
-    /// Whether a macro speaks of a special name.
-    pub(super) fn speaks_of(&self, name: &str, span: Span) -> bool {
-        self.special.iter().any(|(at, other)| *other == name && (span.start_offset..span.end_offset).contains(at))
-    }
-
-    /// What a name stands for.
+    /// The value of a variable, or of a global function.
     pub(super) fn variable(&self, name: &str, scope: &Scope<'a>) -> Outcome<Value> {
         let (found, scopes) = scope.find(name);
         self.meter.step(scopes / 2)?;
@@ -181,7 +122,7 @@ impl<'a> Run<'a, '_> {
         self.write(text.as_str())
     }
 
-    /// Catches what is written meanwhile.
+    /// The text that `write` outputs.
     pub(super) fn caught(&mut self, write: impl FnOnce(&mut Self) -> Outcome<()>) -> Outcome<Value> {
         let depth = self.out.len();
         self.out.push(String::new());
@@ -231,7 +172,10 @@ impl<'a> Run<'a, '_> {
                 let caught = self.caught(|run| run.statements(&filter.body, &inner).map(|_| ()))?;
                 let value = self.filtered(&filter.filter, caught, scope)?;
                 if value.as_str().is_none() {
-                    return at(filter.span(), Err(fault(format!("a filter block gives a value of type {}, and no text", value.kind()))));
+                    return at(
+                        filter.span(),
+                        Err(fault(format!("a filter block gives a value of type {} in place of a text", value.kind()))),
+                    );
                 }
                 self.emit(&value)?;
             }
@@ -257,12 +201,12 @@ impl<'a> Run<'a, '_> {
             Stmt::Import(of) => return at(of.span(), alone("import")),
             Stmt::FromImport(of) => return at(of.span(), alone("import")),
             Stmt::Extends(of) => return at(of.span(), alone("extends")),
-            Stmt::Do(of) => return at(of.span(), Err(fault("the tag `do` is not one that transformers knows"))),
+            Stmt::Do(of) => return at(of.span(), Err(fault("transformers does not have the tag `do`"))),
         }
         Ok(Flow::Next)
     }
 
-    /// A block of the template, which sees the variables of the outermost level.
+    /// Runs a named block. It sees only the variables of the outermost scope.
     pub(super) fn block(&mut self, block: &'a Block<'a>) -> Outcome<Flow> {
         let scope = Scope::inside(&self.root.clone());
         self.statements(&block.body, &scope)
@@ -273,7 +217,7 @@ impl<'a> Run<'a, '_> {
             if self.expression(&condition.expr, scope)?.truth() {
                 return self.statements(&condition.true_body, scope);
             }
-            // A row of `elif` is one level.
+            // A chain of `elif` nests no deeper than one `if`.
             match &condition.false_body[..] {
                 [Stmt::IfCond(next)] => condition = next,
                 other => return self.statements(other, scope),
@@ -286,7 +230,7 @@ impl<'a> Run<'a, '_> {
         self.walk(of, &value, 0, scope)
     }
 
-    /// Runs a loop over a value; a recursive one comes back here with its parts.
+    /// Runs a `for` over a value. A recursive `for` calls this again for parts of the value.
     pub(super) fn walk(&mut self, of: &'a ForLoop<'a>, value: &Value, level: usize, scope: &Rc<Scope<'a>>) -> Outcome<()> {
         let meter = self.meter;
         let source = match &of.filter_expr {
@@ -316,14 +260,14 @@ impl<'a> Run<'a, '_> {
         let state = meter.object(Object::Loop(Loop::new(source, level, recurse, meter)?))?;
         let Value::Object(object) = &state else { return Ok(()) };
         let Object::Loop(state_of) = &**object else { return Ok(()) };
-        // As in jinja2, an item that `break` or `continue` ended does not count.
+        // As in jinja2, `else` runs unless the body reached its end for some item.
         let mut none_whole = true;
         let mut inner = Scope::inside(scope);
         while let Some(item) = state_of.advance() {
             meter.step(1)?;
-            // A macro may have kept the scope of the item before.
+            // A macro may hold the scope of the previous item.
             match Rc::get_mut(&mut inner) {
-                Some(inner) => inner.names.get_mut().clear(),
+                Some(inner) => inner.clear(),
                 None => inner = Scope::inside(scope),
             }
             inner.set("loop", state.clone());
@@ -354,54 +298,9 @@ impl<'a> Run<'a, '_> {
         }
         self.assign(&set.target, value, scope)
     }
-
-    /// Assigns to a name, to several names, or to an attribute of a namespace.
-    pub(super) fn assign(&mut self, target: &'a Expr<'a>, value: Value, scope: &Rc<Scope<'a>>) -> Outcome<()> {
-        let several = match target {
-            Expr::Var(name) => {
-                scope.set(name.id, value);
-                return Ok(());
-            }
-            Expr::GetAttr(attribute) => {
-                if !matches!(attribute.expr, Expr::Var(_)) {
-                    return Err(fault("`set` takes a name, or an attribute of a namespace that has a name"));
-                }
-                let owner = self.expression(&attribute.expr, scope)?;
-                return self.set_attribute(&owner, attribute.name, value);
-            }
-            Expr::List(targets) => &targets.items,
-            Expr::Tuple(targets) => &targets.items,
-            _ => return Err(fault("it assigns to what is no name")),
-        };
-        let values = items(&value, self.meter)?;
-        if values.len() != several.len() {
-            return Err(fault(format!("it assigns {} values to {} names", values.len(), several.len())));
-        }
-        for (target, value) in several.iter().zip(values) {
-            self.assign(target, value, scope)?;
-        }
-        Ok(())
-    }
-
-    fn set_attribute(&mut self, owner: &Value, name: &str, value: Value) -> Outcome<()> {
-        if let Value::Object(object) = owner
-            && let Object::Namespace(dict) = &**object
-        {
-            private(name)?;
-            let key = Value::Str(self.meter.plain(name)?);
-            self.meter.nests(value.depth() + 1)?;
-            return insert(&mut dict.borrow_mut(), key, value, self.meter);
-        }
-        Err(fault(format!("it sets an attribute of a value of type {}; only a namespace has those", owner.kind())))
-    }
 }
 
-/// Transformers keeps names with an underscore out of namespaces.
-pub(super) fn private(name: &str) -> Outcome<()> {
-    if name.starts_with('_') { Err(fault(format!("a namespace has no attribute that begins with _, as `{name}` does"))) } else { Ok(()) }
-}
-
-/// What every template has.
+/// The names that every template has.
 pub(super) const GLOBALS: [&str; 10] =
     ["range", "dict", "namespace", "cycler", "joiner", "lipsum", "raise_exception", "strftime_now", "self", "loop"];
 
@@ -413,7 +312,7 @@ fn alone<T>(tag: &str) -> Outcome<T> {
     Err(fault(format!("the tag `{tag}` needs another template, and a chat template stands alone")))
 }
 
-/// The line of a fault, where it is not known yet.
+/// Adds the line to a fault that has none.
 pub(super) fn at<T>(span: Span, outcome: Outcome<T>) -> Outcome<T> {
     outcome.map_err(|mut fault| {
         if fault.line == 0 {
@@ -423,7 +322,7 @@ pub(super) fn at<T>(span: Span, outcome: Outcome<T>) -> Outcome<T> {
     })
 }
 
-/// A text of the template.
+/// The value of a text constant.
 pub(super) fn constant(text: &str) -> Value {
     Value::Str(Text::new(text))
 }

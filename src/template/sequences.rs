@@ -1,4 +1,4 @@
-//! jinja2's filters of lists, dicts and whatever else can be walked over.
+//! jinja2's filters of lists, dicts and other iterables.
 
 use super::args::Args;
 use super::attributes::item;
@@ -12,7 +12,7 @@ use super::strings::join;
 use super::value::{Dict, Items, Missing, Object, Outcome, Value, fault};
 use super::written::{escape, text};
 
-/// The most parts that `slice` and `batch` are asked for.
+/// The limit on the parts of `slice` and on the items of a part of `batch`.
 const PARTS_MAX: i128 = 100_000;
 
 pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
@@ -120,7 +120,7 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
             let by_value = match args.text(1, "key", meter)?.as_str() {
                 "key" => false,
                 "value" => true,
-                _ => return Err(fault("dictsort goes by \"key\" or \"value\"")),
+                _ => return Err(fault("dictsort sorts by \"key\" or \"value\"")),
             };
             let keyed = dict.entries.iter().map(|(key, value)| {
                 let by = if by_value { value } else { key }.clone();
@@ -183,12 +183,10 @@ pub(super) fn apply(name: &str, value: &Value, args: Args, meter: &Meter) -> Out
     }
 }
 
-/// The items of a value that Python's `reversed` takes.
+/// The items of a value that Python's `reversed` accepts.
 fn reversible(value: &Value, meter: &Meter) -> Outcome<Vec<Value>> {
     match value {
-        Value::Object(object) if matches!(&**object, Object::Once { .. } | Object::Loop(_)) => {
-            Err(fault("it goes backwards over what can only be walked once"))
-        }
+        Value::Object(object) if matches!(&**object, Object::Once { .. } | Object::Loop(_)) => Err(fault("a generator cannot be reversed")),
         _ => items(value, meter),
     }
 }
@@ -211,7 +209,7 @@ fn joined(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
     }
 }
 
-/// An attribute as filters take it: `a.b.0`.
+/// The path of an attribute, as filters accept it: `a.b.0`.
 struct Path {
     parts: Vec<Value>,
 }
@@ -231,7 +229,7 @@ impl Path {
         })
     }
 
-    /// Several, between commas.
+    /// Several paths, between commas.
     fn several(attribute: &Value) -> Outcome<Vec<Path>> {
         match attribute {
             Value::Str(text) => text.as_str().split(',').map(|one| Path::new(&Value::Str(super::value::Text::new(one)))).collect(),
@@ -251,11 +249,11 @@ impl Path {
     }
 }
 
-/// By what items are put in order.
+/// The keys by which items are sorted.
 struct Keys {
     paths: Vec<Path>,
     ignores_case: bool,
-    /// One value, and not a list of them.
+    /// Whether the key is one value and not a list.
     single: bool,
 }
 

@@ -1,26 +1,27 @@
-//! Checks on the source of a chat template before it is compiled.
+//! Prepares and checks the source of a chat template before it is parsed.
 //!
-//! Reading and running recurse over nested expressions, where minijinja does not count what stands side by side (`a.b.c`, `a + a + a`). So there are
-//! limits on the tags, which are counted as their words and signs are read.
+//! The parser recurses over expressions, and minijinja's limit on the depth does not count chains (`a.b.c`,
+//! `a + a + a`). So the tokens of each tag are counted here.
 
 use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 
-/// The longest of those published has 30 KB.
+/// Published templates have up to 30 KB.
 const SOURCE_BYTES_MAX: usize = 256 << 10;
 
-/// Words and signs in one tag: compiling takes the stack of some hundred bytes for each. Published: up to about a hundred.
+/// Words and signs in one tag. Each takes some hundred bytes of the parser's stack. Published templates have
+/// up to about a hundred.
 const TAG_TOKENS_MAX: usize = 600;
 
-/// Branches of a template: compiling takes the stack for each of a row.
+/// Branches of a template. The parser recurses for each `elif` of a chain.
 const BRANCHES_MAX: usize = 400;
 
-/// A source as jinja2 reads it: the ends of its lines are `\n`.
+/// The source with `\n` at the ends of lines, as jinja2 reads it, and without the tags of transformers.
 pub(super) fn normalised(source: &str) -> String {
     without_generation_tags(&source.replace("\r\n", "\n").replace('\r', "\n"))
 }
 
-/// `{% generation %}` tells transformers which part of a text is the assistant's; what is inside is rendered as it is.
+/// Replaces `{% generation %}`, which marks the assistant's text for transformers and changes nothing in it.
 fn without_generation_tags(template: &str) -> String {
     let mut out = String::with_capacity(template.len());
     let mut rest = template;
@@ -42,18 +43,20 @@ fn without_generation_tags(template: &str) -> String {
     out + rest
 }
 
-/// Checks the source of a template before it is compiled.
+/// Checks the source of a template before it is parsed.
 pub(super) fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(format!("it is {} bytes long, of at most {SOURCE_BYTES_MAX}", source.len()));
     }
     let (mut branches, mut tag) = (0, Tag::default());
-    // What the reader of tokens does not understand, the compiler complains of.
+    // The parser reports what the tokenizer of the template does not understand.
     for (token, span) in tokenize(source, false, syntax.clone()).map_while(Result::ok) {
         tag.import(&token);
         match token {
             Token::VariableStart | Token::BlockStart => tag = Tag::default(),
-            Token::BlockEnd if !tag.imports_as_a_name() => return Err(format!("it imports as what is no name (line {})", span.start_line)),
+            Token::BlockEnd if !tag.imports_as_a_name() => {
+                return Err(format!("it imports as something that is not a name (line {})", span.start_line));
+            }
             Token::Ident("elif") => branches += 1,
             _ => {}
         }
@@ -69,11 +72,11 @@ pub(super) fn check(source: &str, syntax: &SyntaxConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// What stands between `{{` and `}}`.
+/// The tag that is being read.
 #[derive(Default)]
 struct Tag {
     tokens: usize,
-    /// In a tag that imports, the words after its first `as`; no word is an empty one.
+    /// Whether the tag imports, and the words after its first `as`. A sign is an empty word.
     imports: bool,
     imports_as: Option<Vec<String>>,
 }
@@ -89,7 +92,8 @@ impl Tag {
         }
     }
 
-    /// minijinja (3.0.5) reads any expression as the name of what is imported, and panics at one that is none.
+    /// Whether the tag imports as a name, if it imports at all. minijinja (3.0.5) panics at any other
+    /// expression there.
     fn imports_as_a_name(&self) -> bool {
         let Some(words) = &self.imports_as else { return true };
         match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
@@ -136,7 +140,7 @@ mod tests {
         }
         for broken in ["'a' as b + c", "'a' as 'b'", "'a' as", "'a' as b is as c", "'a' as [b]", "'a' as b()"] {
             let source = format!("\n{{% import {broken} %}}");
-            assert_eq!(check(&source, &syntax), Err("it imports as what is no name (line 2)".into()), "{broken}");
+            assert_eq!(check(&source, &syntax), Err("it imports as something that is not a name (line 2)".into()), "{broken}");
             let template = crate::template::ChatTemplate::from_files(None, Some(&source)).unwrap();
             assert_eq!(template.error().map(crate::Error::code), Some("BAD_TEMPLATE"));
         }

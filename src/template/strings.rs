@@ -1,4 +1,4 @@
-//! The methods of a text: those of Python's `str`, and of markupsafe's `Markup` where it is safe.
+//! The methods of Python's `str`, and for safe texts those of markupsafe's `Markup`.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use super::loops;
 use super::value::{Outcome, Text, Value, fault};
 use super::written::{escape, is_printable};
 
-/// Every method of a text; a template may ask whether there is one.
+/// All methods of `str`, because a template may test whether one exists.
 pub(super) const METHODS: [&str; 47] = [
     "capitalize",
     "casefold",
@@ -61,7 +61,7 @@ pub(super) const METHODS: [&str; 47] = [
     "zfill",
 ];
 
-/// Those of a safe text besides.
+/// The further methods of `Markup`.
 pub(super) const SAFE_METHODS: [&str; 3] = ["escape", "striptags", "unescape"];
 
 /// Calls a method of a text.
@@ -70,7 +70,7 @@ pub(super) fn method(text: &Text, name: &'static str, args: Args, meter: &Meter)
     Ok(if text.safe { marked(value) } else { value })
 }
 
-/// What a method of a safe text gives is safe as well.
+/// Marks the texts in the result of a method of `Markup` as safe.
 fn marked(value: Value) -> Value {
     let all = |items: &[Value]| items.iter().cloned().map(marked).collect();
     match value {
@@ -148,7 +148,7 @@ fn plain_method(text: &Text, name: &'static str, args: Args, meter: &Meter) -> O
             let parts = parts.iter().map(|part| match part {
                 _ if text.safe => escape(part, meter),
                 Value::Str(part) => Ok(part.clone()),
-                _ => Err(fault(format!("{what} joins texts, and finds a value of type {}", part.kind()))),
+                _ => Err(fault(format!("{what} joins texts, not a value of type {}", part.kind()))),
             });
             join(of, &parts.collect::<Outcome<Vec<_>>>()?, meter)
         }
@@ -177,7 +177,7 @@ fn plain_method(text: &Text, name: &'static str, args: Args, meter: &Meter) -> O
             let part = args.str(0)?;
             let part = part.as_str();
             let found = window(of, &args, meter)?.and_then(|inside| {
-                // The window is a part of the text, so that its place is known.
+                // `inside` is a slice of `of`, so the addresses give its place.
                 let before = inside.as_ptr() as usize - of.as_ptr() as usize;
                 match name {
                     "count" if part.is_empty() => Some(inside.chars().count() + 1),
@@ -190,7 +190,7 @@ fn plain_method(text: &Text, name: &'static str, args: Args, meter: &Meter) -> O
                 (Some(place), _) => Ok(Value::from(place)),
                 (None, "count") => Ok(Value::Int(0)),
                 (None, "find" | "rfind") => Ok(Value::Int(-1)),
-                _ => Err(fault(format!("{what} does not find what it looks for"))),
+                _ => Err(fault(format!("{what} does not find the text"))),
             }
         }
         "center" | "ljust" | "rjust" => {
@@ -198,7 +198,9 @@ fn plain_method(text: &Text, name: &'static str, args: Args, meter: &Meter) -> O
             let fill = if args.0[1].is_some() { args.str(1)? } else { Text::fixed(" ") };
             let fill = if text.safe { escape(&Value::Str(fill), meter)? } else { fill };
             let mut fills = fill.as_str().chars();
-            let (Some(fill), None) = (fills.next(), fills.next()) else { return Err(fault(format!("{what} fills with one character"))) };
+            let (Some(fill), None) = (fills.next(), fills.next()) else {
+                return Err(fault(format!("{what} takes one character to fill with")));
+            };
             let (before, after) = margins(of, args.int(0, 0)?, name, meter)?;
             meter.fits((before + after).saturating_mul(fill.len_utf8()))?;
             let fills = |count| std::iter::repeat_n(fill, count);
@@ -233,7 +235,7 @@ fn plain_method(text: &Text, name: &'static str, args: Args, meter: &Meter) -> O
             args.none(what)?;
             super::html::unescape(of, meter)
         }
-        _ => Err(fault(format!("{what} is not open to templates here"))),
+        _ => Err(fault(format!("Fireside does not have {what}"))),
     }
 }
 
@@ -253,7 +255,7 @@ fn is(name: &str, of: &str, meter: &Meter) -> Outcome<bool> {
     })
 }
 
-/// Takes white space, or any of `chars`, off the ends.
+/// Python's `str.strip`, `lstrip` and `rstrip`: removes white space, or any of `chars`.
 pub(super) fn strip<'t>(of: &'t str, chars: Option<&str>, name: &str, meter: &Meter) -> Outcome<&'t str> {
     if let Some(chars) = chars {
         meter.step(of.len().saturating_mul(chars.len()) / 64)?;
@@ -292,7 +294,7 @@ fn split<'t>(of: &'t str, separator: Option<&str>, max: usize, from_end: bool, m
             }
         }
         None => {
-            // What is left after the last cut keeps the blanks of its far end.
+            // The part that remains after the last cut keeps the blanks at its far end.
             let mut parts = Vec::new();
             let trimmed = |rest: &'t str| if from_end { rest.trim_end_matches(is_space) } else { rest.trim_start_matches(is_space) };
             let mut rest = trimmed(of);
@@ -321,7 +323,7 @@ fn split<'t>(of: &'t str, separator: Option<&str>, max: usize, from_end: bool, m
     listed(parts, meter)
 }
 
-/// Python's `str.replace`; a count below zero means all.
+/// Python's `str.replace`; a negative count means all.
 pub(super) fn replace(of: &str, old: &str, new: &str, count: i128, meter: &Meter) -> Outcome<Value> {
     meter.walk(of.len())?;
     let found = if old.is_empty() { of.chars().count() + 1 } else { of.matches(old).count() };
@@ -348,7 +350,8 @@ pub(super) fn join(separator: &str, parts: &[Text], meter: &Meter) -> Outcome<Va
     meter.text(out)
 }
 
-/// The part of a text from its second argument on, up to its third, which count characters; `None` where it begins beyond the end.
+/// The slice of a text from the second to the third argument, as Python's `find` counts them in characters.
+/// `None` if it begins beyond the end.
 fn window<'t>(of: &'t str, args: &super::args::Bound<3>, meter: &Meter) -> Outcome<Option<&'t str>> {
     if args.some(1).is_none() && args.some(2).is_none() {
         return Ok(Some(of));
@@ -365,7 +368,7 @@ fn window<'t>(of: &'t str, args: &super::args::Bound<3>, meter: &Meter) -> Outco
     Ok(Some(&of[byte(start)..byte(end)]))
 }
 
-/// How many characters are put before and after a text so that it has a width.
+/// How many characters go before and after a centred text. Units: characters.
 fn margins(of: &str, width: i128, name: &str, meter: &Meter) -> Outcome<(usize, usize)> {
     let length = of.chars().count();
     let margin = usize::try_from(width).unwrap_or(0).saturating_sub(length);
@@ -374,7 +377,7 @@ fn margins(of: &str, width: i128, name: &str, meter: &Meter) -> Outcome<(usize, 
         "ljust" => (0, margin),
         "rjust" => (margin, 0),
         _ => {
-            // CPython gives the odd one to the left where the width is odd as well.
+            // CPython puts the odd one to the left if the width is odd too.
             let before = margin / 2 + (margin & (length + margin) & 1);
             (before, margin - before)
         }

@@ -1,7 +1,8 @@
-//! The values of a template: Python's, as far as a template can hold them.
+//! The values of a template: those Python values that a template can hold.
 //!
-//! Lists and dicts never change once they are made (transformers renders in jinja2's immutable sandbox), so they are shared freely. A namespace is
-//! the one container that changes, and so the one that could hold itself: [`Meter`](super::limits::Meter) keeps all of them and empties them at the end.
+//! Lists and dicts never change once they are made (transformers renders in jinja2's immutable sandbox), so
+//! they are shared by reference. Only a namespace changes, so only a namespace can hold itself.
+//! [`Meter`](super::limits::Meter) keeps all namespaces and empties them at the end.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,24 +11,24 @@ use minijinja::value::ValueKind;
 
 use super::limits::Meter;
 
-/// Why a rendering ends early.
+/// Why a rendering failed.
 #[derive(Debug)]
 pub(super) struct Fault {
     pub(super) detail: String,
-    /// The template's own `raise_exception`.
+    /// Whether the template called `raise_exception`.
     pub(super) refusal: bool,
-    /// Of the template, from 1; 0 while it is not known.
+    /// The line of the template, from 1; 0 if it is not known yet.
     pub(super) line: usize,
 }
 
 pub(super) type Outcome<T> = Result<T, Box<Fault>>;
 
-/// A fault with what went wrong.
+/// A fault whose line is not known yet.
 pub(super) fn fault(detail: impl Into<String>) -> Box<Fault> {
     Box::new(Fault { detail: detail.into(), refusal: false, line: 0 })
 }
 
-/// Characters, and whether they are marked as safe for HTML (markupsafe's `Markup`).
+/// A text, and whether it is marked as safe for HTML (markupsafe's `Markup`).
 #[derive(Clone)]
 pub(super) struct Text {
     characters: Characters,
@@ -40,7 +41,7 @@ enum Characters {
     Shared(Rc<str>),
 }
 
-/// Every ASCII character, so that a loop over a text allocates nothing.
+/// All ASCII characters, so that a loop over a text allocates nothing.
 static ASCII: &str = "\0\x01\x02\x03\x04\x05\x06\x07\x08\t\n\x0b\x0c\r\x0e\x0f\x10\x11\x12\x13\x14\x15\x16\x17\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f !\"#$%&'()*+,-./0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`abcdefghijklmnopqrstuvwxyz{|}~\x7f";
 
 impl Text {
@@ -72,12 +73,12 @@ impl Text {
     }
 }
 
-/// What a template asked for and did not find.
+/// Why a value is undefined.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Missing {
     Variable(String),
     Attribute(&'static str, String),
-    /// jinja2 says why there is nothing.
+    /// The reason that jinja2 gives.
     Because(&'static str),
     /// The sandbox hides it.
     Unsafe(&'static str, String),
@@ -89,7 +90,7 @@ impl std::fmt::Display for Missing {
             Missing::Variable(name) => write!(f, "`{name}` is undefined"),
             Missing::Attribute(owner, name) => write!(f, "a value of type {owner} has no `{name}`: it is undefined"),
             Missing::Because(reason) => f.write_str(reason),
-            Missing::Unsafe(owner, name) => write!(f, "`{name}` of a value of type {owner} is not open to templates"),
+            Missing::Unsafe(owner, name) => write!(f, "`{name}` of a value of type {owner} is hidden from templates"),
         }
     }
 }
@@ -97,13 +98,13 @@ impl std::fmt::Display for Missing {
 /// The items of a list or tuple.
 pub(super) struct Items {
     pub(super) items: Vec<Value>,
-    /// Lists in lists.
+    /// How deep containers nest here.
     pub(super) depth: usize,
-    /// A tuple of `groupby`, whose items have the names `grouper` and `list`.
+    /// Whether this is a tuple of `groupby`, whose items are also `grouper` and `list`.
     pub(super) group: bool,
 }
 
-/// Keys and values, in the order in which they were put in.
+/// Keys and values, in the order of insertion.
 pub(super) struct Dict {
     pub(super) entries: Vec<(Value, Value)>,
     pub(super) depth: usize,
@@ -118,7 +119,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// A range whose bounds have 64 bits, so that nothing overflows on the way through it.
+    /// A range. Its bounds must fit in 64 bits, so that iteration does not overflow.
     pub(super) fn within(start: Option<i128>, stop: Option<i128>, step: Option<i128>) -> Outcome<Range> {
         let bound = |bound: Option<i128>| {
             bound.and_then(|bound| i64::try_from(bound).ok()).map(i128::from).ok_or_else(|| fault("a range has a bound beyond 64 bits"))
@@ -136,7 +137,7 @@ impl Range {
     }
 }
 
-/// Which part of a dict a view shows.
+/// What a view of a dict shows.
 #[derive(Clone, Copy, PartialEq)]
 pub(super) enum View {
     Keys,
@@ -144,10 +145,10 @@ pub(super) enum View {
     Items,
 }
 
-/// A value that has a life of its own.
+/// A value with an identity.
 pub(super) enum Object {
     Namespace(RefCell<Dict>),
-    /// A macro, by its number in the rendering.
+    /// A macro, by its index in `Run::macros`.
     Macro {
         id: usize,
         name: Option<Text>,
@@ -155,7 +156,7 @@ pub(super) enum Object {
         catches: Catches,
     },
     Function(&'static str),
-    /// A method that is not called yet.
+    /// A method of a value.
     Method(Value, &'static str),
     Loop(super::loops::Loop),
     Cycler {
@@ -167,7 +168,7 @@ pub(super) enum Object {
         separator: Value,
         used: Cell<bool>,
     },
-    /// Items that can be taken once, as from a Python generator.
+    /// A Python generator: its items can be read once.
     Once {
         name: &'static str,
         items: Vec<Value>,
@@ -179,7 +180,7 @@ pub(super) enum Object {
     Blocks,
 }
 
-/// What a macro takes besides its arguments.
+/// The special names that the body of a macro reads.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Catches {
     pub(super) varargs: bool,
@@ -217,7 +218,7 @@ impl Value {
         if let Value::Str(text) = self { Some(text.as_str()) } else { None }
     }
 
-    /// A whole number, as Python's `operator.index` takes it.
+    /// The value as an integer, if Python's `operator.index` accepts it.
     pub(super) fn as_int(&self) -> Option<i128> {
         match self {
             Value::Int(number) => Some(*number),
@@ -230,7 +231,7 @@ impl Value {
         matches!(self, Value::Undefined(_))
     }
 
-    /// The name of its type in Python.
+    /// The name of the type in Python.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Undefined(_) => "Undefined",
@@ -262,7 +263,7 @@ impl Value {
         }
     }
 
-    /// How many containers lie in each other here.
+    /// How deep containers nest in the value.
     pub(super) fn depth(&self) -> usize {
         match self {
             Value::List(items) | Value::Tuple(items) => items.depth,
@@ -279,7 +280,7 @@ impl Value {
         }
     }
 
-    /// Whether Python takes it for true.
+    /// Python's `bool(value)`.
     pub(super) fn truth(&self) -> bool {
         match self {
             Value::Undefined(_) | Value::None => false,
@@ -299,7 +300,7 @@ impl Value {
         }
     }
 
-    /// Its length, where Python has one.
+    /// Python's `len(value)`; `None` if the type has no length.
     pub(super) fn len(&self, meter: &Meter) -> Outcome<Option<usize>> {
         Ok(Some(match self {
             Value::Undefined(_) => 0,
@@ -320,7 +321,7 @@ impl Value {
         }))
     }
 
-    /// A value that the caller, or a constant of the template, brings along.
+    /// Converts a value of the caller, or a constant of the template.
     pub(super) fn from_outside(value: &minijinja::Value, meter: &Meter) -> Outcome<Value> {
         if let Some(text) = value.as_str() {
             return Ok(Value::Str(Text::new(text)));
@@ -348,7 +349,7 @@ impl Value {
         })
     }
 
-    /// A list that nobody counts: of the caller's, or small.
+    /// A list that is not counted, because it is the caller's or small.
     pub(super) fn list(items: Vec<Value>) -> Value {
         Value::List(Rc::new(Items::new(items)))
     }
@@ -387,7 +388,7 @@ impl Dict {
         Dict { entries, depth }
     }
 
-    /// What stands under a key that is a text.
+    /// The value of a key that is a text.
     pub(super) fn get_str(&self, key: &str) -> Option<&Value> {
         self.entries.iter().find(|(other, _)| other.as_str() == Some(key)).map(|(_, value)| value)
     }

@@ -1,4 +1,4 @@
-//! Values as text: Python's `str` and `repr`.
+//! Converts values to text: Python's `str` and `repr`.
 
 use super::limits::Meter;
 use super::value::{Object, Outcome, Text, Value, View, fault};
@@ -17,7 +17,7 @@ pub(super) fn text(value: &Value, meter: &Meter) -> Outcome<Text> {
 
 /// Python's `repr`.
 ///
-/// Errors: a value that Python writes with its address.
+/// Errors: a value for which Python writes an address in memory.
 pub(super) fn repr(value: &Value, meter: &Meter) -> Outcome<String> {
     let mut out = String::new();
     write(value, 0, &mut out, meter)?;
@@ -81,7 +81,7 @@ fn write(value: &Value, depth: usize, out: &mut String, meter: &Meter) -> Outcom
                     "joiner" => "jinja2.utils.Joiner",
                     name => name,
                 };
-                // The sandbox has a function of its own for ranges.
+                // The sandbox replaces `range` by a function, which Python writes with its address.
                 if *name == "range" {
                     return addressed(value);
                 }
@@ -107,7 +107,7 @@ fn write(value: &Value, depth: usize, out: &mut String, meter: &Meter) -> Outcom
 }
 
 fn addressed(value: &Value) -> Outcome<()> {
-    Err(fault(format!("it writes a value of type {} out, which Python writes with an address in memory", value.kind())))
+    Err(fault(format!("it outputs a value of type {}, for which Python writes an address in memory", value.kind())))
 }
 
 fn listed(items: &[Value], [open, close]: [&str; 2], depth: usize, out: &mut String, meter: &Meter) -> Outcome<()> {
@@ -136,7 +136,7 @@ fn entries(entries: &[(Value, Value)], depth: usize, out: &mut String, meter: &M
     Ok(())
 }
 
-/// A text in quotes, as Python writes it in a list.
+/// Python's `repr` of a text.
 fn quoted(text: &str, out: &mut String, meter: &Meter) {
     let has = |sign| text.chars().any(|character| meter.typed(character).unwrap_or(character) == sign);
     let quote = if has('\'') && !has('"') { '"' } else { '\'' };
@@ -148,7 +148,7 @@ fn quoted(text: &str, out: &mut String, meter: &Meter) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             _ if character == quote => out.extend(['\\', quote]),
-            // A caller's character of a special token stays one, escaped where Python escapes it.
+            // A twin stays a twin. Python's escape goes before it if the typed character needs one.
             _ if meter.typed(character).is_some_and(|typed| typed == quote || typed == '\\') => out.extend(['\\', character]),
             _ if meter.typed(character).is_some_and(is_printable) => out.push(character),
             ' '..='~' => out.push(character),
@@ -159,7 +159,7 @@ fn quoted(text: &str, out: &mut String, meter: &Meter) {
     out.push(quote);
 }
 
-/// A character as Python escapes it.
+/// Python's escape for a character.
 pub(super) fn escaped(character: char) -> String {
     match u32::from(character) {
         code @ ..=0xff => format!("\\x{code:02x}"),
@@ -170,7 +170,7 @@ pub(super) fn escaped(character: char) -> String {
 
 /// Python's `str.isprintable` of a character.
 pub(super) fn is_printable(character: char) -> bool {
-    // After another character, Rust escapes what is not printable and nothing else.
+    // After another character, Rust escapes exactly the characters that are not printable.
     character.is_ascii_graphic() || character == ' ' || {
         let mut text = [b'a'; 5];
         let length = 1 + character.encode_utf8(&mut text[1..]).len();
@@ -195,7 +195,7 @@ fn quoted_bytes(bytes: &[u8], out: &mut String) {
     out.push(quote as char);
 }
 
-/// A float: the shortest digits that give it back, as in Python.
+/// Python's `repr` of a float: the shortest digits that parse to the same float.
 pub(super) fn float(value: f64) -> String {
     let magnitude = value.abs();
     if value.is_nan() {
@@ -213,7 +213,7 @@ pub(super) fn float(value: f64) -> String {
     }
 }
 
-/// A text in which HTML's signs are escaped, as markupsafe does it.
+/// markupsafe's `escape`.
 pub(super) fn escape(value: &Value, meter: &Meter) -> Outcome<Text> {
     let text = text(value, meter)?;
     if text.safe {
@@ -222,7 +222,7 @@ pub(super) fn escape(value: &Value, meter: &Meter) -> Outcome<Text> {
     Ok(escape_text(&text, meter)?.with_safe(true))
 }
 
-/// The same for a text that may be safe already.
+/// Escapes HTML's signs in a text, whether or not it is safe already.
 pub(super) fn escape_text(text: &Text, meter: &Meter) -> Outcome<Text> {
     let from = text.as_str();
     let signs = from.bytes().filter(|byte| b"&<>'\"".contains(byte)).count();
