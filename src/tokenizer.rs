@@ -1,15 +1,23 @@
 //! Text to token ids and back.
 //!
-//! A thin face over the `tokenizers` crate, which reads `tokenizer.json` exactly as Hugging Face does. Three things are ours: the file
-//! is checked before the crate sees it (`check`), text that somebody typed never becomes a special token (`encode_text`,
-//! `encode_rendered`), and decoding is incremental and never emits half a character (`decode`).
+//! The `tokenizers` crate reads `tokenizer.json` exactly as Hugging Face does. Four things are ours:
 //!
-//! Where transformers and `tokenizer.json` disagree, `tokenizer.json` is followed. transformers 5 rebuilds some classes from the bare
-//! vocabulary (`LlamaTokenizer`: a text's own leading space then merges with the added one, with `legacy: false` nothing is put after a
-//! special token, unknown characters are dropped), and its `decode` may tidy spaces before punctuation (`clean_up_tokenization_spaces`);
-//! neither is done here. The tokens that the other files declare (`added_tokens_decoder`, `bos_token`...) are taken as transformers does.
-//! `add_bos_token` and `add_eos_token` of `tokenizer_config.json` count where `tokenizer.json` has no post-processor: transformers 5 drops
-//! them beside a `tokenizer.json`, transformers 4 did not, and a publisher who wrote them wants them. docs/loading.md has examples.
+//! - The file is checked before the crate reads it (`check`, `stages`).
+//! - Patterns mean what they mean in Ruby, and a search takes bounded time (`ruby`, `pattern`).
+//! - Typed text never becomes a special token ([`Tokenizer::encode_text`], [`Tokenizer::encode_rendered`]).
+//! - Decoding works token by token and never returns half a character (`decode`).
+//!
+//! Where transformers 5 and `tokenizer.json` disagree, Fireside follows `tokenizer.json`:
+//!
+//! - transformers rebuilds some classes from the vocabulary alone. In `LlamaTokenizer` a leading space of
+//!   the text then merges with the added one, nothing is put after a special token (`legacy: false`), and
+//!   unknown characters are dropped.
+//! - Its `decode` may remove spaces before punctuation (`clean_up_tokenization_spaces`).
+//! - It ignores `add_bos_token` and `add_eos_token` beside a `tokenizer.json`, which transformers 4 did not.
+//!   Here they count if `tokenizer.json` has no post-processor.
+//!
+//! Tokens that the other files declare (`added_tokens_decoder`, `bos_token`...) are added as in transformers.
+//! docs/loading.md has examples.
 
 mod charsmap;
 mod check;
@@ -30,14 +38,14 @@ pub use decode::Decoder;
 use crate::error::{Error, Result};
 use crate::text::{Mark, Rendered, TokenizerConfig, mark_special};
 
-/// A token and where in the text it comes from. Units: bytes; both lie between characters.
+/// A token, and the range of the text that it stands for. Units: bytes; both ends lie between characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Piece {
     /// The token.
     pub id: u32,
-    /// Where its text begins.
+    /// The start of the range.
     pub start: usize,
-    /// Where its text ends.
+    /// The end of the range.
     pub end: usize,
 }
 
@@ -51,7 +59,7 @@ pub struct Tokenizer {
     eos: Option<u32>,
     splitter: split::Splitter,
     decoding: decode::Decoding,
-    /// Ids around a prompt where only tokenizer_config.json asks for them.
+    /// The ids before and after a prompt that only `tokenizer_config.json` asks for.
     before: Vec<u32>,
     after: Vec<u32>,
 }
@@ -64,9 +72,9 @@ impl Tokenizer {
         Tokenizer::new(tokenizer_json, &TokenizerConfig::from_files(tokenizer_config, None, None)?)
     }
 
-    /// Reads `tokenizer.json`, beside what the model's other files say about tokens.
+    /// Reads `tokenizer.json`. `config` is what the model's other files say about tokens.
     ///
-    /// Errors: `BAD_TOKENIZER` naming the place; the file may be anything at all.
+    /// Errors: `BAD_TOKENIZER` that names the place; `NOT_A_MODEL_FILE`.
     pub fn new(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Self> {
         let checked = check::check(tokenizer_json)?;
         let mut inner: file::Inner = serde_json::from_slice(tokenizer_json).map_err(|error| {
@@ -81,7 +89,8 @@ impl Tokenizer {
         for (content, id) in &checked.added {
             expect_id(&inner, content, *id)?;
         }
-        // Files saved in the middle of a training run carry its truncation and padding; a prompt is never cut or padded behind the caller's back.
+        // A file saved during training may hold truncation and padding. A prompt is never cut or padded
+        // silently.
         inner.with_truncation(None).map_err(|error| bad("truncation", "null", error))?;
         inner.with_padding(None);
         let mut vocab = checked.vocab;
@@ -90,7 +99,7 @@ impl Tokenizer {
             vocab = vocab.max(id as usize + 1);
         }
         for (id, token) in inner.get_added_vocabulary().get_added_tokens_decoder() {
-            // The library looks for a token as the normalizer leaves it, and panics where it finds nothing everywhere.
+            // The library searches for the normalized text of a token, and panics if that is empty.
             if inner.get_added_vocabulary().simple_id_to_token(*id).is_some_and(|text| text.is_empty()) {
                 return Err(bad(format!("added token {:?}", token.content), "a text that the normalizer keeps", "one that it takes away"));
             }
@@ -112,7 +121,7 @@ impl Tokenizer {
             (tokenizer.before, tokenizer.after) =
                 (named(config.add_bos_token, &config.bos_token), named(config.add_eos_token, &config.eos_token));
         }
-        // A post-processor may name any id: one try shows them all.
+        // A post-processor may add any ids. Encoding an empty text shows all of them.
         if let Some(id) = tokenizer.encode_prompt("")?.into_iter().find(|&id| id as usize >= vocab) {
             return Err(bad("post_processor", format!("ids below {vocab}"), id));
         }
@@ -124,7 +133,8 @@ impl Tokenizer {
         self.vocab
     }
 
-    /// The ids of a prompt: special tokens in the text are recognised, and those the model wants around it are added.
+    /// The ids of a prompt. Special tokens in the text are recognised, and those that the model needs around
+    /// it are added.
     ///
     /// Source: the same ids as transformers' `PreTrainedTokenizerFast(tokenizer_file=...)(text)`.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
@@ -135,38 +145,46 @@ impl Tokenizer {
         Ok(ids)
     }
 
-    /// The ids of text as such: nothing is added, and the text of a special token is text.
+    /// The ids of a plain text: nothing is added, and a special token in it is text.
     pub fn encode_text(&self, text: &str) -> Result<Vec<u32>> {
         self.encode_rendered(&mark_special(text, &self.special)?)
     }
 
-    /// The ids of a rendered chat: special tokens of the template are recognised, those that callers typed are text.
+    /// The ids of a rendered chat. Special tokens of the template are recognised, those that callers typed
+    /// are text.
     ///
-    /// Source: where nobody typed one, the same ids as transformers' `apply_chat_template(tokenize=True)`.
+    /// Source: the same ids as transformers' `apply_chat_template(tokenize=True)`, if callers typed no
+    /// special token.
     pub fn encode_rendered(&self, rendered: &Rendered) -> Result<Vec<u32>> {
-        // The stages of the library's own `encode`, with two more. After the search for special tokens the marks turn into the text they
-        // stand for: too late to be found, and early enough to be split and merged like any other text. And what the model spells is
-        // checked: a vocabulary of pieces may hold the text of a special token as a piece.
+        // These are the stages of the library's `encode`, and two more. After the search for special tokens,
+        // marks become the typed text: too late to be recognised, and early enough to be split and merged
+        // like other text. And the tokens of the vocabulary are checked (`spell`), because a piece of it may
+        // be the text of a special token.
         let text = if rendered.marks.is_empty() { &rendered.text } else { &rendered.marked };
         let marks = rendered.marks.iter().map(|mark| self.normalized(mark)).collect::<Result<Vec<_>>>()?;
         let added = self.inner.get_added_vocabulary();
         Ok(self.encoding(added, text, &marks, OffsetType::None, |stretch| self.spell(stretch))?.get_ids().to_vec())
     }
 
-    /// The ids of [`encode_prompt`](Self::encode_prompt) where `special`, of [`encode_text`](Self::encode_text) where not, each with the part of the text
-    /// that it stands for.
+    /// The ids of [`encode_prompt`](Self::encode_prompt) if `special`, else of
+    /// [`encode_text`](Self::encode_text), each with its range of the text.
     ///
-    /// The rule is that of the tokenizers library. A character that several tokens spell is the range of each of them, and
-    /// so is a row of characters that the model takes together. What is added around the text has an empty range at that end of it, what a
-    /// normalizer puts before the text shares the range of the first character, and what it takes away or merges into the character before is in none.
-    /// Leading spaces belong to their token, also where a post-processor would trim them.
+    /// The ranges follow the tokenizers library:
+    ///
+    /// - If several tokens spell one character, or a run of characters that the model reads as one, each has
+    ///   that range.
+    /// - A token that is added around the text has an empty range at that end of the text.
+    /// - Text that a normalizer puts before the text has the range of the first character.
+    /// - A character that a normalizer removes, or merges into the previous one, is in no range.
+    /// - A leading space belongs to its token, even if the post-processor would trim it.
     pub fn encode_with_offsets(&self, text: &str, special: bool) -> Result<Vec<Piece>> {
         let mut added = self.inner.get_added_vocabulary().clone();
         added.set_encode_special_tokens(!special);
         let spell = |stretch: &str| if special { self.pieces(stretch) } else { self.spell(stretch) };
         let encoding = self.encoding(&added, text, &[], OffsetType::Byte, spell)?;
         let of_text = |(&id, &(start, end)): (&u32, &(usize, usize))| {
-            // The library counts characters by their bytes, so this moves nothing; who slices by it must not depend on that.
+            // The library's offsets already lie between characters. This makes sure that slicing cannot
+            // panic.
             Piece { id, start: text.floor_char_boundary(start), end: text.ceil_char_boundary(end) }
         };
         let within: Vec<Piece> = encoding.get_ids().iter().zip(encoding.get_offsets()).map(of_text).collect();
@@ -187,7 +205,7 @@ impl Tokenizer {
         Ok(pieces)
     }
 
-    /// The stages of the library's own `encode`: what is marked becomes text again after the search for added tokens.
+    /// The stages of the library's `encode`. Marks become text after the search for added tokens.
     fn encoding(
         &self,
         added: &AddedVocabulary,
@@ -212,7 +230,7 @@ impl Tokenizer {
         encode().map_err(unencodable)
     }
 
-    /// A mark and its text as the normalizer leaves them in the middle of a text.
+    /// A mark and its text, normalized as in the middle of a text.
     fn normalized(&self, mark: &Mark) -> Result<(String, String)> {
         let normalize = |text: String| {
             let mut text = NormalizedString::from(text);
@@ -234,8 +252,9 @@ impl Tokenizer {
 
     /// The text of ids.
     ///
-    /// Source: as transformers' `decode`, except that special tokens are skipped by id (the tokenizers library from 0.22 on misses
-    /// those with `"normalized": true`) and written without added spaces, and that broken bytes do not spoil the whole characters beside them.
+    /// Source: transformers' `decode`, with three differences. Special tokens are skipped by id, because the
+    /// tokenizers library from 0.22 on misses those with `"normalized": true`. No spaces are added around
+    /// them. Invalid bytes do not replace the whole characters beside them.
     ///
     /// Errors: `BAD_INPUT` for an id that is not below [`vocab`](Self::vocab).
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> Result<String> {
@@ -248,8 +267,9 @@ impl Tokenizer {
         Ok(text)
     }
 
-    /// A decoder for the ids that follow `context`, special tokens silent. The pieces, joined, are what
-    /// decoding `context` and the ids together adds to decoding `context` alone: a leading space stays where there is text before it.
+    /// A decoder for the ids that follow `context`; it skips special tokens. Its pieces, joined, are what
+    /// decoding `context` and the ids together adds to decoding `context` alone: a leading space stays if
+    /// there is text before it.
     ///
     /// Errors: `BAD_INPUT` for an id in `context` that is not below [`vocab`](Self::vocab).
     pub fn decoder(&self, context: &[u32]) -> Result<Decoder> {
@@ -257,8 +277,9 @@ impl Tokenizer {
         if let Some(&id) = context.iter().find(|&&id| id as usize >= self.vocab) {
             decoder.push(self, id)?;
         }
-        // Only the first token with text (a leading space) and the last 4 bytes (a character has no more) leave traces. Those bytes may be far back:
-        // special tokens are silent and interrupt no character.
+        // Two parts of the context matter: the first token with text (for a leading space), and the last 4
+        // bytes (for an incomplete character). Those bytes may be far back, because special tokens do not
+        // interrupt a character.
         let (mut tail, mut bytes) = (context.len(), Vec::new());
         while tail > 0 && bytes.len() < 4 {
             tail -= 1;
@@ -274,14 +295,15 @@ impl Tokenizer {
         Ok(decoder)
     }
 
-    /// The bytes that a token stands for by itself, in the middle of a text: perhaps part of a character. A special token stands for its name.
+    /// The bytes of a token in the middle of a text, which may be part of a character. The bytes of a
+    /// special token are its name.
     ///
     /// Errors: `BAD_INPUT` for an id that is not below [`vocab`](Self::vocab).
     pub fn piece_bytes(&self, id: u32) -> Result<Vec<u8>> {
         if id as usize >= self.vocab {
             return Err(decode::unknown(id, self.vocab));
         }
-        // Not by the library's word for it, which is the name as a normalizer leaves it.
+        // The library would return the normalized name.
         if let Ok(place) = self.special.binary_search_by_key(&id, |(_, id)| *id) {
             return Ok(self.special[place].0.clone().into_bytes());
         }
@@ -296,17 +318,17 @@ impl Tokenizer {
         self.eos
     }
 
-    /// A token as a message shows it: its id and its text.
+    /// A token as an error shows it: its id and its text.
     pub(crate) fn shown(&self, id: u32) -> String {
         self.inner.id_to_token(id).map_or_else(|| id.to_string(), |token| format!("{id} ({token:?})"))
     }
 
-    /// The id of a token given by its text in the vocabulary.
+    /// The id of a token, by its text in the vocabulary.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// Whether an id is a special token: one that marks structure and has no text of its own.
+    /// Whether an id is a special token, which marks structure and is not text.
     pub fn is_special(&self, id: u32) -> bool {
         self.special.binary_search_by_key(&id, |(_, id)| *id).is_ok()
     }
@@ -323,7 +345,8 @@ impl fmt::Debug for Tokenizer {
     }
 }
 
-/// Declares to the tokenizer what only `tokenizer_config.json` declares, as transformers does, and says which id each should have.
+/// Adds the tokens that only the other files declare, as transformers does. Returns the id that each should
+/// have.
 fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(String, u32)>> {
     let known = inner.get_added_vocabulary();
     let mut tokens: Vec<(u32, AddedToken)> = (config.added_tokens.iter())
@@ -334,7 +357,7 @@ fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(Str
     tokens.extend(older.cloned());
     for name in config.special() {
         let declared = known.get_vocab().contains_key(name) || tokens.iter().any(|(_, token)| token.content == *name);
-        // One that the vocabulary lacks would get an id that no model has: transformers adds it, nobody can use it.
+        // transformers also adds a token that the vocabulary lacks, with an id that the model does not have.
         if let (false, Some(id)) = (declared, inner.token_to_id(name)) {
             tokens.push((id, AddedToken::from(name, true)));
         }
@@ -346,7 +369,7 @@ fn declare(inner: &mut file::Inner, config: &TokenizerConfig) -> Result<Vec<(Str
     Ok(ids)
 }
 
-/// The library numbers added tokens itself; ids that differ from the file's would be silent nonsense.
+/// Checks the id that the library gave to an added token. A wrong one would give wrong tokens silently.
 fn expect_id(inner: &file::Inner, content: &str, id: u32) -> Result<()> {
     match inner.token_to_id(content) {
         Some(given) if given != id => Err(bad(format!("added token {content:?}"), format!("the id {given} it has in the vocabulary"), id)),
@@ -359,7 +382,7 @@ fn bad(at: impl Into<String>, expected: impl Into<String>, got: impl std::fmt::D
     Error::BadTokenizer { at: at.into(), expected: expected.into(), got: got.to_string() }
 }
 
-/// What the stages of encoding say: an error of ours, or one of the library.
+/// An error of encoding: one of ours, or one of the library.
 fn unencodable(error: tokenizers::Error) -> Error {
     error.downcast::<Error>().map_or_else(|error| bad("the file", "stages that can encode every text", error), |ours| *ours)
 }

@@ -1,12 +1,13 @@
-//! The table of a `Precompiled` normalizer, checked before the library walks through it.
+//! Checks the table of a `Precompiled` normalizer before the library uses it.
 //!
-//! SentencePiece stores what it replaces as a trie of bytes (Darts' double array) and a text of the replacements, each ended by a zero byte. The library
-//! (`spm_precompiled` 0.1.4) follows the offsets of the trie unchecked, and panics where one leads out of it or into the middle of a character. So
-//! each way through the trie is walked once here:
+//! SentencePiece stores its replacements as a trie of bytes (Darts' double array) and a text with all
+//! replacements, each ended by a zero byte. The library (`spm_precompiled` 0.1.4) follows the trie's offsets
+//! unchecked, and panics if one leads out of the trie or into the middle of a character. So this follows
+//! every path of the trie once:
 //!
 //! ```text
 //! base64:  length of the trie in bytes (4 bytes), trie (4 bytes a unit), replacements (the rest)
-//! unit:    bits 0 to 7 the byte that leads here, bit 8 whether something ends here, bits 10 to 30 where its children are
+//! unit:    bits 0 to 7: the byte that leads here; bit 8: whether a key ends here; bits 10 to 30: the children
 //! ```
 //!
 //! Source: `sentencepiece/src/normalizer.cc`, and Darts-clone's `darts.h`.
@@ -16,14 +17,14 @@ use std::collections::VecDeque;
 use super::bad;
 use crate::error::Result;
 
-/// Bytes of a table. Those of XLM-RoBERTa, T5 and mBART have some 240,000.
+/// The limit on a table. Those of XLM-RoBERTa, T5 and mBART have about 240,000 bytes.
 const BYTES_MAX: usize = 1 << 20;
 
 const PLACE: &str = "normalizer.precompiled_charsmap";
 
-/// Checks a table. Returns the most bytes that it makes of one.
+/// Checks a table. Returns the largest number of bytes that replace one byte.
 ///
-/// Errors: `BAD_TOKENIZER` where a text could lead out of the table.
+/// Errors: `BAD_TOKENIZER` if some text could lead out of the table.
 pub(super) fn check(base64: &str) -> Result<usize> {
     if base64.len() / 4 * 3 > BYTES_MAX {
         return Err(bad(PLACE, format!("at most {BYTES_MAX} bytes"), base64.len() / 4 * 3));
@@ -39,14 +40,15 @@ pub(super) fn check(base64: &str) -> Result<usize> {
     walk(&trie, replacements).map_err(broken)
 }
 
-/// Walks through the trie. Returns the most bytes that a replacement has for each byte that it replaces.
+/// Follows every path of the trie. Returns the largest ratio of a replacement's bytes to the bytes that it
+/// replaces.
 fn walk(trie: &[u32], replacements: &str) -> Result<usize, &'static str> {
     const OUT: &str = "a trie that leads out of itself";
-    // Where the children of a unit are, counted from its own place.
+    // The offset from a unit to its children.
     let children = |unit: u32| (unit >> 10 << ((unit & 1 << 9) >> 6)) as usize;
     let root = children(*trie.first().ok_or("an empty trie")?);
     let mut seen = vec![false; trie.len()];
-    // The shortest way to a unit comes first, for it grows a text the most.
+    // Breadth first: the shortest path to a unit has the largest ratio.
     let mut open = VecDeque::from([(root, 0)]);
     let mut growth = 1;
     let lengths = lengths(replacements.as_bytes());
@@ -71,7 +73,7 @@ fn walk(trie: &[u32], replacements: &str) -> Result<usize, &'static str> {
     Ok(growth)
 }
 
-/// From each byte on, the bytes up to the next zero.
+/// For each byte, the number of bytes up to the next zero.
 fn lengths(bytes: &[u8]) -> Vec<u32> {
     let mut lengths = vec![0u32; bytes.len()];
     let mut length = 0;
@@ -82,7 +84,7 @@ fn lengths(bytes: &[u8]) -> Vec<u32> {
     lengths
 }
 
-/// The bytes of a text in base64, with its padding.
+/// Decodes base64 with padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     if !text.len().is_multiple_of(4) {

@@ -1,10 +1,20 @@
-//! Checks on `tokenizer.json` before the `tokenizers` library reads it. `tests/hostile` has a file for each.
+//! Checks `tokenizer.json` before the `tokenizers` library reads it. `tests/hostile` has a file for each
+//! check.
 //!
-//! The file comes from a stranger, and the library (0.23.2) panics on some files where it should complain: JSON that breaks off or nests
-//! too deeply inside a decoder, a character map that is no base64, merges longer than every token, post-processors naming tokens
-//! that do not exist, pieces of length 0, added tokens that overlap in the spaces around them (tokenizers issues 2094 and 2198, pull requests
-//! 2151 and 2153, and what reading it showed). In wasm a panic ends the engine. On others it works without end: words of any length,
-//! pieces that all begin alike. So everything but vocabulary and merges is read here once as plain JSON, and these two are summed up without being kept.
+//! The file comes from a stranger. The library (0.23.2) panics on some files, and in wasm a panic ends the
+//! engine:
+//!
+//! - JSON that ends early or nests too deeply inside a decoder
+//! - a character map that is not base64
+//! - merges longer than every token
+//! - post-processors with tokens that do not exist
+//! - pieces of length 0
+//! - added tokens that overlap in the spaces around them
+//!
+//! On other files it takes unbounded time: words of any length, pieces that all begin alike. So everything
+//! but the vocabulary and the merges is read here as plain JSON, and of these two only sums are kept.
+//!
+//! Source: tokenizers issues 2094 and 2198, pull requests 2151 and 2153, and reading the library.
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -15,34 +25,37 @@ use crate::error::Result;
 use crate::json::place_and_fact;
 use crate::sniff::{Expected, sniff};
 
-/// No vocabulary is near this; an id beyond it is a broken file, and a table that long would be a memory bomb.
+/// No vocabulary is near this size. A larger id is a broken file, and a table for it would take too much
+/// memory.
 const IDS_MAX: u32 = 1 << 24;
 
-/// Most tokenizers add some hundred tokens, those of speech some ten thousand.
+/// Most tokenizers add some hundred tokens, those for speech some ten thousand.
 const ADDED_MAX: usize = 1 << 18;
 
-/// Bytes of an added token: a special one that users type is taken apart, as deep as it is long.
+/// Bytes of an added token. A special token that users type is split recursively, as deep as it is long.
 const ADDED_BYTES_MAX: usize = 256;
 
-/// Bytes of a piece: the library's search for pieces takes the square of it for every character. SentencePiece stops at 16 characters.
+/// Bytes of a piece. The library's search takes time with the square of it for each character. SentencePiece
+/// makes pieces of at most 16 characters.
 const PIECE_BYTES_MAX: usize = 256;
 
-/// Characters of a word that the library looks up in parts, which takes the cube of them. Published: 100.
+/// Characters of a word that the library looks up in parts. The time grows with the cube of it. Published
+/// tokenizers have 100.
 const WORD_MAX: u64 = 1000;
 
-/// What was learnt on the way.
+/// What the check found.
 pub(super) struct Checked {
     /// The largest id + 1.
     pub vocab: usize,
-    /// Tokens of the model, each counted where it stands.
+    /// The number of entries of the vocabulary, duplicates included.
     pub tokens: usize,
-    /// Text and id of the added tokens.
+    /// The text and id of each added token.
     pub added: Vec<(String, u32)>,
-    /// The pre-tokenizer, which the library does not read.
+    /// The pre-tokenizer, which the library does not read (`split`).
     pub pre_tokenizer: Value,
 }
 
-/// The file, which serde would also read from a list of its parts.
+/// The file as an object. A derived `Deserialize` would also accept a list.
 struct Object(File);
 
 impl<'de> Deserialize<'de> for Object {
@@ -104,7 +117,7 @@ struct Model {
     merges: Merges,
 }
 
-/// Checks the file and sums it up.
+/// Checks the file.
 pub(super) fn check(json: &[u8]) -> Result<Checked> {
     sniff("tokenizer.json", json, Expected::Json)?;
     let file: Object = serde_json::from_slice(json).map_err(|error| {
@@ -161,7 +174,8 @@ fn added(tokens: &[Added]) -> Result<u32> {
         }
         end = end.max(token.id + 1);
     }
-    // The one takes the spaces after it, and what the other takes would end before it begins.
+    // A token with `rstrip` takes the spaces after it. A token that begins with spaces and has `lstrip`
+    // would then end before it begins.
     let takes_before = tokens.iter().find(|token| token.lstrip && token.content.starts_with(char::is_whitespace));
     if let (Some(before), true) = (takes_before, tokens.iter().any(|token| token.rstrip)) {
         let got = format!("{:?} beside one that takes the spaces after it", before.content);
@@ -170,10 +184,10 @@ fn added(tokens: &[Added]) -> Result<u32> {
     Ok(end)
 }
 
-/// The kinds of models that the library knows.
+/// The types of models that the library has.
 const MODELS: &[&str] = &["BPE", "Unigram", "WordLevel", "WordPiece"];
 
-/// A vocabulary without its texts.
+/// The sums of a vocabulary.
 #[derive(Default)]
 struct Vocab {
     /// The largest id + 1.
@@ -234,10 +248,10 @@ impl<'de> Visitor<'de> for VocabVisitor {
     }
 }
 
-/// A list of merges without its texts.
+/// The sums of a list of merges.
 #[derive(Default)]
 struct Merges {
-    /// Bytes of the longest token that they make.
+    /// Bytes of the longest token that a merge makes.
     longest: usize,
     any: bool,
 }
@@ -254,7 +268,7 @@ impl<'de> Deserialize<'de> for Merges {
     }
 }
 
-/// `["a", "b"]`, or as older files have it `"a b"`.
+/// `["a", "b"]`, or in older files `"a b"`.
 #[derive(Deserialize)]
 #[serde(untagged, expecting = "expected a merge of two tokens")]
 enum Merge {
@@ -285,10 +299,10 @@ impl<'de> Visitor<'de> for MergesVisitor {
     }
 }
 
-/// A string of which only the length is kept.
+/// A string, of which only the length is kept.
 struct Text {
     bytes: usize,
-    /// A line of a merges file that is not a merge.
+    /// Whether this is the first line of a merges file, which is not a merge.
     comment: bool,
 }
 

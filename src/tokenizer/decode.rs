@@ -1,22 +1,22 @@
-//! Token ids to text, one at a time.
+//! Token ids to text, one token at a time.
 //!
-//! The library decodes whole sequences; its own `DecodeStream` decodes a window again and again and compares, which fails on bytes
-//! that belong together only later, holds text back for ever behind a broken character, and grows over special tokens. But
-//! every decoder of this family is two plain steps: each token by itself becomes bytes (whether it is the first matters), and the
-//! bytes, in a row, become characters. So that is what happens here: constant work per token, and a character leaves
-//! when its last byte is there.
+//! The library decodes whole sequences. Its `DecodeStream` decodes a window again for each token and
+//! compares. That fails on bytes that form a character only later, holds text back for ever after an invalid
+//! character, and grows with special tokens. But every decoder that Fireside supports has two plain steps.
+//! Each token becomes bytes by itself (it matters whether it is the first), and the bytes become characters.
+//! This module does just that: constant work for each token, and a character is returned with its last byte.
 //!
 //! ```text
-//! bytes of token:  skip if special
-//!                  <0xE4>                  -> that byte             (byte fallback)
-//!                  through the stages      -> "▁Hello" " Hello"     (Replace, Metaspace, WordPiece, Strip before Fuse)
-//!                  through the alphabet    -> "Ġä½ł" " \xE4\xBD\xA0"  (byte level)
-//! text:            whole characters of the bytes so far; what no byte could complete is U+FFFD
-//!                  less the leading space of the text (Strip after Fuse)
+//! bytes of a token:  none if it is special
+//!                    <0xE4>            -> that byte              (byte fallback)
+//!                    "▁Hello"          -> " Hello"             (stages: Replace, Metaspace, WordPiece, Strip)
+//!                    "Ġä½ł"            -> " \xE4\xBD\xA0"        (byte level: through the alphabet)
+//! text:              the whole characters of the bytes so far; invalid bytes become U+FFFD
+//!                    without the leading space of the text (Strip after Fuse)
 //! ```
 //!
-//! Whole texts give the same as the library. Broken bytes do not: it replaces each byte of a run by U+FFFD as soon as one of them is
-//! broken, which takes whole characters away that were already shown; here only the broken ones are replaced.
+//! A valid text is the same as the library's. For invalid bytes the library replaces the whole run of bytes,
+//! with characters that were already shown. Here only the invalid bytes are replaced.
 
 use tokenizers::Decoder as _;
 use tokenizers::decoders::DecoderWrapper;
@@ -24,32 +24,32 @@ use tokenizers::decoders::DecoderWrapper;
 use super::{Tokenizer, bad};
 use crate::error::{Error, Result};
 
-/// How a tokenizer's tokens become bytes: its decoder, taken apart.
+/// How tokens become bytes: the decoder of the file, in parts.
 pub(super) struct Decoding {
-    /// Stages that look at one token, and at whether it is the first.
+    /// The stages that depend on one token, and on whether it is the first.
     stages: Vec<DecoderWrapper>,
     /// How bytes are written in the vocabulary.
     bytes: Bytes,
-    /// A character removed from the beginning of the text, this many times.
+    /// A character to remove from the start of the text, at most this many times.
     lead: (char, usize),
-    /// Put between tokens.
+    /// The text between tokens.
     separator: &'static str,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Bytes {
-    /// Not at all: a token is text.
+    /// Tokens are text.
     None,
     /// A byte is the token `<0xE4>`.
     Fallback,
-    /// Every byte is a printable character.
+    /// Each byte is a printable character.
     Level,
 }
 
 impl Decoding {
-    /// Takes a decoder apart.
+    /// Reads a decoder.
     ///
-    /// Errors: `BAD_TOKENIZER` for one that cannot work token by token.
+    /// Errors: `BAD_TOKENIZER` for a decoder that cannot work token by token.
     pub(super) fn new(decoder: Option<&DecoderWrapper>) -> Result<Self> {
         let mut decoding = Decoding { stages: Vec::new(), bytes: Bytes::None, lead: (' ', 0), separator: "" };
         match decoder {
@@ -80,7 +80,7 @@ impl Decoding {
         Ok(())
     }
 
-    /// Appends the bytes of a token and says whether they are raw: part of a character perhaps.
+    /// Appends the bytes of a token. Returns whether they are raw, so that they may be part of a character.
     pub(super) fn append(&self, token: String, first: bool, out: &mut Vec<u8>) -> Result<bool> {
         if self.bytes == Bytes::Fallback
             && let Some(byte) = fallback_byte(&token)
@@ -88,7 +88,8 @@ impl Decoding {
             out.push(byte);
             return Ok(true);
         }
-        // A stage sees whether a token is the first by its place: another one stands before it otherwise.
+        // A stage treats the first token of a list as the first of the text, so another one precedes it
+        // otherwise.
         let mut chain = if first { vec![token] } else { vec![String::new(), token] };
         for stage in &self.stages {
             chain = stage.decode_chain(chain).map_err(|error| bad("decoder", "a stage that can decode every token", error))?;
@@ -103,7 +104,7 @@ impl Decoding {
                 match level_byte(character) {
                     Some(byte) => out.push(byte),
                     None => {
-                        // Not of the alphabet: the token is text as it stands.
+                        // A character outside the alphabet: the token is text.
                         out.truncate(start);
                         break;
                     }
@@ -124,9 +125,10 @@ fn fallback_byte(token: &str) -> Option<u8> {
     (digits.len() == 2).then(|| u8::from_str_radix(digits, 16).ok())?
 }
 
-/// The byte that a character of the byte-level alphabet stands for.
+/// The byte of a character of the byte-level alphabet.
 ///
-/// Source: GPT-2, `encoder.py`, `bytes_to_unicode`: printable bytes stand for themselves, the others follow from U+0100 in order.
+/// Source: GPT-2, `encoder.py`, `bytes_to_unicode`. Printable bytes stand for themselves, the others begin
+/// at U+0100.
 fn level_byte(character: char) -> Option<u8> {
     match u32::from(character) {
         code @ (0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF) => u8::try_from(code).ok(),
@@ -137,17 +139,17 @@ fn level_byte(character: char) -> Option<u8> {
     }
 }
 
-/// A stream of ids becoming a stream of text. Made by [`Tokenizer::decoder`].
+/// Turns a stream of ids into a stream of text. [`Tokenizer::decoder`] makes it.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     skip_special: bool,
-    /// No token has been seen yet.
+    /// Whether the next token is the first.
     first: bool,
-    /// The beginning of a character; at most 3 bytes.
+    /// The bytes of an incomplete character; at most 3.
     pending: Vec<u8>,
-    /// What is still to be removed from the beginning of the text.
+    /// What is still to be removed from the start of the text.
     lead: (char, usize),
-    /// Broken bytes count one by one, or as one per broken character.
+    /// Whether each invalid byte becomes a U+FFFD, or each invalid character.
     each_byte: bool,
 }
 
@@ -157,12 +159,12 @@ impl Decoder {
         Decoder { skip_special, first: true, pending: Vec::new(), lead: decoding.lead, each_byte }
     }
 
-    /// Whether the beginning of the text is still to come.
+    /// Whether the text has not begun yet.
     pub(super) fn at_start(&self) -> bool {
         self.first || self.lead.1 > 0
     }
 
-    /// The text that `id` completes: often one word, nothing while a character is incomplete or where the token is special.
+    /// The text that `id` completes. It is empty while a character is incomplete, and for a special token.
     ///
     /// Errors: `BAD_INPUT` for an id that the tokenizer does not have.
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
@@ -177,7 +179,7 @@ impl Decoder {
             (self.first, self.lead.1) = (false, 0);
             return Ok(self.finish() + &token.content);
         }
-        // An id in a hole of the vocabulary has no text.
+        // An id that the vocabulary skips has no text.
         let Some(token) = tokenizer.inner.id_to_token(id) else { return Ok(String::new()) };
         let held = self.pending.len();
         let mut bytes = std::mem::take(&mut self.pending);
@@ -193,7 +195,7 @@ impl Decoder {
         Ok(self.less_lead(text))
     }
 
-    /// The text of a character that the stream left incomplete: U+FFFD, or nothing.
+    /// Ends the text: returns U+FFFD for an incomplete character, or nothing.
     pub fn finish(&mut self) -> String {
         let mut text = String::new();
         let held = std::mem::take(&mut self.pending).len();
@@ -201,7 +203,7 @@ impl Decoder {
         self.less_lead(text)
     }
 
-    /// Moves whole characters to the text, replaces broken ones, and keeps the beginning of another.
+    /// Appends whole characters to the text, replaces invalid ones, and keeps an incomplete one.
     fn characters(&mut self, mut bytes: &[u8], text: &mut String) {
         while let Err(error) = std::str::from_utf8(bytes) {
             let (whole, rest) = bytes.split_at(error.valid_up_to());
@@ -233,7 +235,7 @@ impl Decoder {
     }
 }
 
-/// The error for an id that is none.
+/// The error for an unknown id.
 pub(super) fn unknown(id: u32, vocab: usize) -> Error {
     let expected = format!("an id below {vocab}, the size of the vocabulary");
     Error::BadInput { what: "token".into(), expected, got: id.to_string() }
@@ -332,7 +334,8 @@ mod tests {
 
     #[test]
     fn byte_level_tokens_give_whole_characters() {
-        // "Ġä½" is a space and the first two bytes of 你, "ł" the third; a character outside the alphabet stands for itself.
+        // "Ġä½" is a space and the first two bytes of 你, "ł" the third; a character outside the alphabet
+        // stands for itself.
         let tokenizer =
             tokenizer(&["Ġä½", "ł", "Hi", "<｜end｜>"], json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false}));
         assert_eq!(pieces(&tokenizer, &[], &[2, 0, 1, 2, 3]), ["Hi", " ", "你", "Hi", "<｜end｜>", ""]);

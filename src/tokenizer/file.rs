@@ -1,7 +1,8 @@
-//! `tokenizer.json` as the library reads it, but for the stages that search patterns.
+//! `tokenizer.json` as the library reads it, except for the stages that search patterns.
 //!
-//! The library compiles the patterns of a file by the rules of its own engine, which are not those of the reference (`ruby`), and stops at
-//! those that its engine cannot read. So the pre-tokenizer is left out here and read by `split`, and patterns elsewhere are translated on the way.
+//! The library compiles the patterns of a file by the rules of its engine. They differ from those of the
+//! reference (`ruby`), and some patterns do not compile. So the pre-tokenizer is ignored here and read by
+//! `split`, and the patterns of other stages are translated.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, IgnoredAny};
@@ -17,16 +18,16 @@ use super::pattern::{Bounded, Budget};
 use super::{bad, ruby};
 use crate::error::Result;
 
-/// The library's tokenizer, with stages of ours.
+/// The library's tokenizer, with normalizer, pre-tokenizer and decoder of our types.
 pub(super) type Inner = TokenizerImpl<ModelWrapper, Normalizing, Elsewhere, PostProcessorWrapper, Translated>;
 
-/// A stage of the file as the library has it.
+/// Reads a stage of the file into a type of the library.
 pub(super) fn read<T: DeserializeOwned>(place: &str, stage: &Value) -> Result<T> {
     let read = serde_json::from_value(stage.clone());
     read.map_err(|error| bad(place, "a stage that the tokenizers library can read", format!("\u{201c}{error}\u{201d}")))
 }
 
-/// The stages of a pipeline in their order; those of a `Sequence` are in a list of this name.
+/// The stages in their order. A `Sequence` holds its stages in a field with the name `list`.
 pub(super) fn stages<'a>(stage: &'a Value, list: &str) -> Vec<&'a Value> {
     match stage.get(list).and_then(Value::as_array) {
         Some(inner) => inner.iter().flat_map(|stage| stages(stage, list)).collect(),
@@ -35,7 +36,7 @@ pub(super) fn stages<'a>(stage: &'a Value, list: &str) -> Vec<&'a Value> {
     }
 }
 
-/// A normalizer: the stages of the library, and patterns that are replaced in bounded time.
+/// A normalizer: stages of the library, and replacements of patterns in bounded time.
 pub(super) struct Normalizing(Vec<Stage>);
 
 enum Stage {
@@ -84,7 +85,7 @@ impl Normalizer for Normalizing {
     }
 }
 
-/// A decoder whose patterns are in the syntax of the library's engine.
+/// A decoder whose patterns are translated for the library's engine.
 pub(super) struct Translated(pub DecoderWrapper);
 
 impl<'de> Deserialize<'de> for Translated {
@@ -108,7 +109,7 @@ impl Decoder for Translated {
     }
 }
 
-/// The pre-tokenizer, which `split` reads and runs.
+/// In place of the pre-tokenizer, which `split` reads and runs.
 pub(super) struct Elsewhere;
 
 impl<'de> Deserialize<'de> for Elsewhere {

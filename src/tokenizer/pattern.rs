@@ -1,19 +1,22 @@
-//! Regular expressions from a tokenizer's file, searched in bounded time.
+//! Searches the regular expressions of a tokenizer's file in bounded time.
 //!
-//! Most patterns are plain and take time in proportion to the text. Those with look-arounds or back-references are searched by backtracking
-//! (the `fancy-regex` crate), which a hostile pattern makes exponential. The `tokenizers` library lets every search take a million steps and
-//! passes over the error, as if there were no further match: other tokens, and not a word. So the patterns are searched here.
-//! They are written in Ruby's syntax, and translated first (`ruby`).
+//! Most patterns are plain: a search takes time in proportion to the text. Patterns with look-arounds or
+//! back-references are searched by backtracking (the `fancy-regex` crate), and a hostile one takes
+//! exponential time. The `tokenizers` library allows a million steps for each search and ignores the error,
+//! so the tokens are silently wrong. Therefore this module searches, with a limit for the whole text. The
+//! patterns are in Ruby's syntax, and are translated first (`ruby`).
 //!
 //! ```text
-//! each match:  256 steps, enough for a word
-//!              or else 16 thousand, or a million (long runs of spaces): charged to the budget of the text
-//!              or else the error
+//! attempts at a match:  1. 256 steps, enough for a word
+//!                       2. 16 thousand steps, counted against the text's limit
+//!                       3. a million steps (long runs of spaces), counted too
+//!                       otherwise an error
 //! ```
 //!
-//! A published pattern steps once per space of a run, or a few times per character that it passes over, and an attempt is charged 64 steps for
-//! each step of the one before: the charges stay below the 256 steps per byte of the budget. What this does not bound is a plain pattern that
-//! looks through the whole text for each match (`.*x|.`): time grows with the square of the text, as in every engine.
+//! A published pattern takes one step for each space of a run, or a few for each character that it passes.
+//! An attempt has 64 times the steps of the previous one, so the sum stays below the limit of 256 steps a
+//! byte. Only one case is not bounded: a plain pattern that reads the whole text for each match (`.*x|.`)
+//! takes time with the square of the text, as in every engine.
 
 use std::cell::Cell;
 use std::sync::OnceLock;
@@ -25,34 +28,36 @@ use tokenizers::pattern::Pattern;
 use super::{bad, ruby};
 use crate::error::{Error, Result};
 
-/// Steps of the three attempts at a match.
+/// The steps of the three attempts at a match.
 const STEPS: [u64; 3] = [256, 16 << 10, 1 << 20];
 
-/// What a text may take in second and third attempts: so much, and so much a byte.
+/// The steps that a text may take in second and third attempts: a constant, and more for each byte.
 const BUDGET: u64 = 4 << 20;
 const BUDGET_PER_BYTE: u64 = 256;
 
-/// The longest pattern of those published has some 800 bytes.
+/// The longest published pattern has about 800 bytes.
 const BYTES_MAX: usize = 4096;
 
-/// Bytes of each automaton; those of published patterns, with all letters of Unicode, have some hundred thousand.
+/// Bytes of an automaton. Those of published patterns, with all letters of Unicode, have some hundred
+/// thousand.
 const AUTOMATON_BYTES_MAX: usize = 4 << 20;
 
-/// A pattern that has been checked.
+/// A pattern that is checked.
 pub(super) struct Bounded {
-    /// As the file has it.
+    /// The pattern as it is in the file.
     pattern: String,
-    /// In the syntax of the engine.
+    /// The pattern in the engine's syntax.
     translated: String,
     place: &'static str,
-    /// For each attempt; made when it is needed.
+    /// The compiled pattern for each attempt, compiled when it is needed.
     regexes: [OnceLock<Option<Regex>>; 3],
 }
 
 impl Bounded {
     /// A pattern in Ruby's syntax.
     ///
-    /// Errors: `BAD_TOKENIZER` where the pattern is broken or too large, or uses what the engine does not have.
+    /// Errors: `BAD_TOKENIZER` if the pattern is invalid or too large; `UNSUPPORTED_MODEL` if it has no
+    /// translation.
     pub(super) fn new(place: &'static str, pattern: &str) -> Result<Bounded> {
         if pattern.len() > BYTES_MAX {
             return Err(bad(format!("{place}.pattern"), format!("at most {BYTES_MAX} bytes"), pattern.len()));
@@ -61,9 +66,9 @@ impl Bounded {
         Bounded::checked(place, pattern, translated)
     }
 
-    /// A text that stands for itself.
+    /// A pattern that matches one text.
     ///
-    /// Errors: `BAD_TOKENIZER` where it is too long.
+    /// Errors: `BAD_TOKENIZER` if the text is too long.
     pub(super) fn literal(place: &'static str, text: &str) -> Result<Bounded> {
         Bounded::checked(place, text, fancy_regex::escape(text).into_owned())
     }
@@ -74,17 +79,17 @@ impl Bounded {
         Ok(Bounded { pattern: pattern.into(), translated, place, regexes })
     }
 
-    /// Whether a search takes time in proportion to the text, with neither look-arounds nor back-references.
+    /// Whether the pattern has neither look-arounds nor back-references, so that a search takes linear time.
     pub(super) fn is_plain(&self) -> bool {
         Expr::parse_tree(&self.translated).is_ok_and(|tree| is_plain(&tree.expr))
     }
 
-    /// Bytes of the pattern in the syntax of the engine.
+    /// Bytes of the pattern in the engine's syntax.
     pub(super) fn bytes(&self) -> usize {
         self.translated.len()
     }
 
-    /// The pattern, to be searched in a text with this budget.
+    /// The pattern, for a search in a text with this limit.
     pub(super) fn within<'a>(&'a self, budget: &'a Budget) -> Search<'a> {
         Search { pattern: self, budget }
     }
@@ -118,7 +123,7 @@ fn is_plain(expr: &Expr) -> bool {
     }
 }
 
-/// A pattern as a message shows it: cut after 60 characters.
+/// A pattern as an error shows it: cut after 60 characters.
 fn shown(pattern: &str) -> String {
     match pattern.char_indices().nth(60) {
         Some((cut, _)) => format!("\u{201c}{}...\u{201d}", &pattern[..cut]),
@@ -126,7 +131,7 @@ fn shown(pattern: &str) -> String {
     }
 }
 
-/// The steps that are left for a text.
+/// The steps that a text may still take.
 pub(super) struct Budget(Cell<u64>);
 
 impl Budget {
@@ -135,14 +140,14 @@ impl Budget {
     }
 }
 
-/// A search in one text.
+/// A pattern and the limit of the text that it is searched in.
 pub(super) struct Search<'a> {
     pattern: &'a Bounded,
     budget: &'a Budget,
 }
 
 impl Search<'_> {
-    /// The first match from a place on.
+    /// The first match from an offset on.
     fn find(&self, text: &str, from: usize) -> Result<Option<Offsets>> {
         for (attempt, steps) in STEPS.into_iter().enumerate() {
             let regex = self.pattern.regexes[attempt].get_or_init(|| regex(&self.pattern.translated, attempt).ok());
@@ -158,7 +163,8 @@ impl Search<'_> {
 }
 
 impl Pattern for &Search<'_> {
-    /// Source: `find_iter` of the regex crates: after an empty match the search goes on one character further, and none counts right after a match.
+    /// Source: `find_iter` of the regex crates. After an empty match the search continues one character
+    /// later, and an empty match right after another match does not count.
     fn find_matches(&self, text: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
         if text.is_empty() {
             return Ok(vec![((0, 0), false)]);

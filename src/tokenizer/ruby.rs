@@ -1,9 +1,10 @@
-//! Ruby patterns, which tokenizer files hold, rewritten for the engine that searches them.
+//! Translates the patterns of tokenizer files, which are in Ruby's syntax, for the engine that searches them.
 //!
-//! The reference (tokenizers 0.23.3 of Python) reads the patterns of a file with Oniguruma 6.9, in its own syntax, which is Ruby's. The engine here
-//! (`fancy-regex`) reads most of them alike and some of them otherwise, in silence: `X{2}+` repeats in Ruby and is possessive elsewhere, `^` and
-//! `$` hold at every line, `(?m:.)` takes newlines, `\h` is a hexadecimal digit, `(?i:ss)` also matches `ß`. So a pattern is parsed by Ruby's
-//! rules (`parse`) and printed with constructs that mean the same to the engine (`print`):
+//! The reference (tokenizers 0.23.3 for Python) compiles patterns with Oniguruma 6.9, whose syntax is
+//! Ruby's. The engine here (`fancy-regex`) gives some constructs another meaning, silently. In Ruby `X{2}+`
+//! repeats and is not possessive, `^` and `$` match at every line, `(?m:.)` matches newlines, `\h` is a
+//! hexadecimal digit, and `(?i:ss)` also matches `ß`. So a pattern is parsed by Ruby's rules (`parse`,
+//! `group`, `class`) and printed with constructs that mean the same to the engine (`print`):
 //!
 //! ```text
 //! \p{N}{1,3}+      (?:\p{N}{1,3})+
@@ -12,7 +13,8 @@
 //! a(?i)b|c         a(?:(?i:b)|(?i:c))
 //! ```
 //!
-//! A pattern that has no translation is refused, and the error names the construct: `\y`, callouts, absent groups, groups that call themselves.
+//! A pattern without a translation is refused, and the error names the construct: `\y`, callouts, absent
+//! groups, groups that call themselves.
 //!
 //! Source: Oniguruma's `doc/RE`; `tests/golden/make_patterns.py` compares with the reference.
 
@@ -20,6 +22,7 @@ use std::borrow::Cow;
 
 mod class;
 mod fold;
+mod group;
 mod parse;
 mod print;
 
@@ -28,41 +31,41 @@ mod print;
 enum Node {
     /// A character; `fold` ignores case.
     Char { char: char, fold: bool },
-    /// One character of a set, in the engine's syntax.
+    /// A set of characters, in the engine's syntax.
     Set(String),
-    /// One of the things that match one character or several, in the engine's syntax.
+    /// Another construct, in the engine's syntax, and the fewest characters that it matches.
     Engine { text: Cow<'static, str>, chars_min: usize },
     /// `^`
     LineStart,
-    /// Parts in a row.
+    /// A sequence of parts.
     Row(Vec<Node>),
-    /// The first that matches.
+    /// Alternatives: the first that matches.
     Choice(Vec<Node>),
-    /// A group that a reference, a condition or a call may name.
+    /// A capturing group.
     Capture { group: usize, inner: Box<Node> },
     /// `(?>...)`
     Atomic(Box<Node>),
     /// Look-ahead and look-behind: `(?=`, `(?!`, `(?<=`, `(?<!`.
     Look { open: &'static str, inner: Box<Node> },
-    /// `{min,max}` and its short forms.
+    /// `{min,max}`, and `*`, `+`, `?`.
     Repeat { inner: Box<Node>, min: u32, max: Option<u32>, lazy: bool, possessive: bool },
-    /// What a group matched, once more.
+    /// A back-reference: the text that a group matched.
     Back { group: usize, fold: bool },
-    /// The pattern of a group, once more.
+    /// A call: the pattern of a group, repeated here.
     Call { group: usize },
     /// `(?(1)yes|no)`
     If { group: usize, yes: Box<Node>, no: Box<Node> },
 }
 
-/// The engine's pattern for one of Ruby.
+/// Translates a pattern from Ruby's syntax to the engine's.
 ///
-/// Errors: what is wrong with the pattern, or which construct has no translation.
+/// Errors: says what is wrong with the pattern, or which construct has no translation.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let parsed = parse::parse(pattern)?;
     print::print(&parsed)
 }
 
-/// How the error for a construct without a translation ends.
+/// The end of the error for a construct without a translation.
 pub(super) const UNSUPPORTED: &str = " is not supported";
 
 fn unsupported<T>(construct: impl std::fmt::Display) -> Result<T, String> {

@@ -1,8 +1,8 @@
-//! A stretch of text spelt with the tokens of the vocabulary.
+//! Spells a stretch of text with the tokens of the vocabulary.
 //!
-//! A byte-pair vocabulary without an unknown token leaves out the characters that it lacks (Falcon: most control characters), as the reference does.
-//! The library then counts offsets as if they had never been there, which is mended here. The other kinds of vocabularies stop: the error
-//! names the character.
+//! A byte-pair vocabulary without an unknown token drops the characters that it lacks (Falcon: most control
+//! characters), as the reference does. The library then counts offsets without these characters, and this
+//! module corrects them. Other kinds of vocabularies fail: the error names the character.
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::{Model, ModelWrapper, Token};
@@ -13,7 +13,8 @@ use crate::error::Error;
 impl Tokenizer {
     /// The tokens of a stretch of text.
     ///
-    /// Errors: [`Error::BadInput`] in a box, for a character that has neither a token nor an unknown one.
+    /// Errors: [`Error::BadInput`] in a box, for a character without a token in a vocabulary without an
+    /// unknown token.
     pub(super) fn pieces(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
         let model = self.inner.get_model();
         let mut tokens = model.tokenize(text).map_err(|_| unspelt(model, text))?;
@@ -30,7 +31,7 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    /// The tokens of a text that holds no special token, whatever pieces the vocabulary has.
+    /// The tokens of a text, none of them special, even if the vocabulary has a special token as a piece.
     pub(super) fn spell(&self, text: &str) -> tokenizers::Result<Vec<Token>> {
         let mut tokens = Vec::new();
         for token in self.pieces(text)? {
@@ -49,7 +50,7 @@ impl Tokenizer {
     }
 }
 
-/// Where each byte stands that is not left out.
+/// The offset in the text of each byte that is not dropped.
 fn kept(bpe: &BPE, text: &str) -> Vec<usize> {
     let known = |character: char, last: bool| {
         let suffix = bpe.end_of_word_suffix.as_deref().filter(|_| last).unwrap_or_default();
@@ -61,7 +62,7 @@ fn kept(bpe: &BPE, text: &str) -> Vec<usize> {
     ranges.filter(|&(_, end, character)| known(character, end == text.len())).flat_map(|(at, end, _)| at..end).collect()
 }
 
-/// The error for a text that the model stops at.
+/// The error for a text that the vocabulary cannot spell.
 fn unspelt(model: &ModelWrapper, text: &str) -> Error {
     let stops = |character: &char| model.tokenize(character.encode_utf8(&mut [0; 4])).is_err();
     let got = match text.chars().find(stops) {

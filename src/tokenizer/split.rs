@@ -1,6 +1,7 @@
-//! Pre-tokenization: a text cut into the stretches that the vocabulary spells one by one.
+//! Pre-tokenization: splits a text into the stretches that the vocabulary spells one by one.
 //!
-//! The library's own stages, but for the two that search patterns (`Split` and `ByteLevel`): those search here, in bounded time (`pattern`).
+//! The stages are the library's, except `Split` and `ByteLevel`. These two search patterns, and do so here
+//! in bounded time (`pattern`).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use super::file::{read, stages};
 use super::pattern::{Bounded, Budget};
 use crate::error::Result;
 
-/// The pattern of GPT-2, which the library has built in for `ByteLevel`.
+/// The pattern of GPT-2, which is built into the library's `ByteLevel`.
 ///
 /// Source: tokenizers 0.23.2, `pre_tokenizers/byte_level.rs`.
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
@@ -28,7 +29,7 @@ enum Stage {
     Pattern { pattern: Box<Bounded>, behavior: SplitDelimiterBehavior, invert: bool },
 }
 
-/// `Split`, whose pattern the library would compile by other rules.
+/// `Split` of the file. The library would compile its pattern by other rules.
 #[derive(Deserialize)]
 struct Split {
     pattern: SplitPattern,
@@ -39,7 +40,8 @@ struct Split {
 impl Splitter {
     /// The stages of a pre-tokenizer.
     ///
-    /// Errors: `BAD_TOKENIZER` for a pattern that is broken or too large, or for a stage that the library cannot read.
+    /// Errors: `BAD_TOKENIZER` for a pattern that is invalid or too large, or for a stage that the library
+    /// cannot read.
     pub(super) fn new(pre_tokenizer: &Value) -> Result<Splitter> {
         let mut splitter = Splitter(Vec::new());
         for stage in stages(pre_tokenizer, "pretokenizers") {
@@ -74,9 +76,10 @@ impl Splitter {
         Ok(())
     }
 
-    /// Cuts a text.
+    /// Splits a text.
     ///
-    /// Errors: [`crate::Error::BadTokenizer`] in a box, for a pattern that takes too many steps; and those of the library.
+    /// Errors: [`crate::Error::BadTokenizer`] in a box, for a pattern that takes too many steps; and those
+    /// of the library.
     pub(super) fn split(&self, text: &mut PreTokenizedString, budget: &Budget) -> tokenizers::Result<()> {
         for stage in &self.0 {
             match stage {

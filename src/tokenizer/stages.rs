@@ -1,4 +1,5 @@
-//! Checks on the stages around the model of `tokenizer.json`, as plain JSON: their kinds, their patterns, and by how much they lengthen a text.
+//! Checks the stages of `tokenizer.json` (normalizer, pre-tokenizer, post-processor, decoder) as plain JSON:
+//! their types, their patterns, and how much longer they make a text.
 
 use serde_json::Value;
 
@@ -7,7 +8,7 @@ use super::{bad, charsmap};
 use crate::error::Result;
 use crate::json::show;
 
-/// The kinds of stages that the library knows and Fireside runs.
+/// The types of stages that Fireside runs.
 const NORMALIZERS: &[&str] = &[
     "BertNormalizer",
     "ByteLevel",
@@ -41,16 +42,17 @@ const PRE_TOKENIZERS: &[&str] = &[
 const POST_PROCESSORS: &[&str] = &["BertProcessing", "ByteLevel", "RobertaProcessing", "Sequence", "TemplateProcessing"];
 const DECODERS: &[&str] = &["ByteFallback", "ByteLevel", "Fuse", "Metaspace", "Replace", "Sequence", "Strip", "WordPiece"];
 
-/// The most by which the stages before the model may lengthen a text, all together; those of published tokenizers make three bytes of one.
+/// How many times longer all stages before the model together may make a text. Published tokenizers make
+/// three bytes of one.
 const GROWTH_MAX: usize = 4096;
 
-/// Bytes of all patterns together, so that compiling them takes no time to speak of.
+/// Bytes of all patterns together. Compiling them takes little time.
 const PATTERN_BYTES_MAX: usize = 8192;
 
-/// The same, as the engine has them: one `\b` is some 300 bytes there.
+/// Bytes of all patterns in the engine's syntax, where one `\b` is about 300 bytes.
 const TRANSLATED_BYTES_MAX: usize = 1 << 14;
 
-/// The most ids around a text.
+/// The limit on the ids that a post-processor adds.
 const AROUND_MAX: usize = 1000;
 
 /// Checks the four stages.
@@ -70,7 +72,7 @@ pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &
                 if patterns > PATTERN_BYTES_MAX {
                     return Err(bad(format!("{place}.pattern"), format!("at most {PATTERN_BYTES_MAX} bytes in all"), patterns));
                 }
-                // Of a search that takes too long in these, the library says nothing.
+                // The library does not report a search that takes too long.
                 let pattern = Bounded::new(place, regex)?;
                 translated += pattern.bytes();
                 if translated > TRANSLATED_BYTES_MAX {
@@ -111,7 +113,7 @@ pub(super) fn check(normalizer: &Value, pre_tokenizer: &Value, post_processor: &
     Ok(())
 }
 
-/// Visits a stage of the pipeline and the stages inside it.
+/// Visits a stage and the stages inside it.
 fn each(stage: &Value, visit: &mut impl FnMut(&Value) -> Result<()>) -> Result<()> {
     if stage.is_null() {
         return Ok(());
@@ -129,17 +131,17 @@ fn kind<'a>(place: &str, stage: &'a Value, kinds: &[&str]) -> Result<&'a str> {
     }
 }
 
-/// The most bytes that a stage makes of one.
+/// The largest number of bytes that a stage makes of one.
 fn lengthening(kind: &str, stage: &Value) -> usize {
     let text = |name| stage.get(name).and_then(Value::as_str).map_or(1, str::len);
     match kind {
         "Replace" => match stage.get("pattern").and_then(|pattern| pattern.get("String")?.as_str()) {
             Some(pattern) => text("content").div_ceil(pattern.len().max(1)),
-            // Between any two characters, where the pattern matches nothing.
+            // A pattern that matches the empty text puts it between any two characters.
             None => text("content") + 1,
         },
         "Prepend" => text("prepend"),
-        // U+FDFA, three bytes, is eighteen letters of Arabic.
+        // U+FDFA has three bytes, and becomes eighteen Arabic letters.
         "NFKC" | "NFKD" => 11,
         "BertNormalizer" | "Lowercase" | "NFC" | "NFD" | "Metaspace" => 3,
         "ByteLevel" => 2,
@@ -148,7 +150,8 @@ fn lengthening(kind: &str, stage: &Value) -> usize {
     .max(1)
 }
 
-/// A template post-processor puts only tokens that it defines, and not many, around the one text.
+/// Checks a template post-processor: it may add only tokens that it defines, not too many, around the one
+/// text.
 fn template(stage: &Value, around: &mut usize) -> Result<()> {
     let mut texts = 0;
     for piece in stage.get("single").and_then(Value::as_array).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! Sets of characters: brackets, properties, and the escapes that stand for a character or a set.
+//! Sets of characters: brackets, properties, and escapes for a character or a set.
 
 use std::fmt::Write as _;
 
@@ -7,12 +7,12 @@ use regex_syntax::hir::{Class as HirClass, ClassUnicode, ClassUnicodeRange, HirK
 use super::parse::{Flags, Parser};
 use super::{Node, fold, unsupported};
 
-/// `\R`: `\r\n` is never taken apart.
+/// `\R`. It never splits `\r\n`.
 pub(super) const NEWLINE: &str = r"(?>\r\n|[\n-\r\x{85}\x{2028}\x{2029}])";
 
-/// `\X`: what a reader takes for one character. It begins anywhere and ends at the next edge between two of them.
+/// `\X`: a grapheme cluster. It begins anywhere and ends at the next boundary of clusters.
 ///
-/// Source: Unicode Standard Annex 29, rules GB3 to GB13; each alternative is a place that is no edge.
+/// Source: Unicode Standard Annex 29, rules GB3 to GB13. Each alternative is a place that is not a boundary.
 pub(super) const CLUSTER: &str = concat!(
     r"(?>(?s:.)(?:(?:(?<=\r)(?=\n)|(?<![\p{gcb=CN}\r\n])(?=[\p{gcb=EX}\p{gcb=ZWJ}\p{gcb=SM}])|(?<=\p{gcb=PP})(?![\p{gcb=CN}\r\n]|\z)",
     r"|(?<=\p{gcb=L})(?=[\p{gcb=L}\p{gcb=V}\p{gcb=LV}\p{gcb=LVT}])|(?<=[\p{gcb=LV}\p{gcb=V}])(?=[\p{gcb=V}\p{gcb=T}])",
@@ -20,17 +20,17 @@ pub(super) const CLUSTER: &str = concat!(
     r"|(?<=(?:\A|[^\p{gcb=RI}])\p{gcb=RI}(?:\p{gcb=RI}\p{gcb=RI})*)(?=\p{gcb=RI}))(?s:.))*)"
 );
 
-/// Brackets inside brackets.
+/// How deep brackets may nest.
 const DEPTH_MAX: usize = 30;
 
-/// What an escape stands for.
+/// The meaning of an escape.
 pub(super) enum Named {
     Char(char),
-    /// In the engine's syntax, inside or outside of brackets.
+    /// A set in the engine's syntax, for use inside and outside brackets.
     Set(String),
 }
 
-/// A bracket: the characters that are in all of the sets, or not in all of them.
+/// A bracket: the characters that are in all of the sets; if it is negated, all other characters.
 pub(super) struct Class {
     negated: bool,
     sets: Vec<Vec<Item>>,
@@ -42,9 +42,10 @@ enum Item {
     Class(Class),
 }
 
-/// Letters, marks, digits and connectors, as Unicode has them: `[\w]`.
+/// `[\w]`: Unicode's letters, marks, digits and connectors.
 const WORD: &str = r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}]";
-/// Outside of brackets Oniguruma looks characters of one byte up in a table of Latin-1, which has these six as well.
+/// `\w` outside brackets. There Oniguruma uses a table of Latin-1 for characters below U+0100, which has six
+/// more.
 const WORD_ALONE: &str = r"[\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}]";
 const ASCII_WORD: &str = "[0-9A-Z_a-z]";
 
@@ -55,7 +56,8 @@ pub(super) fn boundary(flags: Flags, boundary: bool) -> String {
     format!("(?:(?<={word}){inside}{word})|(?<!{word}){outside}{word}))")
 }
 
-/// Reads an escape for a character or a set, in brackets or `alone`, after its backslash. `None` reads nothing.
+/// Parses an escape for a character or a set after its backslash. `alone` means outside brackets. Returns
+/// `None`, with nothing consumed, for another escape.
 pub(super) fn escape(parser: &mut Parser, flags: Flags, alone: bool) -> Result<Option<Named>, String> {
     let start = parser.at;
     let Some(char) = parser.next() else { return Err("the pattern ends with a backslash".into()) };
@@ -135,7 +137,7 @@ pub(super) fn scalar(code: u32, what: &str) -> Result<char, String> {
     char::from_u32(code).ok_or_else(|| format!("{what} of {code:X} is no character"))
 }
 
-/// Up to so many more octal digits.
+/// Parses up to `more` octal digits after `first`.
 pub(super) fn octal(parser: &mut Parser, first: u32, more: usize) -> u32 {
     number(parser, first, more, 8)
 }
@@ -162,7 +164,7 @@ fn control(parser: &mut Parser) -> Result<u32, String> {
     }
 }
 
-/// A set without the characters of another.
+/// All characters that are not in a set.
 fn complement(set: &str) -> String {
     match set.strip_prefix("\\p") {
         Some(name) => format!("\\P{name}"),
@@ -171,7 +173,7 @@ fn complement(set: &str) -> String {
     }
 }
 
-/// The sets that POSIX names; `None` for another name.
+/// The set with a name of POSIX; `None` for another name.
 fn posix(name: &str, flags: Flags) -> Option<&'static str> {
     let ascii = match name {
         "alnum" => "[0-9A-Za-z]",
@@ -235,7 +237,7 @@ fn property(name: &str, negated: bool, flags: Flags, alone: bool) -> Result<Stri
     })
 }
 
-/// Reads a bracket after its `[`.
+/// Parses a bracket after its `[`.
 pub(super) fn parse(parser: &mut Parser, flags: Flags, depth: usize) -> Result<Class, String> {
     if depth > DEPTH_MAX {
         return Err(format!("brackets are nested more than {DEPTH_MAX} deep"));
@@ -276,7 +278,7 @@ pub(super) fn parse(parser: &mut Parser, flags: Flags, depth: usize) -> Result<C
     Ok(class)
 }
 
-/// The rest of a range that begins with a character, if it is one.
+/// Parses the rest of a range after its first character, or returns the character alone.
 fn range(parser: &mut Parser, flags: Flags, low: char) -> Result<Item, String> {
     let after = (parser.text.get(parser.at + 1), parser.text.get(parser.at + 2));
     if parser.peek() != Some('-') || matches!(after, (None | Some(']'), _) | (Some('&'), Some('&'))) {
@@ -296,7 +298,7 @@ fn range(parser: &mut Parser, flags: Flags, low: char) -> Result<Item, String> {
     }
 }
 
-/// An escape in brackets, after its backslash.
+/// Parses an escape in brackets, after its backslash.
 fn element(parser: &mut Parser, flags: Flags) -> Result<Item, String> {
     Ok(match escape(parser, flags, false)? {
         Some(Named::Set(set)) => Item::Set(set),
@@ -312,7 +314,7 @@ fn element(parser: &mut Parser, flags: Flags) -> Result<Item, String> {
     })
 }
 
-/// `[:alpha:]` or `[:^alpha:]`, after its first bracket; a plain bracket otherwise.
+/// Parses `[:alpha:]` or `[:^alpha:]` after its first bracket. Returns `None` for a plain bracket.
 fn posix_bracket(parser: &mut Parser, flags: Flags) -> Result<Option<String>, String> {
     let inside = &parser.text[parser.at..];
     let end = inside.windows(2).take_while(|two| two[0] != ']').position(|two| two == [':', ']']);
@@ -324,14 +326,15 @@ fn posix_bracket(parser: &mut Parser, flags: Flags) -> Result<Option<String>, St
     Ok(Some(if negated { complement(set) } else { set.to_owned() }))
 }
 
-/// A bracket as the engine reads it.
+/// A bracket as a node in the engine's syntax.
 pub(super) fn node(class: &Class, ignore_case: bool) -> Result<Node, String> {
     let mut text = String::new();
     write(class, &mut text);
     if !ignore_case {
         return Ok(Node::Set(text));
     }
-    // Oniguruma widens what the whole bracket holds, the engine widens each part of it.
+    // To ignore case, Oniguruma extends the set of the whole bracket, while the engine extends each part of
+    // it.
     let mut set = characters(&text)?;
     if class.negated {
         set.negate();
@@ -355,7 +358,7 @@ fn write(class: &Class, out: &mut String) {
         if index > 0 {
             out.push_str("&&");
         }
-        // A set of no characters, which the engine cannot write as such.
+        // The empty set, for which the engine has no other syntax.
         if set.is_empty() {
             out.push_str(r"[^\x{0}-\x{10FFFF}]");
         }
@@ -385,7 +388,7 @@ fn range_text(low: char, high: char, out: &mut String) {
     }
 }
 
-/// A character that stands for itself, inside and outside of brackets.
+/// Writes a character that matches itself, inside and outside brackets.
 pub(super) fn char_text(char: char, out: &mut String) {
     if char.is_alphanumeric() {
         out.push(char);

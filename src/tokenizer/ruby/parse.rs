@@ -1,18 +1,18 @@
-//! Reads a pattern by the rules of Oniguruma's default syntax.
+//! Parses a pattern by the rules of Oniguruma's default syntax.
 
 use super::class::{self, Named};
 use super::{Node, unsupported};
 
-/// Groups inside groups. The engine has the same limit, and recursion must not exhaust the stack of wasm.
+/// How deep groups may nest. The engine has the same limit, and recursion must not exhaust the stack of wasm.
 const DEPTH_MAX: usize = 60;
 
-/// The most repeats that Oniguruma counts.
+/// Oniguruma's limit on a repeat count.
 const REPEATS_MAX: u32 = 100_000;
 
-/// A pattern, read.
+/// A parsed pattern.
 pub(super) struct Parsed {
     pub root: Node,
-    /// Number of groups that capture, including the whole pattern as group 0.
+    /// The number of capturing groups, with the whole pattern as group 0.
     pub groups: usize,
 }
 
@@ -20,15 +20,15 @@ pub(super) struct Parsed {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Flags {
     pub fold: bool,
-    dot_all: bool,
-    blanks: bool,
+    pub dot_all: bool,
+    pub blanks: bool,
     pub ascii_word: bool,
     pub ascii_digit: bool,
     pub ascii_space: bool,
     pub ascii_posix: bool,
 }
 
-/// How often a part repeats, whether as few times as possible, and whether without giving back.
+/// How often a part repeats; whether as rarely as possible; whether without backtracking.
 struct Quantifier {
     min: u32,
     max: Option<u32>,
@@ -39,22 +39,22 @@ struct Quantifier {
 pub(super) struct Parser {
     pub text: Vec<char>,
     pub at: usize,
-    /// The name of each capturing group; those that only count have none.
-    names: Vec<Option<String>>,
-    /// Where a name or number is used before its group is read: the number of captures to check at the end.
-    used: Vec<(usize, String)>,
-    /// Names used by references and calls: resolved when all groups are known.
-    pending: Vec<(usize, String)>,
-    /// Whether some group has a name: only those capture then.
-    named: bool,
-    /// Whether this is inside of a pattern that is a condition: it stands twice in the tree.
-    in_condition: bool,
-    /// Repeats of repeats so far: each makes the tree one deeper.
-    stacked: usize,
+    /// The name of each capturing group; `None` for a numbered one.
+    pub names: Vec<Option<String>>,
+    /// The groups that are used by number, and how they are written. They are checked at the end.
+    pub used: Vec<(usize, String)>,
+    /// The groups that are used by name, with their offsets. They are resolved at the end.
+    pub pending: Vec<(usize, String)>,
+    /// Whether some group has a name. Then only named groups capture.
+    pub named: bool,
+    /// Whether this is inside a condition that is a pattern, which is in the tree twice.
+    pub in_condition: bool,
+    /// Repeats of repeats so far. Each makes the tree deeper by one.
+    pub stacked: usize,
 }
 
-/// A reference to a name that comes later holds a number from here on until the end of the pattern.
-const PENDING: usize = 1 << 20;
+/// A group number from here on is an index into the names to resolve.
+pub(super) const PENDING: usize = 1 << 20;
 
 pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     let named = pattern.contains("(?'") || pattern.match_indices("(?<").any(|(at, _)| !pattern[at + 3..].starts_with(['=', '!']));
@@ -85,7 +85,7 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     Ok(Parsed { root, groups })
 }
 
-/// Puts the numbers of groups where names stood.
+/// Replaces the indices of names by the numbers of groups.
 fn resolve(node: &mut Node, numbers: &[usize]) {
     match node {
         Node::Back { group, .. } | Node::Call { group } if *group >= PENDING => *group = numbers[*group - PENDING],
@@ -123,12 +123,12 @@ impl Parser {
         here
     }
 
-    /// Whether an escape stands in a part of the pattern.
-    fn holds(&self, escape: char, start: usize, end: usize) -> bool {
+    /// Whether a part of the pattern has an escape.
+    pub(super) fn holds(&self, escape: char, start: usize, end: usize) -> bool {
         self.text[start..end].windows(2).any(|two| two == ['\\', escape])
     }
 
-    /// The text before the next `end`, which is passed over.
+    /// Reads the text before the next `end`, and skips `end`.
     pub(super) fn until(&mut self, end: char, what: &str) -> Result<String, String> {
         let length = self.text[self.at..].iter().position(|&char| char == end);
         let length = length.ok_or_else(|| format!("{what} does not end"))?;
@@ -137,8 +137,8 @@ impl Parser {
         Ok(text)
     }
 
-    /// Branches up to the end of the group.
-    fn choice(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
+    /// Parses alternatives up to the end of the group.
+    pub(super) fn choice(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
         if depth > DEPTH_MAX {
             return Err(format!("groups are nested more than {DEPTH_MAX} deep"));
         }
@@ -179,7 +179,7 @@ impl Parser {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Node::Row(parts) })
     }
 
-    /// Comments, and blanks where `x` is on.
+    /// Skips comments, and blanks if `x` is on.
     fn pass_over(&mut self, flags: Flags) -> Result<(), String> {
         loop {
             if self.take("(?#") {
@@ -208,7 +208,7 @@ impl Parser {
             Some('?') => (0, Some(1)),
             Some('{') => {
                 let Some((min, max, fixed)) = self.interval()? else { return Ok(None) };
-                // Ruby's {n}? is an optional {n}, and {3,1} a possessive {1,3}.
+                // In Ruby {n}? is an optional {n}, and {3,1} is a possessive {1,3}.
                 return Ok(Some(match max {
                     Some(max) if max < min => Quantifier { min: max, max: Some(min), lazy: false, possessive: true },
                     _ => Quantifier { min, max, lazy: !fixed && self.take("?"), possessive: false },
@@ -221,7 +221,7 @@ impl Parser {
         Ok(Some(Quantifier { min, max, lazy, possessive: !lazy && self.take("+") }))
     }
 
-    /// `{n}`, `{n,}`, `{,m}`, `{n,m}`; whether the first. Anything else is plain text.
+    /// Parses `{n}`, `{n,}`, `{,m}` or `{n,m}`, and returns whether it is `{n}`. Anything else is plain text.
     fn interval(&mut self) -> Result<Option<(u32, Option<u32>, bool)>, String> {
         let start = self.at;
         self.at += 1;
@@ -271,172 +271,7 @@ impl Parser {
         })
     }
 
-    fn group(&mut self, mut flags: Flags, depth: usize) -> Result<Node, String> {
-        if self.take("*") {
-            return unsupported("a callout (*...)");
-        }
-        if !self.take("?") {
-            let group = if self.named { None } else { Some(self.new_group(None)) };
-            let inner = self.inner(flags, depth)?;
-            return Ok(match group {
-                Some(group) => Node::Capture { group, inner: Box::new(inner) },
-                None => Node::Row(vec![inner]),
-            });
-        }
-        for (open, look) in [("=", "(?="), ("!", "(?!"), ("<=", "(?<="), ("<!", "(?<!")] {
-            if self.take(open) {
-                let start = self.at;
-                let inner = Box::new(self.inner(flags, depth)?);
-                if look.starts_with("(?<") && self.holds('G', start, self.at) {
-                    return unsupported("\\G in a look-behind");
-                }
-                return Ok(Node::Look { open: look, inner });
-            }
-        }
-        match self.peek() {
-            Some(':') => {
-                self.at += 1;
-                self.inner(flags, depth).map(|inner| Node::Row(vec![inner]))
-            }
-            Some('>') => {
-                self.at += 1;
-                Ok(Node::Atomic(Box::new(self.inner(flags, depth)?)))
-            }
-            Some('~') => unsupported("an absent group (?~...)"),
-            Some('{') => unsupported("a callout (?{...})"),
-            Some(open @ ('<' | '\'')) => {
-                self.at += 1;
-                let name = self.until(if open == '<' { '>' } else { '\'' }, "the name of a group")?;
-                if name.is_empty() || name.starts_with(|char: char| !char.is_alphabetic() && char != '_') {
-                    return Err(format!("<{name}> is no name of a group"));
-                }
-                if self.names.iter().flatten().any(|known| *known == name) {
-                    return unsupported(format!("a second group named <{name}>"));
-                }
-                let group = self.new_group(Some(name));
-                Ok(Node::Capture { group, inner: Box::new(self.inner(flags, depth)?) })
-            }
-            Some('(') => self.condition(flags, depth),
-            _ => {
-                let mut on = true;
-                loop {
-                    match self.next() {
-                        Some('-') => on = false,
-                        Some('i') => flags.fold = on,
-                        Some('m') => flags.dot_all = on,
-                        Some('x') => flags.blanks = on,
-                        Some('W') => flags.ascii_word = on,
-                        Some('D') => flags.ascii_digit = on,
-                        Some('S') => flags.ascii_space = on,
-                        Some('P') => {
-                            (flags.ascii_word, flags.ascii_digit, flags.ascii_space, flags.ascii_posix) = (on, on, on, on);
-                        }
-                        Some(':') => return self.inner(flags, depth).map(|inner| Node::Row(vec![inner])),
-                        // Up to the end of the group, its other branches included.
-                        Some(')') => return self.choice(flags, depth + 1).map(|rest| Node::Row(vec![rest])),
-                        Some(flag @ ('y' | 'I' | 'L' | 'C')) => return unsupported(format!("the option (?{flag})")),
-                        Some(flag) => return Err(format!("(?{flag} begins no group")),
-                        None => return Err("a group does not end".into()),
-                    }
-                }
-            }
-        }
-    }
-
-    fn new_group(&mut self, name: Option<String>) -> usize {
-        self.names.push(name);
-        self.names.len() - 1
-    }
-
-    /// What is in a group, and its end.
-    fn inner(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
-        let inner = self.choice(flags, depth + 1)?;
-        if self.take(")") { Ok(inner) } else { Err("a group does not end".into()) }
-    }
-
-    fn condition(&mut self, flags: Flags, depth: usize) -> Result<Node, String> {
-        self.at += 1;
-        let start = self.at;
-        let group = match self.peek() {
-            Some(open @ ('<' | '\'')) => {
-                self.at += 1;
-                let name = self.until(if open == '<' { '>' } else { '\'' }, "the name of a group")?;
-                Some(self.named_group(&name)?)
-            }
-            Some('0'..='9' | '-' | '+') => {
-                let text: String = self.text[self.at..].iter().take_while(|&&char| char != ')').collect();
-                text.parse::<i32>()
-                    .is_ok()
-                    .then(|| {
-                        self.at += text.chars().count();
-                        self.named_group(&text)
-                    })
-                    .transpose()?
-            }
-            _ => None,
-        };
-        let condition = match group {
-            Some(_) if self.take(")") => None,
-            _ => {
-                if self.in_condition {
-                    return unsupported("a condition inside the condition of another");
-                }
-                self.at = start;
-                self.in_condition = true;
-                let condition = self.inner(flags, depth)?;
-                self.in_condition = false;
-                Some(condition)
-            }
-        };
-        let mut branches = match self.choice(flags, depth + 1)? {
-            Node::Choice(branches) => branches,
-            one => vec![one],
-        };
-        if !self.take(")") {
-            return Err("a group does not end".into());
-        }
-        if branches.len() > 2 {
-            return Err("a condition has more than two branches".into());
-        }
-        let no = if branches.len() == 2 { branches.remove(1) } else { Node::Row(Vec::new()) };
-        let yes = branches.remove(0);
-        Ok(match (condition, group) {
-            (None, Some(group)) => Node::If { group, yes: Box::new(yes), no: Box::new(no) },
-            (condition, _) => {
-                let condition = Box::new(condition.unwrap_or_else(|| Node::Row(Vec::new())));
-                let not = Node::Look { open: "(?!", inner: condition.clone() };
-                Node::Choice(vec![Node::Row(vec![Node::Atomic(condition), yes]), Node::Row(vec![not, no])])
-            }
-        })
-    }
-
-    /// The group of a reference by name or number, perhaps one that is still to come.
-    fn named_group(&mut self, name: &str) -> Result<usize, String> {
-        let numeric = name.starts_with(|char: char| char.is_ascii_digit() || char == '-' || char == '+');
-        if !numeric {
-            if name.contains(['+', '-']) {
-                return unsupported(format!("a reference with a level <{name}>"));
-            }
-            self.pending.push((self.at, name.to_owned()));
-            return Ok(PENDING + self.pending.len() - 1);
-        }
-        if self.named {
-            return Err(format!("<{name}>: groups are named here, and have no numbers"));
-        }
-        let number: i64 = name.parse().map_err(|_| format!("<{name}> is no group"))?;
-        let group = match name.as_bytes()[0] {
-            b'-' => self.names.len() as i64 + number,
-            b'+' => self.names.len() as i64 - 1 + number,
-            _ => number,
-        };
-        // Group 0 is the whole pattern, which holds nothing while it is searched for.
-        let group =
-            usize::try_from(group).ok().filter(|group| (1..PENDING).contains(group)).ok_or_else(|| format!("<{name}> is no group"))?;
-        self.used.push((group, format!("<{name}>")));
-        Ok(group)
-    }
-
-    /// An escape outside of brackets, after its backslash.
+    /// Parses an escape outside brackets, after its backslash.
     fn escape(&mut self, flags: Flags) -> Result<Node, String> {
         let Some(char) = self.peek() else { return Err("the pattern ends with a backslash".into()) };
         let reference = |group| Node::Back { group, fold: flags.fold };

@@ -1,11 +1,12 @@
-//! Writes a pattern in the engine's syntax.
+//! Prints a pattern in the engine's syntax.
 
 use std::collections::BTreeMap;
 
 use super::parse::Parsed;
 use super::{Node, class, fold, unsupported};
 
-/// The longest translation. What grows are calls of groups, `\b` and `\X`, and characters that equal several others; compiling takes time in proportion.
+/// The limit on a translation, because compiling takes time in proportion. Calls of groups, `\b`, `\X` and
+/// characters that equal several others make it longer than the pattern.
 const BYTES_MAX: usize = 1 << 14;
 
 pub(super) fn print(parsed: &Parsed) -> Result<String, String> {
@@ -39,7 +40,7 @@ fn find_groups<'a>(node: &'a Node, groups: &mut BTreeMap<usize, &'a Node>) {
     inner(node).into_iter().for_each(|node| find_groups(node, groups));
 }
 
-/// The groups that a reference or a condition names: the others need not capture.
+/// Finds the groups that a reference or a condition uses. Only these must capture.
 fn find_named(node: &Node, named: &mut [bool]) {
     if let Node::Back { group, .. } | Node::If { group, .. } = node {
         named[*group] = true;
@@ -47,7 +48,7 @@ fn find_named(node: &Node, named: &mut [bool]) {
     inner(node).into_iter().for_each(|node| find_named(node, named));
 }
 
-/// The fewest characters that a part takes.
+/// The fewest characters that a part matches.
 fn chars_min(node: &Node) -> usize {
     match node {
         Node::Char { .. } | Node::Set(_) => 1,
@@ -62,9 +63,9 @@ fn chars_min(node: &Node) -> usize {
 
 struct Printer<'a> {
     groups: BTreeMap<usize, &'a Node>,
-    /// The number that each group has in the engine's pattern.
+    /// The number of each group in the engine's pattern.
     numbers: Vec<Option<usize>>,
-    /// The groups that this place is inside of, by calls.
+    /// The groups whose calls are being printed.
     within: Vec<usize>,
     out: String,
 }
@@ -167,7 +168,8 @@ impl Printer<'_> {
                     at += run;
                     continue;
                 }
-                // Not after the last newline of a text, but what takes a character is not there anyway.
+                // Ruby's `^` does not match after the last newline of a text. Here a character must follow,
+                // so that cannot happen.
                 Node::LineStart if parts[at + 1..].iter().any(|part| chars_min(part) > 0) => self.out.push_str("(?m:^)"),
                 part => self.node(part)?,
             }
@@ -176,7 +178,7 @@ impl Printer<'_> {
         Ok(())
     }
 
-    /// Characters in a row whose case is ignored.
+    /// Prints a run of characters whose case is ignored.
     fn folded(&mut self, run: &[Node]) -> Result<(), String> {
         let mut chars = Vec::new();
         for part in run {
@@ -207,7 +209,7 @@ impl Printer<'_> {
         self.spelt(&chars, &known)
     }
 
-    /// Each way to write characters in a row: `ffi` is `ﬃ`, `ﬀi`, `fﬁ` or `ffi`.
+    /// Prints all spellings of a run of characters: `ffi` is `ﬃ`, `ﬀi`, `fﬁ` or `ffi`.
     fn spelt(&mut self, chars: &[char], known: &[(String, Vec<char>)]) -> Result<(), String> {
         if self.out.len() > BYTES_MAX {
             return Err("it ignores the case of too many characters".into());
