@@ -1,19 +1,19 @@
-//! The one error type of the crate: what went wrong, where, what was expected, what was found, and what to do.
+//! The error type of the crate.
 //!
-//! Every message is the fact first and then the remedy, because a message is read by somebody who has to act on it.
-//! [`Error::code`] is the same word that JavaScript sees in `FiresideError.code`.
+//! A message states the fact first and then the remedy. The fact names the place, the expected and the found.
+//! [`Error::code`] is the `code` of JavaScript's `FiresideError`.
 
 /// The result of every fallible function of the crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong in the engine.
 ///
-/// Serialised, an error is the fields of its variant: the `details` of a `FiresideError`.
+/// A serialised error has the fields of its variant: the `details` of a `FiresideError`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error, serde::Serialize)]
 #[serde(untagged, rename_all_fields = "camelCase")]
 #[non_exhaustive]
 pub enum Error {
-    /// The bytes are some other kind of file altogether: an HTML page, a Git LFS pointer, a GGUF file...
+    /// The bytes are another kind of file: an HTML page, a Git LFS pointer, a GGUF file...
     #[error("{file} is not the model file it should be: it is {found}. {remedy}")]
     NotAModelFile {
         /// Name of the file.
@@ -24,8 +24,8 @@ pub enum Error {
         remedy: String,
     },
 
-    /// A file of the right kind whose content is broken or contradicts the rest of the model.
-    #[error("{file}: {at}: expected {expected}, got {got}. Download the file again, or report it to whoever published the model.")]
+    /// A file of the right kind whose content is broken, or contradicts the other files of the model.
+    #[error("{file}: {at}: expected {expected}, got {got}. Download the file again, or report it to the publisher of the model.")]
     BadFile {
         /// Name of the file.
         file: String,
@@ -61,14 +61,14 @@ pub enum Error {
         got: String,
     },
 
-    /// The chat template failed to compile, failed while rendering, or exceeded its limits.
+    /// The chat template has a syntax error, failed to render, or exceeded its limits.
     #[error("chat template: {detail}. Pass a working template as `chatTemplate`, or use `generate` with a prompt of your own.")]
     BadTemplate {
         /// What the template engine said, with the line.
         detail: String,
     },
 
-    /// An allocation that the machine refused.
+    /// The machine refused an allocation.
     #[error(
         "out of memory: {what} needs {requested_bytes} bytes, which this environment refused. Choose a smaller model, a smaller `dtype` or a shorter context."
     )]
@@ -79,27 +79,27 @@ pub enum Error {
         requested_bytes: u64,
     },
 
-    /// A model that cannot be held here, known before its weights are there.
+    /// The model is too large for this environment, which is known before its weights are read.
     #[error("out of memory: this model as {dtype} needs {requested_bytes} bytes, and there are {available_bytes} for it. {remedy}")]
     ModelTooLarge {
-        /// The storage format of its weights that was asked for or chosen.
+        /// The storage format of the weights.
         dtype: String,
-        /// What loading it and a short context take. Units: bytes.
+        /// The memory for the model and a short context. Units: bytes.
         requested_bytes: u64,
-        /// What this environment has for it. Units: bytes.
+        /// The memory that this environment has for it. Units: bytes.
         available_bytes: u64,
-        /// The widest format that would fit, and for how long a context.
+        /// What to do: the widest format that fits, and the context that fits with it.
         remedy: String,
     },
 
-    /// The KV caches of a model's sessions have reached their bound.
+    /// The KV caches of a model's sessions reached their limit.
     #[error(
         "out of memory: the KV caches of all sessions would take {requested_bytes} bytes, and there are {available_bytes} for them. Dispose of sessions or reset them, or load the model with a larger `kvBytesMax`."
     )]
     CachesFull {
-        /// What they would take together. Units: bytes.
+        /// The memory of all KV caches with the new one. Units: bytes.
         requested_bytes: u64,
-        /// What they may take. Units: bytes.
+        /// The limit. Units: bytes.
         available_bytes: u64,
     },
 
@@ -114,10 +114,10 @@ pub enum Error {
         context_window: usize,
     },
 
-    /// An option that does not exist or has a value out of its range.
+    /// An option that does not exist, or whose value is out of range.
     #[error("option `{option}`: expected {expected}, got {got}.")]
     BadOption {
-        /// Name of the option as the caller spelt it.
+        /// Name of the option, as the caller spelled it.
         option: String,
         /// Its range, or the list of known options.
         expected: String,
@@ -125,34 +125,34 @@ pub enum Error {
         got: String,
     },
 
-    /// An option that would do nothing here.
+    /// An option that would have no effect here.
     #[error("option `{option}`: {fact}. {remedy}.")]
     UselessOption {
-        /// Name of the option as the caller spelt it.
+        /// Name of the option, as the caller spelled it.
         option: String,
-        /// Why it would do nothing.
+        /// Why it would have no effect.
         fact: String,
         /// What to do about it.
         remedy: String,
     },
 
-    /// Input to a call that cannot be worked with: an empty prompt, a message without a role...
+    /// Invalid input to a call: an empty prompt, an unknown token id...
     #[error("{what}: expected {expected}, got {got}.")]
     BadInput {
         /// Name of the input.
         what: String,
-        /// What is wanted.
+        /// What is expected.
         expected: String,
         /// What was passed.
         got: String,
     },
 
-    /// A message of a chat that cannot be read.
+    /// An invalid message of a chat.
     #[error("{what} {fact}. {remedy}.")]
     BadMessage {
         /// The message and its field: `messages[1].content`.
         what: String,
-        /// What is wrong with it, after its name: "is missing".
+        /// What is wrong with it: "is missing".
         fact: String,
         /// What to do about it.
         remedy: String,
@@ -163,9 +163,9 @@ pub enum Error {
         "the model computed a logit that is {got} for token {token} at position {position}. The weights are damaged, or the model needs a wider `dtype` such as f32."
     )]
     NonFinite {
-        /// Token id whose logit it is.
+        /// The token id of that logit.
         token: usize,
-        /// Position in the context of the query, counted from 0.
+        /// The position in the context, counted from 0.
         position: usize,
         /// "NaN" or "infinity".
         got: String,
@@ -173,7 +173,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The code that programs branch on; the same in Rust, in wasm and in `FiresideError.code`.
+    /// The code for programs to branch on. It is the same in Rust, in wasm and in `FiresideError.code`.
     pub fn code(&self) -> &'static str {
         match self {
             Error::NotAModelFile { .. } => "NOT_A_MODEL_FILE",

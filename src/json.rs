@@ -1,11 +1,10 @@
-//! Reads a JSON file of a model strictly: a UTF-8 object in which no key stands twice.
+//! Reads the JSON files of a model strictly: a file is a UTF-8 object without duplicate keys.
 //!
-//! Most readers of JSON keep the last of two equal keys without a word. Two programs may then see two different models
-//! in one file, so here it is an error.
+//! Most JSON parsers keep one of two equal keys silently. Two programs could then see two different models
+//! in one file, so here a duplicate key is an error.
 //!
-//! One thing is read that JSON does not have: `NaN`, `Infinity` and `-Infinity`, which Python writes. Each
-//! becomes a string of that text, since a [`Value`] holds finite numbers only; a field that needs a number
-//! refuses it by that name.
+//! One extension is allowed: `NaN`, `Infinity` and `-Infinity`, which Python writes. Each becomes a string,
+//! because a [`Value`] holds finite numbers only. A field that needs a number refuses that string.
 
 use crate::error::{Error, Result};
 use crate::sniff::{Expected, sniff};
@@ -15,7 +14,7 @@ use std::fmt;
 
 /// Parses `bytes` as one JSON object.
 ///
-/// Errors: `NOT_A_MODEL_FILE` when it is another kind of file, `BAD_FILE` with line and column when it is broken.
+/// Errors: `NOT_A_MODEL_FILE` for another kind of file, `BAD_FILE` with line and column for broken JSON.
 pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     sniff(file, bytes, Expected::Json)?;
     let bad = |at: String, expected: &str, got: String| Err(Error::BadFile { file: file.into(), at, expected: expected.into(), got });
@@ -26,7 +25,7 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
             return bad(format!("byte {at}"), "UTF-8 text", format!("the byte 0x{:02x}", bytes[at]));
         }
     };
-    // Few files have such numbers: only where the reader stumbles are they looked for.
+    // Few files have such numbers, so they are searched for only if the parser fails.
     let parsed = serde_json::from_str::<Strict>(text);
     let parsed = parsed.or_else(|error| quote_non_finite(text).map_or(Err(error), |quoted| serde_json::from_str(&quoted)));
     match parsed {
@@ -39,9 +38,9 @@ pub(crate) fn object(file: &str, bytes: &[u8]) -> Result<Map<String, Value>> {
     }
 }
 
-/// Puts quotation marks around the numbers that Python's JSON has and JSON has not: `NaN`, `Infinity`,
-/// `-Infinity`, and those beyond the range of a double (`1e999`), which Python reads as infinity. `None`
-/// where there is none.
+/// Puts quotation marks around the numbers that only Python reads: `NaN`, `Infinity`, `-Infinity`, and
+/// numbers beyond the range of a double (`1e999`), which are infinity in Python. Returns `None` if the text
+/// has no such number.
 pub(crate) fn quote_non_finite(text: &str) -> Option<String> {
     let (mut quoted, mut rest, mut found) = (String::with_capacity(text.len() + 16), text, false);
     while let Some(first) = rest.chars().next() {
@@ -60,7 +59,8 @@ pub(crate) fn quote_non_finite(text: &str) -> Option<String> {
             (_, Some(f64::NEG_INFINITY)) => Some("-Infinity"),
             _ => None,
         };
-        // A name before a colon is a key. Only such a name looks ahead, so that blanks are not passed over again and again.
+        // A name before a colon is a key. Only after such a name are blanks skipped, so the time stays
+        // linear.
         let named = named.filter(|_| !after.trim_start().starts_with(':'));
         found |= named.is_some();
         match named {
@@ -72,7 +72,7 @@ pub(crate) fn quote_non_finite(text: &str) -> Option<String> {
     found.then_some(quoted)
 }
 
-/// Bytes of the string that `text` begins with, both its quotation marks included.
+/// The length of the string at the start of `text`, with its quotation marks. Units: bytes.
 fn string_bytes(text: &str) -> usize {
     let mut escaped = false;
     for (at, byte) in text.bytes().enumerate().skip(1) {
@@ -84,14 +84,14 @@ fn string_bytes(text: &str) -> usize {
     text.len()
 }
 
-/// Line and column of an error of the JSON reader, and what it says, in quotation marks.
+/// The line and column of a parser's error, and its message in quotation marks.
 pub(crate) fn place_and_fact(error: &serde_json::Error) -> (String, String) {
     let message = error.to_string();
     let fact = message.rsplit_once(" at line ").map_or(&*message, |(fact, _)| fact);
     (format!("line {}, column {}", error.line(), error.column()), format!("\u{201c}{fact}\u{201d}"))
 }
 
-/// A value as an error message shows it: JSON, cut after 60 characters.
+/// A value as an error shows it: JSON, cut after 60 characters.
 pub(crate) fn show(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
@@ -100,7 +100,7 @@ pub(crate) fn show(value: &Value) -> String {
     }
 }
 
-/// A [`Value`] whose objects have no key twice, at any depth.
+/// A [`Value`] without duplicate keys at any depth.
 struct Strict(Value);
 
 impl<'de> Deserialize<'de> for Strict {
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn broken_json_is_told_with_its_place() {
-        let end = ". Download the file again, or report it to whoever published the model.";
+        let end = ". Download the file again, or report it to the publisher of the model.";
         let cases: [(&[u8], &str); 6] = [
             (b"{\"a\": 1,\n \"\\u0061\": 2}", "line 2, column 9: expected sound JSON, got \u{201c}the key \"a\" stands twice\u{201d}"),
             (b"{\"a\": nan}", "line 1, column 8: expected sound JSON, got \u{201c}expected ident\u{201d}"),

@@ -1,12 +1,12 @@
-//! Recognises what a file is when it is not the model file it should be.
+//! Recognises other kinds of files in place of a model file.
 //!
-//! Most "broken models" are whole files of another kind: the page of a login, the three lines that Git LFS leaves in
-//! a clone, the answer `{"error": ...}` of a server, a checkpoint in another format. Every reader of model files asks here
-//! before it complains about its own syntax, so that the message names the real mistake.
+//! Most "broken models" are sound files of another kind: a login page, a Git LFS pointer, a server's
+//! `{"error": ...}`, a checkpoint in another format. Every reader of model files calls this before it
+//! reports a syntax error, so that the error names the real mistake.
 
 use crate::error::{Error, Result};
 
-/// How many bytes of a file's beginning [`sniff`] looks at; more are not needed.
+/// How many bytes at the start of a file [`sniff`] looks at.
 pub const SNIFF_BYTES: usize = 512;
 
 /// The kind of file a reader expects.
@@ -14,13 +14,14 @@ pub const SNIFF_BYTES: usize = 512;
 pub enum Expected {
     /// A JSON object.
     Json,
-    /// A safetensors file. To be asked only when the bytes are not one: eight bytes of header length may look like anything.
+    /// A safetensors file. Call [`sniff`] only if the bytes are not valid safetensors, because the eight
+    /// bytes of the header's length may look like anything.
     Safetensors,
 }
 
-/// Refuses the beginning of a file that is recognised as a file of some other kind.
+/// Refuses a file whose start is recognised as another kind of file.
 ///
-/// Errors: `NOT_A_MODEL_FILE`, which says what the file is and what to do. Bytes that are not recognised pass.
+/// Errors: `NOT_A_MODEL_FILE`, which says what the file is and what to do. Unknown bytes pass.
 pub fn sniff(file: &str, start: &[u8], expected: Expected) -> Result<()> {
     let start = &start[..start.len().min(SNIFF_BYTES)];
     match recognise(start, expected) {
@@ -82,7 +83,7 @@ fn recognise(start: &[u8], expected: Expected) -> Option<(String, &'static str)>
     None
 }
 
-/// True when the bytes are UTF-8 without control characters; the last character may be cut.
+/// Whether the bytes are UTF-8 without control characters. The last character may be incomplete.
 fn is_text(start: &[u8]) -> bool {
     let valid = match std::str::from_utf8(start) {
         Ok(text) => text,

@@ -1,22 +1,22 @@
-//! Stop strings: finds them in text that arrives in pieces, and lets nothing out that may still become one.
+//! Finds stop strings in text that arrives in pieces, and holds back text that may become one.
 
-/// Watches the text of one generation.
+/// Searches the text of one generation for stop strings.
 #[derive(Debug, Clone)]
 pub struct StopMatcher {
     stops: Vec<String>,
-    /// Text not yet let out: always a proper prefix of some stop string, or empty.
+    /// Text that is held back: empty, or a proper prefix of a stop string.
     held: String,
     stopped: bool,
 }
 
 impl StopMatcher {
-    /// Watches for these strings, none of them empty.
+    /// Searches for these strings. None of them is empty.
     pub fn new(stops: Vec<String>) -> StopMatcher {
         StopMatcher { stops, held: String::new(), stopped: false }
     }
 
-    /// Takes the next piece; returns the text that is now certain, and whether a stop string was found right after it.
-    /// After a stop string there is no more text.
+    /// Takes the next piece. Returns the text before any possible stop string, and whether a stop string
+    /// follows it. After a stop string all further text is dropped.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         if self.stopped {
             return (String::new(), true);
@@ -34,13 +34,13 @@ impl StopMatcher {
         (std::mem::replace(&mut self.held, held), false)
     }
 
-    /// The end of the text has come: what was held back is text after all.
+    /// Ends the text. Returns what was held back.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
 
-/// The length of the longest end of `text` that is a beginning of `stop`, but not all of it.
+/// The length of the longest suffix of `text` that is a proper prefix of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let longest = text.len().min(stop.len() - 1);
     (1..=longest).rev().find(|&len| text.as_bytes().ends_with(&stop.as_bytes()[..len])).unwrap_or(0)

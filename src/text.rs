@@ -1,5 +1,5 @@
-//! What the modules of the text side share: messages of a chat, values for a chat template, the time, typed special
-//! tokens, and what a model's files say about its tokens.
+//! What the modules of the text side share: messages of a chat, values for a chat template, the time, typed
+//! special tokens, and what a model's files say about its tokens.
 
 mod config;
 mod kwargs;

@@ -102,7 +102,7 @@ fn assert_bad_file(result: Result<Weights>, fact: &str) {
 
 fn assert_bad(result: Result<Weights>, file: &str, fact: &str) {
     let error = result.expect_err(fact);
-    let message = format!("{file}: {fact}. Download the file again, or report it to whoever published the model.");
+    let message = format!("{file}: {fact}. Download the file again, or report it to the publisher of the model.");
     assert_eq!((error.code(), error.to_string()), ("BAD_FILE", message));
 }
 

@@ -57,7 +57,7 @@ fn ropes(config: &ModelConfig) -> Vec<bool> {
 fn assert_bad(cases: &[(Vec<u8>, &str)]) {
     for (bytes, want) in cases {
         let error = ModelConfig::from_json(bytes).expect_err(want);
-        let message = format!("config.json: {want}. Download the file again, or report it to whoever published the model.");
+        let message = format!("config.json: {want}. Download the file again, or report it to the publisher of the model.");
         assert_eq!((error.code(), error.to_string()), ("BAD_FILE", message));
     }
 }

@@ -1,9 +1,9 @@
-//! What transformers adds to `tokenizer.json`: `tokenizer_config.json`, and in folders saved before
-//! transformers 4.34 `special_tokens_map.json` and `added_tokens.json`. Fields that are not here are not needed
-//! to tokenize.
+//! The files beside `tokenizer.json` that say more about tokens: `tokenizer_config.json`, and in folders
+//! saved before transformers 4.34 also `special_tokens_map.json` and `added_tokens.json`. This is the only
+//! place that reads them, and it reads the fields that tokenizing and chat templates need.
 //!
-//! The two older files count where `tokenizer_config.json` has no `added_tokens_decoder`, and then
-//! `special_tokens_map.json` wins.
+//! The two older files are used only if `tokenizer_config.json` has no `added_tokens_decoder`. Then
+//! `special_tokens_map.json` overrides `tokenizer_config.json`.
 //!
 //! Source: transformers 5.24, `tokenization_utils_base.py`, `_from_pretrained`.
 
@@ -20,29 +20,28 @@ const FILE: &str = "tokenizer_config.json";
 const MAP_FILE: &str = "special_tokens_map.json";
 const ADDED_FILE: &str = "added_tokens.json";
 
-/// The tokens that every tokenizer may name, in the order of transformers.
+/// The named tokens that every tokenizer may have, in the order of transformers.
 const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// What a model's files say about tokens and chats besides `tokenizer.json`.
+/// What a model's files say about its tokens and chat templates, beside `tokenizer.json`.
 #[derive(Debug, Clone, Default)]
 pub struct TokenizerConfig {
-    /// The token before a text.
+    /// The token that begins a text.
     pub bos_token: Option<String>,
-    /// The token after a text.
+    /// The token that ends a text.
     pub eos_token: Option<String>,
-    /// All named tokens, `("bos_token", "<s>")`, those of this model alone last: `("image_token",
+    /// All named tokens, `("bos_token", "<s>")`. Those that only this model has come last: `("image_token",
     /// "<image>")`.
     pub names: Vec<(String, String)>,
     /// Special tokens without a name.
     pub extra: Vec<String>,
-    /// Whether a prompt gets the BOS token, where `tokenizer.json` says nothing about it.
+    /// Whether a prompt gets the BOS token, if `tokenizer.json` has no post-processor.
     pub add_bos_token: bool,
-    /// Whether a prompt gets the EOS token, where `tokenizer.json` says nothing about it.
+    /// Whether a prompt gets the EOS token, if `tokenizer.json` has no post-processor.
     pub add_eos_token: bool,
     /// Tokens of `added_tokens_decoder`, by ascending id.
     pub added_tokens: Vec<(u32, AddedToken)>,
-    /// Tokens of `added_tokens.json`, by ascending id. One that `tokenizer.json` adds as well is as that
-    /// file says.
+    /// Tokens of `added_tokens.json`, by ascending id. `tokenizer.json` overrides them.
     pub older_added_tokens: Vec<(u32, AddedToken)>,
     /// The field `chat_template`, as it is.
     chat_template: Option<Value>,
@@ -63,7 +62,7 @@ struct RawAdded {
     special: bool,
 }
 
-/// The files while they are read: one object, and which of its fields `special_tokens_map.json` gave.
+/// The files merged into one object, and the names of the fields that come from `special_tokens_map.json`.
 struct Fields {
     map: Map<String, Value>,
     older: HashSet<String>,
@@ -78,7 +77,7 @@ impl Fields {
         bad(if self.older.contains(name) { MAP_FILE } else { FILE }, name, expected, got)
     }
 
-    /// A token that is written as its text, or as an object with its text in `content`.
+    /// Reads a token: its text, or an object with the text in `content`.
     fn token(&mut self, name: &str) -> Result<Option<String>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let text = text_of(&value).ok_or_else(|| self.bad(name, "the text of a token, or an object with its text in `content`", &value))?;
@@ -95,8 +94,8 @@ impl Fields {
 }
 
 impl TokenizerConfig {
-    /// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`.
-    /// Beside one that cannot be read they do not: loading says what is wrong with it.
+    /// Whether `special_tokens_map.json` and `added_tokens.json` are used beside this
+    /// `tokenizer_config.json`. They are not used beside a broken one, because loading fails then.
     pub fn reads_older_files(tokenizer_config: Option<&[u8]>) -> bool {
         tokenizer_config.is_none_or(|bytes| json::object(FILE, bytes).is_ok_and(|map| !names_added_tokens(&map)))
     }
@@ -108,8 +107,7 @@ impl TokenizerConfig {
         Self::from_files(Some(bytes), None, None)
     }
 
-    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`, of which any may be
-    /// absent.
+    /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`. Each is optional.
     ///
     /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
     pub fn from_files(tokenizer_config: Option<&[u8]>, special_tokens_map: Option<&[u8]>, added_tokens: Option<&[u8]>) -> Result<Self> {
@@ -165,11 +163,11 @@ impl TokenizerConfig {
         self.names.iter().map(|(_, token)| token).chain(&self.extra)
     }
 
-    /// The chat template for chats without tools: the only one, or of several with names the one named
+    /// The chat template for chats without tools: the only one, or of several named ones the one named
     /// `default`.
     ///
-    /// Errors: `BAD_TEMPLATE` where several have names and none is called so, or the field is something
-    /// else.
+    /// Errors: `BAD_TEMPLATE` if there is no template named `default` among several, or the field has
+    /// another type.
     pub fn chat_template<'a>(&'a self) -> Result<Option<&'a str>> {
         let named: Vec<(&'a str, &'a Value)> = match &self.chat_template {
             None => return Ok(None),
@@ -184,7 +182,7 @@ impl TokenizerConfig {
             }
             Some(other) => return Err(bad_template(format!("expected a template, or templates with names, got {}", show(other)))),
         };
-        // The last of two with one name, as in a dictionary of Python's.
+        // Of two templates with one name the last one counts, as in a Python dict.
         match named.iter().rfind(|(name, _)| *name == "default") {
             Some((_, Value::String(template))) => Ok(Some(template)),
             Some((_, other)) => Err(bad_template(format!("expected a template named \"default\", got {}", show(other)))),
@@ -274,7 +272,7 @@ mod tests {
         assert_eq!(config.added_tokens, [2, 7].into_iter().zip(added).collect::<Vec<_>>());
     }
 
-    /// Each as transformers 5.24.0 has it in `special_tokens_map` of an AutoTokenizer.
+    /// The values are those of `special_tokens_map` of an AutoTokenizer of transformers 5.24.0.
     #[test]
     fn the_map_counts_where_no_added_tokens_are_named_and_then_it_wins() {
         let map = r#"{"bos_token": {"content": "<s>", "lstrip": false}, "eos_token": "</s>"}"#;
@@ -286,7 +284,7 @@ mod tests {
         let named = r#"{"added_tokens_decoder": {}, "eos_token": "<unk>"}"#;
         assert_eq!(names(&with_map(Some(named), map)), [("eos_token", "<unk>")]);
         assert!(!TokenizerConfig::reads_older_files(Some(named.as_bytes())) && !TokenizerConfig::reads_older_files(Some(b"<html>")));
-        // A null in the map takes a name away.
+        // A null in the map removes a name.
         assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), r#"{"bos_token": null}"#)), []);
         assert_eq!(names(&with_map(Some(r#"{"bos_token": "<s>"}"#), "{}")), [("bos_token", "<s>")]);
     }
@@ -344,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named_with_its_file_and_field() {
-        let end = "Download the file again, or report it to whoever published the model.";
+        let end = "Download the file again, or report it to the publisher of the model.";
         let token = "the text of a token, or an object with its text in `content`";
         for (json, fact) in [
             (r#"{"bos_token": 1}"#, format!("bos_token: expected {token}, got 1")),

@@ -1,8 +1,8 @@
-//! The switches that a caller gives a template besides the messages: `enable_thinking`, `reasoning_effort`,
-//! `date_string`...
+//! The values that a caller passes to a chat template beside the messages: `enable_thinking`,
+//! `reasoning_effort`, `date_string`...
 //!
-//! transformers passes them on as the further keyword arguments of `apply_chat_template`. They are a
-//! caller's data: bounded, and their texts become special tokens no more than those of messages do.
+//! In transformers they are further keyword arguments of `apply_chat_template`. They are the caller's data,
+//! so their size is limited, and special tokens in them stay text as in messages.
 
 use std::collections::BTreeSet;
 
@@ -11,21 +11,21 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Values for names that the template reads.
+/// Values for variables that the template reads.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(transparent)]
 pub struct TemplateKwargs(Map<String, Value>);
 
-/// No published template reads more than a dozen.
+/// Published templates read at most a dozen.
 const NAMES_MAX: usize = 64;
 
 /// Units: bytes of all of them as JSON.
 const BYTES_MAX: usize = 64 << 10;
 
-/// Lists in lists and objects in objects.
+/// How deep lists and objects may nest.
 const DEPTH_MAX: usize = 16;
 
-/// What the renderer sets itself, and what `apply_chat_template` of transformers takes for itself.
+/// Names that the renderer sets, and parameters of `apply_chat_template` of transformers.
 const OURS: [&str; 25] = [
     "messages",
     "conversation",
@@ -54,7 +54,7 @@ const OURS: [&str; 25] = [
     "additional_special_tokens",
 ];
 
-/// What Jinja sets.
+/// Names that Jinja defines.
 const JINJAS: [&str; 20] = [
     "range",
     "dict",
@@ -78,16 +78,16 @@ const JINJAS: [&str; 20] = [
     "_",
 ];
 
-/// Whether a name is not a caller's to set.
+/// Whether a caller must not set a name.
 pub(crate) fn is_reserved(name: &str) -> bool {
     OURS.contains(&name) || JINJAS.contains(&name)
 }
 
 impl TemplateKwargs {
-    /// Reads them from a JSON object; `option` is what the caller calls them.
+    /// Reads the values from a JSON object. `option` is the caller's spelling of the option.
     ///
-    /// Errors: `BAD_OPTION` for what is no object, for too much, and for a name that the renderer sets
-    /// itself.
+    /// Errors: `BAD_OPTION` for another type, for too large an object, and for a name that a caller must not
+    /// set.
     pub fn from_json(option: &str, value: &Value) -> Result<TemplateKwargs> {
         let bad = |name: Option<&str>, expected: &str, got: String| {
             let option = name.map_or_else(|| option.to_owned(), |name| format!("{option}.{}", name.chars().take(60).collect::<String>()));
@@ -121,8 +121,8 @@ impl TemplateKwargs {
         Ok(TemplateKwargs(object.clone()))
     }
 
-    /// Checks that a template reads every one of them; `switches` are the names that it reads from nobody
-    /// but a caller.
+    /// Checks that the template reads all of them. `read` are the variables that it reads, `switches` those
+    /// that only a caller sets.
     pub(crate) fn check(&self, read: &BTreeSet<String>, switches: &BTreeSet<String>) -> Result<()> {
         let Some(name) = self.0.keys().find(|name| !read.contains(*name)) else { return Ok(()) };
         let names = switches.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -134,7 +134,7 @@ impl TemplateKwargs {
         Err(Error::UselessOption { option: format!("chatTemplateKwargs.{short}"), fact, remedy })
     }
 
-    /// Whether there are none.
+    /// Whether there are no values.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -143,7 +143,7 @@ impl TemplateKwargs {
         self.0.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    /// All texts in them, the names of inner objects among them.
+    /// All texts in the values, with the keys of objects.
     pub(crate) fn strings(&self) -> Vec<&str> {
         let mut strings = Vec::new();
         self.0.values().for_each(|value| collect(value, &mut strings));

@@ -1,51 +1,42 @@
-//! What callers typed is told from what the template wrote, so that no caller's text becomes a special
-//! token.
+//! Keeps a special token that a caller typed apart from one that the template wrote: the typed one stays
+//! text.
 //!
-//! A template compares, splits and strips the messages that it is given, and it must find in them what it
-//! looks for: `'</think>' in content`. But where `</think>` is a special token and a caller typed it, it
-//! stays text. So each character of a special token in a caller's string is replaced by a *twin*, a
-//! private-use character that occurs nowhere else, before the template runs. A twin stands for one
-//! character, so that indices, slices and loops need nothing more. What looks at texts is run so that it
-//! sees the characters themselves:
+//! A template compares, splits and strips the caller's messages, so it must find typed tokens in them, as in
+//! `'</think>' in content`. Therefore each character of a special token in a caller's string is replaced by
+//! its *twin*, a private-use character that occurs nowhere else, before the template runs. A string is
+//! *coded* when its special tokens are replaced by twins, and *decoded* when the characters are back. One
+//! twin stands for one character, so indices, slices and loops work on coded strings. `template/coded.rs`
+//! runs everything else.
 //!
-//! ```text
-//! comparison, test:   on the plain texts
-//! filter, method:     want = on the plain texts
-//!                     got  = on the texts with twins, then with tokens in its arguments coded likewise; if got, decoded, is want: got
-//!                     else   want, all of it coded: it is the right text, and no part of it becomes a special token
-//! ```
+//! In the rendered text each run of twins becomes one *mark*, a private-use character. The tokenizer finds
+//! the special tokens first, and then replaces the marks by what was typed. Added tokens that are not
+//! special are found in callers' strings too, as in any text.
 //!
-//! At the end each row of twins becomes one *mark*, which
-//! [`Tokenizer::encode_rendered`](crate::tokenizer::Tokenizer::encode_rendered) replaces by the text once
-//! the special tokens are found. Tokens that are added but not special are found in callers' strings as
-//! well, as they are in any text.
-//!
-//! An assistant's message is a caller's string too. Special tokens in it that the template leaves there are
-//! text: a model's own special tokens are no part of the text of its answer, and whoever writes a history
-//! must not be able to forge them.
+//! An assistant's message is a caller's string like any other. The model's own special tokens are not in the
+//! text of its answers, and a caller who writes a history must not be able to forge them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use crate::error::{Error, Result};
 
-/// What a template made of messages.
+/// The text that a template made of messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rendered {
     /// The text.
     pub text: String,
-    /// The text with its marks; empty where there are none.
+    /// The text with marks; empty if there are no marks.
     pub(crate) marked: String,
     pub(crate) marks: Vec<Mark>,
 }
 
-/// A character that stands for a text that a caller typed.
+/// A private-use character, and the typed text that it stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mark {
     pub(crate) sign: char,
     pub(crate) text: String,
 }
 
-/// Twins of the characters that special tokens are made of.
+/// The twins of all characters of special tokens.
 #[derive(Debug)]
 pub(crate) struct Coding {
     /// The special tokens by their last character.
@@ -55,8 +46,8 @@ pub(crate) struct Coding {
 }
 
 impl Coding {
-    /// A coding for these strings; `None` if no special token is in any of them. No twin is one of the
-    /// `taken` characters.
+    /// A coding for these strings; `None` if they hold no special token. No twin is one of the `taken`
+    /// characters.
     ///
     /// Errors: `BAD_INPUT` if too few private-use characters are free.
     pub(crate) fn of(strings: &[&str], special: &[(String, u32)], taken: &HashSet<char>) -> Result<Option<Coding>> {
@@ -86,11 +77,11 @@ impl Coding {
         Ok(Some(Coding { special, twins, originals }))
     }
 
-    /// A caller's string, its special tokens as twins. A template may take these out: what would then be
-    /// one is coded as well (`<|e<s>nd|>`).
+    /// Codes a caller's string. A template may remove the special tokens, so this also codes what would
+    /// become one then (`<|e<s>nd|>`).
     pub(crate) fn coded(&self, text: &str) -> String {
         let mut characters: Vec<char> = text.chars().collect();
-        // The places that are left without what was found so far.
+        // The indices that remain when the tokens found so far are removed.
         let mut left: Vec<usize> = Vec::new();
         for at in 0..characters.len() {
             left.push(at);
@@ -105,12 +96,12 @@ impl Coding {
         characters.into_iter().collect()
     }
 
-    /// A text in which nothing can be part of a special token.
+    /// Codes every character that a special token may have.
     pub(crate) fn coded_whole(&self, text: &str) -> String {
         text.chars().map(|character| *self.twins.get(&character).unwrap_or(&character)).collect()
     }
 
-    /// The characters that the twins stand for.
+    /// From twins to the characters that they stand for.
     pub(crate) fn originals(&self) -> &HashMap<char, char> {
         &self.originals
     }
@@ -123,7 +114,7 @@ impl Coding {
         text.chars().any(|character| is_private(character) && self.originals.contains_key(&character))
     }
 
-    /// The text that was rendered: rows of twins become marks.
+    /// Makes marks of the runs of twins in a rendered text.
     ///
     /// Errors: `BAD_INPUT` if too few private-use characters are free.
     pub(crate) fn rendered(&self, coded: &str) -> Result<Rendered> {
@@ -165,13 +156,13 @@ impl Coding {
 }
 
 impl Rendered {
-    /// A text in which nobody typed a special token.
+    /// A text without typed special tokens.
     pub(crate) fn plain(text: String) -> Rendered {
         Rendered { text, marked: String::new(), marks: Vec::new() }
     }
 }
 
-/// Text as somebody typed it, marked.
+/// A typed text in which every special token is marked.
 pub(crate) fn mark_special(text: &str, special: &[(String, u32)]) -> Result<Rendered> {
     match Coding::of(&[text], special, &HashSet::new())? {
         Some(coding) => coding.rendered(&coding.coded(text)),

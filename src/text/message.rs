@@ -1,37 +1,37 @@
-//! Messages of a chat, and how they are read: every field is used, or refused by name.
+//! The messages of a chat. Every field is used, or refused by name.
 //!
-//! All doors read messages here: wasm, saved sessions, tests. The rules are in no `derive`, for an error
-//! has to name the message, its field and the remedy.
+//! Wasm, saved sessions and tests all read messages here. The code is not a `derive`, because an error must
+//! name the message, its field and the remedy.
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// One message of a chat. A template sees the fields under these names; one that is `None` is undefined
-/// there, as a key that a dict lacks.
+/// One message of a chat. A template reads the fields by these names; a field that is `None` is undefined
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Message {
-    /// Who speaks: `system`, `user`, `assistant`, or whatever the template knows.
+    /// Who speaks: `system`, `user`, `assistant`, or another role that the template knows.
     pub role: String,
-    /// What they say.
+    /// The text of the message.
     pub content: String,
     /// Which of several users or assistants speaks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What the assistant thought before it said `content`. Templates decide whether it stays in the
+    /// What the assistant thought before it wrote `content`. The template decides whether it is in the
     /// prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reasoning_content: Option<String>,
 }
 
-/// All fields, those first that every message has.
+/// All fields. Every message has the first two.
 pub(crate) const FIELDS: [&str; 4] = ["role", "content", "name", "reasoning_content"];
 
-/// Fields of one meaning, and what to do instead.
+/// Names of fields with one meaning, and what to do instead.
 type Remedy = (&'static [&'static str], &'static str);
 
-/// Fields that messages have elsewhere.
+/// Fields of messages in other libraries.
 const ELSEWHERE: [Remedy; 6] = [
     (&["images", "image", "image_url", "audio", "files", "attachments"], "Models read text only: describe it in `content`"),
     (
@@ -45,7 +45,7 @@ const ELSEWHERE: [Remedy; 6] = [
 ];
 
 impl Message {
-    /// A message of a role and its content alone.
+    /// A message with a role and content only.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Message {
         Message { role: role.into(), content: content.into(), name: None, reasoning_content: None }
     }
@@ -62,15 +62,15 @@ impl Message {
         Message { role: change(role), content: change(content), name: other(name), reasoning_content: other(reasoning_content) }
     }
 
-    /// Of the fields that a template may not know, those that are there.
+    /// The optional fields that the message has.
     pub(crate) fn optional_fields(&self) -> impl Iterator<Item = &'static str> {
         [("name", &self.name), ("reasoning_content", &self.reasoning_content)]
             .into_iter()
             .filter_map(|(name, text)| text.as_ref().map(|_| name))
     }
 
-    /// Reads a list of messages. The content of each is a text, or a list of parts `{type: "text", text}`,
-    /// which are joined with nothing in between.
+    /// Reads a list of messages. The content of a message is a text, or a list of parts `{type: "text",
+    /// text}`, whose texts are joined without a separator.
     ///
     /// Errors: `BAD_INPUT` that names the message by its index, and the field.
     pub fn list_from_json(value: &Value) -> Result<Vec<Message>> {
@@ -108,7 +108,7 @@ impl Message {
     }
 }
 
-/// A field that the chat template passes over.
+/// The error for a field that the chat template does not read.
 pub(crate) fn unread_field(index: usize, field: &str) -> Error {
     let remedy = match field {
         "name" => "Say in `content` who speaks, or leave it out",
@@ -132,7 +132,7 @@ fn part_text(value: &Value, place: &str) -> Result<String> {
     text(fields, place, "text", PART)
 }
 
-/// Refuses the first field that is not one of these. A field that is null says nothing.
+/// Refuses a field that is not one of `names`. A field that is null counts as absent.
 fn known(fields: &Map<String, Value>, place: &str, names: &[&str], elsewhere: &[Remedy], rule: &str) -> Result<()> {
     let Some((name, _)) = fields.iter().find(|(name, value)| !names.contains(&name.as_str()) && !value.is_null()) else { return Ok(()) };
     let elsewhere = elsewhere.iter().find(|(names, _)| names.contains(&name.as_str()));
@@ -148,7 +148,7 @@ fn text(fields: &Map<String, Value>, place: &str, name: &str, remedy: &str) -> R
     }
 }
 
-/// What a value is, in words.
+/// Describes a value for an error: "is a list".
 fn is_a(value: &Value) -> String {
     match value {
         Value::Null => "is null".into(),
@@ -159,7 +159,7 @@ fn is_a(value: &Value) -> String {
     }
 }
 
-/// The beginning of a text that a caller passed, on one line.
+/// The beginning of a caller's text, in quotation marks and on one line.
 fn quoted(text: &str) -> String {
     format!("{:?}", short(text))
 }
@@ -180,7 +180,7 @@ impl<'de> Deserialize<'de> for Message {
     }
 }
 
-/// Messages of a saved session, by the same rules as those of a call.
+/// Reads the messages of a saved session, by the same rules.
 pub(crate) fn deserialize_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Message>, D::Error> {
     Message::list_from_json(&Value::deserialize(deserializer)?).map_err(de::Error::custom)
 }

@@ -1,11 +1,11 @@
-//! The time as a template writes it: Python's `strftime` in the C locale, as glibc has it.
+//! The time for chat templates: Python's `strftime` in the C locale, as glibc formats it.
 
-/// A moment, passed in because the engine has no clock.
+/// A point in time. The caller passes it, because the engine has no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Now {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub unix_seconds: i64,
-    /// Minutes that the local time is ahead of UTC.
+    /// How far local time is ahead of UTC. Units: minutes.
     pub utc_offset_minutes: i32,
 }
 
@@ -13,10 +13,10 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 const MONTHS: [&str; 12] =
     ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
-/// The widest field of a directive.
+/// The limit on the width of a field.
 const WIDTH_MAX: usize = 1000;
 
-/// A moment, taken apart.
+/// The parts of a date and time.
 struct Parts {
     year: i64,
     month: i64,
@@ -24,14 +24,14 @@ struct Parts {
     hour: i64,
     minute: i64,
     second: i64,
-    /// From Sunday, 0.
+    /// 0 is Sunday.
     weekday: i64,
     /// From 0.
     year_day: i64,
     unix_seconds: i64,
 }
 
-/// How a directive fills its field.
+/// How a directive pads its field.
 #[derive(Clone, Copy, PartialEq)]
 enum Fill {
     None,
@@ -39,9 +39,9 @@ enum Fill {
 }
 
 impl Now {
-    /// The local time by a format.
+    /// Formats the local time.
     ///
-    /// Errors: a directive that the C library of Python does not have, by name.
+    /// Errors: names a directive that glibc does not have.
     pub fn strftime(&self, format: &str) -> Result<String, String> {
         let mut out = String::new();
         self.parts().write(format, 0, &mut out)?;
@@ -94,7 +94,7 @@ impl Parts {
             if width.is_some_and(|width| width > WIDTH_MAX) {
                 return Err(format!("strftime is asked for a field wider than {WIDTH_MAX} by {directive}"));
             }
-            // E and O choose other numerals, of which the C locale has none.
+            // E and O choose alternative numerals. The C locale has no others.
             let modifier = characters.next_if(|modifier| matches!(modifier, 'E' | 'O'));
             directive.extend(modifier);
             let Some(kind) = characters.next() else { return Err(unknown(&directive)) };
@@ -152,7 +152,7 @@ impl Parts {
                     piece += if self.hour < 12 { "am" } else { "pm" };
                     upper = false;
                 }
-                // Python's own, of a time that no zone is attached to. They take no flags.
+                // Python adds these, here for a time without a zone. They allow no flags.
                 'f' if directive == "%f" => piece += "000000",
                 'z' | 'Z' if directive.len() == 2 => {}
                 '%' => piece.push('%'),
@@ -182,7 +182,7 @@ impl Parts {
         Ok(())
     }
 
-    /// The year and the number of the week by ISO 8601.
+    /// The year and the week of ISO 8601.
     fn iso_week(&self) -> (i64, i64) {
         let monday_based = (self.weekday + 6) % 7;
         let week = (self.year_day - monday_based + 10) / 7;
@@ -226,7 +226,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
     (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
-/// The day on which a year begins, counted from 1970-01-01.
+/// The first day of a year, counted from 1970-01-01.
 fn first_day(year: i64) -> i64 {
     let past = year - 1;
     past * 365 + past.div_euclid(4) - past.div_euclid(100) + past.div_euclid(400) - 719_162

@@ -88,7 +88,7 @@ mod tests {
                 parse(json.as_bytes()).unwrap_err().to_string(),
                 format!(
                     "model.safetensors.index.json: weight_map, model.norm.weight: expected a plain file name that ends in .safetensors, \
-                     got {got}. Download the file again, or report it to whoever published the model."
+                     got {got}. Download the file again, or report it to the publisher of the model."
                 )
             );
         }

@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_way_to_break_a_header_has_its_message() {
-        let end = ". Download the file again, or report it to whoever published the model.";
+        let end = ". Download the file again, or report it to the publisher of the model.";
         let json = "the JSON of a safetensors header";
         let one = |rest: &str| format!(r#"{{"a":{{"dtype":"F32","shape":[1],{rest}}}}}"#);
         let two = |a: &str, b: &str| {

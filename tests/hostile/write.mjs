@@ -28,7 +28,7 @@ export const header = {
   append: (file, append) => edit(file, { append }, { header: true }),
 };
 
-const AGAIN = 'Download the file again, or report it to whoever published the model.';
+const AGAIN = 'Download the file again, or report it to the publisher of the model.';
 
 /** What comes of a case: it loads and does what it is asked (`{}`), or fails with a code and the whole message. */
 export const works = (more = {}) => more;
