@@ -40,7 +40,7 @@ use crate::text::{Mark, Rendered, TokenizerConfig, mark_special};
 
 /// A token, and the range of the text that it stands for. Units: bytes; both ends lie between characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Piece {
+pub struct TokenSpan {
     /// The token.
     pub id: u32,
     /// The start of the range.
@@ -177,7 +177,7 @@ impl Tokenizer {
     /// - Text that a normalizer puts before the text has the range of the first character.
     /// - A character that a normalizer removes, or merges into the previous one, is in no range.
     /// - A leading space belongs to its token, even if the post-processor would trim it.
-    pub fn encode_with_offsets(&self, text: &str, special: bool) -> Result<Vec<Piece>> {
+    pub fn encode_with_offsets(&self, text: &str, special: bool) -> Result<Vec<TokenSpan>> {
         let mut added = self.inner.get_added_vocabulary().clone();
         added.set_encode_special_tokens(!special);
         let spell = |stretch: &str| if special { self.pieces(stretch) } else { self.spell(stretch) };
@@ -185,13 +185,13 @@ impl Tokenizer {
         let of_text = |(&id, &(start, end)): (&u32, &(usize, usize))| {
             // The library's offsets already lie between characters. This makes sure that slicing cannot
             // panic.
-            Piece { id, start: text.floor_char_boundary(start), end: text.ceil_char_boundary(end) }
+            TokenSpan { id, start: text.floor_char_boundary(start), end: text.ceil_char_boundary(end) }
         };
-        let within: Vec<Piece> = encoding.get_ids().iter().zip(encoding.get_offsets()).map(of_text).collect();
+        let within: Vec<TokenSpan> = encoding.get_ids().iter().zip(encoding.get_offsets()).map(of_text).collect();
         if !special {
             return Ok(within);
         }
-        let around = |ids: &[u32], at| ids.iter().map(|&id| Piece { id, start: at, end: at }).collect::<Vec<_>>();
+        let around = |ids: &[u32], at| ids.iter().map(|&id| TokenSpan { id, start: at, end: at }).collect::<Vec<_>>();
         let mut pieces = around(&self.before, 0);
         let mut rest = within.into_iter().peekable();
         let encoding = self.inner.post_process(encoding, None, true).map_err(unencodable)?;
@@ -214,7 +214,7 @@ impl Tokenizer {
         offsets: OffsetType,
         spell: impl Fn(&str) -> tokenizers::Result<Vec<Token>>,
     ) -> Result<Encoding> {
-        let budget = pattern::Budget::of(text);
+        let limit = pattern::StepLimit::of(text);
         let mut text = added.extract_and_normalize(self.inner.get_normalizer(), text);
         let encode = move || -> tokenizers::Result<Encoding> {
             text.split(|_, mut stretch: NormalizedString| {
@@ -223,7 +223,7 @@ impl Tokenizer {
                 }
                 Ok([stretch])
             })?;
-            self.splitter.split(&mut text, &budget)?;
+            self.splitter.split(&mut text, &limit)?;
             text.tokenize(|stretch| spell(stretch.get()))?;
             text.into_encoding(None, 0, offsets)
         };

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use fireside::template::ChatTemplate;
 use fireside::text::{Message, Now};
-use fireside::tokenizer::{Piece, Tokenizer};
+use fireside::tokenizer::{TokenSpan, Tokenizer};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 
@@ -34,7 +34,7 @@ fn hash(value: &Value) -> String {
 }
 
 /// Offsets as Python has them: in characters.
-fn offsets(text: &str, pieces: &[Piece]) -> Value {
+fn offsets(text: &str, pieces: &[TokenSpan]) -> Value {
     let characters = |bytes: usize| text[..bytes].chars().count();
     pieces.iter().map(|piece| json!([characters(piece.start), characters(piece.end)])).collect()
 }

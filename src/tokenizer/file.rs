@@ -14,7 +14,7 @@ use tokenizers::{
     TokenizerImpl,
 };
 
-use super::pattern::{Bounded, Budget};
+use super::pattern::{Bounded, StepLimit};
 use super::{bad, ruby};
 use crate::error::Result;
 
@@ -37,9 +37,9 @@ pub(super) fn stages<'a>(stage: &'a Value, list: &str) -> Vec<&'a Value> {
 }
 
 /// A normalizer: stages of the library, and replacements of patterns in bounded time.
-pub(super) struct Normalizing(Vec<Stage>);
+pub(super) struct Normalizing(Vec<NormalizerStage>);
 
-enum Stage {
+enum NormalizerStage {
     Library(NormalizerWrapper),
     Replace { pattern: Box<Bounded>, content: String },
 }
@@ -59,9 +59,9 @@ impl Normalizing {
                     ReplacePattern::Regex(pattern) => Bounded::new("normalizer", pattern)?,
                     ReplacePattern::String(text) => Bounded::literal("normalizer", text)?,
                 };
-                Ok(Stage::Replace { pattern: Box::new(pattern), content })
+                Ok(NormalizerStage::Replace { pattern: Box::new(pattern), content })
             }
-            _ => read("normalizer", stage).map(Stage::Library),
+            _ => read("normalizer", stage).map(NormalizerStage::Library),
         };
         stages(normalizer, "normalizers").iter().map(stage).collect::<Result<_>>().map(Normalizing)
     }
@@ -76,10 +76,10 @@ impl<'de> Deserialize<'de> for Normalizing {
 impl Normalizer for Normalizing {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         self.0.iter().try_for_each(|stage| match stage {
-            Stage::Library(stage) => stage.normalize(text),
-            Stage::Replace { pattern, content } => {
-                let budget = Budget::of(text.get());
-                text.replace(&pattern.within(&budget), content)
+            NormalizerStage::Library(stage) => stage.normalize(text),
+            NormalizerStage::Replace { pattern, content } => {
+                let limit = StepLimit::of(text.get());
+                text.replace(&pattern.within(&limit), content)
             }
         })
     }

@@ -32,8 +32,8 @@ use crate::error::{Error, Result};
 const STEPS: [u64; 3] = [256, 16 << 10, 1 << 20];
 
 /// The steps that a text may take in second and third attempts: a constant, and more for each byte.
-const BUDGET: u64 = 4 << 20;
-const BUDGET_PER_BYTE: u64 = 256;
+const STEPS_MIN: u64 = 4 << 20;
+const STEPS_PER_BYTE: u64 = 256;
 
 /// The longest published pattern has about 800 bytes.
 const BYTES_MAX: usize = 4096;
@@ -90,8 +90,8 @@ impl Bounded {
     }
 
     /// The pattern, for a search in a text with this limit.
-    pub(super) fn within<'a>(&'a self, budget: &'a Budget) -> Search<'a> {
-        Search { pattern: self, budget }
+    pub(super) fn within<'a>(&'a self, limit: &'a StepLimit) -> Search<'a> {
+        Search { pattern: self, limit }
     }
 }
 
@@ -132,18 +132,18 @@ fn shown(pattern: &str) -> String {
 }
 
 /// The steps that a text may still take.
-pub(super) struct Budget(Cell<u64>);
+pub(super) struct StepLimit(Cell<u64>);
 
-impl Budget {
-    pub(super) fn of(text: &str) -> Budget {
-        Budget(Cell::new(BUDGET + BUDGET_PER_BYTE * text.len() as u64))
+impl StepLimit {
+    pub(super) fn of(text: &str) -> StepLimit {
+        StepLimit(Cell::new(STEPS_MIN + STEPS_PER_BYTE * text.len() as u64))
     }
 }
 
 /// A pattern and the limit of the text that it is searched in.
 pub(super) struct Search<'a> {
     pattern: &'a Bounded,
-    budget: &'a Budget,
+    limit: &'a StepLimit,
 }
 
 impl Search<'_> {
@@ -155,8 +155,8 @@ impl Search<'_> {
             if let Ok(found) = regex.find_from_pos(text, from) {
                 return Ok(found.map(|found| (found.start(), found.end())));
             }
-            let Some(left) = self.budget.0.get().checked_sub(if attempt == 0 { 0 } else { steps }) else { break };
-            self.budget.0.set(left);
+            let Some(left) = self.limit.0.get().checked_sub(if attempt == 0 { 0 } else { steps }) else { break };
+            self.limit.0.set(left);
         }
         Err(bad(format!("{}.pattern", self.pattern.place), "one that a text takes few steps to match", shown(&self.pattern.pattern)))
     }
@@ -199,7 +199,7 @@ mod tests {
 
     fn pieces(pattern: &str, text: &str) -> Result<Vec<(Offsets, bool)>, String> {
         let pattern = Bounded::new("pre_tokenizer", pattern).expect("a pattern");
-        (&pattern.within(&Budget::of(text))).find_matches(text).map_err(|error| error.to_string())
+        (&pattern.within(&StepLimit::of(text))).find_matches(text).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn long_runs_of_spaces_are_within_the_budget() {
+    fn long_runs_of_spaces_are_within_the_limit() {
         let published = r" ?\p{L}+|\s*[\r\n]+|\s+(?!\S)|\s+";
         for run in [1, 255, 256, 257, 20_000, 200_000] {
             let text = format!("a{}b", " ".repeat(run)).repeat(3);

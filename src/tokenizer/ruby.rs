@@ -79,7 +79,7 @@ mod tests {
     use tokenizers::pattern::Pattern as _;
 
     use super::translate;
-    use crate::tokenizer::pattern::{Bounded, Budget};
+    use crate::tokenizer::pattern::{Bounded, StepLimit};
 
     /// A text, its pieces, and its pieces without the matches.
     type Cut = (String, Vec<String>, Vec<String>);
@@ -113,8 +113,8 @@ mod tests {
                 (Ok(bounded), Some(_)) => bounded,
             };
             for (text, isolated, removed) in texts.into_iter().flatten() {
-                let budget = Budget::of(&text);
-                let search = bounded.within(&budget);
+                let limit = StepLimit::of(&text);
+                let search = bounded.within(&limit);
                 let found = (&search).find_matches(&text).expect("pieces");
                 let pieces = |all: bool| -> Vec<&str> {
                     let kept = found.iter().filter(|((start, end), is_match)| start < end && (all || !is_match));

@@ -12,7 +12,7 @@ use tokenizers::pre_tokenizers::split::SplitPattern;
 use tokenizers::{PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
 use super::file::{read, stages};
-use super::pattern::{Bounded, Budget};
+use super::pattern::{Bounded, StepLimit};
 use crate::error::Result;
 
 /// The pattern of GPT-2, which is built into the library's `ByteLevel`.
@@ -21,9 +21,9 @@ use crate::error::Result;
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// The stages of a tokenizer, in order.
-pub(super) struct Splitter(Vec<Stage>);
+pub(super) struct Splitter(Vec<SplitStage>);
 
-enum Stage {
+enum SplitStage {
     Library(PreTokenizerWrapper),
     Prefix,
     Pattern { pattern: Box<Bounded>, behavior: SplitDelimiterBehavior, invert: bool },
@@ -58,20 +58,24 @@ impl Splitter {
                     SplitPattern::Regex(pattern) => Bounded::new("pre_tokenizer", pattern)?,
                     SplitPattern::String(text) => Bounded::literal("pre_tokenizer", text)?,
                 };
-                self.0.push(Stage::Pattern { pattern: Box::new(pattern), behavior, invert });
+                self.0.push(SplitStage::Pattern { pattern: Box::new(pattern), behavior, invert });
             }
             Some("ByteLevel") => {
                 let bytes: ByteLevel = read("pre_tokenizer", stage)?;
                 if bytes.add_prefix_space {
-                    self.0.push(Stage::Prefix);
+                    self.0.push(SplitStage::Prefix);
                 }
                 if bytes.use_regex {
                     let pattern = Bounded::new("pre_tokenizer", GPT2)?;
-                    self.0.push(Stage::Pattern { pattern: Box::new(pattern), behavior: SplitDelimiterBehavior::Isolated, invert: false });
+                    self.0.push(SplitStage::Pattern {
+                        pattern: Box::new(pattern),
+                        behavior: SplitDelimiterBehavior::Isolated,
+                        invert: false,
+                    });
                 }
-                self.0.push(Stage::Library(ByteLevel::new(false, bytes.trim_offsets, false).into()));
+                self.0.push(SplitStage::Library(ByteLevel::new(false, bytes.trim_offsets, false).into()));
             }
-            _ => self.0.push(Stage::Library(read("pre_tokenizer", stage)?)),
+            _ => self.0.push(SplitStage::Library(read("pre_tokenizer", stage)?)),
         }
         Ok(())
     }
@@ -80,18 +84,18 @@ impl Splitter {
     ///
     /// Errors: [`crate::Error::BadTokenizer`] in a box, for a pattern that takes too many steps; and those
     /// of the library.
-    pub(super) fn split(&self, text: &mut PreTokenizedString, budget: &Budget) -> tokenizers::Result<()> {
+    pub(super) fn split(&self, text: &mut PreTokenizedString, limit: &StepLimit) -> tokenizers::Result<()> {
         for stage in &self.0 {
             match stage {
-                Stage::Library(stage) => stage.pre_tokenize(text)?,
-                Stage::Prefix => text.split(|_, mut stretch| {
+                SplitStage::Library(stage) => stage.pre_tokenize(text)?,
+                SplitStage::Prefix => text.split(|_, mut stretch| {
                     if !stretch.get().starts_with(' ') {
                         stretch.prepend(" ");
                     }
                     Ok([stretch])
                 })?,
-                Stage::Pattern { pattern, behavior, invert } => {
-                    let search = pattern.within(budget);
+                SplitStage::Pattern { pattern, behavior, invert } => {
+                    let search = pattern.within(limit);
                     text.split(
                         |_, stretch| {
                             if *invert { stretch.split(Invert(&search), *behavior) } else { stretch.split(&search, *behavior) }
