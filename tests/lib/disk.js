@@ -1,26 +1,26 @@
-// A stand-in for the origin private file system and the locks of a browser, in memory. It can be told to end the world at a write: whatever was written
-// before it stays, of the write itself only a part, and nothing works until the next life.
+// A fake of a browser's origin private file system and locks, in memory. It can crash at a write: earlier
+// writes stay, this one is written only in part, and nothing works until `revive()`.
 
 export class Disk {
   /** Files by path. @type {Map<string, Uint8Array>} */
   files = new Map();
-  /** Writes until the end; Infinity: none. */
+  /** How many writes succeed before the crash; Infinity: no crash. */
   writes = Infinity;
-  /** Bytes that fit. */
+  /** The capacity in bytes. */
   quota = Infinity;
   /** Paths that are open for writing. @type {Set<string>} */
   #open = new Set();
   /** @type {Map<string, Promise<unknown>>} */
   #locks = new Map();
 
-  /** Begins a new life: nothing is open or locked. */
+  /** Starts again after a crash: nothing is open or locked. */
   revive() {
     this.writes = Infinity;
     this.#open.clear();
     this.#locks.clear();
   }
 
-  /** What of `navigator` the library uses. */
+  /** The parts of `navigator` that the library uses. */
   navigator() {
     return {
       storage: { getDirectory: async () => this.#folder('') },

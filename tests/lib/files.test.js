@@ -1,4 +1,5 @@
-// The cache and the downloads into it, on a disk in memory and a server of its own: what browsers do to both is asked in tests/faults.
+// The model cache and the downloads into it, with a disk in memory and a local server. tests/faults tests
+// how browsers treat both.
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
@@ -15,11 +16,11 @@ const WEIGHTS = randomBytes(5 * CHUNK_BYTES + 1234);
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 const pin = (bytes) => ({ size: bytes.length, sha256: sha256(bytes) });
 
-/** The folder that the server has, and what it answers besides. */
+/** The folder on the server, and its other responses. */
 let site = {};
-/** `METHOD file [range]` of every request that was answered with content. */
+/** `METHOD file [range]` of every request that got content. */
 let requests = [];
-/** Changes an answer: `({ status, headers, body, file, from }) => ...`; what it returns is sent. */
+/** Changes a response: `({ status, headers, body, file, from }) => ...`; the returned value is sent. */
 let meddle = (answer) => answer;
 let disk = new Disk();
 let base = '';
@@ -53,11 +54,14 @@ beforeEach(() => {
   atHome(true);
 });
 
-/** What only a page's own site is believed. */
+/** Some headers are trusted only from the page's own site. */
 const atHome = (isOwn) => Object.defineProperty(globalThis, 'location', { value: isOwn ? new URL(base) : undefined, configurable: true });
 after(() => atHome(false));
 
-/** Loads; resolves with what the engine got, where it came from, and what was asked of the server. */
+/**
+ * Loads the model. Resolves with what the engine received, where it came from, and the requests to the
+ * server.
+ */
 async function loading(options = {}) {
   requests = [];
   Object.defineProperty(globalThis, 'navigator', { value: disk.navigator(), configurable: true });
@@ -68,7 +72,7 @@ async function loading(options = {}) {
   return { info, weights: Buffer.concat(pushed), asked: requests.filter((line) => line.includes('model.safetensors')) };
 }
 
-test('a second load takes everything from the disk, and asks only whether it has changed', async () => {
+test('a second load takes everything from the disk and only checks for changes', async () => {
   const first = await loading();
   assert.ok(first.weights.equals(WEIGHTS));
   assert.equal(first.info.cache, 'stored');
@@ -78,7 +82,7 @@ test('a second load takes everything from the disk, and asks only whether it has
   assert.deepEqual(requests.filter((line) => !line.startsWith('HEAD')), []);
 });
 
-test('with a lock file nothing is asked for twice, and what it does not list is never asked for', async () => {
+test('with a lock file nothing is requested twice, and unlisted files are never requested', async () => {
   site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries(site).map(([name, bytes]) => [name, pin(bytes)])) });
   await loading({ lock: true });
   assert.deepEqual(requests.sort(), ['GET config.json', 'GET fireside.lock.json', 'GET model.safetensors', 'GET tokenizer.json']);
@@ -86,9 +90,9 @@ test('with a lock file nothing is asked for twice, and what it does not list is 
   assert.deepEqual(requests, ['GET fireside.lock.json']);
 });
 
-test('whatever write the world ends at, the next load gives every byte and fetches at most one chunk more than was missing', async () => {
+test('after a crash at any write, the next load has every byte and fetches at most one extra chunk', async () => {
   await loading();
-  const total = 5 * 2 + 20; // more writes than the load has
+  const total = 5 * 2 + 20; // more than the number of writes of a load
   for (let writes = 1; writes <= 2 * total; writes++) {
     if (writes > total) atHome(false); // another site's Content-Length may be that of something compressed
     disk = new Disk();
@@ -106,7 +110,7 @@ test('whatever write the world ends at, the next load gives every byte and fetch
   }
 });
 
-test('a damaged chunk is fetched again, alone, and put back', async () => {
+test('a damaged chunk is fetched again by itself and stored', async () => {
   await loading();
   const path = [...disk.files.keys()].find((path) => path.endsWith('/model.safetensors'));
   disk.files.get(path)[2 * CHUNK_BYTES + 77] ^= 1;
@@ -117,7 +121,7 @@ test('a damaged chunk is fetched again, alone, and put back', async () => {
   assert.ok((await cache.verify(base)).every(({ ok }) => ok));
 });
 
-test('a changed file upstream is noticed, before the load and in its middle', async () => {
+test('a change on the server is noticed, before the load and during it', async () => {
   await loading();
   const other = randomBytes(2 * CHUNK_BYTES);
   site['model.safetensors'] = other;
@@ -134,7 +138,7 @@ test('a changed file upstream is noticed, before the load and in its middle', as
   assert.ok((await loading()).weights.subarray(-WEIGHTS.length).equals(WEIGHTS), 'the engine began anew');
 });
 
-test('a server without ranges starts over, and what was there is compared', async () => {
+test('a server without ranges starts from the beginning, and stored bytes are compared', async () => {
   let cut = 3 * CHUNK_BYTES + 10;
   const noRanges = (answer) => {
     const whole = { ...answer, status: 200, headers: { etag: answer.headers.etag }, body: Buffer.from(site[answer.file]) };
@@ -145,7 +149,7 @@ test('a server without ranges starts over, and what was there is compared', asyn
   };
   meddle = noRanges;
   assert.ok((await loading()).weights.equals(WEIGHTS));
-  // The same, but what comes the second time is another file of the same name and size that calls itself the same.
+  // The same, but the second download is another file with the same name, size and version.
   disk = new Disk();
   cut = 3 * CHUNK_BYTES + 10;
   const forged = Buffer.from(WEIGHTS);
@@ -158,7 +162,7 @@ test('a server without ranges starts over, and what was there is compared', asyn
   assert.ok((await loading()).weights.subarray(-forged.length).equals(forged), 'never a mixture of two');
 });
 
-test('an answer to another range than was asked for is not taken for it', async () => {
+test('a response with another range than requested is not accepted', async () => {
   let cut = 2 * CHUNK_BYTES;
   meddle = (answer) => {
     if (answer.file !== 'model.safetensors') return answer;
@@ -168,7 +172,7 @@ test('an answer to another range than was asked for is not taken for it', async 
   assert.ok((await loading()).weights.equals(WEIGHTS));
 });
 
-test('bytes that are not what the lock file states are fetched once more, and then refused', async () => {
+test('bytes that do not match the lock file are fetched once more, then refused', async () => {
   site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries(site).map(([name, bytes]) => [name, pin(bytes)])) });
   const damaged = Buffer.from(WEIGHTS);
   damaged[CHUNK_BYTES] ^= 1;
@@ -181,7 +185,7 @@ test('bytes that are not what the lock file states are fetched once more, and th
   assert.deepEqual([...disk.files.keys()].filter((path) => path.includes('model.safetensors')), [], 'nothing of it is kept');
 });
 
-test('an empty file is kept and read like any other', async () => {
+test('an empty file is stored and read like any other', async () => {
   site['generation_config.json'] = Buffer.alloc(0);
   const unhandled = [];
   const note = (error) => unhandled.push(error);
@@ -193,7 +197,7 @@ test('an empty file is kept and read like any other', async () => {
   assert.deepEqual(unhandled, []);
 });
 
-test('a full disk costs the cache, not the load', async () => {
+test('on a full disk only the cache is lost, not the load', async () => {
   disk.quota = 2 * CHUNK_BYTES;
   const { info, weights } = await loading();
   assert.ok(weights.equals(WEIGHTS));
@@ -201,7 +205,7 @@ test('a full disk costs the cache, not the load', async () => {
   assert.ok([...disk.files.values()].reduce((sum, { length }) => sum + length, 0) < CHUNK_BYTES, 'the part that could not be completed is gone');
 });
 
-test('without a network what is stored serves, as does what is known to be absent', async () => {
+test('offline, stored files are used, and missing files are known to be missing', async () => {
   await loading();
   meddle = (answer) => ({ ...answer, status: 503, body: Buffer.alloc(0) });
   site = new Proxy({}, { get: () => Buffer.alloc(0) });
@@ -210,7 +214,7 @@ test('without a network what is stored serves, as does what is known to be absen
   assert.equal(info.cache, 'reused');
 });
 
-test('the cache lists, measures and clears what it has', async () => {
+test('the cache lists, measures and deletes its content', async () => {
   await loading();
   const [model] = await cache.list();
   assert.equal(model.source, base);

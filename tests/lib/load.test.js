@@ -12,7 +12,7 @@ const HUB = 'https://huggingface.co';
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** A folder as transformers saved it before 4.34. */
+/** A folder as saved by transformers before 4.34. */
 const older = (name) => ({
   [`/${name}/config.json`]: '{}',
   [`/${name}/tokenizer.json`]: '{}',
@@ -21,7 +21,7 @@ const older = (name) => ({
   [`/${name}/model.safetensors`]: Buffer.alloc(10),
 });
 
-/** Folders the server holds; a function answers by itself. */
+/** The server's folders; a function responds by itself. */
 const site = {
   '/whole/config.json': '{}',
   '/whole/tokenizer.json': '{}',
@@ -53,7 +53,7 @@ const site = {
   '/refused/model.safetensors': Buffer.alloc(10),
   '/cut/config.json': '{}',
   '/cut/tokenizer.json': '{}',
-  // Breaks off after a chunk and a half, and then sends what it is asked for.
+  // Breaks off after a chunk and a half; later requests get the range that they ask for.
   '/cut/model.safetensors': (response, { headers }) => {
     const bytes = Buffer.alloc(3 << 20, 7);
     const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? '')?.[1] ?? 0);
@@ -73,7 +73,7 @@ const site = {
   },
 };
 let endlessClosed = false;
-/** Ranges asked for of the file that is cut. @type {(string | undefined)[]} */
+/** The ranges requested of the file that breaks off. @type {(string | undefined)[]} */
 const ranges = [];
 /** @type {string[]} */
 let requests = [];
@@ -101,7 +101,7 @@ async function loading(source, options) {
   return { info, log: platform.log, workers: platform.workers };
 }
 
-test('a folder is read with as few requests as it takes', async () => {
+test('a folder is read with as few requests as possible', async () => {
   const { log } = await loading(`${base}/whole`);
   assert.deepEqual(
     requests.sort(),
@@ -113,12 +113,12 @@ test('a folder is read with as few requests as it takes', async () => {
   assert.equal(log.at(-1), 'end file');
 });
 
-test('the files of older folders are asked for where the engine says that they count', async () => {
+test('the extra files of older folders are requested only if the engine needs them', async () => {
   for (const [folder, lock] of [['older', false], ['older-listed', true]]) {
     const { log } = await loading(`${base}/${folder}`, { lock });
     assert.equal(log[0], 'load config tokenizer tokenizerConfig specialTokensMap');
     assert.equal(requests.includes(`/${folder}/special_tokens_map.json`), true);
-    assert.equal(requests.includes(`/${folder}/added_tokens.json`), !lock); // a list spares the request
+    assert.equal(requests.includes(`/${folder}/added_tokens.json`), !lock); // a list avoids the request
   }
   const { log } = await loading([
     ...['config.json', 'tokenizer.json', 'special_tokens_map.json', 'added_tokens.json'].map((name) => new File(['{}'], name)),
@@ -127,8 +127,11 @@ test('the files of older folders are asked for where the engine says that they c
   assert.equal(log[0], 'load config tokenizer specialTokensMap addedTokens');
 });
 
-/** `chat_template.jinja` was not asked for where tokenizer_config.json had the text "chat_template", and a template of the caller's was dropped. */
-test('every template goes to the engine, and the one of the caller in place of the file', async () => {
+/**
+ * `chat_template.jinja` was not requested if tokenizer_config.json contained the text "chat_template", and
+ * the caller's template was dropped.
+ */
+test('every template goes to the engine, and the caller\'s replaces the file', async () => {
   const { log } = await loading(`${base}/both`);
   assert.equal(log[0], 'load config tokenizer tokenizerConfig chatTemplate');
   assert.deepEqual([log.at(-1), requests.includes('/both/chat_template.jinja')], ['end file', true]);
@@ -148,23 +151,23 @@ test('shards are read in the order of the index', async () => {
   );
 });
 
-test('a shard name that leads elsewhere is never requested', async () => {
+test('a shard name that leads out of the folder is never requested', async () => {
   await assert.rejects(loading(`${base}/escape`), { code: 'BAD_FILE' });
   assert.ok(!requests.includes('/whole/model.safetensors'));
 });
 
-test('a refused config costs no weights', async () => {
+test('a refused config ends the load before the weights', async () => {
   await assert.rejects(loading(`${base}/refused`), { code: 'UNSUPPORTED_MODEL' });
   assert.ok(!requests.includes('/refused/model.safetensors'));
 });
 
-test('what is missing, and what is HTML, is said with its address', async () => {
+test('errors about missing files and HTML pages name the URL', async () => {
   await assert.rejects(loading(`${base}/nowhere`), { code: 'NETWORK', message: /config\.json.*HTTP 404/ });
   await assert.rejects(loading(`${base}/app/`), { code: 'NOT_A_MODEL_FILE', message: /HTML page/ });
   await assert.rejects(loading('http://127.0.0.1:1/'), { code: 'NETWORK', message: /connection/ });
 });
 
-test('a download that breaks off goes on from its last whole chunk, and the engine sees every byte once', async () => {
+test('an interrupted download resumes after its last complete chunk, and the engine gets every byte once', async () => {
   const { log } = await loading(`${base}/cut`);
   assert.deepEqual(ranges, [undefined, 'bytes=1048576-']);
   assert.deepEqual(log.slice(1), ['push 1048576', 'push 1048576', 'push 1048576', 'end file']);
@@ -178,7 +181,7 @@ test('every failure ends the worker', async () => {
   }
 });
 
-test('an abort while weights stream cancels the fetch and ends the worker', async () => {
+test('an abort during the weights cancels the fetch and ends the worker', async () => {
   const platform = fakePlatform();
   const controller = new AbortController();
   const onProgress = ({ file, loaded }) => file === 'model.safetensors' && loaded > 5000 && controller.abort();
@@ -204,7 +207,7 @@ test('an abort in the tick of the call, or while the worker is prepared, ends th
   assert.equal(platform.workers.size, 0);
 });
 
-test('files come in every shape a browser has, and the caller keeps his bytes', async () => {
+test('files may have any type that a browser has, and the caller\'s bytes stay unchanged', async () => {
   const weights = new Uint8Array(3_000_000).subarray(7);
   const stream = new Blob(['{}']).stream();
   const { log } = await loading({
@@ -220,7 +223,7 @@ test('files come in every shape a browser has, and the caller keeps his bytes', 
   assert.equal(weights.length, 2_999_993);
 });
 
-test('a list of Files is sorted by names, the topmost model first', async () => {
+test('a list of Files is sorted by name, the topmost model first', async () => {
   const file = (name, bytes = encode('{}'), path = '') =>
     Object.defineProperty(new File([bytes], name), 'webkitRelativePath', { value: path });
   const { log } = await loading([
@@ -237,7 +240,7 @@ test('a list of Files is sorted by names, the topmost model first', async () => 
   });
 });
 
-test('shards among Files are found by their names', async () => {
+test('shards among Files are found by name', async () => {
   const index = encode({ files: { 'b.safetensors': 1, 'a.safetensors': 1 } });
   const files = [
     ['a.safetensors', new Uint8Array(1)],
@@ -250,7 +253,7 @@ test('shards among Files are found by their names', async () => {
   assert.deepEqual(log.slice(1), ['push 2', 'end file', 'push 1', 'end file']);
 });
 
-test('progress never runs backwards and ends complete', async () => {
+test('progress never decreases and ends complete', async () => {
   for (const source of [`${base}/whole`, `${base}/sharded`]) {
     const seen = [];
     await loading(source, { onProgress: (progress) => seen.push(progress) });
@@ -282,7 +285,7 @@ test('load options are checked before anything is fetched', async () => {
   assert.deepEqual(requests, []);
 });
 
-test('the build is chosen by what is wanted, and what became of it is in the info', async () => {
+test('the build follows the options, and info() reports the result', async () => {
   const asked = { threads: 4, deterministic: true };
   const cases = [
     [{}, { build: 'relaxed', threads: 1, auto: true, reason: 'not-isolated' }, { threads: 1 }, { threads: 1, threadsReason: 'not-isolated' }],
@@ -299,7 +302,7 @@ test('the build is chosen by what is wanted, and what became of it is in the inf
   }
 });
 
-test('a thread that cannot start is one fewer, and all end with the engine', async () => {
+test('a thread that cannot start is skipped, and all threads end with the engine', async () => {
   const platform = fakePlatform({ choice: { build: 'relaxed-threads', threads: 4, auto: false }, lame: 3 });
   const { client, info } = await load(`${base}/whole`, {}, platform);
   assert.equal(info.threads, 3);
@@ -309,7 +312,7 @@ test('a thread that cannot start is one fewer, and all end with the engine', asy
   assert.equal(await client.startThread(() => platform.spawnThread(), {}), false);
 });
 
-test('a thread that dies later takes the engine with it', async () => {
+test('a thread that dies later ends the engine', async () => {
   const platform = fakePlatform({ choice: { build: 'relaxed-threads', threads: 2, auto: false } });
   const { client } = await load(`${base}/whole`, {}, platform);
   const [thread] = platform.threads;
@@ -319,7 +322,7 @@ test('a thread that dies later takes the engine with it', async () => {
   assert.equal(platform.workers.size + platform.threads.size, 0);
 });
 
-test('hub names become addresses, and nothing else does', () => {
+test('hub names become URLs, and nothing else does', () => {
   assert.equal(folderUrl('hf:owner/name@abc', HUB).href, 'https://huggingface.co/owner/name/resolve/abc/');
   assert.equal(folderUrl('hf:owner/name', 'https://mirror.example/').href, 'https://mirror.example/owner/name/resolve/main/');
   assert.equal(folderUrl('hf:owner/name@refs/pr/1', HUB).href, 'https://huggingface.co/owner/name/resolve/refs%2Fpr%2F1/');
@@ -331,7 +334,7 @@ test('hub names become addresses, and nothing else does', () => {
   }
 });
 
-test("what the hub's pages show and copy is the folder of that revision", () => {
+test("URLs copied from the hub are the folder of that revision", () => {
   const files = (revision, name = 'owner/name') => `https://huggingface.co/${name}/resolve/${revision}/`;
   const addresses = {
     'https://huggingface.co/owner/name/tree/refs%2Fpr%2F1': files('refs%2Fpr%2F1'),
@@ -361,7 +364,7 @@ test("what the hub's pages show and copy is the folder of that revision", () => 
   assert.equal(folderUrl('https://huggingface.co.example/owner/name', HUB).href, 'https://huggingface.co.example/owner/name/');
 });
 
-test('an address of the hub that is no model is refused by a sentence that says how to write one', () => {
+test('a hub URL that is not a model is refused with an example of one', () => {
   const addresses = {
     'https://huggingface.co/owner/name/tree/main/onnx': /`hf:owner\/name@main` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/main\/onnx\/`/,
     'https://huggingface.co/owner/name/blob/v1/onnx/config.json': /`hf:owner\/name@v1` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/v1\/onnx\/`/,
@@ -376,7 +379,7 @@ test('an address of the hub that is no model is refused by a sentence that says 
   for (const [address, message] of Object.entries(addresses)) assert.throws(() => folderUrl(address, HUB), { code: 'BAD_INPUT', message }, address);
 });
 
-test('pages of extensions and apps have folders by their own schemes', () => {
+test('pages of extensions and apps load folders with their own schemes', () => {
   for (const scheme of ['chrome-extension', 'moz-extension', 'capacitor', 'ionic', 'tauri', 'app', 'asset', 'another']) {
     assert.equal(folderUrl(`${scheme}://host/models/chat`, HUB).href, `${scheme}://host/models/chat/`);
     Object.defineProperty(globalThis, 'location', { value: { href: `${scheme}://host/pages/index.html` }, configurable: true });

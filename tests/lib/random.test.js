@@ -1,5 +1,6 @@
-// Random servers, the same ones at every run: whatever odd answers a first load meets, it ends in the file or in an error with a code, and once the server
-// answers evenly, the load after a whole one takes everything from the cache.
+// Random servers, the same in every run. Whatever odd responses a first load gets, it ends with the file or
+// with an error that has a code. Once the server behaves, the load after a complete one takes everything
+// from the cache.
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
@@ -24,7 +25,7 @@ function random(seed) {
   };
 }
 
-/** What a server is like, and the odd answers of its first load. @param {number} seed */
+/** The properties of a server, and the odd responses of its first load. @param {number} seed */
 function describe(seed) {
   const next = random(seed);
   const pick = (...list) => list[Math.floor(next() * list.length)];
@@ -105,12 +106,12 @@ async function loading() {
   return { info, weights: Buffer.concat(pushed) };
 }
 
-// Pauses between two attempts are of no interest here, and their number is not.
+// Skips the pauses between attempts, which do not matter here.
 const { setTimeout: wait } = globalThis;
 before(() => (globalThis.setTimeout = /** @type {any} */ ((job, ms, ...rest) => wait(job, ms >= 500 && ms % 500 === 0 && ms < 2000 ? 5 : ms, ...rest))));
 after(() => (globalThis.setTimeout = wait));
 
-test(`${SERVERS} random servers: the text is right, and once it is whole it is taken from the cache`, { timeout: 300_000 }, async () => {
+test(`${SERVERS} random servers: the text is right, and a complete model is taken from the cache`, { timeout: 300_000 }, async () => {
   const wrong = [];
   for (let seed = SEED; seed < SEED + SERVERS; seed++) {
     world = describe(seed);

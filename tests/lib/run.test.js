@@ -25,7 +25,7 @@ async function using(settings, body) {
 
 const aborted = { name: 'AbortError' };
 
-test('a run is iterated and awaited, and both give the same text', () =>
+test('a run can be iterated and awaited, and both give the same text', () =>
   using({}, async ({ session }) => {
     const run = session.generate('hello', { maxTokens: 9 });
     let text = '';
@@ -42,7 +42,7 @@ test('a run is iterated and awaited, and both give the same text', () =>
     assert.equal(session.contextUsage, 12);
   }));
 
-test('text is batched by time, and the first word is not', () =>
+test('text is batched by time, except the first word', () =>
   using({ stepMs: 2 }, async ({ session }) => {
     const pieces = [];
     for await (const { completionTokens } of session.generate('hello', { maxTokens: 40 })) pieces.push(completionTokens);
@@ -51,7 +51,7 @@ test('text is batched by time, and the first word is not', () =>
     assert.equal(pieces.at(-1), 40);
   }));
 
-test('an abort in the middle rejects the run, the iterator throws the same, and the session works on', () =>
+test('an abort midway rejects the run, the iterator throws the same error, and the session keeps working', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     const controller = new AbortController();
     const run = session.generate('long', { maxTokens: 1e6, signal: controller.signal });
@@ -63,7 +63,7 @@ test('an abort in the middle rejects the run, the iterator throws the same, and 
     assert.ok(platform.log.includes('abort long'));
   }));
 
-test('an abort while the prompt is read ends the run before its first token', () =>
+test('an abort during prefill ends the run before its first token', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     const controller = new AbortController();
     const run = session.generate('word '.repeat(1e6), { signal: controller.signal });
@@ -75,7 +75,7 @@ test('an abort while the prompt is read ends the run before its first token', ()
     assert.ok(platform.log.some((line) => line.startsWith('abort word')));
   }));
 
-test('an abort before the start, and one in the queue, never reach the engine', () =>
+test('an abort before the start or in the queue never reaches the engine', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     await assert.rejects(async () => session.generate('never', { signal: AbortSignal.abort() }), aborted);
     const controller = new AbortController();
@@ -98,7 +98,7 @@ test('leaving the loop aborts the run', () =>
     assert.ok(platform.log.includes('abort left'));
   }));
 
-test('calls on one session queue in order; two sessions of a model run side by side', () =>
+test('calls on one session run in order; two sessions of a model run side by side', () =>
   using({ stepMs: 1 }, async ({ session, model, platform }) => {
     const other = model.session();
     const order = [];
@@ -117,7 +117,7 @@ test('calls on one session queue in order; two sessions of a model run side by s
     assert.ok(starts.indexOf('start c') < starts.indexOf('end b'), 'the second session did not wait for the first one');
   }));
 
-test('a run that fails leaves an error with code and details, and the session works on', () =>
+test('a failing run gives an error with code and details, and the session keeps working', () =>
   using({}, async ({ session }) => {
     await assert.rejects(async () => session.generate('x', { temperature: -1 }), {
       name: 'FiresideError',
@@ -139,7 +139,7 @@ test('a run that fails leaves an error with code and details, and the session wo
     assert.equal((await session.chat('y', { maxTokens: 1 })).message.content, ' Once');
   }));
 
-test('a trap ends every request once with CRASHED, and later ones too', () =>
+test('a trap ends every open request once with CRASHED, and later ones too', () =>
   using({}, async ({ session, model, platform }) => {
     const other = model.session();
     const ends = await Promise.allSettled([session.generate('trap'), session.stats(), other.chat('x', { maxTokens: 1e9 })]);
@@ -151,7 +151,7 @@ test('a trap ends every request once with CRASHED, and later ones too', () =>
     assert.equal(platform.workers.size, 0);
   }));
 
-test('a model that crashed comes back by reload, its sessions with their conversations', () =>
+test('reload brings back a crashed model and its sessions with their conversations', () =>
   using({ stepMs: 1 }, async ({ session, model, platform }) => {
     const other = model.session();
     await session.chat('My name is Ada.', { maxTokens: 2 });
@@ -163,7 +163,7 @@ test('a model that crashed comes back by reload, its sessions with their convers
     assert.deepEqual(await other.messages(), []);
     assert.equal((await session.chat('And?', { maxTokens: 1 })).text, ' Once');
     assert.equal((await session.messages()).length, 4);
-    // A reload takes what is under way with it, and a model that was disposed of does not come back.
+    // A reload ends open calls, and a disposed model does not come back.
     const run = session.generate('x', { maxTokens: 1e6 });
     const late = model.reload();
     await assert.rejects(run.then(), { code: 'CRASHED' });
@@ -174,17 +174,17 @@ test('a model that crashed comes back by reload, its sessions with their convers
     assert.equal(platform.workers.size, 0);
   }));
 
-test('steps of prefill are made as long as the time that an abort may wait', () =>
+test('prefill steps are as long as an abort may wait', () =>
   using({ workMs: 0.5 }, async ({ session, platform }) => {
     await session.generate('word '.repeat(1200).trim(), { maxTokens: 1 });
     const steps = platform.log.filter((line) => line.startsWith('prefill')).map((line) => Number(line.slice(8)));
     assert.equal(steps[0], 256);
-    // 50 ms at half a millisecond each are 100; half of that is what a busy machine makes of it.
+    // 50 ms at half a millisecond each are 100. A busy machine makes half of that.
     const last = steps.at(-2) ?? 0;
     assert.ok(last >= 20 && last <= 110, `steps of ${steps}`);
   }));
 
-test('a worker that dies rejects what is pending', () =>
+test('a worker that dies rejects open calls', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     const run = session.generate('x', { maxTokens: 1e6 });
     const [worker] = platform.workers;
@@ -192,7 +192,7 @@ test('a worker that dies rejects what is pending', () =>
     await assert.rejects(async () => run, { code: 'CRASHED', message: /out of memory/ });
   }));
 
-test('dispose rejects what is under way and what comes later with DISPOSED, and may be repeated', () =>
+test('dispose rejects open and later calls with DISPOSED, and can be repeated', () =>
   using({ stepMs: 1 }, async ({ session, model, platform }) => {
     const run = session.generate('x', { maxTokens: 1e6 });
     const other = model.session();
@@ -213,7 +213,7 @@ test('dispose rejects what is under way and what comes later with DISPOSED, and 
     assert.equal(platform.workers.size, 0);
   }));
 
-test('a failure that nobody looks at is reported once; an abort, a dispose and an iterated failure are not', () =>
+test('an unhandled failure is reported once; an abort, a dispose and an iterated failure are not', () =>
   using({ stepMs: 1 }, async ({ session, model }) => {
     const reports = [];
     const listen = (error) => reports.push(error.code ?? error.name);
@@ -237,7 +237,7 @@ test('a failure that nobody looks at is reported once; an abort, a dispose and a
     assert.deepEqual(reports, ['BAD_OPTION']);
   }));
 
-test('a run that nobody awaits makes progress', () =>
+test('a run that nobody awaits still makes progress', () =>
   using({}, async ({ session, platform }) => {
     session.generate('alone', { maxTokens: 3 });
     await session.stats();

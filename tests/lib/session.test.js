@@ -1,4 +1,4 @@
-// The session as a value, and the model that others use by a port, against the engine's worker without its arithmetic.
+// The session, and a model shared through a port, with the engine's worker without its arithmetic.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -23,7 +23,7 @@ async function using(settings, body) {
 
 const roles = (messages) => messages.map(({ role }) => role[0]).join('');
 
-test('a clone has the history of the calls before it, and goes its own way', () =>
+test('a clone has the history of the calls before it and is independent', () =>
   using({}, async ({ session, model }) => {
     const first = session.chat('one', { maxTokens: 2 });
     const copying = session.clone();
@@ -40,7 +40,7 @@ test('a clone has the history of the calls before it, and goes its own way', () 
     assert.equal((await model.stats()).sessions, 1);
   }));
 
-test('a model that came with its session goes with the last of its clones', () =>
+test('a model loaded with its session is disposed of with the last clone', () =>
   using({}, async ({ model, platform }) => {
     const session = new Session(model, { owners: new Set() });
     const copy = await session.clone();
@@ -53,7 +53,7 @@ test('a model that came with its session goes with the last of its clones', () =
     await assert.rejects(model.stats(), { code: 'DISPOSED' });
   }));
 
-test('a saved session is restored, and nothing else is', () =>
+test('a saved session is restored, and other bytes are refused', () =>
   using({}, async ({ session, model }) => {
     await session.chat('hello', { maxTokens: 3 });
     const bytes = await session.save();
@@ -65,7 +65,7 @@ test('a saved session is restored, and nothing else is', () =>
     assert.equal((await model.stats()).sessions, 3, 'what was refused is no session');
   }));
 
-test('the history is replaced, added to, and its last question answered anew', () =>
+test('the history is replaced and extended, and its last question answered again', () =>
   using({}, async ({ session }) => {
     await session.setMessages([{ role: 'user', content: 'one' }, { role: 'assistant', content: 'two' }]);
     await session.append([{ role: 'user', content: 'three' }]);
@@ -79,7 +79,7 @@ test('the history is replaced, added to, and its last question answered anew', (
     }
   }));
 
-test('an aborted append or regenerate leaves the history as it was', () =>
+test('an aborted append or regenerate does not change the history', () =>
   using({ stepMs: 1 }, async ({ session }) => {
     await session.chat('one', { maxTokens: 1 });
     const before = await session.messages();
@@ -91,7 +91,7 @@ test('an aborted append or regenerate leaves the history as it was', () =>
     assert.deepEqual(await session.messages(), before);
   }));
 
-test('a turn that waits for its own is given up at once, and has never been', () =>
+test('aborting a queued turn takes effect at once, and the turn leaves no trace', () =>
   using({ stepMs: 1 }, async ({ session, platform }) => {
     const [first, second] = [new AbortController(), new AbortController()];
     const running = session.generate('long', { maxTokens: 1e6, signal: first.signal });
@@ -105,7 +105,7 @@ test('a turn that waits for its own is given up at once, and has never been', ()
     assert.ok(!platform.log.includes('start never'));
   }));
 
-test('a clone whose original is gone before it is there leaves nothing behind', () =>
+test('a clone whose original is disposed of before it exists leaves nothing behind', () =>
   using({}, async ({ session, model }) => {
     const cloning = session.clone();
     session.dispose();
@@ -113,7 +113,7 @@ test('a clone whose original is gone before it is there leaves nothing behind', 
     await until(async () => (await model.stats()).sessions === 0, 'no session is left');
   }));
 
-test('what a run that was given up has read is in the context', () =>
+test('tokens that an aborted run has read count in the context', () =>
   using({ stepMs: 1 }, async ({ session }) => {
     await session.chat('one', { maxTokens: 1 });
     const before = session.contextUsage;
@@ -125,7 +125,7 @@ test('what a run that was given up has read is in the context', () =>
     assert.ok(before > 0);
   }));
 
-test('a model that is disposed of while it is loaded again stops loading', () =>
+test('a model that is disposed of during a reload stops loading', () =>
   using({}, async ({ model, platform }) => {
     const reloading = model.reload();
     model.dispose();
@@ -133,7 +133,7 @@ test('a model that is disposed of while it is loaded again stops loading', () =>
     assert.equal(platform.workers.size, 0);
   }));
 
-test('a request that the engine does not know is refused, and nobody else suffers', () =>
+test('a request that the engine does not know is refused without affecting others', () =>
   using({}, async ({ model, session }) => {
     const port = await model.port();
     const replies = [];
@@ -158,20 +158,20 @@ test('clones and restored sessions come back after a reload with their histories
     assert.deepEqual(await Promise.all([session, copy, restored].map(async (each) => roles(await each.messages()))), ['', 'ua', 'uau']);
   }));
 
-test('two long answers at once both stream', () =>
+test('two long answers stream at the same time', () =>
   using({ stepMs: 1 }, async ({ model }) => {
     const order = [];
     const answers = [0, 1].map(async (index) => {
       for await (const _ of model.session().generate('hello', { maxTokens: 150 })) order.push(index);
     });
     await Promise.all(answers);
-    // Neither waits for the other: among the pieces of both, no one has a long turn, but the one that is left when the other has ended.
+    // Neither waits for the other: no turn is long, except the last one, when the other answer has ended.
     const turns = order.join('').match(/0+|1+/g).slice(0, -1);
     const longest = Math.max(...turns.map((turn) => turn.length));
     assert.ok(order.length >= 12 && longest <= 4, order.join(''));
   }));
 
-test('what is forgotten for want of room is told by an event, and not as a piece', () =>
+test('dropped messages are reported by an event, not as a piece', () =>
   using({ overflow: { droppedMessages: 2, droppedTokens: 30 } }, async ({ session }) => {
     const told = [];
     session.addEventListener('contextoverflow', ({ detail }) => told.push(detail));
@@ -186,7 +186,7 @@ test('what is forgotten for want of room is told by an event, and not as a piece
     assert.equal(told.length, 3);
   }));
 
-test('what no option can be goes as something that the engine refuses, and a plain object as it is', () =>
+test('invalid option values reach the engine, which refuses them; a plain object is passed unchanged', () =>
   using({}, async ({ session }) => {
     for (const value of [new Map(), new Set(['a']), () => {}, [['a']], new Date()]) {
       await assert.rejects(async () => session.generate('hello', { seed: value }), { code: 'BAD_OPTION', message: /got a list/ });
@@ -194,7 +194,7 @@ test('what no option can be goes as something that the engine refuses, and a pla
     await assert.rejects(async () => session.generate('hello', { seed: { 5: 1, 6: NaN } }), { code: 'BAD_OPTION', message: /got \{"5":1,"6":null\}/ });
   }));
 
-test('another context uses the model by a port, with sessions of its own', () =>
+test('another context uses the model through a port, with its own sessions', () =>
   using({}, async ({ model, session }) => {
     const guest = await Model.attach(await model.port());
     assert.deepEqual(guest.info(), model.info());
@@ -212,7 +212,7 @@ test('another context uses the model by a port, with sessions of its own', () =>
     further.dispose();
   }));
 
-test('who came in by a port learns that the engine has crashed', () =>
+test('a client on a port learns that the engine has crashed', () =>
   using({}, async ({ model, session }) => {
     const guest = await Model.attach(await model.port());
     const theirs = guest.session();
@@ -221,7 +221,7 @@ test('who came in by a port learns that the engine has crashed', () =>
     await assert.rejects(guest.reload(), { code: 'BAD_INPUT' });
   }));
 
-/** Waits for what comes by messages. */
+/** Waits for a condition that messages fulfil. */
 async function until(holds, what) {
   const late = performance.now() + 5000;
   while (!(await holds())) {
@@ -230,7 +230,7 @@ async function until(holds, what) {
   }
 }
 
-test('what a session is opened with goes to the engine, and comes back with it', () =>
+test('session options go to the engine, and again after a reload', () =>
   using({}, async ({ model }) => {
     const options = { system: 'Be brief.', chatTemplateKwargs: { deep: [{ a: null }] } };
     const session = model.session({ ...options, chat_template_kwargs: undefined });
@@ -241,7 +241,7 @@ test('what a session is opened with goes to the engine, and comes back with it',
     assert.deepEqual(opening, options);
   }));
 
-test('a session that cannot be opened rejects whatever is asked of it, for the same reason', () =>
+test('a session that cannot be opened rejects every call with the same error', () =>
   using({}, async ({ model, session }) => {
     const refused = model.session({ chatTemplateKwargs: { unread: true } });
     for (const call of [() => refused.messages(), () => refused.chat('hello'), () => refused.clone(), () => refused.stats()]) await assert.rejects(async () => call(), { code: 'BAD_OPTION' });
@@ -250,7 +250,7 @@ test('a session that cannot be opened rejects whatever is asked of it, for the s
     for (const wrong of [{ sytem: 'x' }, { system: 5 }, [], 'x']) assert.throws(() => model.session(/** @type {any} */ (wrong)), ({ code }) => ['BAD_OPTION', 'BAD_INPUT'].includes(code));
   }));
 
-test('a message that cannot be sent is refused by its place', () =>
+test('an error about a message that cannot be sent names its place', () =>
   using({}, async ({ session }) => {
     const itself = { role: 'user', content: 'x' };
     Object.assign(itself, { itself });

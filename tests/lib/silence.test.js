@@ -1,5 +1,6 @@
-// Servers that take a request and say nothing, and bodies that stop or do not end: every wait of a load has an end, and every small file a limit.
-// `stallMs` is a minute where a cached model must not wait for it, and each test has a limit of seconds.
+// Servers that do not respond, and bodies that stall or never end. Every wait of a load has an end, and
+// every small file has a limit. `stallMs` is a minute where a cached model must not wait for it, and each
+// test has a limit of seconds.
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
@@ -20,7 +21,10 @@ const SECONDS = { timeout: 15_000 };
 const pin = (bytes) => ({ size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') });
 
 let site = {};
-/** What becomes of a request: `(method, file) => 'swallow' | 'stop' | 'endless' | { redirect } | { late: Promise } | undefined`. */
+/**
+ * What happens to a request: `(method, file) => 'swallow' | 'stop' | 'endless' | { redirect } | { late:
+ * Promise } | undefined`.
+ */
 let fate = () => undefined;
 let requests = [];
 let sent = 0;
@@ -43,7 +47,7 @@ const server = createServer(async (request, response) => {
   response.end(bytes);
 });
 
-/** An answer of spaces that goes on for as long as somebody reads it. */
+/** A response of spaces that continues as long as it is read. */
 function endless(response) {
   response.writeHead(200, { 'content-type': 'application/json' });
   const piece = Buffer.alloc(1 << 18, ' ');
@@ -83,7 +87,7 @@ const loaded = async (options, source) => {
   return info;
 };
 
-/** What of it is swallowed. */
+/** The requests that get no response. */
 const SILENCES = {
   'every request': () => 'swallow',
   'every HEAD': (method) => (method === 'HEAD' ? 'swallow' : undefined),
@@ -91,7 +95,7 @@ const SILENCES = {
   'what is asked about optional files': (_, file) => (/chat_template|generation_config|tokenizer_config/.test(file) ? 'swallow' : undefined),
 };
 for (const [what, silence] of Object.entries(SILENCES)) {
-  test(`a cached model loads where ${what} is taken and never answered`, SECONDS, async () => {
+  test(`a cached model loads if ${what} gets no response`, SECONDS, async () => {
     await loaded();
     fate = silence;
     assert.equal((await loaded(MINUTE)).cache, 'reused');
@@ -100,7 +104,7 @@ for (const [what, silence] of Object.entries(SILENCES)) {
 }
 
 for (const stop of ['swallow', 'stop']) {
-  test(`a cached model loads where the lock file is asked for and the answer is: ${stop}`, SECONDS, async () => {
+  test(`a cached model loads if the response to the lock file is: ${stop}`, SECONDS, async () => {
     site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries(site).map(([name, bytes]) => [name, pin(bytes)])) });
     await loaded();
     fate = (_, file) => (file === 'fireside.lock.json' ? stop : 'swallow');
@@ -108,7 +112,7 @@ for (const stop of ['swallow', 'stop']) {
   });
 }
 
-test("a cached model of the hub loads where the hub's list is never answered, and where nothing is", SECONDS, async () => {
+test("a cached model of the hub loads if the hub's list gets no response, or if nothing does", SECONDS, async () => {
   const hub = new URL(base).origin;
   const sha = '0123456789abcdef0123456789abcdef01234567';
   site.main = JSON.stringify({ sha, siblings: Object.keys(site).map((rfilename) => ({ rfilename, blobId: rfilename, size: site[rfilename].length })) });
@@ -119,7 +123,7 @@ test("a cached model of the hub loads where the hub's list is never answered, an
   }
 });
 
-test('an answer that came too late for one load is known to the next', SECONDS, async () => {
+test('a response that is too late for one load counts for the next', SECONDS, async () => {
   await loaded();
   site['tokenizer.json'] = '{"new": true}';
   let release;
@@ -136,7 +140,7 @@ test('an answer that came too late for one load is known to the next', SECONDS, 
   assert.deepEqual(requests.filter((line) => line.startsWith('GET')), ['GET tokenizer.json']);
 });
 
-test('a model that is not here ends in NETWORK where nothing is answered, whatever is asked first', SECONDS, async () => {
+test('without a stored model and a responding server, a load ends with NETWORK, whatever it requests first', SECONDS, async () => {
   fate = () => 'swallow';
   await assert.rejects(loaded(QUICK), { code: 'NETWORK' });
   await assert.rejects(loaded({ ...QUICK, lock: true }), { code: 'NETWORK', details: { file: 'fireside.lock.json', url: `${base}fireside.lock.json` } });
@@ -146,7 +150,7 @@ test('a model that is not here ends in NETWORK where nothing is answered, whatev
 });
 
 for (const file of ['fireside.lock.json', 'config.json', 'tokenizer.json', 'generation_config.json', 'model.safetensors']) {
-  test(`a body of ${file} that stops once is asked for again`, SECONDS, async () => {
+  test(`a body of ${file} that stalls once is requested again`, SECONDS, async () => {
     site['fireside.lock.json'] = JSON.stringify({ files: Object.fromEntries(Object.entries({ ...site, 'generation_config.json': '{}' }).map(([name, bytes]) => [name, pin(bytes)])) });
     site['generation_config.json'] = '{}';
     let stops = 1;
@@ -156,14 +160,14 @@ for (const file of ['fireside.lock.json', 'config.json', 'tokenizer.json', 'gene
   });
 }
 
-test('a redirect to where nothing is answered ends in NETWORK', SECONDS, async () => {
+test('a redirect to a server that does not respond ends with NETWORK', SECONDS, async () => {
   for (const file of ['fireside.lock.json', 'config.json']) {
     fate = (_, asked) => (asked === file ? { redirect: `${base}elsewhere` } : asked === 'elsewhere' ? 'swallow' : undefined);
     await assert.rejects(loaded({ ...QUICK, lock: file === 'fireside.lock.json' }), { code: 'NETWORK', details: { file, url: base + file } });
   }
 });
 
-test('what is in the hands of the page has the same limit: a Response or a stream that stands still', SECONDS, async () => {
+test('a Response or a stream that stalls has the same limit', SECONDS, async () => {
   const still = () => new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode('{')) });
   const given = { config: new Blob(['{}']), tokenizer: new Blob(['{}']), weights: new Uint8Array(10) };
   for (const [key, input] of [['config', new Response(still())], ['tokenizer', still()], ['weights', still()]]) {
@@ -173,7 +177,7 @@ test('what is in the hands of the page has the same limit: a Response or a strea
 
 const small = { 'config.json': 'config', 'generation_config.json': 'generationConfig', 'chat_template.jinja': 'chatTemplate' };
 for (const [file, key] of Object.entries(small)) {
-  test(`${file} that does not end stops at its limit, and nothing of it is kept`, SECONDS, async () => {
+  test(`an endless ${file} stops at its limit and is not stored`, SECONDS, async () => {
     fate = (_, asked) => (asked === file ? 'endless' : undefined);
     await assert.rejects(loaded(), { code: 'BAD_FILE', details: { file, max: BYTES_MAX[key], url: base + file } });
     assert(sent < BYTES_MAX[key] + (16 << 20), `${sent} bytes were sent`);
@@ -184,14 +188,14 @@ for (const [file, key] of Object.entries(small)) {
   });
 }
 
-test("lists of files have limits too: the lock file's is an error, and so is the hub's", SECONDS, async () => {
+test("file lists have limits: the lock file's is an error, and so is the hub's", SECONDS, async () => {
   fate = (_, file) => (file === 'fireside.lock.json' || file === 'main' ? 'endless' : undefined);
   await assert.rejects(loaded({ lock: true }), { code: 'BAD_FILE', message: /fireside\.lock\.json has more than 1 MiB/ });
   await assert.rejects(loaded({ hub: new URL(base).origin }, 'hf:owner/name'), { code: 'BAD_FILE', message: /the hub's list of files has more than 16 MiB/ });
   assert(sent < 64 << 20, `${sent} bytes were sent`);
 });
 
-test('a file in the hands of the page has the limit as well, whatever it comes as', SECONDS, async () => {
+test('a file from the page has the limit too, whatever its type', SECONDS, async () => {
   const pulled = { count: 0 };
   const stream = () => new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array((pulled.count++, 1 << 18))) });
   const given = { config: new Blob(['{}']), tokenizer: new Blob(['{}']), weights: new Uint8Array(10) };
@@ -202,7 +206,7 @@ test('a file in the hands of the page has the limit as well, whatever it comes a
   await assert.rejects(loaded({}, { ...given, chatTemplate: ' '.repeat((256 << 10) + 1) }), { code: 'BAD_FILE', message: /256 KiB/ });
 });
 
-test('a file is no longer than its publisher says, also where it does not end', SECONDS, async () => {
+test('a file ends at the size that its publisher lists, even if the body does not', SECONDS, async () => {
   const files = { 'config.json': pin('{}'), 'tokenizer.json': pin('{}'), 'model.safetensors': { ...pin('weights'), size: 3 << 20 } };
   site['fireside.lock.json'] = JSON.stringify({ files });
   fate = (_, file) => (file === 'model.safetensors' ? 'endless' : undefined);
@@ -210,7 +214,7 @@ test('a file is no longer than its publisher says, also where it does not end', 
   assert(sent < 64 << 20, `${sent} bytes were sent`);
 });
 
-test('a lock file that is asked for and is not there is an error that says what to do', SECONDS, async () => {
+test('a missing lock file that was requested is an error that says what to do', SECONDS, async () => {
   await assert.rejects(loaded({ lock: true }), ({ code, message, details }) => code === 'NETWORK' && details.status === 404 && /fireside lock/.test(message));
   await assert.rejects(loaded({ lock: 7 }), { code: 'BAD_OPTION' });
   await assert.rejects(loaded({ lock: 'http://' }), { code: 'BAD_OPTION' });

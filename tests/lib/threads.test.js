@@ -1,4 +1,4 @@
-// Which build of the engine is chosen, and how many threads, in browsers that differ in what they have.
+// Which build of the engine and how many threads are chosen in browsers with different features.
 
 import assert from 'node:assert/strict';
 import { afterEach, mock, test } from 'node:test';
@@ -8,11 +8,11 @@ import { fastest } from '../../www/lib/worker/threads.js';
 
 afterEach(() => mock.restoreAll());
 
-/** The bytes by which a probe is known: the opcodes of i8x16.relaxed_swizzle and i32.atomic.load. */
+/** The bytes that identify a probe: the opcodes of i8x16.relaxed_swizzle and i32.atomic.load. */
 const RELAXED = '253,128,2';
 const ATOMICS = '254,16,2';
 
-/** A browser: what its WebAssembly has, and the rest of its globals. */
+/** A browser: the features of its WebAssembly, and its other globals. */
 function browser({ lacks = [], cores = 4, isolated = true, pagesMax = 65_536 } = {}) {
   mock.method(WebAssembly, 'validate', (bytes) => !lacks.some((opcodes) => bytes.join().includes(opcodes)));
   const reserved = [];
@@ -28,7 +28,7 @@ function browser({ lacks = [], cores = 4, isolated = true, pagesMax = 65_536 } =
 
 const auto = { threads: 'auto', deterministic: false };
 
-test('the fastest build that the browser can run is chosen', () => {
+test('the fastest build that the browser supports is chosen', () => {
   for (const [lacks, deterministic, build] of [
     [[], false, 'relaxed-threads'],
     [[], true, 'simd128-threads'],
@@ -42,7 +42,7 @@ test('the fastest build that the browser can run is chosen', () => {
   }
 });
 
-test('one thread though more were possible or asked for has its reason', () => {
+test('one thread has a reason if more were possible or requested', () => {
   for (const [has, threads, reason] of [
     [{ isolated: false }, 'auto', 'not-isolated'],
     [{ isolated: false }, 4, 'not-isolated'],
@@ -60,7 +60,7 @@ test('one thread though more were possible or asked for has its reason', () => {
   }
 });
 
-test('auto takes a thread for each core, and of many cores eight; a number is taken as it is', () => {
+test('auto uses a thread for each core, at most eight; a number is used as given', () => {
   for (const [cores, threads, started] of [[2, 'auto', 2], [6, 'auto', 6], [64, 'auto', 8], [2, 5, 5], [1, 2, 2]]) {
     browser({ cores });
     assert.equal(choose({ threads, deterministic: false }).threads, started);
@@ -74,7 +74,10 @@ test('a browser that will not reserve 4 GiB is asked for less', () => {
   assert.deepEqual(reserved, [65_536, 49_152, 32_768, 16_384]);
 });
 
-/** Tries numbers of threads with which a token takes so many milliseconds, by a clock that only computing moves. */
+/**
+ * Tries numbers of threads with the given milliseconds per token, on a clock that advances only with
+ * computation.
+ */
 function chosen(most, msOf) {
   let [now, limit] = [0, most];
   mock.method(performance, 'now', () => now);
@@ -93,7 +96,7 @@ function chosen(most, msOf) {
   return { best, tried: [...tried], ms: now };
 }
 
-test('the number of threads is the one that is fastest', () => {
+test('the fastest number of threads is chosen', () => {
   assert.equal(chosen(4, (threads) => 30 / threads).best, 4);
   assert.equal(chosen(4, (threads) => 30 * threads).best, 1);
   assert.equal(chosen(4, (threads) => [0, 5, 3, 0, 4][threads]).best, 2);
@@ -101,7 +104,7 @@ test('the number of threads is the one that is fastest', () => {
   assert.equal(chosen(1, () => 1).best, 1);
 });
 
-test('powers of two and the most are tried, for a time that nobody notices', () => {
+test('the powers of two and the maximum are tried, in a short time', () => {
   const { tried, ms } = chosen(6, () => 0.3);
   assert.deepEqual(tried, [6, 4, 2, 1]);
   assert(ms < 70, `${ms}`);
@@ -109,11 +112,11 @@ test('powers of two and the most are tried, for a time that nobody notices', () 
   assert(chosen(4, () => 500).ms <= 2000, 'a slow model is tried once for each number');
 });
 
-test('what is slow only at first does not count', () => {
+test('a slow start does not count', () => {
   assert.equal(chosen(2, (threads, now) => (now < 20 ? 3 * threads : 1 / threads)).best, 2);
 });
 
-test('an engine that cannot be fetched, or breaks off while it is compiled, is NETWORK; one that cannot be compiled is not', async () => {
+test('an engine that cannot be fetched, or whose compilation breaks off, gives NETWORK; one that cannot be compiled does not', async () => {
   const wasm = { headers: { 'content-type': 'application/wasm' } };
   const broken = new ReadableStream({ pull: (controller) => controller.error(new TypeError('network error')) });
   const fails = () => Promise.reject(new TypeError('Failed to fetch'));

@@ -1,4 +1,5 @@
-// The package, as a program in Node uses it: what it does everywhere (tests/surface), with models on disk and over HTTP.
+// The package in a Node program: the cases of every environment (tests/surface), with models on disk and
+// over HTTP.
 
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';

@@ -1,4 +1,4 @@
-// What Node keeps of models that it fetched, between runs and whatever ends them.
+// The models that Node stores between processes, however those end.
 
 import assert from 'node:assert/strict';
 import { createReadStream, existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
@@ -10,7 +10,10 @@ import { folder, GOLDEN, GREEDY, program, PROMPT, STORY, told } from './harness.
 const options = { ...GREEDY, maxTokens: GOLDEN.tokens.length };
 const WEIGHT_BYTES = statSync(join(STORY, 'model.safetensors')).size;
 
-/** A hub with one model, `owner/story`. `bytes`: those of weights that it has sent; `hold`: of its next answer it sends so many, and then nothing. */
+/**
+ * A hub with one model, `owner/story`. `bytes`: bytes of weights sent so far; `hold`: how many bytes to
+ * send of the next response before it stalls.
+ */
 const hub = { url: '', bytes: 0, hold: Infinity, answers: [] };
 const server = createServer((request, response) => {
   const name = basename(new URL(request.url ?? '', 'http://hub/').pathname);
@@ -33,7 +36,7 @@ const server = createServer((request, response) => {
 before(() => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((hub.url = `http://127.0.0.1:${server.address().port}`)))));
 after(() => (server.closeAllConnections(), server.close()));
 
-/** Loads the hub's model, with `more` options, and says what came of it. */
+/** A program that loads the hub's model, with `more` options, and prints the result. */
 const load = (more = '') => `
   const session = await Session.load('hf:owner/story', { hub: '${hub.url}'${more} });
   const { text } = await session.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(options)});
@@ -41,10 +44,10 @@ const load = (more = '') => `
   session.dispose();
   console.log(JSON.stringify({ text, kept, cacheReason, list: await cache.list(), verified: kept === 'none' || await cache.verify('hf:owner/story', { hub: '${hub.url}' }) }));`;
 
-/** Forgets what the hub was asked. */
+/** Forgets the hub's earlier requests. */
 const fresh = (hold = Infinity) => Object.assign(hub, { bytes: 0, hold, answers: [] });
 
-test('what was downloaded is kept, and the next run takes it from disk', async () => {
+test('a downloaded model is stored, and the next process reads it from disk', async () => {
   fresh();
   const env = { XDG_CACHE_HOME: folder() };
   const first = await told(load(), { env });
@@ -61,7 +64,7 @@ test('what was downloaded is kept, and the next run takes it from disk', async (
   assert.deepEqual(readdirSync(join(env.XDG_CACHE_HOME, 'fireside-lm', 'locks')), []);
 });
 
-test('a run that is killed in the middle of a download leaves what came, and the next goes on from there', async () => {
+test('after a process is killed during a download, the next one resumes it', async () => {
   fresh(1_500_000);
   const env = { XDG_CACHE_HOME: folder() };
   const started = program(load(), { env });
@@ -75,7 +78,7 @@ test('a run that is killed in the middle of a download leaves what came, and the
   assert.deepEqual([text, kept, hub.answers], [GOLDEN.text, 'stored', ['bytes=1048576-']]);
 });
 
-test('a model that is deleted while it is downloaded is loaded all the same, and info() says that it is not kept', async () => {
+test('a model deleted during its download still loads, and info() says that it is not stored', async () => {
   fresh(1_500_000);
   const lines = `
     const loading = Session.load('hf:owner/story', { hub: '${hub.url}', stallMs: 500 });
@@ -90,7 +93,7 @@ test('a model that is deleted while it is downloaded is loaded all the same, and
   assert.deepEqual([text, reason], [GOLDEN.text, 'lost']);
 });
 
-test('a chunk that was damaged on disk is fetched again, alone, and one cut off too', async () => {
+test('a chunk that was damaged or truncated on disk is fetched again by itself', async () => {
   const env = { XDG_CACHE_HOME: folder() };
   fresh();
   await told(load(), { env });
@@ -116,7 +119,7 @@ test('two processes that load the same model share one download', async () => {
   assert.equal(hub.bytes, WEIGHT_BYTES);
 });
 
-test('a lock that a killed process left is taken over at once', async () => {
+test('a lock of a killed process is taken over at once', async () => {
   const env = { XDG_CACHE_HOME: folder() };
   const hold = `const { request } = await import('${new URL('../../www/lib/node/locks.js', import.meta.url)}');
     const signal = new AbortController().signal;`;
@@ -133,7 +136,7 @@ test('a lock that a killed process left is taken over at once', async () => {
   assert.equal(await told(`${hold} console.log(JSON.stringify(await request('name', { signal }, async () => 'mine')));`, { env }), 'mine');
 });
 
-test('of a lock that was made in another container only the age counts, not the process', async () => {
+test('for a lock from another container only the age counts, not the process', async () => {
   const env = { XDG_CACHE_HOME: folder() };
   const gone = program('', { env });
   await gone.done;
@@ -159,7 +162,7 @@ test('of a lock that was made in another container only the age counts, not the 
   assert.deepEqual(await told(lines, { env }), ['AbortError', 'mine', 'mine']);
 });
 
-test("a lock that was taken away from its holder is neither touched nor removed by it, being another's now", async () => {
+test("a lock that was taken over is not touched or removed by its former holder", async () => {
   const lines = `
     const { readdirSync, readFileSync, statSync, writeFileSync, utimesSync } = await import('node:fs');
     const { request } = await import('${new URL('../../www/lib/node/locks.js', import.meta.url)}');
@@ -177,7 +180,7 @@ test("a lock that was taken away from its holder is neither touched nor removed 
   assert.deepEqual(await told(lines, { env: { XDG_CACHE_HOME: folder() } }), ['another', 1000]);
 });
 
-test('where no lock can be made the download is kept all the same', async () => {
+test('if no lock can be made, the download is still stored', async () => {
   fresh();
   const env = { XDG_CACHE_HOME: folder() };
   mkdirSync(join(env.XDG_CACHE_HOME, 'fireside-lm'));
@@ -186,7 +189,7 @@ test('where no lock can be made the download is kept all the same', async () => 
   assert.deepEqual([text, kept], [GOLDEN.text, 'stored']);
 });
 
-test('without a cache, or a folder for it, the load goes on and says why nothing is kept', async () => {
+test('without a cache, or a folder for it, the load continues and says why nothing is stored', async () => {
   fresh();
   const off = await told(load(', cache: false'), { env: { XDG_CACHE_HOME: folder() } });
   assert.deepEqual([off.text, off.kept, off.cacheReason], [GOLDEN.text, 'none', 'off']);

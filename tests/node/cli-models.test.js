@@ -1,4 +1,4 @@
-// The commands of `npx fireside` around models: models, estimate, inspect, cache, lock.
+// The commands of `npx fireside` for models: models, estimate, inspect, cache, lock.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -23,7 +23,7 @@ const run = (args, env) =>
     child.on('close', (status) => resolve({ status, stdout, stderr }));
   });
 
-test('models prints the shelf, which is the table of models/README.md', async () => {
+test('models prints the table of models/README.md', async () => {
   const { status, stdout } = await run(['models']);
   assert.equal(status, 0);
   assert.deepEqual(stdout.trim().split('\n').map((line) => line.split(' ')[0]), SHELF.map(({ name }) => `hf:${name}`));
@@ -37,7 +37,7 @@ test('models prints the shelf, which is the table of models/README.md', async ()
   assert.deepEqual(published, expected);
 });
 
-test('estimate and inspect tell of a folder, by its name or by --model', async () => {
+test('estimate and inspect describe a folder, given by name or by --model', async () => {
   const { status, stdout, stderr } = await run(['estimate', STORY]);
   assert.equal(status, 0, stderr);
   assert.match(stdout, /^download +2\.1 MB of weights\nmemory +2\.1 MB for the weights as f16, .*2\.0 MB of KV cache for 1,000 tokens\ncontext +512 tokens, of which 512 fit/);

@@ -1,4 +1,5 @@
-// `npx fireside chat`: the real process, over a pipe and in a terminal of its own (util-linux `script`), with the chat model.
+// `npx fireside chat`: the real program, over a pipe and in a terminal (util-linux `script`), with the chat
+// model.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -14,10 +15,10 @@ const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 const CHAT = join(ROOT, 'models', 'chat');
 const GREEDY = ['--model', CHAT, '--temperature', '0'];
 
-/** An answer without an end: its stop is that of the test. */
+/** An answer that does not end by itself. */
 const ENDLESS = ['--model', CHAT, '--temperature', '1', '--min-tokens', '1000000', '--max-tokens', '1000000', '--overflow', 'shift', '--seed', '1'];
 
-/** Generous, since two cores may be building something else. */
+/** Generous, because two cores may be building something else. */
 const PATIENCE_MS = 60_000;
 
 /** Programs that a test has left running. @type {Set<import('node:child_process').ChildProcess>} */
@@ -27,8 +28,9 @@ after(() => {
 });
 
 /**
- * A program with which one talks: `until(pattern)` waits for it to say something, from where the last one ended.
- * @param {string} file @param {string[]} args
+ * Starts a program for a dialogue. `until(pattern)` waits for output that matches, after the last match.
+ * @param {string} file
+ * @param {string[]} args
  */
 function talk(file, args) {
   const child = spawn(file, args, { env: { ...process.env, NODE_TEST_CONTEXT: undefined, TERM: 'xterm' }, stdio: 'pipe' });
@@ -41,7 +43,7 @@ function talk(file, args) {
   };
   child.stdout.setEncoding('utf8').on('data', hear('output'));
   child.stderr.setEncoding('utf8').on('data', hear('errors'));
-  child.stdin.on('error', () => {}); // it may have ended
+  child.stdin.on('error', () => {}); // the program may have ended
   talking.end = new Promise((resolve) =>
     child.on('close', (status, signal) => {
       running.delete(child);
@@ -75,13 +77,17 @@ function talk(file, args) {
 
 const cli = (/** @type {string[]} */ ...args) => talk(process.execPath, [CLI, ...args]);
 
-/** Runs to the end. @param {string[]} args @param {string} [input] */
+/**
+ * Runs a program to its end.
+ * @param {string[]} args
+ * @param {string} [input]
+ */
 function run(args, input = '') {
   const { status, stdout, stderr } = spawnSync(process.execPath, [CLI, ...args], { input, encoding: 'utf8', timeout: PATIENCE_MS, env: { ...process.env, NODE_TEST_CONTEXT: undefined } });
   return { status, stdout, stderr };
 }
 
-test('over a pipe each line is a turn, the answers are all of standard output, and the end of the input is the end', () => {
+test('over a pipe each line is a turn, standard output has only the answers, and the end of the input ends the program', () => {
   const { status, stdout, stderr } = run(['chat', ...GREEDY], 'My name is Ada.\n\nWhat is my name?\n');
   assert.equal(status, 0, stderr);
   const [first, second, ...rest] = stdout.split('\n');
@@ -92,13 +98,13 @@ test('over a pipe each line is a turn, the answers are all of standard output, a
   assert.equal(stderr.match(/^\[prompt \d+ tokens, \d+ of them cached, \d+ a second; answer \d+ tokens, \d+ a second; ended by stop\]$/gm)?.length, 2);
 });
 
-test('the last line of a pipe counts though nothing ends it', () => {
+test('the last line of a pipe counts even without a line end', () => {
   const { status, stdout } = run(['chat', ...GREEDY], 'My name is Ada.');
   assert.equal(status, 0);
   assert.match(stdout, /^[^\n]*Ada[^\n]*\n$/);
 });
 
-test('--system is what the chat begins with, also after /reset', () => {
+test('--system sets the system prompt, also after /reset', () => {
   const { stdout, stderr } = run(['chat', ...GREEDY, '--system', 'You are a helpful assistant.'], 'My name is Ada.\n/reset\nMy name is Ada.\n');
   const [first, second] = stdout.split('\n');
   assert.equal(first, second);
@@ -108,7 +114,7 @@ test('--system is what the chat begins with, also after /reset', () => {
   assert(Number(one[1]) > Number(without), `${one[1]} and ${without}`);
 });
 
-test('--template-kwarg is a value for what the chat template reads', () => {
+test('--template-kwarg sets a variable of the chat template', () => {
   const unread = run(['chat', ...GREEDY, '--template-kwarg', 'enable_thinking=false'], 'Hello\n');
   assert.deepEqual([unread.status, unread.stdout], [1, '']);
   assert.match(unread.stderr, /chatTemplateKwargs\.enable_thinking`: This model's chat template reads no name of a caller\. Leave it out\./);
@@ -119,7 +125,7 @@ test('--template-kwarg is a value for what the chat template reads', () => {
   assert.match(wrong.stderr, /--template-kwarg: expected NAME=VALUE, like enable_thinking=false/);
 });
 
-test('text is there as it is made, and a signal stops the answer and not the program', { timeout: PATIENCE_MS }, async () => {
+test('text is written as it is generated, and a signal stops the answer but not the program', { timeout: PATIENCE_MS }, async () => {
   const chat = cli('chat', ...ENDLESS);
   chat.say('Tell me a story.\n');
   await chat.until(/loaded .*\n/);
@@ -133,7 +139,7 @@ test('text is there as it is made, and a signal stops the answer and not the pro
   assert.equal(await chat.end, 130);
 });
 
-test('/save and /load: a new process answers as the old one would have', () => {
+test('after /save and /load a new process answers as the old one would', () => {
   const file = join(folder(), 'ada.chat');
   const old = run(['chat', ...GREEDY], `My name is Ada.\n/save ${file}\nWhat is my name?\n`);
   assert.match(old.stderr, /\[saved in .*ada\.chat: 2 messages, \d+ tokens, \d\.\d MB\]/);
@@ -145,7 +151,7 @@ test('/save and /load: a new process answers as the old one would have', () => {
   assert(Number(cached) > Number(prompt) / 3, `${cached} of ${prompt}: what was computed came along`);
 });
 
-test('a file that cannot be written leaves nothing behind, one that is no chat is refused; the chat goes on', () => {
+test('if a file cannot be written, nothing is left behind; a file that is not a chat is refused; the chat continues', () => {
   const place = folder();
   writeFileSync(join(place, 'no.chat'), 'My name is Ada.');
   mkdirSync(join(place, 'taken'));
@@ -160,7 +166,7 @@ test('a file that cannot be written leaves nothing behind, one that is no chat i
   assert.deepEqual(readdirSync(place), ['no.chat', 'taken']);
 });
 
-test('/clone goes on in a copy, /back to where it was, and there is no further back', () => {
+test('/clone continues in a copy, /back returns, and a second /back is an error', () => {
   const ask = 'What is my name?';
   const whole = (/** @type {string[]} */ ...lines) => {
     const { stdout, stderr } = run(['chat', ...GREEDY], `${lines.join('\n')}\n`);
@@ -172,7 +178,7 @@ test('/clone goes on in a copy, /back to where it was, and there is no further b
   assert.match(branched.stderr, /fireside: this is no copy: \/clone makes one/);
 });
 
-test('/regenerate answers the last message again, /reset forgets', () => {
+test('/regenerate answers the last message again, /reset starts over', () => {
   const { stdout, stderr } = run(['chat', ...GREEDY], 'My name is Ada.\n/regenerate\nWhat is my name?\n/reset\nWhat is my name?\n/regenerate\n');
   const [first, again, asked, forgotten, last] = stdout.split('\n');
   assert.equal(again, first);
@@ -182,7 +188,7 @@ test('/regenerate answers the last message again, /reset forgets', () => {
   assert.doesNotMatch(stderr, /^fireside:/m);
 });
 
-test('/help tells every command, one that is none is told, a space makes text of one, /exit ends', () => {
+test('/help lists every command, an unknown command is reported, a leading space makes text, /exit ends', () => {
   const { status, stdout, stderr } = run(['chat', ...GREEDY], '/help\n/nope\n/reset now\n /help\n/exit  \nMy name is Ada.\n');
   assert.equal(status, 0);
   assert.equal(stdout.trim().split('\n').length, 1, stdout);
@@ -192,7 +198,7 @@ test('/help tells every command, one that is none is told, a space makes text of
   assert.equal(stderr.match(/^\[prompt/gm)?.length, 1);
 });
 
-test('the commands are those of the native program, in the same words', () => {
+test('the commands and their descriptions are those of the native program', () => {
   const [, native] = /const HELP: &str = "\\\n(.*?)";/s.exec(readFileSync(join(ROOT, 'src', 'bin', 'fireside', 'chat.rs'), 'utf8')) ?? [];
   assert(run(['chat', ...GREEDY], '/help\n').stderr.endsWith(`\n${native}\n`));
   const flags = (/** @type {string} */ text) => new Set(text.match(/--[a-z-]+/g));
@@ -210,7 +216,7 @@ test('an option that the engine refuses ends the chat before it begins', () => {
   assert.match(stderr, /\nfireside: option `temperature`: expected .*\n$/);
 });
 
-test('what is forgotten for want of room is told, and so is how likely each token was', () => {
+test('dropped messages are reported, and so are token probabilities', () => {
   const story = 'Tell me a story about the sea. '.repeat(60);
   const { stdout, stderr } = run(['chat', ...GREEDY, '--overflow', 'drop-oldest', '--logprobs', '1', '--max-tokens', '2', '-n', '2'], `${story}\n${story}\n${story}\n`);
   assert.match(stderr, /^\[the context is full: 2 messages and \d+ tokens are forgotten\]$/m);
@@ -219,7 +225,7 @@ test('what is forgotten for want of room is told, and so is how likely each toke
   assert.equal(stdout.trim().split('\n').length, 6, stdout);
 });
 
-test('wrong arguments end with 2, and a sentence that names them', () => {
+test('wrong arguments exit with 2 and a sentence that names them', () => {
   for (const [args, sentence] of /** @type {[string[], RegExp][]} */ ([
     [[], /^fireside: a command is missing\n\nLanguage models/],
     [['talk'], /^fireside: there is no command `talk`/],
@@ -239,7 +245,7 @@ test('wrong arguments end with 2, and a sentence that names them', () => {
   }
 });
 
-test('a model that is not there, or none, ends with 1 and says so', () => {
+test('a missing or invalid model exits with 1 and says so', () => {
   const empty = folder();
   for (const [model, sentence] of /** @type {[string, RegExp][]} */ ([
     [join(empty, 'nowhere'), /^fireside: --model .*nowhere: expected a URL, or the path of a folder that is there\n$/],
@@ -265,7 +271,7 @@ test('generate continues a text, as the library does', () => {
   assert.match(run(['generate', '-h']).stdout, /Usage: fireside generate PROMPT/);
 });
 
-test('whoever reads only the beginning does not make it fail', { timeout: PATIENCE_MS }, async () => {
+test('a reader that stops early does not make the program fail', { timeout: PATIENCE_MS }, async () => {
   const chat = cli('chat', ...ENDLESS);
   chat.say('Tell me a story.\n');
   await chat.until(/loaded .*\n/);
@@ -276,13 +282,13 @@ test('whoever reads only the beginning does not make it fail', { timeout: PATIEN
 
 const hasScript = spawnSync('script', ['--version'], { encoding: 'utf8' }).stdout?.includes('util-linux');
 
-/** In a terminal: what is typed goes to it, Ctrl-C as a key. @param {string[]} args */
+/** Runs in a terminal: input is typed, Ctrl-C is a key. @param {string[]} args */
 const inTerminal = (...args) => {
   const command = [process.execPath, CLI, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(' ');
   return talk('script', ['--quiet', '--return', '--command', command, '/dev/null']);
 };
 
-test('in a terminal Ctrl-C stops the answer, and at the prompt the program', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+test('in a terminal Ctrl-C stops the answer, and at the prompt ends the program', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
   const chat = inTerminal('chat', ...ENDLESS);
   await chat.until(/> /);
   chat.say('Tell me a story.\r');
@@ -295,22 +301,22 @@ test('in a terminal Ctrl-C stops the answer, and at the prompt the program', { s
   assert.equal(await chat.end, 130);
 });
 
-test('in a terminal the lines can be edited and called back, and Ctrl-D ends', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+test('in a terminal lines can be edited and recalled, and Ctrl-D ends', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
   const chat = inTerminal('chat', ...GREEDY);
   await chat.until(/loaded .*\n[^\n]*> /s);
-  chat.say('My name is Adam\x7f.\r'); // a key too many, taken back
+  chat.say('My name is Adam\x7f.\r'); // a wrong key, then Backspace
   await chat.until(/\n[^[\n]*Ada[^m]/);
   await chat.until(/ended by stop\]\r?\n[^\n]*> /);
   chat.say('/reset\r');
   await chat.until(/> /);
-  chat.say('\x1b[A\x1b[A\r'); // twice up: the line before the last
+  chat.say('\x1b[A\x1b[A\r'); // up twice: the line before the last
   await chat.until(/My name is Ada\./);
   await chat.until(/ended by stop\]\r?\n[^\n]*> /);
   chat.say('\x04');
   assert.equal(await chat.end, 0);
 });
 
-test('what is typed while an answer is being written is the next turn', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+test('text typed during an answer is the next turn', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
   const chat = inTerminal('chat', ...ENDLESS);
   await chat.until(/> /);
   chat.say('Tell me a story.\r');
@@ -321,7 +327,7 @@ test('what is typed while an answer is being written is the next turn', { skip: 
   assert.equal(await chat.end, 0);
 });
 
-test('the example of docs/terminal.md is what it says', { skip: process.platform === 'win32' }, () => {
+test('the example of docs/terminal.md prints what the page says', { skip: process.platform === 'win32' }, () => {
   const project = folder();
   mkdirSync(join(project, 'node_modules', '.bin'), { recursive: true });
   symlinkSync(CLI, join(project, 'node_modules', '.bin', 'fireside'));
@@ -334,14 +340,14 @@ test('the example of docs/terminal.md is what it says', { skip: process.platform
   assert.equal(stdout, output.replaceAll(/^ {4}/gm, ''));
 });
 
-test('the bin is a program by itself', { skip: process.platform === 'win32' }, () => {
+test('the program can be executed directly', { skip: process.platform === 'win32' }, () => {
   const { status, stdout } = spawnSync(CLI, ['--help'], { encoding: 'utf8' });
   assert.equal(status, 0);
   assert.match(stdout, /Usage: fireside COMMAND/);
 });
 
-test('a terminal does not obey what a model writes, a pipe gets it as it is', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
-  // Token 30 of the story model is the byte of Escape.
+test('a terminal does not obey control characters of a model, and a pipe gets them unchanged', { skip: !hasScript, timeout: PATIENCE_MS }, async () => {
+  // Token 30 of the story model is the Escape byte.
   const args = ['generate', 'Once', '--model', join(ROOT, 'models', 'story'), '--temperature', '0', '--max-tokens', '3', '--logit-bias', '30=100', '--logprobs', '1'];
   const terminal = inTerminal(...args);
   assert.equal(await terminal.end, 0);
@@ -351,7 +357,7 @@ test('a terminal does not obey what a model writes, a pipe gets it as it is', { 
   assert.match(stderr, /"\\u001b"/);
 });
 
-test('every control character is taken from the text but the end of a line and a tab, in what is told of a token it is spelled', () => {
+test('all control characters except line ends and tabs are removed from text, and spelled out in token reports', () => {
   const controls = Array.from({ length: 0xa0 }, (_, code) => String.fromCharCode(code)).filter((character) => /\p{Cc}/u.test(character));
   assert.equal(controls.length, 65);
   for (const character of controls) {

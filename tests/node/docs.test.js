@@ -1,4 +1,4 @@
-// The examples of docs/node.md and docs/session.md, run as somebody runs them who has installed the package.
+// The examples of docs/node.md and docs/session.md, run as a user of the installed package runs them.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -15,7 +15,7 @@ symlinkSync(join(ROOT, 'dist', 'npm'), join(project, 'node_modules', 'fireside-l
 symlinkSync(join(ROOT, 'models'), join(project, 'models'), 'junction');
 writeFileSync(join(project, 'package.json'), '{"type": "module"}');
 
-/** What each example writes. @type {[page: string, check: (text: string) => void][]} */
+/** Checks of the output of each example. @type {[page: string, check: (text: string) => void][]} */
 const written = [
   ['node', (text) => assert(text.length > 100 && GOLDEN.text.startsWith(text), text)],
   ['node', (text) => assert.equal(text, 'Your name is Ada.\n')],
@@ -25,7 +25,7 @@ const written = [
 const found = ['node', 'session'].flatMap((page) => examples(`docs/${page}.md`).map(({ code }) => ({ page, code })));
 
 for (const [index, { page, code }] of found.entries()) {
-  test(`example ${index + 1} of the manual, in docs/${page}.md, writes what it says`, () => {
+  test(`example ${index + 1} of the manual, in docs/${page}.md, writes what the page says`, () => {
     writeFileSync(join(project, `example-${index}.js`), code);
     assert.equal(written[index][0], page);
     written[index][1](execFileSync(process.execPath, [`example-${index}.js`], { cwd: project, encoding: 'utf8' }));

@@ -1,4 +1,4 @@
-// How loads end in Node: a worker that unpacks an answer ends itself, and takes its locks with it.
+// How loads end in Node: a worker that decompresses a response ends itself and releases its locks.
 
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
@@ -8,9 +8,9 @@ import { after, before, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { folder, STORY, told } from './harness.js';
 
-/** What the server was asked: method, file and which encodings are taken. */
+/** The requests to the server: method, file and accepted encodings. */
 let asked = [];
-/** Answers a request itself and says so. @type {(name: string, request: any, response: any) => boolean} */
+/** Handles a request and returns true. @type {(name: string, request: any, response: any) => boolean} */
 let first = () => false;
 let url = '';
 const server = createServer((request, response) => {
@@ -24,7 +24,7 @@ const server = createServer((request, response) => {
 before(() => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve((url = `http://127.0.0.1:${server.address().port}/story/`)))));
 after(() => (server.closeAllConnections(), server.close()));
 
-test('files are asked for as they are: nothing of an answer has to be unpacked', async () => {
+test('files are requested uncompressed, so no response has to be decompressed', async () => {
   asked = [];
   const load = `const session = await Session.load('${url}'); console.log(JSON.stringify(session.info().cache)); session.dispose();`;
   const env = { XDG_CACHE_HOME: folder() };
@@ -33,7 +33,7 @@ test('files are asked for as they are: nothing of an answer has to be unpacked',
   assert.deepEqual([...new Set(asked.map(([, , encodings]) => encodings))], ['identity']);
 });
 
-test('loads that are aborted while the server compresses all the same leave the process alive, and nothing running in it', { timeout: 120_000 }, async () => {
+test('aborted loads with compressed responses leave the process alive and no worker running', { timeout: 120_000 }, async () => {
   const packed = new Map();
   first = (name, request, response) => {
     const path = join(STORY, name);
@@ -60,7 +60,7 @@ test('loads that are aborted while the server compresses all the same leave the 
   first = () => false;
 });
 
-test('the engine’s worker ends itself when it is told to, between two events and not in the middle of one', async () => {
+test('the engine’s worker ends itself when told to, between two events', async () => {
   const lines = `
     const { node } = await import('${new URL('../../www/lib/node/platform.js', import.meta.url)}');
     const worker = node.spawn();
@@ -70,7 +70,7 @@ test('the engine’s worker ends itself when it is told to, between two events a
   assert.deepEqual(await told(lines), [true, 'its worker ended with exit code 0']);
 });
 
-test('a load that fails while other files are under way leaves no lock behind', { timeout: 60_000 }, async () => {
+test('a load that fails while other files are loading leaves no lock behind', { timeout: 60_000 }, async () => {
   let refused = false;
   let begun = () => {};
   const tokenizer = new Promise((resolve) => (begun = () => resolve(undefined)));
@@ -87,7 +87,7 @@ test('a load that fails while other files are under way leaves no lock behind', 
     const { readdirSync } = await import('node:fs');
     const locks = () => readdirSync(process.env.XDG_CACHE_HOME + '/fireside-lm/locks');
     const code = await Session.load('${url}', { threads: 1 }).catch((error) => error.code);
-    const end = Date.now() + 5000; // a lock that nobody holds is given up after 10 s
+    const end = Date.now() + 5000; // an abandoned lock is given up after 10 s
     while (locks().length && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 10));
     const left = locks();
     const session = await Session.load('${url}', { threads: 1 });

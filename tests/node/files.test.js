@@ -1,5 +1,5 @@
-// What the files of a model mean beside each other is the engine's to say: bytes, a folder on disk and one by address give the same, which is what
-// transformers 5.24.0 gives (tests/files.rs has the same cases natively).
+// The engine decides what the files of a model mean together. Bytes, a folder on disk and a folder by URL
+// give the same result, which is that of transformers 5.24.0 (tests/files.rs has the same cases natively).
 
 import assert from 'node:assert/strict';
 import { cpSync, readFileSync, writeFileSync } from 'node:fs';
@@ -24,7 +24,12 @@ const KEYS = {
   chatTemplate: 'chat_template.jinja',
 };
 
-/** A model folder with other files in it, in every way in which it can be loaded. @param {string} name @param {string} base @param {Record<string, string>} files */
+/**
+ * A model folder with other files in it, as every kind of source.
+ * @param {string} name
+ * @param {string} base
+ * @param {Record<string, string>} files
+ */
 function sources(name, base, files) {
   const path = join(models, name);
   cpSync(join(ROOT, base), path, { recursive: true });
@@ -44,7 +49,11 @@ const CONFIG = JSON.parse(readFileSync(join(ROOT, 'models', 'chat', 'tokenizer_c
 const OWN = "{{ 'x y z ' * 40 }}{{ messages[0].content }}";
 const config = (/** @type {unknown} */ chat_template) => JSON.stringify({ ...CONFIG, chat_template });
 
-/** Tokens of a chat of `hi`. @param {any} source @param {object} [options] */
+/**
+ * The token ids of a chat that says `hi`.
+ * @param {any} source
+ * @param {object} [options]
+ */
 async function tokens(source, options) {
   const session = await Session.load(source, options);
   const count = await session.measureContextUsage('hi');
@@ -54,19 +63,19 @@ async function tokens(source, options) {
 }
 
 for (const [name, template] of Object.entries({ both: CONFIG.chat_template, null: null, dictionary: { rag: 'R' }, broken: '{% if %}' })) {
-  test(`chat_template.jinja wins over tokenizer_config.json: ${name}`, async () => {
+  test(`chat_template.jinja overrides tokenizer_config.json: ${name}`, async () => {
     const ways = sources(`file-${name}`, 'models/chat', { 'tokenizer_config.json': config(template), 'chat_template.jinja': OWN });
     for (const source of Object.values(ways)) assert.deepEqual(await tokens(source), [121, 'model']);
   });
 }
 
-test("a template of the caller's wins over all of the model's", async () => {
+test("a template of the caller overrides all of the model's", async () => {
   const ways = sources('callers', 'models/chat', { 'tokenizer_config.json': config('{% for x in messages %}'), 'chat_template.jinja': 'other' });
   for (const source of Object.values(ways)) assert.deepEqual(await tokens(source, { chatTemplate: OWN }), [121, 'model']);
   assert.deepEqual(await tokens({ ...ways.bytes, chatTemplate: OWN }), [121, 'model']);
 });
 
-test('a template that cannot be used stops chats, and nothing else', async () => {
+test('a broken template stops chats and nothing else', async () => {
   for (const [name, bytes] of Object.entries({ syntax: '{% for x in messages %}', bytes: Buffer.from([0x68, 0x69, 0xff]) })) {
     const ways = sources(`unusable-${name}`, 'models/chat', { 'chat_template.jinja': /** @type {any} */ (bytes) });
     for (const source of Object.values(ways)) {
@@ -79,7 +88,7 @@ test('a template that cannot be used stops chats, and nothing else', async () =>
   }
 });
 
-test('special_tokens_map.json counts where tokenizer_config.json names no added tokens', async () => {
+test('special_tokens_map.json is used if tokenizer_config.json names no added tokens', async () => {
   const older = {
     'tokenizer_config.json': '{"tokenizer_class": "PreTrainedTokenizerFast"}',
     'special_tokens_map.json': '{"bos_token": "<s>", "eos_token": "</s>"}',
@@ -93,7 +102,7 @@ test('special_tokens_map.json counts where tokenizer_config.json names no added 
   }
 });
 
-test('a head in the file wins over tie_word_embeddings, and tensors that nothing reads are listed', async () => {
+test('a head in the file overrides tie_word_embeddings, and unused tensors are listed', async () => {
   const base = 'tests/fixtures/llama-untied-f32';
   const text = readFileSync(join(ROOT, base, 'config.json'), 'utf8').replace('"tie_word_embeddings": false', '"tie_word_embeddings": true');
   const session = await Session.load(sources('tied', base, { 'config.json': text }).disk);

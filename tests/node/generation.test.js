@@ -1,5 +1,5 @@
-// What generation_config.json asks for, by the published wasm: the text that transformers writes with the same file (tests/golden/make_generation.py), and what is
-// said of the fields that are not honoured.
+// How the published wasm applies generation_config.json: it gives the text that transformers writes with
+// the same file (tests/golden/make_generation.py), and reports the fields that it ignores.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -16,7 +16,10 @@ const PROMPT = 'Once upon a time there was a little cat, and it said';
 
 const bytes = (name) => readFileSync(join(FIXTURE, name));
 
-/** The fixture with another generation_config.json (null: none), fields of config.json and rows of the head changed. */
+/**
+ * The fixture with another generation_config.json (null: none), fields of config.json and swapped rows of
+ * the head.
+ */
 function files({ generation_config: text, config = {}, swap = [] }) {
   const fields = Object.entries({ ...JSON.parse(bytes('config.json')), ...config }).filter(([, value]) => value !== null);
   return {
@@ -39,7 +42,7 @@ function swapped(file, [one, other]) {
   return file;
 }
 
-/** Loads a model; what it wrote to the console meanwhile is `said`. */
+/** Loads a model; `said` is what it wrote to the console. */
 async function load(source) {
   const { warn } = console;
   const said = [];
@@ -51,7 +54,7 @@ async function load(source) {
   }
 }
 
-test('every file gives the text of transformers, and one line in the console where something is not honoured', async () => {
+test('every generation_config gives the text of transformers, and one console line if a field is ignored', async () => {
   for (const one of cases) {
     const { model, said } = await load(files(one));
     assert.deepEqual(model.info().ignoredConfig, one.ignored, one.name);
@@ -63,7 +66,7 @@ test('every file gives the text of transformers, and one line in the console whe
   }
 });
 
-test('the bundled models load without a word', async () => {
+test('the bundled models load without console output', async () => {
   for (const name of ['story', 'chat']) {
     const { model, said } = await load(pathToFileURL(join(ROOT, 'models', name)).href);
     assert.deepEqual([model.info().ignoredConfig, said], [[], []]);
@@ -71,7 +74,7 @@ test('the bundled models load without a word', async () => {
   }
 });
 
-test('rules are options, lists in lists among them, and a caller turns a rule of the file off', async () => {
+test('rules work as options, including nested lists, and a caller can turn off a rule of the file', async () => {
   const { model } = await load(files({ generation_config: '{"no_repeat_ngram_size": 1, "do_sample": true}' }));
   const session = model.session();
   const text = async (options) => (await session.generate(PROMPT, { temperature: 0, maxTokens: 16, noRepeatNgramSize: 0, ...options })).text;

@@ -1,4 +1,5 @@
-// What the tests of Node share: the library, the story model and its golden text, programs of their own, and a hub on this machine.
+// What the tests for Node share: the library, the story model with its golden text, programs in their own
+// processes, and a local hub.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,10 +14,10 @@ export const STORY = join(ROOT, 'models', 'story');
 export const ENTRY = pathToFileURL(join(ROOT, 'www', 'lib', 'node', 'index.js')).href;
 export const GREEDY = { temperature: 0, repetitionPenalty: 1 };
 
-/** A prompt of the story model and the text that transformers gives it. */
+/** A prompt for the story model, and transformers' text for it. */
 export const [{ prompt: PROMPT, greedy: GOLDEN }] = JSON.parse(readFileSync(join(ROOT, 'tests', 'golden', 'story.json'), 'utf8')).cases;
 
-/** An empty folder, which goes with the test file. */
+/** An empty folder, removed after the test file. */
 export function folder() {
   const path = mkdtempSync(join(tmpdir(), 'fireside-node-'));
   after(() => rmSync(path, { recursive: true, force: true }));
@@ -24,9 +25,10 @@ export function folder() {
 }
 
 /**
- * Starts a program of these lines, to which the library's names are known. What it prints is `output`; `done` resolves with its exit status, and fails where
- * it does not end.
- * @param {string} lines @param {{ env?: object, flags?: string[], patienceMs?: number }} [settings]
+ * Starts a program with these lines and the library imported. `output` is what it prints; `done` resolves
+ * with its exit status, and rejects if it does not end.
+ * @param {string} lines
+ * @param {{ env?: object, flags?: string[], patienceMs?: number }} [settings]
  */
 export function program(lines, { env = {}, flags = [], patienceMs = 30_000 } = {}) {
   const source = `import { Model, Session, cache } from ${JSON.stringify(ENTRY)};\n${lines}`;
@@ -48,7 +50,11 @@ export function program(lines, { env = {}, flags = [], patienceMs = 30_000 } = {
   return started;
 }
 
-/** Runs a program to its end. Resolves with what it printed as JSON. @param {string} lines @param {Parameters<typeof program>[1]} [settings] */
+/**
+ * Runs a program to its end. Resolves with the JSON that it printed.
+ * @param {string} lines
+ * @param {Parameters<typeof program>[1]} [settings]
+ */
 export async function told(lines, settings) {
   const started = program(lines, settings);
   assert.equal(await started.done, 0, started.errors);

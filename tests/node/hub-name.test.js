@@ -1,4 +1,4 @@
-// A model's name on the hub, written without `hf:`, on every way in.
+// A model's name on the hub without `hf:`, in every kind of source.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -14,11 +14,11 @@ const NAME = 'HuggingFaceTB/SmolLM2-135M-Instruct';
 const HINT = new RegExp(`did you mean \`hf:${NAME}\`\\?`);
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 
-test('in Node, where it is no folder', async () => {
+test('a hub name without hf: that is not a folder gets a hint in Node', async () => {
   for (const task of [Model.load(NAME), Model.estimate(NAME)]) await assert.rejects(task, { code: 'BAD_INPUT', message: HINT });
 });
 
-test('in the terminal', () => {
+test('a hub name without hf: gets a hint in the terminal', () => {
   for (const command of [['chat'], ['generate', 'Once'], ['serve']]) {
     const { status, stderr } = spawnSync(process.execPath, [CLI, ...command, '--model', NAME], { encoding: 'utf8', input: '' });
     assert.equal(status, 1);
@@ -26,7 +26,7 @@ test('in the terminal', () => {
   }
 });
 
-test('in a page, where the address that it is has no config.json, or a start page', async (context) => {
+test('a hub name without hf: gets a hint in a page, where the URL has no config.json or an HTML page', async (context) => {
   const page = { href: 'http://localhost:1/', origin: 'http://localhost:1' };
   Object.defineProperty(globalThis, 'location', { value: page, configurable: true });
   context.after(() => Reflect.deleteProperty(globalThis, 'location'));
@@ -38,7 +38,7 @@ test('in a page, where the address that it is has no config.json, or a start pag
   }
 });
 
-test('what is none has no such hint', async () => {
+test('other wrong sources get no such hint', async () => {
   for (const source of ['models/story/', './a/b', '/a/b', 'a/b/c', 'a', `hf:${NAME}`, 'https://a.example/b', '', new URL('http://a.example/b')]) assert.equal(hubHint(source), '', String(source));
   assert.equal(hubHint('a/b@v1.0'), 'did you mean `hf:a/b@v1.0`?');
   await assert.rejects(Model.load('models/nowhere'), ({ message }) => !message.includes('did you mean'));

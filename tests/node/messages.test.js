@@ -1,4 +1,5 @@
-// Messages, system prompts and the switches of a chat template, at every door that Node has: Session, the raw classes, and the OpenAI handler.
+// Messages, system prompts and template variables, in every interface that Node has: Session, the raw
+// classes, and the OpenAI handler.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -10,12 +11,12 @@ import { Model, Session } from '../../www/lib/node/index.js';
 import { initSync, Session as RawSession, wasm } from '../../www/lib/wasm.js';
 
 const CHAT = join(ROOT, 'models', 'chat');
-/** One build, that runs everywhere. */
+/** One build, which runs everywhere. */
 const BUILD = { threads: 1, deterministic: true };
 const GREEDY = { temperature: 0, repetitionPenalty: 1, maxTokens: 8 };
 const file = (/** @type {string} */ name) => new Uint8Array(readFileSync(join(CHAT, name)));
 
-/** ChatML that reads a switch, a name and a thought. */
+/** ChatML that reads a variable, a name and a reasoning. */
 const TEMPLATE = `{% for message in messages %}<|im_start|>{{ message.role }}{{ ' ' ~ message.name if message.name is defined }}
 {{ message.reasoning_content|default('') }}{{ message.content }}<|im_end|>
 {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant
@@ -30,7 +31,7 @@ const files = { tokenizerConfig: file('tokenizer_config.json') };
 const raw = (/** @type {object} */ options = files) => RawSession.fromBytes(file('config.json'), file('tokenizer.json'), file('model.safetensors'), options);
 const user = { role: 'user', content: 'My name is Ada.' };
 
-/** What a call rejects with or throws. @param {() => unknown} call */
+/** The error that a call rejects with or throws. @param {() => unknown} call */
 async function errorOf(call) {
   try {
     await call();
@@ -43,7 +44,7 @@ async function errorOf(call) {
 const cyclic = { role: 'user', content: 'x', more: {} };
 cyclic.more = cyclic;
 
-/** Messages that are refused, and what the error has to name. @type {[unknown, RegExp][]} */
+/** Messages that are refused, and what the error must name. @type {[unknown, RegExp][]} */
 const REFUSED = [
   ...['name', 'images', 'tool_calls', 'tool_call_id', 'reasoning_content', 'prefix', 'contents', 'function_call', 'audio', 'cache_control'].map((field) => {
     const value = ['name', 'reasoning_content'].includes(field) ? 'x' : [{}];
@@ -70,8 +71,8 @@ const REFUSED = [
   [[cyclic], /is nested too deeply, or contains itself/],
 ];
 
-describe('a field of a message that is unknown or not supported is refused, with its index, its name and a remedy', () => {
-  test('by a session, which stays as it was', async () => {
+describe('a message field that is unknown or not supported is refused, with its index, its name and a remedy', () => {
+  test('by a session, which stays unchanged', async () => {
     const session = model.session();
     await session.setMessages([user]);
     for (const [messages, expected] of REFUSED) {
@@ -102,7 +103,7 @@ describe('a field of a message that is unknown or not supported is refused, with
     session.free();
   });
 
-  test('unknown names in the other objects that cross to the engine are refused as well', async () => {
+  test('unknown names in the other objects that go to the engine are refused too', async () => {
     const session = raw();
     const small = { config: file('config.json'), tokenizer: file('tokenizer.json') };
     /** @type {[() => unknown, string][]} */
@@ -123,14 +124,14 @@ describe('a field of a message that is unknown or not supported is refused, with
     session.free();
   });
 
-  test('a field that is undefined or null says nothing', async () => {
+  test('a field that is undefined or null is treated as absent', async () => {
     const session = model.session();
     await session.chat([/** @type {any} */ ({ ...user, name: undefined, tool_calls: null })], GREEDY);
     assert.deepEqual((await session.messages())[0], user);
     session.dispose();
   });
 
-  test('a name and a thought reach a template that reads them', async () => {
+  test('a name and a reasoning reach a template that reads them', async () => {
     const session = switched.session();
     const more = { ...user, name: 'ada', reasoning_content: 'Who?' };
     const [plain, long] = [await session.measureContextUsage([user]), await session.measureContextUsage([more])];
@@ -141,7 +142,7 @@ describe('a field of a message that is unknown or not supported is refused, with
   });
 });
 
-test('parts of text are the text', async () => {
+test('text parts are joined', async () => {
   const parts = [{ role: 'user', content: [{ type: 'text', text: 'My name ' }, { type: 'text', text: 'is Ada.' }] }];
   const answers = [];
   for (const messages of [[user], parts]) {
@@ -153,7 +154,7 @@ test('parts of text are the text', async () => {
   assert.equal(answers[0], answers[1]);
 });
 
-test('a system prompt begins every history, and stays with clones, saved sessions and after a reset', async () => {
+test('a system prompt begins every history, also in clones, saved sessions and after a reset', async () => {
   const system = { role: 'system', content: 'You are kind.' };
   const session = model.session({ system: system.content });
   assert.deepEqual(await session.messages(), [system]);
@@ -183,7 +184,7 @@ test('a system prompt begins every history, and stays with clones, saved session
   plain.dispose();
 });
 
-test('switches of the template stay with the session until others are given', async () => {
+test('template variables stay with the session until others are set', async () => {
   assert.deepEqual(switched.info().chatTemplateKwargs, ['enable_thinking', 'words']);
   const session = switched.session();
   const prompt = async (/** @type {import('../../www/lib/shared/types.d.ts').GenerateOptions} */ options = {}) => (await session.regenerate({ ...GREEDY, ...options })).usage.promptTokens;
@@ -206,7 +207,7 @@ test('switches of the template stay with the session until others are given', as
   for (const each of [session, opened, ...copies]) each.dispose();
 });
 
-test('switches that the template does not read, and names that are not a caller\'s, are refused by name', async () => {
+test('variables that the template does not read, and names that callers cannot set, are refused by name', async () => {
   const session = switched.session();
   /** @type {[any, RegExp][]} */
   const refused = [
@@ -229,7 +230,7 @@ test('switches that the template does not read, and names that are not a caller\
   session.dispose();
 });
 
-test('the OpenAI handler takes switches as clients send them, and keeps none for the next request', async () => {
+test('the OpenAI handler accepts template variables as clients send them, and keeps none for the next request', async () => {
   const handler = createHandler({ models: { switched, chat: model } });
   const ask = async (/** @type {object} */ more, name = 'switched') => {
     const body = JSON.stringify({ model: name, messages: [user], max_tokens: 4, temperature: 0, ...more });

@@ -1,4 +1,4 @@
-// Loading and ending in Node: folders on disk, workers, threads, and a process that ends by itself.
+// Loading and exiting in Node: folders on disk, workers, threads, and a process that exits by itself.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, openSync, ftruncateSync, closeSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -13,11 +13,11 @@ import { folder, GOLDEN, GREEDY, program, PROMPT, STORY, told } from './harness.
 const { Model, Session } = nodes;
 const options = { ...GREEDY, maxTokens: GOLDEN.tokens.length };
 
-test('the entry for Node gives the names that the one for browsers does', () => {
+test('the entry for Node exports the same names as the one for browsers', () => {
   assert.deepEqual(Object.keys(nodes), Object.keys(browsers));
 });
 
-test('a model loads from a path, absolute and relative, and from file: URLs, and writes the golden text', async () => {
+test('a model loads from a path, absolute or relative, and from file: URLs, and writes the golden text', async () => {
   const at = (/** @type {string} */ name) => pathToFileURL(join(STORY, name));
   const files = { config: at('config.json'), tokenizer: at('tokenizer.json'), tokenizerConfig: at('tokenizer_config.json'), weights: at('model.safetensors') };
   for (const source of [STORY, relative(process.cwd(), STORY), pathToFileURL(STORY), pathToFileURL(`${STORY}/`).href, files]) {
@@ -28,7 +28,7 @@ test('a model loads from a path, absolute and relative, and from file: URLs, and
   }
 });
 
-test('a folder whose name has characters of URLs loads, and one of links', async () => {
+test('a folder with URL characters in its name loads, and so does a folder of links', async () => {
   const place = join(folder(), 'a #1 model? 100%');
   cpSync(STORY, place, { recursive: true });
   const links = folder();
@@ -36,7 +36,7 @@ test('a folder whose name has characters of URLs loads, and one of links', async
   for (const path of [place, links]) (await Model.load(path)).dispose();
 });
 
-test('a folder that is not there, a file in its place, and one without a model are BAD_INPUT', async () => {
+test('a missing folder, a file in its place, and a folder without a model give BAD_INPUT', async () => {
   const file = join(STORY, 'config.json');
   for (const source of [join(STORY, 'nowhere'), 'file://elsewhere/model', file, pathToFileURL(file), folder(), { config: pathToFileURL(`${STORY}/none`), tokenizer: new Uint8Array(), weights: new Uint8Array() }]) {
     await assert.rejects(Model.load(source), { name: 'FiresideError', code: 'BAD_INPUT' }, String(source));
@@ -53,7 +53,7 @@ test('an estimate from a path reads the same weights as a load', async () => {
 test('a file on disk is read piece by piece', async () => {
   const path = join(folder(), 'large');
   const file = openSync(path, 'w');
-  ftruncateSync(file, 600 << 20); // a hole, which takes no room
+  ftruncateSync(file, 600 << 20); // a sparse file, which takes no space
   closeSync(file);
   let [bytes, most] = [0, 0];
   for await (const piece of disk.file(pathToFileURL(path)).stream()) {
@@ -74,13 +74,13 @@ for (const threads of [1, 2, 4]) {
   });
 }
 
-test('relaxed SIMD is used where this Node has it', async () => {
+test('relaxed SIMD is used if Node supports it', async () => {
   const relaxed = WebAssembly.validate(Buffer.from('AGFzbQEAAAABBQFgAAF7AwIBAAoPAQ0AQQH9D0EC/Q/9gAIL', 'base64'));
   const source = `const model = await Model.load(${JSON.stringify(STORY)}); console.log(JSON.stringify(model.info().build.startsWith('relaxed'))); model.dispose();`;
   assert.equal(await told(source), relaxed);
 });
 
-test('a process ends by itself: with the model disposed of, left idle, left with threads, after an abort, and with another attached', async () => {
+test('a process exits by itself: after dispose, left idle, with threads, after an abort, and with an attached model', async () => {
   const load = `const session = await Session.load(${JSON.stringify(STORY)}, { threads: 2 });`;
   const run = `await session.generate('Once', { maxTokens: 4 });`;
   const abort = `const controller = new AbortController();
@@ -93,13 +93,13 @@ test('a process ends by itself: with the model disposed of, left idle, left with
   }
 });
 
-test('a process does not end while a text is being written', async () => {
+test('a process does not exit while a text is being generated', async () => {
   const lines = `const session = await Session.load(${JSON.stringify(STORY)});
     session.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(options)}).then(({ text }) => console.log(JSON.stringify(text)));`;
   assert.equal(await told(lines), GOLDEN.text);
 });
 
-/** Lines of a program that knows the workers which the library starts, as `workers`. */
+/** Lines of a program that records the library's workers, as `workers`. */
 const WATCHED = `import threads, { Worker } from 'node:worker_threads';
   import { syncBuiltinESMExports } from 'node:module';
   const workers = [];
@@ -111,7 +111,7 @@ for (const [what, kill] of [
   ['worker', 'workers[0].terminate()'],
   ['thread', 'workers[1].terminate()'],
 ]) {
-  test(`a ${what} that dies rejects calls with CRASHED, and reload brings the session back`, async () => {
+  test(`when a ${what} dies, calls reject with CRASHED, and reload brings the session back`, async () => {
     const result = await told(`${WATCHED}
       const session = await Session.load(${JSON.stringify(STORY)}, { threads: 2 });
       const [kept] = [await session.generate(${JSON.stringify(PROMPT)}, ${JSON.stringify(options)})];

@@ -1,5 +1,6 @@
-// Bun and Deno, which run the library's entry for Node: a load, a run, an attached model, a download that is kept, and both terminals. npm carries both
-// programs (optionalDependencies of package.json); where one is not installed, its tests are skipped.
+// Bun and Deno, which run the library's entry for Node: a load, a run, an attached model, a stored
+// download, and the programs chat and serve. npm installs both runtimes (optionalDependencies of
+// package.json). If one is missing, its tests are skipped.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -13,18 +14,22 @@ import { ENTRY, folder, GOLDEN, GREEDY, PROMPT, STORY } from './harness.js';
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 const PATIENCE_MS = 60_000;
 
-/** The program in one of the packages that npm chooses by the machine. @param {string} scope @param {string} path in the package */
+/**
+ * The program in the one of the packages that npm chooses for this machine.
+ * @param {string} scope
+ * @param {string} path in the package
+ */
 function installed(scope, path) {
   const packages = join(ROOT, 'node_modules', scope);
   const suffix = process.platform === 'win32' ? '.exe' : '';
   const places = existsSync(packages) ? readdirSync(packages).map((name) => join(packages, name, path + suffix)) : [];
-  // Of several (glibc and musl), the one that starts.
+  // Of several (glibc and musl), the first that starts.
   return places.find(starts);
 }
 
 const starts = (/** @type {string} */ place) => existsSync(place) && spawnSync(place, ['--version']).status === 0;
 
-/** Where Bun's own script, which runs where npm allows it, moves the program to. */
+/** Where Bun's own install script, if npm allows it, moves the program. */
 const MOVED = join(ROOT, 'node_modules', 'bun', 'bin', 'bun.exe');
 
 const RUNTIMES = [
@@ -33,8 +38,11 @@ const RUNTIMES = [
 ];
 
 /**
- * What a program of these lines prints. It has no `await` at its top, which would keep the process alive whatever the library does.
- * @param {{ program?: string, flags: string[] }} runtime @param {string} lines @param {object} [env]
+ * Runs a program with these lines and returns its output. The program has no top-level `await`, which would
+ * keep the process alive in any case.
+ * @param {{ program?: string, flags: string[] }} runtime
+ * @param {string} lines
+ * @param {object} [env]
  */
 async function written({ program, flags }, lines, env) {
   const file = join(folder(), 'program.mjs');
@@ -54,7 +62,7 @@ for (const runtime of RUNTIMES) {
   const { name, program, flags } = runtime;
   const options = { skip: !program && `${name} is not installed: npm install`, timeout: 2 * PATIENCE_MS };
 
-  test(`${name}: a process lives until its load and its run have ended, and then ends by itself`, options, async () => {
+  test(`${name}: a process lives until its load and its run end, then exits by itself`, options, async () => {
     for (const threads of [1, 2]) {
       const lines = `const session = await Session.load(${JSON.stringify(STORY)}, { threads: ${threads} });
         await new Promise((resolve) => setTimeout(resolve, 50)); // idle in between
@@ -64,7 +72,7 @@ for (const runtime of RUNTIMES) {
     }
   });
 
-  test(`${name}: a model that is attached by a port answers`, options, async () => {
+  test(`${name}: a model attached through a port answers`, options, async () => {
     const lines = `const model = await Model.load(${JSON.stringify(STORY)});
       const attached = await Model.attach(await model.port());
       const { text } = await attached.session().${GENERATE};
@@ -74,14 +82,14 @@ for (const runtime of RUNTIMES) {
     assert.equal(await written(runtime, lines), `${GOLDEN.text}\n`);
   });
 
-  test(`${name}: a load can be aborted, and a model that is not there is an error`, options, async () => {
+  test(`${name}: a load can be aborted, and a missing model is an error`, options, async () => {
     const lines = `const late = await Session.load(${JSON.stringify(STORY)}, { signal: AbortSignal.abort() }).catch(({ name }) => name);
       const none = await Session.load('nobody/nothing').catch(({ code, message }) => code + ' ' + message);
       console.log(late, none);`;
     assert.match(await written(runtime, lines), /^AbortError BAD_INPUT source: expected .*did you mean `hf:nobody\/nothing`\?/);
   });
 
-  test(`${name}: a downloaded model is kept, and taken from the cache`, options, async () => {
+  test(`${name}: a downloaded model is stored and read from the cache`, options, async () => {
     const { url, close } = await serve({ mounts: { '/models/': join(ROOT, 'models') } });
     const cache = folder();
     const lines = `const session = await Session.load(${JSON.stringify(`${url}models/story/`)});
@@ -100,7 +108,7 @@ for (const runtime of RUNTIMES) {
     assert.equal(stdout, 'Nice to meet you, Ada!\nYour name is Ada.\n');
   });
 
-  test(`${name}: serve answers, and ends with 0 when it is told to`, { ...options, skip: options.skip || process.platform === 'win32' }, async () => {
+  test(`${name}: serve answers, and exits with 0 when told to`, { ...options, skip: options.skip || process.platform === 'win32' }, async () => {
     const child = spawn(/** @type {string} */ (program), [...flags, CLI, 'serve', '--model', join(ROOT, 'models', 'chat'), '--port', '0'], { stdio: ['ignore', 'pipe', 'inherit'] });
     try {
       let output = '';

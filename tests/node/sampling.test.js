@@ -1,4 +1,4 @@
-// The example of docs/sampling.md, run as somebody runs it who has installed the package.
+// The example of docs/sampling.md, run as a user of the installed package runs it.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { ROOT } from '../../scripts/tools.mjs';
 import { examples } from '../docs.js';
 import { folder } from './harness.js';
 
-test('the example of docs/sampling.md writes what it says', () => {
+test('the example of docs/sampling.md writes what the page says', () => {
   const project = folder();
   mkdirSync(join(project, 'node_modules'));
   symlinkSync(join(ROOT, 'dist', 'npm'), join(project, 'node_modules', 'fireside-lm'), 'junction');
