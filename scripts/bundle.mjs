@@ -1,32 +1,14 @@
-// Writes www/lib/bundled: the parts of packages that www/lib uses, as separate modules, so that neither a
-// browser nor a user of fireside-lm needs those packages; and the service worker as one script, because
-// older browsers do not support modules there. Takes milliseconds and compiles no Rust.
+// Writes www/lib/bundled/service-worker.js: the service worker as one classic script, because older browsers
+// do not support modules there. Takes milliseconds and compiles no Rust.
 //
 //     node scripts/bundle.mjs
 
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasPackages } from './setup.mjs';
 import { command, ROOT, Trouble } from './tools.mjs';
 
 const LIB = join(ROOT, 'www', 'lib');
-const OUT = join(LIB, 'bundled');
-
-/** The bundled packages: each file, and what it exports from which package. */
-const PACKAGES = [
-  { name: 'hono', code: "export { Hono } from 'hono/tiny';", platform: 'browser' },
-  { name: 'node-server', from: '@hono/node-server', code: "export { getRequestListener } from '@hono/node-server';", platform: 'node' },
-];
-
-/** The licence of a package, as a comment: it must be kept with every copy. */
-function licence(name) {
-  const folder = join(ROOT, 'node_modules', name);
-  const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
-  const { version, license, homepage, author } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
-  const text = file ? readFileSync(join(folder, file), 'utf8').trim() : `${license}, ${typeof author === 'object' ? author.name : author}`;
-  return `// @ts-nocheck
-/*! ${name} ${version}, ${homepage}\n\n${text.replaceAll('*/', '* /')}\n*/`;
-}
 
 /** The builds of the engine, as build.mjs makes them. */
 const BUILDS = ['simd128', 'relaxed', 'simd128-threads', 'relaxed-threads'];
@@ -47,25 +29,12 @@ export async function workerScript() {
   return outputFiles[0].text;
 }
 
-/** Writes the bundles. */
+/** Writes the script of the service worker. */
 export async function bundle() {
   if (!hasPackages(ROOT)) throw new Trouble('the npm packages are missing. Run `npm ci`.');
   const { build } = await import('esbuild');
-  mkdirSync(OUT, { recursive: true });
-  // Without types: each integration declares what it uses.
-  for (const { name, code } of PACKAGES) writeFileSync(join(OUT, `${name}.d.ts`), `export const ${/\{ (\w+) \}/.exec(code)?.[1]}: any;\n`);
-  await Promise.all(PACKAGES.map(({ name, from = name, code, platform }) => build({
-    ...COMMON,
-    platform,
-    format: 'esm',
-    stdin: { contents: code, resolveDir: ROOT },
-    outfile: join(OUT, `${name}.js`),
-    banner: { js: licence(from) },
-  })));
-  // A classic script, because a service worker may not support modules. Includes no code for loading
-  // models.
-  const worker = { entryPoints: [join(LIB, 'integrations', 'service-worker', 'script.js')], format: 'iife' };
-  await build({ ...COMMON, ...worker, outfile: join(OUT, 'service-worker.js'), banner: { js: licence('hono') } });
+  const entryPoints = [join(LIB, 'integrations', 'service-worker', 'script.js')];
+  await build({ ...COMMON, entryPoints, format: 'iife', outfile: join(LIB, 'bundled', 'service-worker.js') });
 }
 
 await command(import.meta.url, bundle);

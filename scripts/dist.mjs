@@ -106,8 +106,8 @@ async function npmPackage() {
 /** Writes dist/site: www with the bundled models and the page's libraries, all with relative URLs. */
 function staticSite() {
   const out = join(DIST, 'site');
-  const nodes = [join(LIB, 'node'), join(LIB, 'bundled', 'node-server.js')];
-  const isNodes = (path) => nodes.some((node) => path === node || path.startsWith(node + sep));
+  const node = join(LIB, 'node');
+  const isNodes = (path) => path === node || path.startsWith(node + sep);
   cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
   for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
   for (const [name, files] of Object.entries(VENDOR)) {

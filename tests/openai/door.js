@@ -1,11 +1,7 @@
-// The handler, made importable: what it takes of packages is bundled first, which needs neither Rust nor a browser.
+// What the tests of the handler share: requests to it, its events, and waiting.
 
-import { bundle } from '../../scripts/bundle.mjs';
-
-await bundle();
-
-export const { createHandler } = await import('../../www/lib/integrations/openai.js');
-export const { PARAMETERS } = await import('../../www/lib/integrations/openai/parameters.js');
+export { createHandler } from '../../www/lib/integrations/openai.js';
+export { PARAMETERS } from '../../www/lib/integrations/openai/parameters.js';
 
 /** A request with a JSON body. @param {string} path @param {unknown} body a string goes as it is @param {RequestInit} [more] */
 export function post(path, body, { headers = {}, ...more } = {}) {

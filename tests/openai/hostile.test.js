@@ -3,12 +3,11 @@
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
+import { listen } from '../../www/lib/node/http.js';
+import { refusals } from '../../www/lib/node/refusals.js';
 import { createHandler, until } from './door.js';
 import { fakeModel } from './fake.js';
 import { raw, request } from './raw.js';
-
-const { listen } = await import('../../www/lib/node/http.js');
-const { refusals } = await import('../../www/lib/node/refusals.js');
 
 const BODY = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 3 });
 const CLOSED = 'closed';

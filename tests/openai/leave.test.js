@@ -5,11 +5,10 @@ import { createServer } from 'node:http';
 import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Model } from '../../www/lib/node/index.js';
+import { listen } from '../../www/lib/node/http.js';
 import { createHandler, until } from './door.js';
 import { request } from './raw.js';
 import { folder, serving, start } from './server.js';
-
-const { listen } = await import('../../www/lib/node/http.js');
 
 /** What a turn may take to be free after its client has gone. */
 const FREE_MS = 250;

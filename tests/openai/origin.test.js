@@ -5,10 +5,9 @@ import { after, before, test } from 'node:test';
 import { build } from 'esbuild';
 import { ROOT } from '../../scripts/tools.mjs';
 import { inEachBrowser, launch, serveTests } from '../browser/harness.js';
+import { listen } from '../../www/lib/node/http.js';
 import { createHandler } from './door.js';
 import { answerTo, fakeModel } from './fake.js';
-
-const { listen } = await import('../../www/lib/node/http.js');
 
 const HTML = '<!doctype html><link rel="icon" href="data:," /><script type="module">import OpenAI from "/openai.js"; window.OpenAI = OpenAI;</script>';
 

@@ -2,10 +2,7 @@
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { bundle } from '../../scripts/bundle.mjs';
 import { ROOT } from '../../scripts/tools.mjs';
-
-await bundle();
 
 export const folder = (/** @type {string} */ model) => join(ROOT, 'models', model);
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');

@@ -4,12 +4,11 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
+import { listen } from '../../www/lib/node/http.js';
 import { createHandler, events, post, until } from './door.js';
 import { answerTo, fakeModel } from './fake.js';
 import { request } from './raw.js';
 import { folder, serving } from './server.js';
-
-const { listen } = await import('../../www/lib/node/http.js');
 
 const text = (prompt, more) => post('/v1/completions', { model: 'story', prompt, max_tokens: 4, seed: 1, ...more });
 const LONG = { max_tokens: 400, logprobs: 5, stream: true };

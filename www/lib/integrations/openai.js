@@ -4,8 +4,6 @@
 //     const handler = createHandler({ models: { story: await Model.load('models/story/') } });
 //     const response = await handler(new Request('http://localhost/v1/models'));
 
-// @ts-ignore -- made by scripts/bundle.mjs
-import { Hono as HonoOfPackage } from '../bundled/hono.js';
 import { badOption } from '../shared/errors.js';
 import { chat, completion, newId, now } from './openai/answers.js';
 import { readBody } from './openai/body.js';
@@ -76,16 +74,14 @@ const ABORT_MS = 1_000;
 /** A text that the simple route asks for is a completion. */
 const SHAPES = { chat, completion, generate: completion };
 
+/** The route of one model, as errors name it. */
+const MODEL = '/v1/models/:id';
+
 /** Where a prompt is found in each route, as errors name it. */
 const INPUT = { chat: 'messages', completion: 'prompt', generate: 'text' };
 
 /** @typedef {Parameters<typeof perform>[3]} OnPiece */
-/** What is used of Hono. @typedef {{ req: { raw: Request, url: string, method: string, param(name: string): string }, env: { context?: Context } }} Routed */
-/** @typedef {(path: string, answer: (routed: Routed) => Response | Promise<Response>) => unknown} Add */
-/** @typedef {{ get: Add, post: Add, all: Add, notFound(answer: (routed: Routed) => Response): unknown, onError(answer: (error: Error) => Response): unknown, fetch(request: Request, env: Routed['env']): Response | Promise<Response> }} Router */
-
-/** @type {new (options: { getPath: (request: Request) => string }) => Router} */
-const Hono = HonoOfPackage;
+/** @typedef {(request: Request, context: Context | undefined, id: string) => Response | Promise<Response>} Answer */
 
 /**
  * Makes the handler. It never rejects: what goes wrong is a Response.
@@ -108,36 +104,33 @@ export function createHandler({ models, base = '', ...limits }) {
   /** What is under way, to be aborted on closing. @type {Set<AbortController>} */
   const underWay = new Set();
 
-  const app = new Hono({
-    getPath(request) {
-      const { pathname } = new URL(request.url);
-      // A base URL with a slash at its end, and a path with one at its beginning.
-      const path = pathname.replace(/^\/{2,}/, '/');
-      return base && path.startsWith(`${base}/`) ? path.slice(base.length) : path;
-    },
-  });
-  /** @param {'get' | 'post'} method @param {string} path @param {(routed: Routed) => Response | Promise<Response>} answer */
-  const route = (method, path, answer) => {
-    app[method](path, answer);
-    app.all(path, ({ req }) => {
-      const allow = method === 'get' ? 'GET, HEAD' : 'POST';
-      const message = `Not allowed to ${req.method} on ${path.replace('{.+}', '')}. (HINT: Perhaps you meant to use a different HTTP method?)`;
-      throw new ApiError(405, message, { code: 'method_not_supported', headers: { Allow: allow } });
-    });
-  };
+  /** Methods and answers, by path. Six routes need no router: a map is smaller and tells as much. */
+  const routes = new Map(/** @type {[path: string, [method: 'GET' | 'POST', answer: Answer]][]} */ ([
+    ['/v1/models', ['GET', () => Response.json({ object: 'list', data: [...served.values()].map(described) })]],
+    [MODEL, ['GET', (_request, _context, id) => Response.json(described(find(id)))]],
+    ['/v1/chat/completions', ['POST', (request, context) => generate('chat', request, context)]],
+    ['/v1/completions', ['POST', (request, context) => generate('completion', request, context)]],
+    ['/generate', ['POST', (request, context) => generate('generate', request, context)]],
+    ['/health', ['GET', health]],
+  ]));
 
-  route('get', '/v1/models', () => Response.json({ object: 'list', data: [...served.values()].map(described) }));
-  route('get', '/v1/models/:id{.+}', ({ req }) => Response.json(described(find(req.param('id')))));
-  route('post', '/v1/chat/completions', ({ req, env }) => generate('chat', req.raw, env.context));
-  route('post', '/v1/completions', ({ req, env }) => generate('completion', req.raw, env.context));
-  route('post', '/generate', ({ req, env }) => generate('generate', req.raw, env.context));
-  route('get', '/health', health);
-
-  app.notFound(({ req }) => {
-    const { pathname } = new URL(req.url);
-    return new ApiError(404, `Invalid URL (${req.method} ${pathname.slice(0, 200)})`, { code: 'unknown_url' }).toResponse();
-  });
-  app.onError((error) => (error instanceof ApiError ? error : fromEngine(error, 'body')).toResponse());
+  /** Answers by the route of the request's path. A slash at the end of a path does not count. @param {Request} request @param {Context | undefined} context */
+  async function answerByRoute(request, context) {
+    const { method } = request;
+    const { pathname } = new URL(request.url);
+    // A base URL with a slash at its end, and a path with one at its beginning.
+    const path = pathname.replace(/^\/{2,}/, '/');
+    const inner = base && path.startsWith(`${base}/`) ? path.slice(base.length) : path;
+    const [, id] = /^\/v1\/models\/(.+)$/.exec(inner) ?? [];
+    const name = id ? MODEL : inner.replace(/\/$/, '');
+    const [allowed, answer] = routes.get(name) ?? [];
+    if (!answer) throw new ApiError(404, `Invalid URL (${method} ${pathname.slice(0, 200)})`, { code: 'unknown_url' });
+    if (method !== allowed && !(method === 'HEAD' && allowed === 'GET')) {
+      const message = `Not allowed to ${method} on ${name}. (HINT: Perhaps you meant to use a different HTTP method?)`;
+      throw new ApiError(405, message, { code: 'method_not_supported', headers: { Allow: allowed === 'GET' ? 'GET, HEAD' : 'POST' } });
+    }
+    return answer(request, context, id && decoded(id));
+  }
 
   /** @param {Served} served */
   function described({ id }) {
@@ -209,7 +202,9 @@ export function createHandler({ models, base = '', ...limits }) {
   async function handle(input, more) {
     const isFetch = typeof input === 'string' || input instanceof URL;
     const request = isFetch ? new Request(input, /** @type {RequestInit} */ (more)) : input;
-    const response = await app.fetch(request, isFetch ? {} : { context: /** @type {Context | undefined} */ (more) });
+    const context = isFetch ? undefined : /** @type {Context | undefined} */ (more);
+    const answer = await answerByRoute(request, context).catch((error) => (error instanceof ApiError ? error : fromEngine(error, 'body')).toResponse());
+    const response = request.method === 'HEAD' ? new Response(null, answer) : answer;
     // As fetch does.
     if (isFetch) request.signal.throwIfAborted();
     response.headers.set('X-Content-Type-Options', 'nosniff');
@@ -234,6 +229,15 @@ export function createHandler({ models, base = '', ...limits }) {
   }
 
   return Object.assign(handle, { close, forget });
+}
+
+/** A part of a path. One that is encoded wrongly stays as it is. @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** By what it can do: a model that was attached, or a test's, is as good. @param {any} value @returns {value is Model} */

@@ -1,11 +1,10 @@
-// The handler behind Node's http server: what is between the two is Hono's adapter, what stands before it is guard.js, and limits on everything that a client could
-// leave open.
+// The handler behind Node's http server. web.js turns requests and answers into the web's and back, guard.js checks who asks, and everything that a client could leave
+// open has a limit.
 
 import { createServer, STATUS_CODES } from 'node:http';
-// @ts-ignore -- made by scripts/bundle.mjs
-import { getRequestListener } from '../bundled/node-server.js';
 import { ApiError } from '../integrations/openai/errors.js';
 import { guard } from './guard.js';
+import { send, toRequest } from './web.js';
 
 /** @import { IncomingMessage, ServerResponse } from 'node:http' */
 /** @import { AddressInfo, Socket } from 'node:net' */
@@ -47,18 +46,16 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
   let chosen = port;
   let isClosing = false;
   const check = guard(allowed, () => chosen);
-  /** Who asks. @type {WeakMap<IncomingMessage, unknown>} */
-  const owners = new WeakMap();
-  const ask = async (/** @type {Request} */ request, /** @type {{ incoming: IncomingMessage }} */ { incoming }) => {
-    const response = await handler(request, { owner: owners.get(incoming) });
+  /** @param {Request} request @param {unknown} owner who asks @param {IncomingMessage} incoming @param {ServerResponse} outgoing */
+  const answer = async (request, owner, incoming, outgoing) => {
+    const response = await handler(request, { owner });
     // A client that has gone (499) was not refused.
     if (response.status >= 400 && response.status < 500 && response.status !== 499) {
       const body = await response.clone().json().catch(() => undefined);
       refused(response.status, body?.error?.message ?? '', incoming);
     }
-    return response;
+    await send(response, incoming, outgoing);
   };
-  const answer = getRequestListener(ask, { overrideGlobalObjects: false, hostname: 'localhost' });
   /** Requests that have not been answered. @type {WeakMap<Socket, number>} */
   const ahead = new WeakMap();
   const server = createServer({ ...LIMITS, ...limits, noDelay: true }, (request, response) => {
@@ -72,11 +69,10 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
     response.on('close', () => count(-1));
     try {
       const { isPreflight, headers, owner } = check(request);
-      owners.set(request, owner);
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
       if (isClosing) response.setHeader('Connection', 'close');
       if (isPreflight) response.writeHead(204).end();
-      else answer(request, response);
+      else void answer(toRequest(request, response), owner, request, response);
     } catch (error) {
       const said = error instanceof ApiError ? error : new ApiError(400, 'Bad request.', { code: 'invalid_request' });
       refused(said.status, said.message, request);
