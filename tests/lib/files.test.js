@@ -6,7 +6,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
 import { after, before, beforeEach, test } from 'node:test';
 
-import { cache } from '../../www/lib/client/model-cache.js';
+import { modelCache as cache } from '../../www/lib/client/model-cache.js';
 import { load } from '../../www/lib/client/load.js';
 import { CHUNK_BYTES } from '../../www/lib/shared/store.js';
 import { Disk } from './disk.js';

@@ -43,13 +43,13 @@ function compile(code, options, name = 'program.ts') {
 }
 
 const EVERY_ENTRY = `
-  import { cache, FiresideError, Model, Session } from 'fireside-lm';
+  import { cache, FiresideError, Model, modelCache, Session } from 'fireside-lm';
   import { isolate } from 'fireside-lm/isolation';
   import init from 'fireside-lm/wasm';
   import { createHandler } from 'fireside-lm/openai';
   import { createLanguageModel, install } from 'fireside-lm/prompt-api';
   import { answerRequests } from 'fireside-lm/service-worker';
-  console.log(cache, FiresideError, Model, Session, isolate, init, createHandler, createLanguageModel, install, answerRequests);`;
+  console.log(cache === modelCache, FiresideError, Model, Session, isolate, init, createHandler, createLanguageModel, install, answerRequests);`;
 
 for (const [how, options] of Object.entries({ 'for a bundler': BUNDLER, 'for Node': NODE })) {
   test(`every entry compiles ${how} with all of its declarations checked`, () => compile(EVERY_ENTRY, [...options, '--types', '', ...DOM]));

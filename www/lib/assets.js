@@ -1,6 +1,6 @@
-// The addresses of the files that are not modules of the page: the worker's script and the wasm builds. Bundlers find and
-// copy a file by its address written out like this. This module stands beside these files, so that a page whose files are
-// copied by hand finds them beside its packed script.
+// The addresses of the files that are not modules of the page: the worker's script and the wasm builds.
+// Bundlers find and copy a file by its address written out like this. This module stands beside these
+// files, so that a page whose files are copied by hand finds them beside its packed script.
 
 /** @import { Build } from './shared/types.d.ts' */
 

@@ -1,6 +1,8 @@
 // fireside-lm: language models that run inside a browser tab. The engine is a worker; these are its proxies.
 
-export { cache } from './client/model-cache.js';
+export { modelCache } from './client/model-cache.js';
+/** @deprecated Use `modelCache`. */
+export { modelCache as cache } from './client/model-cache.js';
 export { FiresideError } from './shared/errors.js';
 export { Model } from './client/model.js';
 export { Session } from './client/session.js';

@@ -1,5 +1,6 @@
-// The service worker of isolation.js: adds the headers that isolate a page to documents and to the scripts of workers, unless their host has sent them.
-// Everything else (models, ranges, streams, other origins) goes its way as if this were not here, and nothing is stored.
+// The service worker of isolation.js: adds the headers that isolate a page to documents and to the scripts
+// of workers, unless their host has sent them. Everything else (models, ranges, streams, other origins)
+// goes its way as if this were not here, and nothing is stored.
 
 {
   const HEADERS = { 'Cross-Origin-Opener-Policy': 'same-origin', 'Cross-Origin-Embedder-Policy': 'require-corp' };

@@ -1,20 +1,25 @@
-// `fireside-lm/isolation`: threads on a host that cannot send headers. A browser shares memory between threads only on a page that is cross-origin
-// isolated, which two headers ask for; a service worker can add them. The first visit then reloads once.
+// `fireside-lm/isolation`: threads on a host that cannot send headers. A browser shares memory between
+// threads only on a page that is cross-origin isolated, which two headers ask for; a service worker can add
+// them. The first visit then reloads once.
 //
 //     import { isolate } from 'fireside-lm/isolation';
-//     await isolate();          // before anything else; the page's folder has isolation-worker.js, a copy of fireside-lm's
+//     // Before anything else. The page's folder has a copy of isolation-worker.js.
+//     await isolate();
 //
-// An isolated page loses its ties to windows of other origins (sign-in popups), and shows what other origins serve only where they allow it.
+// An isolated page loses its ties to windows of other origins (sign-in popups), and shows what other
+// origins serve only where they allow it.
 
 /** This tab has been reloaded already: should that not have isolated the page, nothing will. */
 const RELOADED = 'fireside-isolation';
 
-/** A visitor who waits longer sees the page as it is. */
+/** How long the visitor waits. After that the page goes on as it is. */
 const PATIENCE_MS = 3_000;
 
 /**
- * Isolates the page, by one reload where that is still needed. Resolves with whether the page is isolated; where it reloads, never. Does not reject.
- * @param {{ worker?: string | URL }} [options] the address of isolation-worker.js; its folder is what gets isolated
+ * Isolates the page, by one reload where that is still needed. Resolves with whether the page is isolated;
+ * where it reloads, never. Does not reject.
+ * @param {{ worker?: string | URL }} [options] the address of isolation-worker.js; its folder is what gets
+ *   isolated
  * @returns {Promise<boolean>}
  */
 export async function isolate({ worker = 'isolation-worker.js' } = {}) {

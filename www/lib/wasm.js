@@ -1,5 +1,6 @@
-// `fireside-lm/wasm`: the engine itself, for Node and for a worker of your own. It blocks its thread while it computes. This is the
-// build that runs everywhere and computes the same everywhere. The others are `fireside-lm/pkg/relaxed.js` and so on.
+// `fireside-lm/wasm`: the engine itself, for Node and for a worker of your own. It blocks its thread while
+// it computes. This is the build that runs everywhere and computes the same everywhere. The others are
+// `fireside-lm/pkg/relaxed.js` and so on.
 //
 //     import init, { Session } from 'fireside-lm/wasm';
 //     await init();                    // in Node: initSync({ module: readFileSync('.../simd128_bg.wasm') })

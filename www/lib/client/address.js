@@ -1,27 +1,28 @@
-// What people copy from the hub (addresses of pages, of files, of clones), as the folder of one revision of a repository. What cannot be such a folder is
-// refused by a sentence that says how to write it.
+// Turns what people copy from the hub (the address of a page, a file or a clone) into the folder of one
+// revision of a repository. An address that cannot be such a folder is refused with the right spelling.
 //
-//     hf:owner/name    hf:owner/name@refs/pr/1    https://huggingface.co/owner/name/tree/refs%2Fpr%2F1?library=transformers#files
+//     hf:owner/name    hf:owner/name@refs/pr/1
+//     https://huggingface.co/owner/name/tree/refs%2Fpr%2F1?library=transformers#files
 
 import { badInput } from '../shared/errors.js';
 
-/** The hub's names, with or without a scheme, and its addresses for git. */
+/** The beginnings of the hub's addresses, with or without a scheme, those for git among them. */
 const HUB = /^(?:https?:\/\/(?:www\.)?|www\.|ssh:\/\/git@|git@|)(?:huggingface\.co|hf\.co)(?:[/:]|$)/i;
 
-/** Files that say where a model's folder is; any other may be of another model beside it. */
+/** The files that tell a model's folder. Another file may belong to another model beside it. */
 export const OF_A_MODEL =
   /^(?:(?:config|tokenizer|tokenizer_config|special_tokens_map|generation_config|fireside\.lock|model\.safetensors\.index)\.json|chat_template\.jinja|model(?:-\d+-of-\d+)?\.safetensors)$/;
 
-/** What stands for one revision in a page's address. */
+/** The words that come before a revision in the address of a page. */
 const REVISIONS = ['tree', 'blob', 'raw', 'resolve', 'blame', 'commit', 'commits'];
 
-/** What is no owner. */
+/** The first words of addresses that are not those of a model's owner. */
 const NO_OWNER = ['api', 'blog', 'collections', 'datasets', 'docs', 'models', 'organizations', 'papers', 'settings', 'spaces', 'tasks'];
 
 /**
  * @param {string} text
  * @param {string | URL} hub
- * @returns {string | undefined} the address of the folder; undefined: it is no address of the hub's
+ * @returns {string | undefined} the address of the folder; undefined: `text` is not an address of the hub
  */
 export function hubFolder(text, hub) {
   const home = String(hub).replace(/\/$/, '');
@@ -35,7 +36,7 @@ export function hubFolder(text, hub) {
   if (prefix === undefined) return undefined;
   const path = text.slice(prefix.length).split(/[?#]/)[0];
   const [owner, repository, kind, ...rest] = path.split('/').filter(Boolean);
-  // A site that mirrors the hub may have other folders besides.
+  // A site that mirrors the hub may have other folders too.
   if (isMirror && !REVISIONS.includes(kind)) return undefined;
   if (!owner || !repository || NO_OWNER.includes(owner)) {
     throw badInput('source', 'a model of the hub, which is written `hf:owner/name`', text);
@@ -43,7 +44,7 @@ export function hubFolder(text, hub) {
   const name = `${owner}/${repository.replace(/\.git$/, '')}`;
   if (kind === undefined) return at(home, name, 'main', '', text);
   if (!REVISIONS.includes(kind)) throw badInput('source', `\`hf:${name}\` for this model`, text);
-  // The names of pull requests and of converted copies have slashes, which not everybody encodes.
+  // The names of pull requests and of converted copies have slashes, which some people do not encode.
   const parts = rest[0] === 'refs' ? 3 : 1;
   const revision = rest.length ? decoded(rest.slice(0, parts).join('/'), text) : 'main';
   const inner = rest.slice(parts);
@@ -56,7 +57,13 @@ export function hubFolder(text, hub) {
   throw badInput('source', `${top} for the model at the top of the repository, or \`${folder}\` for one in this folder`, text);
 }
 
-/** @param {string} home @param {string} name @param {string} revision @param {string} inner a folder in it @param {string} text */
+/**
+ * @param {string} home
+ * @param {string} name
+ * @param {string} revision
+ * @param {string} inner a folder in it
+ * @param {string} text
+ */
 function at(home, name, revision, inner, text) {
   const unusual = /(^|\/)\.{1,2}(\/|$)|[^\w./+-]/;
   if (unusual.test(`${name}/${revision}`) || /(^|\/)\.{1,2}(\/|$)/.test(inner)) {

@@ -1,38 +1,54 @@
-// The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them can run here. A visitor fetches one.
+// The builds of the engine, {simd128, relaxed SIMD} x {one thread, threads}, and which of them can run
+// here. A visitor fetches one.
 
 import { wasmFiles } from '../assets.js';
 import { FiresideError } from '../shared/errors.js';
 
 /** @import { Choice } from '../shared/protocol.d.ts' */
 /** @import { Build } from '../shared/types.d.ts' */
-/** What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads. @typedef {{ cores: number, isolated: boolean }} Machine */
+/**
+ * What a choice depends on besides WebAssembly. `isolated`: memory may be shared between threads.
+ * @typedef {{ cores: number, isolated: boolean }} Machine
+ */
 
 /** @param {string} base64 */
 const code = (base64) => Uint8Array.from(atob(`AGFzbQEAAAAB${base64}`), (char) => char.charCodeAt(0));
 
-/** The smallest modules that are valid only with one feature each: i8x16.popcnt, i8x16.relaxed_swizzle, i32.atomic.load in a shared memory. */
+/**
+ * The smallest modules that are valid only with one feature each: i8x16.popcnt, i8x16.relaxed_swizzle,
+ * i32.atomic.load in a shared memory.
+ */
 const SIMD = code('BQFgAAF7AwIBAAoKAQgAQQD9D/1iCw==');
 const RELAXED = code('BQFgAAF7AwIBAAoPAQ0AQQH9D0EC/Q/9gAIL');
 const THREADS = code('BAFgAAADAgEABQQBAwEBCgsBCQBBAP4QAgAaCw==');
 
-/** `auto` starts no more: decoding is bound by memory, which so many threads exhaust, and prefill gains little beyond. */
+/**
+ * The most threads that `auto` starts. Decoding is bound by memory bandwidth, which eight threads use up,
+ * and prefill gains little by more.
+ */
 const AUTO_MAX = 8;
 
-/** Units: pages of 64 KiB. At first a little more than the linker was told (scripts/build.mjs), since wasm-bindgen adds a page; at most all that 32 bits reach, or less where a browser will not reserve so much. */
+/**
+ * The size of a shared memory at first: a little more than the linker was told (scripts/build.mjs), since
+ * wasm-bindgen adds a page. Units: pages of 64 KiB.
+ */
 const MEMORY_INITIAL = 40;
+
+/** The largest size: what 32 bits reach, or less where a browser does not reserve so much. */
 const MEMORY_MAXIMA = [65_536, 49_152, 32_768, 16_384, 8_192];
 
-/** The visitor's. @returns {Machine} */
+/** The visitor's machine. @returns {Machine} */
 const visitors = () => ({
   cores: globalThis.navigator?.hardwareConcurrency || 1,
   isolated: Boolean(globalThis.crossOriginIsolated) && typeof SharedArrayBuffer === 'function',
 });
 
-/** Whether there is the SIMD that every build needs. */
+/** Whether the browser has the SIMD that every build needs. */
 export const hasSimd = () => WebAssembly.validate(SIMD);
 
 /**
- * The fastest build that is allowed, and how many threads to start; the reason where it is one though more were possible or asked for.
+ * The fastest build that is allowed, and how many threads to start. `reason`: why it is one thread, where
+ * more were possible or asked for.
  * @param {{ threads: 'auto' | number, deterministic: boolean }} wanted
  * @param {Machine} [machine]
  * @returns {Choice}
@@ -66,7 +82,7 @@ function sharedMemory() {
 const compiled = new Map();
 
 /**
- * The code of a build, compiled once for all models of a page, on the page's side, so that it goes on while the worker is still starting.
+ * The code of a build. The page compiles it once for all its models, while the worker is starting.
  * @param {Build} build
  * @param {(url: URL, how: { signal: AbortSignal }) => Promise<Response>} [read]
  */
@@ -80,17 +96,21 @@ export function compile(build, read = fetch) {
   return module;
 }
 
-/** How long a megabyte may take: streaming compilation does not tell how far it is. */
+/** How long the fetch of the code may take. Streaming compilation does not tell how far it is. */
 const CODE_MS = 180_000;
 
-/** @param {URL} url @param {(url: URL, how: { signal: AbortSignal }) => Promise<Response>} read @returns {Promise<WebAssembly.Module>} */
+/**
+ * @param {URL} url
+ * @param {(url: URL, how: { signal: AbortSignal }) => Promise<Response>} read
+ * @returns {Promise<WebAssembly.Module>}
+ */
 async function compileFrom(url, read) {
   const stop = new AbortController();
   const late = setTimeout(() => stop.abort(), CODE_MS);
   try {
     return await compiledFrom(url, await read(url, { signal: stop.signal }));
   } catch (cause) {
-    // A fetch that fails, or breaks off while its answer is compiled.
+    // The fetch failed, or broke off while its answer was compiled.
     if (!(cause instanceof TypeError || cause instanceof DOMException)) throw cause;
     const details = { url: url.href };
     throw new FiresideError('NETWORK', `the engine could not be fetched from ${url}. Check the connection and try again.`, details, { cause });
@@ -108,7 +128,7 @@ async function compiledFrom(url, response) {
       status,
     });
   }
-  // Streaming compilation insists on the media type; a static host may not know it.
+  // Streaming compilation needs the media type, which some static hosts do not send.
   const streaming = response.headers.get('content-type')?.startsWith('application/wasm');
   const module = streaming ? WebAssembly.compileStreaming(response) : response.arrayBuffer().then((bytes) => WebAssembly.compile(bytes));
   return module.catch((cause) => {

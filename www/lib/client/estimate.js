@@ -1,4 +1,4 @@
-// Estimates what a model would take, before it is downloaded. A module of its own, since most visits never ask.
+// Estimates what a model would take, before it is downloaded. Few visits load this module.
 
 import { collect } from '../shared/bytes.js';
 import { badInput } from '../shared/errors.js';
@@ -49,7 +49,12 @@ export async function estimate(source, options, platform) {
   });
 }
 
-/** Hands the header of a weight file to the engine. Returns whether there is such a file. @param {Reading} reading @param {string} name @param {number} position */
+/**
+ * Hands the header of a weight file to the engine. Returns whether there is such a file.
+ * @param {Reading} reading
+ * @param {string} name
+ * @param {number} position
+ */
 async function header({ located, pins, client, signal, stallMs }, name, position) {
   const place = located.weights(name, position, pins);
   if (!place || place.absent) return false;

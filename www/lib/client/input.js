@@ -6,7 +6,8 @@ import { abortError, badInput, FiresideError } from '../shared/errors.js';
 
 /**
  * A file about to be read. `transferable`: its chunks may be given away to the worker.
- * @typedef {{ file: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }} Opened
+ * @typedef {{ file: string, size?: number, transferable: boolean, chunks: AsyncIterable<Uint8Array> }}
+ *   Opened
  */
 
 /** Bytes that are all there are handed on in slices of this size. */

@@ -18,7 +18,12 @@ const STALL_MS = 20_000;
 /** Browsers tell no more memory than this, so that devices look alike. */
 const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
 
-/** Checks the options of a load. Throws BAD_OPTION. @param {LoadOptions | undefined} options @param {Platform} platform @returns {Settings} */
+/**
+ * Checks the options of a load. Throws BAD_OPTION.
+ * @param {LoadOptions | undefined} options
+ * @param {Platform} platform
+ * @returns {Settings}
+ */
 export function check(options = {}, platform) {
   if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;

@@ -1,5 +1,6 @@
-// Loads a model, start to end. The engine compiles and its worker starts while the small files arrive. These are checked before any
-// weight is fetched. Weights then stream chunk by chunk into the engine; the worker itself fetches and stores what has an address.
+// Loads a model, start to end. The engine compiles and its worker starts while the small files arrive.
+// These are checked before any weight is fetched. Weights then stream chunk by chunk into the engine; the
+// worker itself fetches and stores what has an address.
 
 import { FiresideError } from '../shared/errors.js';
 import { openInput } from './input.js';
@@ -17,8 +18,8 @@ import { inWorker, START_MS } from './start.js';
 /** @import { WorkerClient } from './worker-client.js' */
 
 /**
- * Bytes that may be on their way to the worker. Chunks of a fast connection have 64 KB: waiting for each to be taken would cost
- * more than taking it.
+ * Bytes that may be on their way to the worker. Chunks of a fast connection have 64 KB: waiting for each to
+ * be taken would cost more than taking it.
  */
 const UNDER_WAY_MAX = 2 << 20;
 
@@ -29,7 +30,8 @@ const AHEAD = 2;
  * @param {Source} source
  * @param {LoadOptions | undefined} options
  * @param {Platform} platform
- * @returns {Promise<{ client: WorkerClient, info: ModelInfo, again: boolean }>} `again`: the source can be loaded once more
+ * @returns {Promise<{ client: WorkerClient, info: ModelInfo, again: boolean }>} `again`: the source can be
+ *   loaded once more
  */
 export async function load(source, options, platform) {
   const settings = check(options, platform);
@@ -46,7 +48,10 @@ export async function load(source, options, platform) {
   });
 }
 
-/** Asks the browser not to clear the stored files when space is short. Some ask their user in turn: nothing waits for the answer. */
+/**
+ * Asks the browser not to clear the stored files when space is short. Some ask their user in turn: nothing
+ * waits for the answer.
+ */
 function persist() {
   const { storage } = globalThis.navigator ?? {};
   storage
@@ -76,8 +81,8 @@ async function smallFiles(reading, ownTemplate) {
 }
 
 /**
- * The files that count only in folders saved before transformers 4.34. They are asked for where the engine says so, while the
- * tokenizer is on its way.
+ * The files that count only in folders saved before transformers 4.34. They are asked for where the engine
+ * says so, while the tokenizer is on its way.
  * @param {Reading} reading
  * @param {Promise<Uint8Array | undefined>} tokenizerConfigRead
  */
@@ -114,7 +119,12 @@ async function weights(reading, files, options) {
   meter.finish();
 }
 
-/** Downloads the shards after one into the stored files. If that fails, it has cost nothing but the attempt. @param {Reading} reading @param {string[]} names @param {number} position */
+/**
+ * Downloads the shards after one into the stored files. If that fails, it has cost nothing but the attempt.
+ * @param {Reading} reading
+ * @param {string[]} names
+ * @param {number} position
+ */
 function prefetch({ located, pins, client }, names, position) {
   for (let next = position + 1; next < Math.min(position + 1 + AHEAD, names.length); next++) {
     const place = located.weights(names[next], next, pins);
@@ -122,7 +132,12 @@ function prefetch({ located, pins, client }, names, position) {
   }
 }
 
-/** Streams a weight file into the engine. Returns whether there is one. @param {Reading} reading @param {string} name @param {number} position */
+/**
+ * Streams a weight file into the engine. Returns whether there is one.
+ * @param {Reading} reading
+ * @param {string} name
+ * @param {number} position
+ */
 async function streamWeights({ located, pins, client, meter, signal, stallMs }, name, position) {
   const place = located.weights(name, position, pins);
   if (!place || place.absent) return false;
@@ -146,7 +161,8 @@ async function push(opened, client, report) {
   let bytes = 0;
   for await (const piece of opened.chunks) {
     while (bytesUnderWay > UNDER_WAY_MAX) await taken.shift();
-    // A chunk of ours that fills its buffer is given away. The caller's bytes, and views into a larger buffer, are copied.
+    // A chunk of ours that fills its buffer is given away. The caller's bytes, and views into a larger
+    // buffer, are copied.
     const isOurs = opened.transferable && piece.byteLength === piece.buffer.byteLength;
     const chunk = isOurs ? piece : piece.slice();
     const { length } = chunk;
@@ -163,7 +179,10 @@ async function push(opened, client, report) {
   await client.request('endWeights', {});
 }
 
-/** How many threads have started. One that neither starts nor fails is not waited for. @param {Promise<boolean>[]} threads */
+/**
+ * How many threads have started. One that neither starts nor fails is not waited for.
+ * @param {Promise<boolean>[]} threads
+ */
 async function countIn(threads) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
@@ -173,7 +192,11 @@ async function countIn(threads) {
   return there.filter(Boolean).length;
 }
 
-/** The size that the index of a model in shards states. @param {Uint8Array} index @returns {number | undefined} */
+/**
+ * The size that the index of a model in shards states.
+ * @param {Uint8Array} index
+ * @returns {number | undefined}
+ */
 function totalSize(index) {
   try {
     const size = JSON.parse(new TextDecoder().decode(index))?.metadata?.total_size;

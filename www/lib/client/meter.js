@@ -20,13 +20,20 @@ export class Meter {
     this.#report = report;
   }
 
-  /** The weights are in several files. @param {number | undefined} bytes of all of them, where the index states them */
+  /**
+   * The weights are in several files.
+   * @param {number | undefined} bytes of all of them, where the index states them
+   */
   sharded(bytes) {
     if (!this.#isSharded && bytes !== undefined) this.#total = this.#loaded + bytes;
     this.#isSharded = true;
   }
 
-  /** The size of a file. Where it has all the weights, the total follows. @param {Place} place @param {number} [bytes] */
+  /**
+   * The size of a file. Where it has all the weights, the total follows.
+   * @param {Place} place
+   * @param {number} [bytes]
+   */
   size(place, bytes) {
     if (bytes !== undefined && !this.#isSharded && place.file.endsWith('.safetensors')) this.#total ??= this.#loaded + bytes;
   }

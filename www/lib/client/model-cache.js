@@ -1,8 +1,9 @@
-// What of models this site has kept in the browser, or Node on disk: to be seen, checked and cleared.
+// Lists, checks and deletes the stored files of models: those that this site has stored in the browser, or
+// Node on disk.
 //
-//     import { cache } from 'fireside-lm';
-//     for (const { source, bytes } of await cache.list()) console.log(source, bytes);
-//     await cache.delete('hf:owner/name');
+//     import { modelCache } from 'fireside-lm';
+//     for (const { source, bytes } of await modelCache.list()) console.log(source, bytes);
+//     await modelCache.delete('hf:owner/name');
 
 import { badInput, FiresideError } from '../shared/errors.js';
 import { folderUrl } from './source.js';
@@ -13,11 +14,11 @@ import { folderOf, openBackend, StoredFile } from '../shared/store.js';
 
 const HUB = 'https://huggingface.co';
 
-/** @param {() => Promise<Backend | undefined>} openBackend where models are kept */
-export function cacheIn(openBackend) {
-  const cache = Object.freeze({
+/** @param {() => Promise<Backend | undefined>} openBackend where files are stored */
+export function modelCacheIn(openBackend) {
+  const modelCache = Object.freeze({
     /**
-     * Every model of which something is kept, the largest first.
+     * Every model with stored files, the largest first.
      * @param {string | URL} [source] this model alone
      * @param {{ hub?: string | URL }} [options]
      * @returns {Promise<CachedModel[]>}
@@ -31,13 +32,14 @@ export function cacheIn(openBackend) {
       return models.filter((model) => model.files.length > 0).sort((a, b) => b.bytes - a.bytes);
     },
 
-    /** Bytes of all that is kept. */
+    /** Bytes of all stored files. */
     async size() {
-      return (await cache.list()).reduce((sum, { bytes }) => sum + bytes, 0);
+      return (await modelCache.list()).reduce((sum, { bytes }) => sum + bytes, 0);
     },
 
     /**
-     * Removes what is kept of a model, or of all of them. A model that is loaded goes on; one that is being downloaded cannot be removed.
+     * Deletes the stored files of a model, or of all models. A loaded model goes on. Rejects where a model
+     * is being downloaded.
      * @param {string | URL} [source] as it was loaded, or as `list` tells
      * @param {{ hub?: string | URL }} [options]
      * @returns {Promise<number>} the bytes that were freed
@@ -59,7 +61,8 @@ export function cacheIn(openBackend) {
     },
 
     /**
-     * Reads what is kept of a model and compares it with its checksums. A file that is not `ok` is mended when the model is loaded next.
+     * Compares the stored files of a model with their checksums. A file that is not `ok` is mended when the
+     * model is loaded next.
      * @param {string | URL} source
      * @param {{ hub?: string | URL }} [options]
      * @returns {Promise<{ file: string, ok: boolean }[]>}
@@ -68,7 +71,7 @@ export function cacheIn(openBackend) {
       const backend = await openBackend();
       const wanted = backend && (await Promise.all(addressesOf(source, hub).map(folderOf)));
       const folder = (await backend?.folders())?.find(({ folder }) => wanted?.includes(folder));
-      if (!backend || !folder) throw badInput('source', 'a model of which something is kept', String(source));
+      if (!backend || !folder) throw badInput('source', 'a model with stored files', String(source));
       const results = [];
       for (const file of folder.files.sort()) {
         const stored = await StoredFile.openIn(backend, folder.folder, file);
@@ -80,12 +83,16 @@ export function cacheIn(openBackend) {
       return results;
     },
   });
-  return cache;
+  return modelCache;
 }
 
-export const cache = cacheIn(openBackend);
+export const modelCache = modelCacheIn(openBackend);
 
-/** The addresses by which the cache may know a model: a folder's, or that of a file that was given by its own. @param {string | URL} source @param {string | URL} hub */
+/**
+ * The addresses by which a model may be stored: that of its folder, or of a file that was given alone.
+ * @param {string | URL} source
+ * @param {string | URL} hub
+ */
 function addressesOf(source, hub) {
   const [text, base] = [String(source), globalThis.document?.baseURI];
   const own = !/^hf:/i.test(text) && URL.canParse(text, base) ? [new URL(text, base).href] : [];
@@ -97,7 +104,11 @@ function addressesOf(source, hub) {
   }
 }
 
-/** @param {Backend} backend @param {{ folder: string, files: string[] }} folder @returns {Promise<CachedModel>} */
+/**
+ * @param {Backend} backend
+ * @param {{ folder: string, files: string[] }} folder
+ * @returns {Promise<CachedModel>}
+ */
 async function describe(backend, { folder, files: names }) {
   const files = [];
   let source = '';

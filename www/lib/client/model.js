@@ -1,5 +1,5 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// Model: weights and tokenizer in a worker of their own, shared by any number of sessions. A thin proxy: all state lives in the worker.
+// Model: the page's proxy of a loaded model, which any number of sessions share. Its state is in a worker.
 
 import { badInput, crashed, disposed } from '../shared/errors.js';
 import { load } from './load.js';
@@ -10,12 +10,16 @@ import { Session } from './session.js';
 import { overPort, WorkerClient } from './worker-client.js';
 
 /** @import { Args, Op, Result } from '../shared/protocol.d.ts' */
-/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions, Source, TokenPiece } from '../shared/types.d.ts' */
+/** @import { Estimate, LoadOptions, ModelInfo, ModelStats, SessionOptions } from '../shared/types.d.ts' */
+/** @import { Source, TokenPiece } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 
-/** How long an engine may take to answer a context that comes in: it is loaded, and computes for a twentieth of a second at a time. */
+/**
+ * How long an engine may take to answer a context that comes in: it is loaded, and computes for a twentieth
+ * of a second at a time.
+ */
 const HELLO_MS = 10_000;
 
 /** @typedef {(signal?: AbortSignal) => Promise<{ client: WorkerClient, info: ModelInfo }>} Load */
@@ -46,8 +50,9 @@ export class Model {
   }
 
   /**
-   * Loads a model in Hugging Face layout. Rejects with a FiresideError, or with an AbortError where `signal` says stop. Writes one warning to the console
-   * where settings of the model's files are not used; `info().ignoredConfig` lists them.
+   * Loads a model in Hugging Face layout. Rejects with a FiresideError, or with an AbortError where
+   * `signal` says stop. Writes one warning to the console where settings of the model's files are not used;
+   * `info().ignoredConfig` lists them.
    * @param {Source} source
    * @param {LoadOptions} [options]
    */
@@ -61,7 +66,8 @@ export class Model {
   }
 
   /**
-   * What a model would take, learnt from its config and the headers of its weight files alone: nothing else is fetched. Rejects as `load` does.
+   * What a model would take, learnt from its config and the headers of its weight files alone: nothing else
+   * is fetched. Rejects as `load` does.
    * @param {Source} source
    * @param {LoadOptions} [options]
    * @returns {Promise<Estimate>}
@@ -72,8 +78,8 @@ export class Model {
   }
 
   /**
-   * A model whose engine is another context's: of a `port()` that came from there, in a service worker say. Its sessions are its own, and `dispose` frees them alone.
-   * Rejects with CRASHED where nobody answers.
+   * A model whose engine is another context's: of a `port()` that came from there, in a service worker say.
+   * Its sessions are its own, and `dispose` frees them alone. Rejects with CRASHED where nobody answers.
    * @param {MessagePort} port
    */
   static async attach(port) {
@@ -92,18 +98,27 @@ export class Model {
     }
   }
 
-  /** Opens a session; sessions share the weights, not their history. Throws BAD_OPTION. @param {SessionOptions} [options] */
+  /**
+   * Opens a session; sessions share the weights, not their history. Throws BAD_OPTION.
+   * @param {SessionOptions} [options]
+   */
   session(options) {
     if (this.#disposed) throw disposed('this model');
     return new Session(this, { options: sessionOptions(options) });
   }
 
-  /** What the sessions of this model hold together, those of all its contexts. @returns {Promise<ModelStats>} */
+  /**
+   * What the sessions of this model hold together, those of all its contexts.
+   * @returns {Promise<ModelStats>}
+   */
   stats() {
     return this.#request('modelStats', {});
   }
 
-  /** A port by which another context can use this model: transfer it there, and `Model.attach` it. @returns {Promise<MessagePort>} */
+  /**
+   * A port by which another context can use this model: transfer it there, and `Model.attach` it.
+   * @returns {Promise<MessagePort>}
+   */
   async port() {
     const { port1, port2 } = new MessageChannel();
     await this.#client.request('connect', { port: port2 }, { transfer: [port2] });
@@ -111,8 +126,9 @@ export class Model {
   }
 
   /**
-   * Loads the model once more, from the cache where it is there, into a new worker: after `CRASHED` or `OUT_OF_MEMORY` everything works again. Its sessions come back
-   * with their conversations; calls under way reject with CRASHED. A source that could be read only once, a stream, rejects with BAD_INPUT.
+   * Loads the model once more, from the cache where it is there, into a new worker: after `CRASHED` or
+   * `OUT_OF_MEMORY` everything works again. Its sessions come back with their conversations; calls under
+   * way reject with CRASHED. A source that could be read only once, a stream, rejects with BAD_INPUT.
    */
   reload() {
     if (this.#disposed) return Promise.reject(disposed('this model'));
@@ -153,19 +169,34 @@ export class Model {
     return this.#info;
   }
 
-  /** Token ids. `special`: special tokens in the text are recognised, and those that begin a prompt added. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<Uint32Array>} */
+  /**
+   * Token ids. `special`: special tokens in the text are recognised, and those that begin a prompt added.
+   * @param {string} text
+   * @param {{ special?: boolean }} [options]
+   * @returns {Promise<Uint32Array>}
+   */
   async tokenize(text, options) {
     if (typeof text !== 'string') throw badInput('text', 'a string', text);
     return this.#request('tokenize', { text, options: plainOptions(options) });
   }
 
-  /** The tokens of a text, each with what of it they stand for; options as `tokenize`. @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<TokenPiece[]>} */
+  /**
+   * The tokens of a text, each with what of it they stand for; options as `tokenize`.
+   * @param {string} text
+   * @param {{ special?: boolean }} [options]
+   * @returns {Promise<TokenPiece[]>}
+   */
   async pieces(text, options) {
     if (typeof text !== 'string') throw badInput('text', 'a string', text);
     return this.#request('pieces', { text, options: plainOptions(options) });
   }
 
-  /** Text of token ids. @param {ArrayLike<number>} ids @param {{ skipSpecial?: boolean }} [options] @returns {Promise<string>} */
+  /**
+   * Text of token ids.
+   * @param {ArrayLike<number>} ids
+   * @param {{ skipSpecial?: boolean }} [options]
+   * @returns {Promise<string>}
+   */
   async detokenize(ids, options) {
     const list = Array.from(ids ?? [NaN]);
     if (!list.every((id) => Number.isInteger(id) && id >= 0 && id < 2 ** 32)) throw badInput('ids', 'a list of token ids', ids);

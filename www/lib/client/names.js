@@ -15,7 +15,11 @@ export const NAMES = Object.freeze({
 
 /** The name of a small file in a source. @typedef {keyof typeof NAMES} SmallName */
 
-/** The most bytes that a small file may have: several times as many as the largest published ones (docs/loading.md). @type {Record<SmallName, number>} */
+/**
+ * The most bytes that a small file may have: several times as many as the largest published ones
+ * (docs/loading.md).
+ * @type {Record<SmallName, number>}
+ */
 export const BYTES_MAX = Object.freeze({
   config: 1 << 20,
   tokenizer: 128 << 20,
@@ -29,7 +33,10 @@ export const BYTES_MAX = Object.freeze({
 
 const SAFE_NAME = /^[A-Za-z0-9._-]+\.safetensors$/;
 
-/** The name of a shard. It comes out of a stranger's index, so it must not lead anywhere else. @param {string} name */
+/**
+ * The name of a shard. It comes out of a stranger's index, so it must not lead anywhere else.
+ * @param {string} name
+ */
 export function checkedName(name) {
   if (SAFE_NAME.test(name)) return name;
   const expected = `expected plain file names ending in .safetensors, got ${JSON.stringify(name)}`;

@@ -1,26 +1,28 @@
-// What callers pass to a session, as far as JavaScript has to look at it: the engine checks names and ranges.
+// What callers pass to a session, as far as JavaScript has to look at it: the engine checks names and
+// ranges.
 
 import { badInput, badMessage, badOption, show } from '../shared/errors.js';
 
 /** @import { GenerateOptions, MessageInput, SessionOptions } from '../shared/types.d.ts' */
 
-/** What no option may be: the engine refuses it by the option's name. */
+/** A value that no option takes. The engine refuses it by the option's name. */
 const NOTHING_KNOWN = [[[]]];
 
-/** Lists in lists in lists are the deepest that an option takes: `sequenceBias`. */
+/** No option takes deeper lists than `sequenceBias`: lists in lists in lists. */
 const LISTS_MAX = 3;
 
 /** Options whose values are objects of any depth. */
 const DEEP = ['chatTemplateKwargs', 'chat_template_kwargs'];
 
-/** What a session is opened with. */
+/** The options that a session is opened with. */
 const OF_SESSION = ['system', ...DEEP];
 
-/** Deeper than anything that is taken, and no danger to the stack. */
+/** Deeper than any input that is taken, and no danger to the stack. */
 const DEPTH_MAX = 20;
 
 /**
- * Splits off the signal, and makes the rest what can be sent: numbers, texts, lists and plain objects of these.
+ * Splits off the signal, and makes the rest what can be sent: numbers, texts, lists and plain objects of
+ * these.
  * @param {GenerateOptions} [options]
  * @returns {{ signal?: AbortSignal, rest: Record<string, unknown> }}
  */
@@ -37,7 +39,11 @@ export function plainOptions(options = {}) {
   return Object.fromEntries(given.map(([name, value]) => [name, DEEP.includes(name) ? sendable(value, name) : plain(value)]));
 }
 
-/** Whether it is an object and nothing more: no list, no Map, no bytes; of whatever frame. @param {unknown} value @returns {value is Record<string, any>} */
+/**
+ * Whether it is an object and nothing more: no list, no Map, no bytes; of whatever frame.
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
 function isRecord(value) {
   return Object.prototype.toString.call(value) === '[object Object]';
 }
@@ -66,7 +72,11 @@ export function splitSession(options = {}) {
   return { session, rest: Object.fromEntries(of(false)) };
 }
 
-/** The options of a session alone. Throws BAD_OPTION. @param {SessionOptions} [options] @returns {SessionOptions} */
+/**
+ * The options of a session alone. Throws BAD_OPTION.
+ * @param {SessionOptions} [options]
+ * @returns {SessionOptions}
+ */
 export function sessionOptions(options) {
   const { session, rest } = splitSession(/** @type {any} */ (options));
   const unknown = Object.keys(rest).find((name) => rest[name] !== undefined);
@@ -74,22 +84,30 @@ export function sessionOptions(options) {
   return session;
 }
 
-/** What a chat is asked, as it can be sent; the engine checks it. Throws BAD_INPUT. @param {unknown} input @returns {string | MessageInput[]} */
+/**
+ * What a chat is asked, as it can be sent; the engine checks it. Throws BAD_INPUT.
+ * @param {unknown} input
+ * @returns {string | MessageInput[]}
+ */
 export function plainInput(input) {
   if (typeof input === 'string') return input;
   if (!Array.isArray(input)) throw badMessage('input', `is ${show(input)}`, 'Pass a text, or a list of messages: [{role: "user", content: "Hello"}]');
   return plainMessages(input);
 }
 
-/** Messages as they can be sent; the engine checks them. Throws BAD_INPUT. @param {unknown} messages @returns {MessageInput[]} */
+/**
+ * Messages as they can be sent; the engine checks them. Throws BAD_INPUT.
+ * @param {unknown} messages
+ * @returns {MessageInput[]}
+ */
 export function plainMessages(messages) {
   if (!Array.isArray(messages)) throw badMessage('messages', `is ${show(messages)}`, 'Pass a list of messages: [{role: "user", content: "Hello"}]');
   return /** @type {MessageInput[]} */ (sendable(messages, 'messages'));
 }
 
 /**
- * A copy of plain data: texts, numbers, lists, and objects of these. What is undefined is absent. Throws BAD_INPUT, which names the place, where it is
- * something else: another kind of object would arrive without what makes it one.
+ * Copies plain data: texts, numbers, lists, and objects of these. Undefined values are left out. Throws
+ * BAD_INPUT, which names the place, for anything else: another kind of object would not arrive whole.
  * @param {unknown} value
  * @param {string} place
  * @param {number} [depth]
@@ -105,7 +123,12 @@ function sendable(value, place, depth = 0) {
   return Object.fromEntries(given.map(([name, part]) => [name, sendable(part, `${place}.${name.slice(0, 60)}`, depth + 1)]));
 }
 
-/** The value of a check, or the error that it throws. @template {object} T @param {() => T} check @returns {(T & { error?: undefined }) | { error: unknown, signal?: undefined }} */
+/**
+ * The value of a check, or the error that it throws.
+ * @template {object} T
+ * @param {() => T} check
+ * @returns {(T & { error?: undefined }) | { error: unknown, signal?: undefined }}
+ */
 export function attempt(check) {
   try {
     return check();

@@ -1,19 +1,26 @@
-// A model out of files from a picker, of a dropped folder, or of a folder on disk. A module of its own, since most models are
-// loaded by their address.
+// Finds a model among files from a picker, of a dropped folder, or of a folder on disk. Few visits load this
+// module: most models are loaded by their address.
 
 import { badInput } from '../shared/errors.js';
 import { NAMES } from './names.js';
 
 /** @import { ModelFiles } from '../shared/types.d.ts' */
 
-/** @param {any} source a list of files, or a FileSystemDirectoryHandle @returns {Promise<ModelFiles | undefined>} undefined: it is neither */
+/**
+ * @param {any} source a list of files, or a FileSystemDirectoryHandle
+ * @returns {Promise<ModelFiles | undefined>} undefined: it is neither
+ */
 export async function picked(source) {
   const isFolder = source.kind === 'directory';
   const files = isFolder ? await filesIn(source) : Array.from(/** @type {ArrayLike<File>} */ (source));
   return (isFolder || files.length) && files.every((file) => file instanceof Blob && typeof file.name === 'string') ? filesByName(files) : undefined;
 }
 
-/** The files of a folder on disk. @param {any} handle a FileSystemDirectoryHandle @returns {Promise<File[]>} */
+/**
+ * The files of a folder on disk.
+ * @param {any} handle a FileSystemDirectoryHandle
+ * @returns {Promise<File[]>}
+ */
 async function filesIn(handle) {
   const files = [];
   for await (const entry of handle.values?.() ?? []) if (entry.kind === 'file') files.push(await entry.getFile());
@@ -21,7 +28,8 @@ async function filesIn(handle) {
 }
 
 /**
- * Picks a model out of files from a picker or a dropped folder: the topmost config.json and what lies beside it.
+ * Picks a model out of files from a picker or a dropped folder: the topmost config.json and what lies
+ * beside it.
  * @param {File[]} files
  * @returns {ModelFiles}
  */

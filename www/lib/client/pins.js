@@ -1,4 +1,5 @@
-// What a publisher states about the files of a model: the hub's list of a revision, or the lock file of a folder.
+// What a publisher states about the files of a model: the hub's list of a revision, or the lock file of a
+// folder.
 
 import { badOption, FiresideError } from '../shared/errors.js';
 
@@ -6,9 +7,15 @@ import { badOption, FiresideError } from '../shared/errors.js';
 
 /** The option `lock` of a load. @typedef {boolean | string | URL} Lock */
 
-/** Fetches a list of files. `needed`: to lack it is an error. @typedef {(wanted: FileWanted, needed: boolean) => Promise<Uint8Array | undefined>} FetchList */
+/**
+ * Fetches a list of files. `needed`: to lack it is an error.
+ * @typedef {(wanted: FileWanted, needed: boolean) => Promise<Uint8Array | undefined>} FetchList
+ */
 
-/** What is stated about each file. `base`: the folder of exactly these files. @typedef {{ base?: URL, files: Map<string, Pin> }} Pins */
+/**
+ * What is stated about each file. `base`: the folder of exactly these files.
+ * @typedef {{ base?: URL, files: Map<string, Pin> }} Pins
+ */
 
 const LOCK = 'fireside.lock.json';
 const LOCK_BYTES_MAX = 1 << 20;
@@ -32,8 +39,8 @@ export function checkLock(lock, canLock) {
 }
 
 /**
- * What the hub states about the files of a revision, and the commit that the revision is at present. Undefined: the hub does not
- * say. Files are then told apart by their server's names for versions.
+ * What the hub states about the files of a revision, and the commit that the revision is at present.
+ * Undefined: the hub does not say. Files are then told apart by their server's names for versions.
  * @param {URL} base
  * @param {string | URL} hub
  * @param {FetchList} fetchList
@@ -96,5 +103,5 @@ const sizeOf = (value) => (typeof value === 'number' && Number.isSafeInteger(val
 
 /** @param {string} url @param {string} expected */
 function badLock(url, expected) {
-  return new FiresideError('BAD_FILE', `${url}: expected ${expected}. Make it anew with \`fireside lock\`, or leave the option \`lock\` out.`, { file: LOCK, url });
+  return new FiresideError('BAD_FILE', `${url}: expected ${expected}. Make a new one with \`fireside lock\`, or leave the option \`lock\` out.`, { file: LOCK, url });
 }

@@ -1,5 +1,5 @@
-// What loading needs of where it runs: that it can run the engine at all, the engine's code, and a worker to run it in. Here is what browsers have;
-// Node's is node/platform.js, which nothing here leads to.
+// What loading needs of where it runs: that it can run the engine at all, the engine's code, and a worker
+// to run it in. Here is what browsers have; Node's is node/platform.js, which nothing here leads to.
 
 import { workerScript } from '../assets.js';
 import { choose, compile, hasSimd, unsupported } from './builds.js';
@@ -14,10 +14,16 @@ const EMPTY = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
 /** How long a worker's address may take to say why no worker started from it. */
 const DIAGNOSIS_MS = 5_000;
 
-/** The address of a copy of the worker's script: a blob is of the page's own origin, whatever origin the package comes from. */
+/**
+ * The address of a copy of the worker's script: a blob is of the page's own origin, whatever origin the
+ * package comes from.
+ */
 let blob = '';
 
-/** Makes that copy, where it is asked for. An abort ends the wait, and is the load's to tell. @type {NonNullable<Platform['prepare']>} */
+/**
+ * Makes that copy, where it is asked for. An abort ends the wait, and is the load's to tell.
+ * @type {NonNullable<Platform['prepare']>}
+ */
 async function prepare(kind, stallMs, signal) {
   if (kind !== 'blob' || blob) return;
   const late = AbortSignal.timeout(stallMs);
@@ -90,7 +96,8 @@ const browser = {
   choose,
   compile,
 
-  // Not by the engine's worker: in Firefox 153 a worker that starts another hangs now and then, and older Safaris have no workers in workers.
+  // Not by the engine's worker: in Firefox 153 a worker that starts another hangs now and then, and older
+  // Safaris have no workers in workers.
   spawnThread: (kind) => spawn(kind, 'fireside-thread'),
   spawn: (kind) => spawn(kind, 'fireside'),
   prepare,
@@ -105,7 +112,11 @@ function withoutWorkers() {
     : "An extension's service worker cannot start them: load the model in an offscreen document (`chrome.offscreen.createDocument`, reason WORKERS) and send it messages.";
 }
 
-/** Where models are loaded: in a browser, unless the package's entry for Node, before anything else can happen, says otherwise. @type {Platform} */
+/**
+ * Where models are loaded: in a browser, unless the package's entry for Node, before anything else can
+ * happen, says otherwise.
+ * @type {Platform}
+ */
 export let platform = browser;
 
 /** Of node/index.js alone. @param {Platform} other */

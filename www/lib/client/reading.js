@@ -10,7 +10,11 @@ import { openInput } from './input.js';
 /** @import { Meter } from './meter.js' */
 /** @import { WorkerClient } from './worker-client.js' */
 
-/** What reading needs. @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal, stallMs: number }} Reading */
+/**
+ * What reading needs.
+ * @typedef {{ located: Located, pins?: Pins, client: WorkerClient, meter: Meter, signal: AbortSignal,
+ *   stallMs: number }} Reading
+ */
 
 /** How long a server may ask the worker to wait, and the longest pause between two attempts. */
 const PAUSES_MS = 80_000;
@@ -18,11 +22,21 @@ const PAUSES_MS = 80_000;
 /** How long a worker that fetches may be silent. @param {number} stallMs */
 export const silenceOf = (stallMs) => stallMs + PAUSES_MS;
 
-/** What the publisher states about the files. @param {Located} located @param {WorkerClient} client @param {number} stallMs */
+/**
+ * What the publisher states about the files.
+ * @param {Located} located
+ * @param {WorkerClient} client
+ * @param {number} stallMs
+ */
 export const pinsOf = (located, client, stallMs) =>
   located.pins((wanted, needed) => client.request('fetchList', { wanted, needed }, { onPiece: () => {}, silenceMs: silenceOf(stallMs) }));
 
-/** A small file; undefined: there is none. @param {Reading} reading @param {SmallName} key @returns {Promise<Uint8Array | undefined>} */
+/**
+ * A small file, or undefined where there is no such file.
+ * @param {Reading} reading
+ * @param {SmallName} key
+ * @returns {Promise<Uint8Array | undefined>}
+ */
 export async function small({ located, pins, client, meter, signal, stallMs }, key) {
   const place = located.place(key, pins);
   if (!place) return undefined;

@@ -1,4 +1,5 @@
-// A run: text under way. `for await` gives its pieces as they come, `await` its whole; both may be used on the same run, in any order.
+// A run: a text under way. `for await` gives its pieces as they come, `await` the whole. Both may be used on
+// the same run, in any order.
 
 /** @import { Piece, RunResult } from '../shared/types.d.ts' */
 
@@ -7,22 +8,23 @@
  * @implements {PromiseLike<RunResult>}
  */
 export class Run {
-  /** All pieces so far: whoever iterates, early or late, sees each of them. @type {Piece[]} */
+  /** All pieces so far: an iterator sees each of them, whenever it begins. @type {Piece[]} */
   #pieces = [];
   /** @type {Promise<RunResult>} */
   #result;
   #ended = false;
   #observed = false;
   #controller = new AbortController();
-  /** Tells the engine how many pieces it may give. @type {((until: number) => void) | undefined} */
+  /** Lets the engine post pieces up to a number. @type {((until: number) => void) | undefined} */
   #pace;
   /** Iterators that have caught up. @type {Set<() => void>} */
   #waiting = new Set();
 
   /**
    * @internal
-   * @param {(onPiece: (piece: Piece) => void, signal: AbortSignal, begun: (pace: (until: number) => void) => void) => Promise<RunResult>} start `begun` is called with what lets the
-   *   run give pieces up to a number; a run that is told no number does not wait
+   * @param {(onPiece: (piece: Piece) => void, signal: AbortSignal, begun: (pace: (until: number) => void)
+   *   => void) => Promise<RunResult>} start `begun` is called with what lets the run give pieces up to a
+   *   number; a run that is told no number does not wait
    * @param {AbortSignal} [signal]
    */
   constructor(start, signal) {
@@ -40,7 +42,8 @@ export class Run {
       this.#wake();
     };
     this.#result = start(onPiece, own.signal, (pace) => (this.#pace = pace)).finally(end);
-    // A failure that nobody looks at is reported once, as for any promise; one that was asked for (abort, dispose) is not.
+    // A failure that nobody looks at is reported once, as for any promise; one that was asked for (abort,
+    // dispose) is not.
     this.#result.catch((error) => {
       if (!this.#observed && !own.signal.aborted && error?.code !== 'DISPOSED') throw error;
     });
@@ -99,7 +102,8 @@ export class Run {
   }
 
   /**
-   * The pieces for one reader, at the reader's pace: the engine stays `ahead` pieces ahead and then waits, and no piece is kept. Instead of `for await` on the run itself.
+   * The pieces for one reader, at the reader's pace: the engine stays `ahead` pieces ahead and then waits,
+   * and no piece is kept. Instead of `for await` on the run itself.
    * @internal
    * @param {number} ahead
    * @returns {AsyncGenerator<Piece, void>}

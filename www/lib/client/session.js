@@ -1,5 +1,6 @@
 /// <reference lib="esnext.disposable" preserve="true" />
-// Session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state lives in the model's worker.
+// Session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state
+// lives in the model's worker.
 
 import { badInput, disposed } from '../shared/errors.js';
 import { Model } from './model.js';
@@ -8,12 +9,18 @@ import { Run } from './run.js';
 
 /** @import { Args, Op, Result, RunEnd, RunPiece, SessionState, TurnEnd } from '../shared/protocol.d.ts' */
 /** @import { How } from './worker-client.js' */
-/** @import { ContextOverflow, GenerateAliases, GenerateOptions, LoadOptions, Message, MessageInput, SessionEventMap, SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
+/** @import { AppendOptions, ContextOverflow, GenerateAliases } from '../shared/types.d.ts' */
+/** @import { GenerateOptions } from '../shared/types.d.ts' */
+/** @import { LoadOptions, Message, MessageInput, SessionEventMap } from '../shared/types.d.ts' */
+/** @import { SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 
-/** The operations whose text comes piece by piece. @typedef {'generate' | 'chat' | 'regenerate' | 'append'} RunOp */
+/**
+ * The operations whose text comes piece by piece.
+ * @typedef {'generate' | 'chat' | 'regenerate' | 'append'} RunOp
+ */
 
 let nextSession = 1;
 
@@ -30,7 +37,10 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   #owners;
   #disposed = false;
   #contextUsage = 0;
-  /** The conversation as of the last turn that ended: what a worker that has crashed takes along. @type {Message[]} */
+  /**
+   * The conversation as of the last turn that ended: what a worker that has crashed takes along.
+   * @type {Message[]}
+   */
   #messages = [];
   /** The system prompt and the switches of the template, as of that turn. @type {SessionOptions} */
   #options = {};
@@ -41,7 +51,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
    * Use `Session.load` or `model.session()`.
    * @internal
    * @param {Model} model
-   * @param {{ owners?: Set<Session>, options?: SessionOptions, made?: SessionState & { id: number } }} [how] `made`: what the worker has made already
+   * @param {{ owners?: Set<Session>, options?: SessionOptions, made?: SessionState & { id: number } }}
+   *   [how] `made`: what the worker has made already
    */
   constructor(model, { owners, options = {}, made } = {}) {
     super();
@@ -88,7 +99,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   }
 
   /**
-   * The session of which `save()` made these bytes, on the same model in the same format. Others, and damaged ones, are refused with BAD_INPUT.
+   * The session of which `save()` made these bytes, on the same model in the same format. Others, and
+   * damaged ones, are refused with BAD_INPUT.
    * @param {Model} model
    * @param {Uint8Array | ArrayBuffer} bytes
    */
@@ -117,8 +129,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   }
 
   /**
-   * Answers. A string is one user turn onto the history; a list of messages replaces the history and ends in a user turn.
-   * An aborted or failed turn leaves the history as it was.
+   * Answers. A string is one user turn onto the history; a list of messages replaces the history and ends
+   * in a user turn. An aborted or failed turn leaves the history as it was.
    * @param {string | MessageInput[]} input
    * @param {GenerateOptions & GenerateAliases} [options]
    */
@@ -126,15 +138,20 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#run('chat', options, () => ({ input: plainInput(input) }));
   }
 
-  /** Answers the conversation's last question once more; the new answer takes the place of the old one when it is there. @param {GenerateOptions & GenerateAliases} [options] */
+  /**
+   * Answers the conversation's last question once more; the new answer takes the place of the old one when
+   * it is there.
+   * @param {GenerateOptions & GenerateAliases} [options]
+   */
   regenerate(options) {
     return this.#run('regenerate', options, () => ({}));
   }
 
   /**
-   * Adds messages to the conversation and reads them ahead of need, so that what is asked next waits for less. The last may be a question: `regenerate` answers it.
+   * Adds messages to the conversation and reads them ahead of need, so that what is asked next waits for
+   * less. The last may be a question: `regenerate` answers it.
    * @param {MessageInput[]} messages
-   * @param {Pick<GenerateOptions, 'overflow' | 'chatTemplateKwargs' | 'signal'>} [options]
+   * @param {AppendOptions & Pick<GenerateOptions, 'signal'>} [options]
    */
   async append(messages, options) {
     await this.#run('append', options, () => ({ input: plainMessages(messages) }));
@@ -145,14 +162,18 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#request('messages', { session: this.#id });
   }
 
-  /** Replaces the conversation; what was computed for the old one serves as far as the new one begins with it. @param {MessageInput[]} messages */
+  /**
+   * Replaces the conversation; what was computed for the old one serves as far as the new one begins with
+   * it.
+   * @param {MessageInput[]} messages
+   */
   async setMessages(messages) {
     this.#messages = await this.#request('setMessages', { session: this.#id, messages: plainMessages(messages) });
   }
 
   /**
-   * A session that goes its own way from here, with the same conversation. What was computed is shared until one of both goes on, so a clone takes a
-   * moment and next to no memory.
+   * Copies this session with its conversation. Both share their KV cache until one of them goes on, so a
+   * clone takes a moment and almost no memory.
    * @returns {Promise<Session>}
    */
   async clone() {
@@ -166,7 +187,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   }
 
   /**
-   * The session as bytes, for `Session.restore`. With what was computed, unless `cache` is false: then they are small, and a restored session reads its conversation anew.
+   * The session as bytes, for `Session.restore`. They hold the KV cache, unless `cache` is false: then they
+   * are few, and a restored session reads its conversation again.
    * @param {{ cache?: boolean }} [options]
    * @returns {Promise<Uint8Array>}
    */
@@ -174,7 +196,10 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#request('save', { session: this.#id, options: plainOptions(options) });
   }
 
-  /** Forgets the conversation and its cache. The system prompt stays, and so do the switches of the template. */
+  /**
+   * Forgets the conversation and its cache. The system prompt stays, and so do the switches of the
+   * template.
+   */
   async reset() {
     const { stats, ...made } = await this.#request('reset', { session: this.#id });
     this.#seen(stats);
@@ -206,7 +231,9 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.info().context;
   }
 
-  /** Told when something was forgotten for want of room, as `overflow` asked: the event `contextoverflow`. */
+  /**
+   * Told when something was forgotten for want of room, as `overflow` asked: the event `contextoverflow`.
+   */
   get oncontextoverflow() {
     return this.#oncontextoverflow;
   }
@@ -238,7 +265,10 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#usable().detokenize(ids, options);
   }
 
-  /** Frees the session, and the model that `Session.load` made with the last of its clones. Runs under way reject with DISPOSED. */
+  /**
+   * Frees the session, and the model that `Session.load` made with the last of its clones. Runs under way
+   * reject with DISPOSED.
+   */
   dispose() {
     if (this.#disposed) return;
     this.#disposed = true;
@@ -255,7 +285,8 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
   }
 
   /**
-   * A run of an operation. `read`: its arguments but the options, or throws: wrong ones fail the run, not the call.
+   * A run of an operation. `read`: its arguments but the options, or throws: wrong ones fail the run, not
+   * the call.
    * @template {RunOp} O
    * @param {O} op
    * @param {(GenerateOptions & GenerateAliases) | undefined} options
@@ -283,7 +314,13 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     }, asked.signal);
   }
 
-  /** @template {Op} O @param {O} op @param {Args<O>} args @param {How<O>} [how] @returns {Promise<Result<O>>} */
+  /**
+   * @template {Op} O
+   * @param {O} op
+   * @param {Args<O>} args
+   * @param {How<O>} [how]
+   * @returns {Promise<Result<O>>}
+   */
   async #request(op, args, how) {
     return this.#usable().client.request(op, args, how);
   }

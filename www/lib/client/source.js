@@ -1,6 +1,6 @@
-// Where the files of a model come from: the URL of a folder, `hf:owner/name@revision`, a list of Files, a folder on disk, or
-// the files one by one. The engine's worker fetches what has an address (worker/files.js). What is in the page's hands, or on
-// Node's disk, is read here (input.js).
+// Where the files of a model come from: the URL of a folder, `hf:owner/name@revision`, a list of Files, a
+// folder on disk, or the files one by one. The engine's worker fetches what has an address
+// (worker/files.js). The page reads the files that it was given (input.js).
 
 import { badInput } from '../shared/errors.js';
 import { hubFolder, OF_A_MODEL } from './address.js';
@@ -13,9 +13,15 @@ import { checkLock, hubPins, lockPins, pageUrl } from './pins.js';
 /** @import { FetchList, Lock, Pins } from './pins.js' */
 /** @import { Platform } from './types.d.ts' */
 
-/** A file that is at an address. `absent`: it is known not to be there. @typedef {FileWanted & { absent?: boolean }} Remote */
+/**
+ * A file that is at an address. `absent`: it is known not to be there.
+ * @typedef {FileWanted & { absent?: boolean }} Remote
+ */
 
-/** A file that is in the page's hands. @typedef {{ file: string, input: Input, max?: number, absent?: undefined }} Given */
+/**
+ * A file that is in the page's hands.
+ * @typedef {{ file: string, input: Input, max?: number, absent?: undefined }} Given
+ */
 
 /** @typedef {Remote | Given} Place */
 
@@ -26,9 +32,12 @@ import { checkLock, hubPins, lockPins, pageUrl } from './pins.js';
  * @property {boolean} indexed whether an index is known to be there
  * @property {boolean} again whether it can be read more than once
  * @property {boolean} locks whether a lock file can state what its files are
- * @property {(fetchList: FetchList) => Promise<Pins | undefined>} pins what the publisher states about the files
- * @property {(key: SmallName, pins?: Pins) => Place | undefined} place of a small file; undefined: it was not given
- * @property {(name: string, position: number, pins?: Pins) => Place | undefined} weights of a weight file, by name and position
+ * @property {(fetchList: FetchList) => Promise<Pins | undefined>} pins what the publisher states about the
+ *   files
+ * @property {(key: SmallName, pins?: Pins) => Place | undefined} place of a small file; undefined: it was
+ *   not given
+ * @property {(name: string, position: number, pins?: Pins) => Place | undefined} weights of a weight file,
+ *   by name and position
  */
 
 /** Schemes with hosts and paths that `fetch` does not have. */
@@ -47,7 +56,13 @@ export async function locate(source, { hub, lock }, disk) {
   return located;
 }
 
-/** @param {Source} source @param {string | URL} hub @param {Lock} lock @param {Platform['disk']} [disk] @returns {Promise<Located>} */
+/**
+ * @param {Source} source
+ * @param {string | URL} hub
+ * @param {Lock} lock
+ * @param {Platform['disk']} [disk]
+ * @returns {Promise<Located>}
+ */
 async function found(source, hub, lock, disk) {
   if (typeof source === 'string' || source instanceof URL) {
     const atHub = hubFolder(String(source).trim(), hub);
@@ -63,10 +78,16 @@ async function found(source, hub, lock, disk) {
   throw badInput('source', 'a folder URL, `hf:owner/name@revision`, a list of Files, a directory handle, or {config, tokenizer, weights, ...}', source);
 }
 
-/** A list of files, or the handle of a folder, as a model. @param {Parameters<typeof import('./picked.js').picked>[0]} source */
+/**
+ * A list of files, or the handle of a folder, as a model.
+ * @param {Parameters<typeof import('./picked.js').picked>[0]} source
+ */
 const picked = async (source) => (await import('./picked.js')).picked(source);
 
-/** Whether it leads over a network. What extensions and apps have by schemes of their own is on the machine. @param {URL} url */
+/**
+ * Whether it leads over a network. The schemes of extensions and apps lead to files on the machine.
+ * @param {URL} url
+ */
 const isRemote = ({ protocol }) => /^https?:$/.test(protocol);
 
 /**
@@ -82,7 +103,8 @@ export function folderUrl(source, hub) {
   if (!text || !URL.canParse(text, base))
     throw badInput('source', 'the URL of a folder that holds config.json, tokenizer.json and model.safetensors', text);
   const url = new URL(text, base);
-  // Which schemes can be read is the page's affair: those of extensions (chrome-extension:, moz-extension:) and of apps (capacitor:, tauri:, app:) can.
+  // Which schemes can be read is the page's affair: those of extensions (chrome-extension:, moz-extension:)
+  // and of apps (capacitor:, tauri:, app:) can.
   if (!/^[^:]+:\/\//.test(url.href) || NEVER_FETCHED.includes(url.protocol) || url.username || url.password)
     throw badInput('source', 'the http or https URL of a folder, or one of the scheme that this page has, without credentials', text);
   url.hash = '';
@@ -96,7 +118,12 @@ export function folderUrl(source, hub) {
 
 /** @param {URL} base @param {string | URL} hub @param {Lock} lock @returns {Located} */
 function folder(base, hub, lock) {
-  /** @param {string} file @param {{ optional: boolean, weights?: boolean, max?: number }} how @param {Pins} [pins] @returns {Place | undefined} */
+  /**
+   * @param {string} file
+   * @param {{ optional: boolean, weights?: boolean, max?: number }} how
+   * @param {Pins} [pins]
+   * @returns {Place | undefined}
+   */
   const at = (file, { optional, weights = false, max }, pins) => {
     const pin = pins?.files.get(file);
     const url = new URL(file, pins?.base ?? base);
@@ -131,7 +158,12 @@ function separate(given, label = 'the files given', disk) {
   if (!all.length) throw badInput('source', 'at least one weight file', 'none');
   if (all.length > 1 && !files.index)
     throw badInput('source', '`index` (model.safetensors.index.json) beside several weight files', undefined);
-  /** @param {Input} input @param {string} file @param {{ weights?: boolean, max?: number }} how @returns {Place} */
+  /**
+   * @param {Input} input
+   * @param {string} file
+   * @param {{ weights?: boolean, max?: number }} how
+   * @returns {Place}
+   */
   const at = (input, file, how) => (input instanceof URL ? { source: input.href, url: input.href, file, ...how } : { file, input, max: how.max });
   const inputs = [...Object.values({ config, tokenizer, ...others }), ...all];
   return {

@@ -1,5 +1,5 @@
-// Starts the engine and does something with it: loads a model, or estimates one. Whatever fails first ends the rest: the fetches of
-// the page by a signal, the worker by its end.
+// Starts the engine and does something with it: loads a model, or estimates one. Whatever fails first ends
+// the rest: the fetches of the page by a signal, the worker by its end.
 
 import { abortError, crashed, FiresideError, hubHint } from '../shared/errors.js';
 import { locate } from './source.js';
@@ -10,12 +10,19 @@ import { SILENT, WorkerClient } from './worker-client.js';
 /** @import { Located } from './source.js' */
 /** @import { Platform, Settings } from './types.d.ts' */
 
-/** What runs while the engine starts. `threads`: the threads of the engine, once it is there. @typedef {{ client: WorkerClient, threads: Promise<Promise<boolean>[]>, located: Located, signal: AbortSignal }} Started */
+/**
+ * What runs while the engine starts. `threads`: the threads of the engine, once it is there.
+ * @typedef {{ client: WorkerClient, threads: Promise<Promise<boolean>[]>, located: Located, signal:
+ *   AbortSignal }} Started
+ */
 
-/** A load whose files change while they are read begins anew. So many attempts in all. */
+/** How often a load is attempted whose files change while they are read. */
 const ATTEMPTS = 2;
 
-/** How long a load waits for its worker, and a loaded model for threads that have neither started nor failed. */
+/**
+ * How long a load waits for its worker, and a loaded model for threads that have neither started nor
+ * failed.
+ */
 export const START_MS = 5_000;
 
 /**
@@ -43,7 +50,7 @@ export async function inWorker(source, settings, platform, job) {
 }
 
 /**
- * Files that change while they are read are read anew, with a new engine.
+ * Where files change while they are read, starts over with a new engine.
  * @template T
  * @param {Source} source
  * @param {Settings} settings
@@ -78,7 +85,11 @@ async function attempts(source, settings, platform, { located, choice, job }) {
   }
 }
 
-/** Resolves when the worker has answered for the first time. @param {WorkerClient} client @param {Settings} settings */
+/**
+ * Resolves when the worker has answered for the first time.
+ * @param {WorkerClient} client
+ * @param {Settings} settings
+ */
 async function answered(client, { modelCache, stallMs }) {
   const lateMs = Math.max(stallMs, START_MS);
   const late = setTimeout(() => client.close(crashed(`it did not answer within ${lateMs / 1000} seconds`)), lateMs);
@@ -90,7 +101,13 @@ async function answered(client, { modelCache, stallMs }) {
   }
 }
 
-/** Starts the engine and its threads. @param {WorkerClient} client @param {Settings} settings @param {Platform} platform @param {Choice} choice */
+/**
+ * Starts the engine and its threads.
+ * @param {WorkerClient} client
+ * @param {Settings} settings
+ * @param {Platform} platform
+ * @param {Choice} choice
+ */
 function start(client, { worker }, platform, choice) {
   const { build, memory } = choice;
   const threads = platform.compile(build).then(async (module) => {
@@ -103,8 +120,8 @@ function start(client, { worker }, platform, choice) {
 }
 
 /**
- * What a load rejects with. If the worker ended before it said anything, the platform says why. A name of the hub without `hf:` is
- * a relative address, at which there is nothing.
+ * What a load rejects with. If the worker ended before it said anything, the platform says why. A name of
+ * the hub without `hf:` is a relative address, at which there is nothing.
  * @param {unknown} error
  * @param {{ source: Source, client: WorkerClient, platform: Platform, worker: LoadOptions['worker'] }} load
  */

@@ -23,7 +23,10 @@ export interface Platform {
   hold?(): () => void;
   /** Of the machine, where that is known. Units: bytes. */
   memoryBytes?(): number;
-  /** Where addresses may be folders and files on disk: such a folder or file; undefined where the address is another. */
+  /**
+   * Where addresses may be folders and files on disk: such a folder or file; undefined where the address is
+   * another.
+   */
   disk?: {
     folder(address: string | URL): FileSystemDirectoryHandle | undefined;
     file(address: URL): File | undefined;

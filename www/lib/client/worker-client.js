@@ -1,13 +1,16 @@
-// The page's end of the worker. A request has exactly one end: its reply, its abort, or the end of the worker, whichever is first.
+// The page's end of the worker. A request has exactly one end: its reply, its abort, or the end of the
+// worker, whichever is first.
 
 import { abortError, badInput, crashed, FiresideError, fromWire } from '../shared/errors.js';
 import { lockName, lockReleased } from '../shared/locks.js';
 
-/** @import { Args, Op, PieceOf, Reply, Request, Result, ThreadCode, ThreadLike, WorkerLike } from '../shared/protocol.d.ts' */
+/** @import { Args, Op, PieceOf, Reply, Request, Result, ThreadCode } from '../shared/protocol.d.ts' */
+/** @import { ThreadLike, WorkerLike } from '../shared/protocol.d.ts' */
 /** @import { Platform } from './types.d.ts' */
 
 /**
- * A request without its end yet. Its operation is known where it was made, and its reply is of that operation.
+ * A request without its end yet. Its operation is known where it was made, and its reply is of that
+ * operation.
  * @typedef {object} Pending
  * @property {(result: Result<Op>) => void} resolve
  * @property {(error: unknown) => void} reject
@@ -17,13 +20,15 @@ import { lockName, lockReleased } from '../shared/locks.js';
  */
 
 /**
- * How a request is made. `silenceMs`: with neither a piece nor an end for so long, the worker is taken to be stuck; `begun`: called
- * once the request is under way, with what lets the worker post pieces up to a number.
+ * How a request is made. `silenceMs`: with neither a piece nor an end for so long, the worker is taken to
+ * be stuck; `begun`: called once the request is under way, with what lets the worker post pieces up to a
+ * number.
  * @template {Op} O
- * @typedef {{ transfer?: Transferable[], onPiece?: (piece: PieceOf<O>) => void, signal?: AbortSignal, silenceMs?: number, begun?: (pace: (until: number) => void) => void }} How
+ * @typedef {{ transfer?: Transferable[], onPiece?: (piece: PieceOf<O>) => void, signal?: AbortSignal,
+ *   silenceMs?: number, begun?: (pace: (until: number) => void) => void }} How
  */
 
-/** What is known where an error event has no message. */
+/** The detail of an error event that has no message. */
 export const SILENT = 'its worker script could not be loaded or threw';
 
 /** What changes the conversation when it has ended. @type {Set<Op>} */
@@ -49,7 +54,10 @@ export class WorkerClient {
   /** The name of the worker's lock; none where an event tells of its end. @type {string | undefined} */
   name;
 
-  /** @param {WorkerLike} worker @param {Platform['hold']} [hold] keeps the process alive while a request is open */
+  /**
+   * @param {WorkerLike} worker
+   * @param {Platform['hold']} [hold] keeps the process alive while a request is open
+   */
   constructor(worker, hold) {
     this.#worker = worker;
     this.#hold = hold;
@@ -117,7 +125,10 @@ export class WorkerClient {
     return this.#gone;
   }
 
-  /** No event tells a page that a worker was ended. But the worker holds a lock for as long as it lives (worker/loading.js). */
+  /**
+   * No event tells a page that a worker was ended. But the worker holds a lock for as long as it lives
+   * (worker/loading.js).
+   */
   watch() {
     const ended = () => this.close(crashed('its worker was ended by the browser or by the page'));
     if (this.name) lockReleased(this.name, this.#watch.signal).then(ended, () => {});
@@ -159,7 +170,10 @@ export class WorkerClient {
     });
   }
 
-  /** Ends the worker, which frees its memory, and every request. Further requests fail with the same error. @param {unknown} error */
+  /**
+   * Ends the worker, which frees its memory, and every request. Further requests fail with the same error.
+   * @param {unknown} error
+   */
   close(error) {
     if (this.#gone) {
       // Disposing after a crash still counts.

@@ -3,15 +3,18 @@
 //     import { Session } from 'fireside-lm';
 //     const session = await Session.load('models/story');
 
-import { cacheIn } from '../client/model-cache.js';
+import { modelCacheIn } from '../client/model-cache.js';
 import { runOn } from '../client/platform.js';
 import { node } from './platform.js';
 import { openFolder } from './store.js';
 
 runOn(node);
 
-/** What of models is kept on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`. */
-export const cache = cacheIn(openFolder);
+/** The stored files of models on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`. */
+export const modelCache = modelCacheIn(openFolder);
+
+/** @deprecated Use `modelCache`. */
+export const cache = modelCache;
 
 export { FiresideError } from '../shared/errors.js';
 export { Model } from '../client/model.js';

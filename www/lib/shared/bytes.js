@@ -1,6 +1,10 @@
 // Bytes that come in pieces, as one array.
 
-/** The bytes of some pieces, up to the piece that makes them at least `enough`. @param {AsyncIterable<Uint8Array>} pieces @param {number} [enough] */
+/**
+ * The bytes of some pieces, up to the piece that makes them at least `enough`.
+ * @param {AsyncIterable<Uint8Array>} pieces
+ * @param {number} [enough]
+ */
 export async function collect(pieces, enough = Infinity) {
   const parts = [];
   let length = 0;

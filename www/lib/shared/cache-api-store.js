@@ -1,5 +1,5 @@
-// Where the origin private file system is lacking: models in the Cache API, an entry for each journal, which is written anew with every line, and one for each
-// chunk. A module of its own, since few browsers need it.
+// Stores models in the Cache API, where the origin private file system is missing: one entry for each
+// chunk, and one for each journal, which is replaced with every line. Few browsers load this module.
 
 /** @import { Backend } from './store.js' */
 

@@ -8,7 +8,8 @@ export class FiresideError extends Error {
   /**
    * @param {ErrorCode} code what a program branches on
    * @param {string} message the fact, then what to do about it
-   * @param {Record<string, unknown>} [details] the figures behind the message: `{requested, contextWindow}`, `{url, status}`...
+   * @param {Record<string, unknown>} [details] the figures behind the message: `{requested,
+   *   contextWindow}`, `{url, status}`...
    * @param {ErrorOptions} [options]
    */
   constructor(code, message, details = {}, options) {
@@ -42,12 +43,19 @@ export function badOption(option, expected, got) {
   });
 }
 
-/** What to ask of who wrote a hub's `owner/name` without `hf:`; empty for anything else. @param {unknown} source */
+/**
+ * What to ask of who wrote a hub's `owner/name` without `hf:`; empty for anything else.
+ * @param {unknown} source
+ */
 export function hubHint(source) {
   return typeof source === 'string' && /^[\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?$/.test(source) ? `did you mean \`hf:${source}\`?` : '';
 }
 
-/** A page in place of a file: single-page hosts answer every unknown path with their start page. @param {string} file @param {string} url */
+/**
+ * A page in place of a file: single-page hosts answer every unknown path with their start page.
+ * @param {string} file
+ * @param {string} url
+ */
 export function htmlInstead(file, url) {
   return new FiresideError(
     'NOT_A_MODEL_FILE',
@@ -110,7 +118,8 @@ export function outOfMemory() {
 }
 
 /**
- * The reason of an abort as a DOMException: the caller's own where it is one (AbortSignal.timeout gives a TimeoutError), else AbortError.
+ * The reason of an abort as a DOMException: the caller's own where it is one (AbortSignal.timeout gives a
+ * TimeoutError), else AbortError.
  * @param {AbortSignal} [signal]
  * @returns {DOMException}
  */
@@ -129,7 +138,8 @@ export function isFireside(error) {
 }
 
 /**
- * What the worker posts for an error. Whatever is not the engine's own error is a trap or a bug of ours: the engine's state is then unknown.
+ * What the worker posts for an error. Whatever is not the engine's own error is a trap or a bug of ours:
+ * the engine's state is then unknown.
  * @param {unknown} error
  * @returns {WireError}
  */

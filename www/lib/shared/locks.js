@@ -1,4 +1,5 @@
-// How one context learns of the end of another, for which there is no event: who lives holds a lock, and who gets it knows.
+// Tells one context of the end of another, for which there is no event: a living context holds a lock, and
+// the one that gets it knows.
 
 /** @returns {LockManager | undefined} */
 const manager = () => globalThis.navigator?.locks;
@@ -6,7 +7,12 @@ const manager = () => globalThis.navigator?.locks;
 /** A name that no other context has. @param {string} who */
 export const lockName = (who) => `fireside-lm ${who} ${Math.random().toString(36).slice(2)}`;
 
-/** Holds a lock, where there are locks, for as long as this context lives or until it is released. Resolves once it is held. @param {string} name @returns {Promise<() => void>} */
+/**
+ * Holds a lock, where there are locks, for as long as this context lives or until it is released. Resolves
+ * once it is held.
+ * @param {string} name
+ * @returns {Promise<() => void>}
+ */
 export function holdLock(name) {
   return new Promise((resolve) => {
     let release = () => {};
@@ -19,8 +25,9 @@ export function holdLock(name) {
 }
 
 /**
- * Resolves when whoever holds a lock now no longer does. Never, where nobody holds it to begin with: in a page whose site's data has been cleared,
- * Chromium's locks are no longer those of the workers that it makes. Rejects when told to stop waiting.
+ * Resolves when the present holder of a lock lets it go. Never, where nobody holds it to begin with: in a
+ * page whose site's data has been cleared, Chromium's locks are no longer those of the workers that it
+ * makes. Rejects when told to stop waiting.
  * @param {string} name
  * @param {AbortSignal} [signal]
  */

@@ -1,6 +1,7 @@
 /**
- * The protocol between a page and the worker of its engine: every operation with its arguments, its result and its pieces.
- * `client/` and `worker/` know each other by these types alone, and tsc checks both sides against them. Types only.
+ * The protocol between a page and the worker of its engine: every operation with its arguments, its result
+ * and its pieces. `client/` and `worker/` know each other by these types alone, and tsc checks both sides
+ * against them. Types only.
  */
 
 import type {
@@ -134,12 +135,14 @@ export interface LoadingOperations {
   finishModel: Operation<{ started: number; local: boolean }, ModelInfo>;
   /** Begins an estimate and returns the names of the weight files. */
   beginEstimate: Operation<{ files: Pick<SmallFiles, 'config' | 'index'>; options: StorageOptions }, string[]>;
-  /** Takes the first bytes of a weight file. Returns how many are needed; undefined: there is no such file. */
+  /**
+   * Takes the first bytes of a weight file. Returns how many are needed; undefined: there is no such file.
+   */
   estimateHead: Operation<{ wanted: FileWanted; bytes: number } | { head: Uint8Array }, number | undefined>;
   finishEstimate: Operation<{}, EngineEstimate>;
 }
 
-/** The operations on a model and its sessions. Whoever has a port to the worker may ask for them. */
+/** The operations on a model and its sessions. Every context with a port to the worker may ask for them. */
 export interface ModelOperations {
   open: Operation<{ session: number; messages: Message[]; options: SessionOptions }, void>;
   close: Operation<{ session: number }, void>;
@@ -162,9 +165,12 @@ export interface ModelOperations {
   pieces: Operation<{ text: string; options: { special?: boolean } }, TokenPiece[]>;
   detokenize: Operation<{ ids: Uint32Array; options: { skipSpecial?: boolean } }, string>;
   modelStats: Operation<{}, ModelStats>;
-  /** Lets another context in by a port of its own. */
+  /** Lets another context in by a further port. */
   connect: Operation<{ port: MessagePort }, void>;
-  /** The first message by such a port. `alive`: the lock that the context holds until it ends; `name`: the worker's lock. */
+  /**
+   * The first message by such a port. `alive`: the lock that the context holds until it ends; `name`: the
+   * worker's lock.
+   */
   hello: Operation<{ alive: string }, { info: ModelInfo; name: string }>;
   /** The last message by such a port: closes its sessions. */
   bye: Operation<{}, void>;
@@ -181,7 +187,9 @@ export type PieceOf<O extends Op> = Operations[O]['piece'];
 /** A request for one operation: a union that `op` tells apart. Each has exactly one reply that ends it. */
 export type OperationRequest<O extends Op = Op> = { [P in O]: { id: number; op: P; args: Args<P> } }[O];
 
-/** From the page to the worker. `abort` and `pace` are notices about an earlier request and have no reply. */
+/**
+ * From the page to the worker. `abort` and `pace` are notices about an earlier request and have no reply.
+ */
 export type Request = OperationRequest | { abort: number } | { pace: number; until: number };
 
 /** From the worker to the page: pieces while a request lasts, then its end. `fatal` ends all requests. */
@@ -198,7 +206,10 @@ export interface WireError {
   details: Record<string, unknown>;
 }
 
-/** Takes any function that takes such an event or less: browsers' own workers and ports fit, and so do stand-ins. */
+/**
+ * Takes any function that takes such an event or less: browsers' own workers and ports fit, and so do
+ * stand-ins.
+ */
 type Listener<E> = { listen(event: E): void }['listen'] | null;
 
 /** What the page needs of a worker. */
@@ -226,7 +237,7 @@ export interface ThreadPort {
   onmessage: Listener<{ data: ThreadCode }>;
 }
 
-/** What the worker needs of its own scope, or of a port to a page. */
+/** What the worker needs of its global scope, or of a port to a page. */
 export interface PortLike {
   postMessage(message: Reply, transfer?: Transferable[]): void;
   onmessage: Listener<{ data: unknown }>;

@@ -1,8 +1,10 @@
-// Files of models, kept by the browser: in the origin private file system, or in the Cache API where that is all there is; in Node in a folder on disk.
+// The stored files of models: in the origin private file system of the browser, in the Cache API where there
+// is nothing else, in Node in a folder on disk.
 //
-// A file is a row of chunks of one size, and a journal: a line with where the file is from, then one for each chunk that is there, with its SHA-256, and
-// at the end one that says that it is whole. A line is written after what it speaks of, and never changed: whatever kills a tab, the journal tells the
-// truth about what is there, half a line at its end counts for nothing, and every chunk is checked against its line when it is read.
+// A file is stored as chunks of one size and a journal. The journal has a line with the source of the file,
+// then one for each stored chunk with its SHA-256, and at last one that says that the file is whole. A line
+// is written after its chunk and never changed. So the journal is true whatever kills the tab: half a line
+// at its end does not count, and every chunk is checked against its line when it is read.
 
 export const CHUNK_BYTES = 1 << 20;
 
@@ -12,22 +14,32 @@ const NAME = 'fireside-lm';
 const READ_TRIES = 5;
 
 /**
- * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`, `modified`: what the server called this version of it; `size`: its
- * bytes.
+ * The first line of a journal. `pin`: what the file's publisher says that it is; `etag`, `modified`: what
+ * the server called this version of it; `size`: its bytes.
  * @typedef {{ source: string, pin?: string, etag?: string, modified?: string, size?: number }} Head
  */
-/** @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array | undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(at: number, text: string): Promise<void>, remove(): Promise<void>, close(): Promise<void> }} Place */
+/**
+ * @typedef {{ read(): Promise<string>, chunk(index: number, length: number): Promise<Uint8Array |
+ *   undefined>, put(index: number, bytes: Uint8Array): Promise<void>, log(at: number, text: string):
+ *   Promise<void>, remove(): Promise<void>, close(): Promise<void> }} Place
+ */
 
-/** @typedef {{ file(folder: string, name: string): Promise<Place>, folders(): Promise<{ folder: string, files: string[] }[]>, remove(folder: string): Promise<void> }} Backend */
+/**
+ * @typedef {{ file(folder: string, name: string): Promise<Place>, folders(): Promise<{ folder: string,
+ *   files: string[] }[]>, remove(folder: string): Promise<void> }} Backend
+ */
 
-/** One file of a model, as far as it is stored. */
+/** The stored part of one file of a model. */
 export class StoredFile {
   #place;
   /** Bytes of the journal that can be relied on. */
   #logged = 0;
   /** @type {Head | undefined} */
   head;
-  /** SHA-256 and length of each chunk that is there, in order. @type {{ sha256: string, bytes: number }[]} */
+  /**
+   * SHA-256 and length of each chunk that is there, in order.
+   * @type {{ sha256: string, bytes: number }[]}
+   */
   chunks = [];
   /** Whether the last chunk is the file's last. */
   whole = false;
@@ -62,14 +74,18 @@ export class StoredFile {
     return this.chunks.reduce((sum, { bytes }) => sum + bytes, 0);
   }
 
-  /** A chunk that is there and is what the journal says. @param {number} index @returns {Promise<Uint8Array | undefined>} */
+  /**
+   * A chunk that is there and is what the journal says.
+   * @param {number} index
+   * @returns {Promise<Uint8Array | undefined>}
+   */
   async chunk(index) {
     const { sha256, bytes } = this.chunks[index];
     const chunk = await this.#place.chunk(index, bytes).catch(() => undefined);
     return chunk?.length === bytes && (await digest(chunk)) === sha256 ? chunk : undefined;
   }
 
-  /** Begins the file anew. @param {Head} head */
+  /** Empties the file and begins it. @param {Head} head */
   async begin(head) {
     await this.remove();
     await this.#log(head);
@@ -86,7 +102,11 @@ export class StoredFile {
     await this.#place.put(index, bytes);
   }
 
-  /** The last chunk was the file's last. The answer that brought it may have another name for the version than the first one. @param {{ etag?: string, modified?: string }} version */
+  /**
+   * The last chunk was the file's last. The answer that brought it may have another name for the version
+   * than the first one.
+   * @param {{ etag?: string, modified?: string }} version
+   */
   async finish({ etag, modified }) {
     await this.#log({ whole: true, etag, modified });
   }
@@ -148,7 +168,10 @@ export class StoredFile {
   }
 }
 
-/** SHA-256 in hexadecimal. Only pages from https and localhost have it, and only they have files. @param {Uint8Array} bytes */
+/**
+ * SHA-256 in hexadecimal. Only pages from https and localhost have it, and only they have files.
+ * @param {Uint8Array} bytes
+ */
 export async function digest(bytes) {
   const hash = new Uint8Array(await crypto.subtle.digest('SHA-256', /** @type {Uint8Array<ArrayBuffer>} */ (bytes)));
   return Array.from(hash, (byte) => byte.toString(16).padStart(2, '0')).join('');
@@ -163,7 +186,8 @@ export async function folderOf(source) {
 export async function openBackend() {
   if (!globalThis.crypto?.subtle) return undefined;
   try {
-    // Only workers may write in place; a page, which does not, asks by the same method whether its workers could.
+    // Only workers may write in place; a page, which does not, asks by the same method whether its workers
+    // could.
     const root = await navigator.storage.getDirectory();
     return privateFiles(await root.getDirectoryHandle(NAME, { create: true }));
   } catch {
@@ -178,7 +202,8 @@ export async function openBackend() {
 }
 
 /**
- * In the origin private file system, or what has its shape: a folder for each source; in it the files, and beside each its journal.
+ * In the origin private file system, or what has its shape: a folder for each source; in it the files, and
+ * beside each its journal.
  * @param {FileSystemDirectoryHandle} root
  * @returns {Backend}
  */
@@ -205,7 +230,12 @@ export function privateFiles(root) {
           if (isThere) await handle.then((open) => open.close()).catch(() => {});
         }
       };
-      /** Bytes of a file as it is now; none where there is no file. @param {string} name @param {number} [from] @param {number} [to] */
+      /**
+       * Bytes of a file as it is now; none where there is no file.
+       * @param {string} name
+       * @param {number} [from]
+       * @param {number} [to]
+       */
       const read = async (name, from, to) => {
         for (let tries = 1; ; tries++) {
           try {
@@ -249,7 +279,10 @@ export function privateFiles(root) {
   };
 }
 
-/** The folders of models and the files that they have a journal of. @param {FileSystemDirectoryHandle} root */
+/**
+ * The folders of models and the files that they have a journal of.
+ * @param {FileSystemDirectoryHandle} root
+ */
 async function list(root) {
   const folders = [];
   for await (const [folder, handle] of entries(root)) {
@@ -272,7 +305,11 @@ function entries(directory) {
   return Reflect.get(directory, 'entries').call(directory);
 }
 
-/** Errors: all but what says that there is no such file, and some others. @param {unknown} error @param {string[]} others */
+/**
+ * Errors: all but what says that there is no such file, and some others.
+ * @param {unknown} error
+ * @param {string[]} others
+ */
 function absent(error, ...others) {
   if (!(error instanceof DOMException && ['NotFoundError', ...others].includes(error.name))) throw error;
 }

@@ -231,7 +231,10 @@ export interface Message {
   content: string;
   /** Which of several users or assistants speaks: `message.name` of a template. */
   name?: string;
-  /** What the assistant thought before it said `content`: `message.reasoning_content` of a template, which decides whether it stays in the prompt. */
+  /**
+   * What the assistant thought before it said `content`: `message.reasoning_content` of a template, which
+   * decides whether it stays in the prompt.
+   */
   reasoning_content?: string;
 }
 
@@ -240,7 +243,10 @@ export type MessageInput = Omit<Message, 'content'> & { content: string | TextPa
 
 /** What a session is opened with. */
 export interface SessionOptions {
-  /** What the model is told before the chat: the first message of every history that does not begin with a system message of its own. */
+  /**
+   * What the model is told before the chat: the first message of every history that does not begin with a
+   * system message of its own.
+   */
   system?: string;
   /** As in the options of a chat, from its first turn on. */
   chatTemplateKwargs?: Record<string, unknown>;
@@ -289,15 +295,16 @@ export interface ModelStats extends EngineStats {
 export type Build = 'simd128' | 'relaxed' | 'simd128-threads' | 'relaxed-threads';
 
 /**
- * Why a model is computed on one thread though more were possible or asked for: the page is not cross-origin isolated (send COOP and COEP, or use
- * `fireside-lm/isolation`); the browser has no threads in WebAssembly, or no memory for them; the machine has one core; no further worker could start;
- * one thread was the fastest when `auto` tried.
+ * Why a model is computed on one thread though more were possible or asked for: the page is not
+ * cross-origin isolated (send COOP and COEP, or use `fireside-lm/isolation`); the browser has no threads in
+ * WebAssembly, or no memory for them; the machine has one core; no further worker could start; one thread
+ * was the fastest when `auto` tried.
  */
 export type ThreadsReason = 'not-isolated' | 'unsupported' | 'no-memory' | 'one-core' | 'not-started' | 'not-faster';
 
 /**
- * Why files were not kept: `cache: false`; the browser keeps none here (a private window, a page from plain http); there is no room for them; what was kept got
- * lost under way; they were in the page's hands anyway.
+ * Why files were not kept: `cache: false`; the browser keeps none here (a private window, a page from plain
+ * http); there is no room for them; what was kept got lost under way; they were in the page's hands anyway.
  */
 export type CacheReason = 'off' | 'unavailable' | 'quota' | 'lost' | 'local';
 

@@ -1,23 +1,31 @@
-// Downloads one file through cuts, stalls and busy servers. It yields the file chunk by chunk, or fails with an error that says
-// why.
+// Downloads one file through cuts, stalls and busy servers. It yields the file chunk by chunk, or fails
+// with an error that says why.
 //
 //     ask for what is missing, from the beginning of a chunk on
 //     206: the answer goes on from there
-//     200: the answer begins anew, and chunks that are here already must be the same
-//     cut, stalled, 408, 429, 5xx: ask again, after a pause that doubles; give up after five times without a further chunk
+//     200: the answer begins at the start, and chunks that are here already must be the same
+//     cut, stalled, 408, 429, 5xx: ask again, after a pause that doubles; give up after five attempts
+//     without a further chunk
 
 import { FiresideError, htmlInstead, isHtml, tooLong } from '../shared/errors.js';
 import { CHUNK_BYTES } from '../shared/store.js';
+import { AS_IT_IS, isOther, isOwn, versionOf } from './versions.js';
 
 /** @import { FileWanted } from '../shared/protocol.d.ts' */
+/** @import { Version } from './versions.js' */
 
 /** A file to download. @typedef {Omit<FileWanted, 'source'>} Wanted */
 
-/** A server's name for a version of a file: its ETag without the part about the encoding, and Last-Modified. @typedef {{ etag?: string, modified?: string }} Version */
+/**
+ * How a download asks. One that is given up ends with its worker.
+ * @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number,
+ *   total: number | undefined) => void, retries?: number }} Net
+ */
 
-/** How a download asks. One that is given up ends with its worker. @typedef {{ stallMs: number, digest: (bytes: Uint8Array) => Promise<string>, progress?: (bytes: number, total: number | undefined) => void, retries?: number }} Net */
-
-/** An answer whose body is about to be read. `start`: the byte of the file that it begins with. @typedef {{ start: number, response: Response, stop: AbortController }} Answer */
+/**
+ * An answer whose body is about to be read. `start`: the byte of the file that it begins with.
+ * @typedef {{ start: number, response: Response, stop: AbortController }} Answer
+ */
 
 /** Attempts in a row without a further chunk. */
 const RETRIES = 5;
@@ -32,12 +40,6 @@ const RANGE_TRIES = 3;
 /** Progress is reported no more often: nobody reads faster. */
 const PROGRESS_MS = 50;
 
-/**
- * Asks for a file that is not compressed. Node unpacks a compressed one with a zlib that ends the whole process when its worker
- * ends at the wrong moment, and some servers name a compressed version differently. Browsers ignore this header.
- */
-const AS_IT_IS = { 'Accept-Encoding': 'identity' };
-
 /** The file is no longer the one whose beginning is here. */
 export class Changed extends Error {
   /** @param {string} what @param {{ expected?: unknown, got?: unknown }} [details] */
@@ -50,7 +52,10 @@ export class Changed extends Error {
 
 /** An attempt failed in a way that another may not. */
 class Again extends Error {
-  /** @param {FiresideError} error what is said if it was the last @param {{ afterMs?: number, retries?: number }} [how] `afterMs`: what the server asked for */
+  /**
+   * @param {FiresideError} error thrown if this was the last attempt
+   * @param {{ afterMs?: number, retries?: number }} [how] `afterMs`: what the server asked for
+   */
   constructor(error, { afterMs, retries = RETRIES } = {}) {
     super(error.message);
     this.error = error;
@@ -68,7 +73,10 @@ export class Download {
   #version;
   /** @type {number | undefined} */
   size;
-  /** What the server calls the length of its answer: another, where that is compressed. @type {number | undefined} */
+  /**
+   * What the server calls the length of its answer: another, where that is compressed.
+   * @type {number | undefined}
+   */
   #stated;
   #ranges = true;
   /** Requests for a part in a row that got no answer at all. */
@@ -121,7 +129,10 @@ export class Download {
     }
   }
 
-  /** The chunks that were not here. All but the last have CHUNK_BYTES. @returns {AsyncGenerator<{ bytes: Uint8Array, sha256: string }>} */
+  /**
+   * The chunks that were not here. All but the last have CHUNK_BYTES.
+   * @returns {AsyncGenerator<{ bytes: Uint8Array, sha256: string }>}
+   */
   async *chunks() {
     const digests = this.#digests;
     for (let failures = 0; ; ) {
@@ -194,7 +205,12 @@ export class Download {
     if (bytes > (this.size ?? Infinity)) throw new Changed(`it has more than ${this.size} bytes`, { expected: this.size, got: bytes });
   }
 
-  /** The body as it comes. @param {Response} response @param {AbortController} stop @returns {AsyncGenerator<Uint8Array>} */
+  /**
+   * The body as it comes.
+   * @param {Response} response
+   * @param {AbortController} stop
+   * @returns {AsyncGenerator<Uint8Array>}
+   */
   async *#pieces({ body }, stop) {
     const reader = /** @type {ReadableStream<Uint8Array>} */ (body).getReader();
     let bytes = 0;
@@ -213,10 +229,14 @@ export class Download {
     }
   }
 
-  /** Asks once, for what is missing. Undefined: there is no such file. @returns {Promise<Answer | undefined>} */
+  /**
+   * Asks once, for what is missing. Undefined: there is no such file.
+   * @returns {Promise<Answer | undefined>}
+   */
   async #ask() {
     const there = this.#digests.length * CHUNK_BYTES;
-    // A part has to be of the same version. Without a name for the version, the whole is asked for and compared.
+    // A part has to be of the same version. Without a name for the version, the whole is asked for and
+    // compared.
     const isNamed = this.#version.etag || this.#version.modified || this.#wanted.pin;
     const from = this.#ranges && isNamed ? there : 0;
     const headers = this.#headers(from);
@@ -255,18 +275,24 @@ export class Download {
     const isPart = this.#ranges && this.#until < (this.size ?? Infinity);
     const headers = new Headers(AS_IT_IS);
     if (from || isPart) headers.set('Range', `bytes=${from}-${isPart ? this.#until - 1 : ''}`);
-    // To another site this header would cost a request of its own, which few answer; what they answer is compared instead.
+    // To another site this header would cost a further request, which few answer. Their answer is compared
+    // instead.
     if (from && this.#own && this.#version.etag?.startsWith('"')) headers.set('If-Range', this.#version.etag);
     return headers;
   }
 
-  /** The answer to a request; undefined: there is no such file. @param {Headers} headers @param {AbortController} stop */
+  /**
+   * The answer to a request; undefined: there is no such file.
+   * @param {Headers} headers
+   * @param {AbortController} stop
+   */
   async #fetch(headers, stop) {
     const { url, file, optional } = this.#wanted;
     try {
       return await this.#within(stop, fetch(url, { headers, signal: stop.signal, cache: 'no-store' }));
     } catch (cause) {
-      // A file of an extension or an app has no status: one that is not there fails like one that cannot be read.
+      // A file of an extension or an app has no status: one that is not there fails like one that cannot be
+      // read.
       if (optional && !/^https?:/i.test(url)) return undefined;
       // Chromium refuses the answer to such a request where a server compresses it.
       if (headers.has('Range') && ++this.#unanswered >= RANGE_TRIES) this.#ranges = false;
@@ -277,7 +303,11 @@ export class Download {
     }
   }
 
-  /** Whether an answer says that there is no such file. Errors: it is a page of HTML in the place of the file. @param {Response} response */
+  /**
+   * Whether an answer says that there is no such file. Errors: it is a page of HTML in the place of the
+   * file.
+   * @param {Response} response
+   */
   #isAbsent(response) {
     const { url, file, optional, weights } = this.#wanted;
     const { status } = response;
@@ -289,16 +319,22 @@ export class Download {
     return false;
   }
 
-  /** Errors: `Changed` where an answer is about another version than what is here. @param {Response} response @param {number} [rangeTotal] */
+  /**
+   * Errors: `Changed` where an answer is about another version than what is here.
+   * @param {Response} response
+   * @param {number} [rangeTotal]
+   */
   #compare({ status, headers }, rangeTotal) {
     const version = versionOf(headers);
     const goesOn = this.#digests.length > 0;
     if (goesOn && isOther(version, this.#version)) throw new Changed('the server has a new version');
-    // An answer that says less than one before it does not make that untrue, as long as it goes on with the same bytes.
+    // An answer that says less than one before it does not make that untrue, as long as it goes on with the
+    // same bytes.
     this.#version = goesOn ? { ...this.#version, ...version } : version;
     const length = status === 200 ? Number(headers.get('content-length') ?? NaN) : NaN;
     this.#stated = Number.isSafeInteger(length) ? length : undefined;
-    // With a content encoding, Content-Length counts the compressed bytes; of another site's answer one cannot see whether it has one.
+    // With a content encoding, Content-Length counts the compressed bytes; of another site's answer one
+    // cannot see whether it has one.
     const size = rangeTotal ?? (this.#own && !headers.get('content-encoding') ? this.#stated : undefined);
     if (size === undefined) return;
     const { max = Infinity, file, url } = this.#wanted;
@@ -319,16 +355,27 @@ export class Download {
     return afterMs !== undefined && !(afterMs <= RETRY_AFTER_MAX_MS) ? error : new Again(error, { afterMs });
   }
 
-  /** Lets time pass before another attempt. Errors: those that no further attempt can help. @param {unknown} error @param {number} failures before this one */
+  /**
+   * Lets time pass before another attempt. Errors: those that no further attempt can help.
+   * @param {unknown} error
+   * @param {number} failures before this one
+   */
   async #pause(error, failures) {
     if (!(error instanceof Again)) throw error;
     if (failures >= (this.#net.retries ?? error.retries)) throw error.error;
-    // A sign of life for who waits: several attempts that stand still take longer than one request may be silent.
+    // A sign of life for the page: several attempts that stand still take longer than a request may be
+    // silent.
     this.#net.progress?.(this.#digests.length * CHUNK_BYTES, this.total);
     await new Promise((resolve) => setTimeout(resolve, error.afterMs ?? BACKOFF_MS * 2 ** failures));
   }
 
-  /** Ends the attempt of `stop` where an answer is not there in time. @template T @param {AbortController} stop @param {Promise<T>} answer @returns {Promise<T>} */
+  /**
+   * Ends the attempt of `stop` where an answer is not there in time.
+   * @template T
+   * @param {AbortController} stop
+   * @param {Promise<T>} answer
+   * @returns {Promise<T>}
+   */
   async #within(stop, answer) {
     /** @type {ReturnType<typeof setTimeout> | undefined} */
     let timer;
@@ -349,53 +396,10 @@ export class Download {
   }
 }
 
-/**
- * What a server calls the version of what it sends. An ETag may be weak where an answer is packed and strong where it is not, and some servers add to it how
- * it is packed: the file is the same.
- * @param {Headers} headers @returns {Version}
- */
-function versionOf(headers) {
-  const etag = headers.get('etag')?.replace(/^W\//, '').replace(/[-;]+(gzip|br|deflate|zstd)"$/, '"');
-  const modified = headers.get('last-modified');
-  return { ...(etag && { etag }), ...(modified && { modified }) };
-}
-
-/** Whether two names of versions cannot be of the same one. Like is compared with like: some answers lack the one or the other. @param {Version} a @param {Version} b */
-function isOther(a, b) {
-  if (a.etag && b.etag) return a.etag !== b.etag;
-  return Boolean(a.modified && b.modified && a.modified !== b.modified);
-}
-
-/** Whether all of an answer may be seen: that of the page's own site, and any outside a page. @param {string} url */
-function isOwn(url) {
-  return !globalThis.location || new URL(url, globalThis.location?.href).origin === globalThis.location?.origin;
-}
-
 /** @param {number} status */
 function remedyFor(status) {
   if (status === 404) return 'Check the address: it must be a folder that holds config.json, tokenizer.json and model.safetensors.';
   if (status === 401 || status === 403) return 'The model may need an account: download its files and open them from disk.';
   if (status === 429) return 'The server asks for fewer requests: try again later.';
   return 'Try again later.';
-}
-
-/** What says that a file is there no more; other refusals (too many requests, an address that was signed for GET alone) say nothing about it. */
-const GONE = [404, 410];
-
-/**
- * Whether the server still has the version that is known. One that cannot be asked is taken to have it.
- * @param {string} url
- * @param {{ version?: Version, size?: number, absent?: boolean }} known
- * @param {Net} net
- */
-export async function isCurrent(url, { version = {}, size, absent }, { stallMs }) {
-  const response = await fetch(url, { method: 'HEAD', headers: AS_IT_IS, cache: 'no-store', signal: AbortSignal.timeout(stallMs) }).catch(() => undefined);
-  if (!response || !(response.ok || GONE.includes(response.status))) return true;
-  const gone = !response.ok || isHtml(response);
-  if (absent || gone) return absent === gone;
-  const now = versionOf(response.headers);
-  if (isOther(now, version)) return false;
-  if (now.etag && version.etag) return true;
-  const length = Number(response.headers.get('content-length') ?? NaN);
-  return !isOwn(response.url || url) || response.headers.has('content-encoding') || Number.isNaN(length) || length === size;
 }

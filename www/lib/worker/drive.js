@@ -1,5 +1,5 @@
-// Drives a run: the engine computes in slices of time, and each slice posts its text as one piece. Messages, an abort among
-// them, get in between two slices.
+// Drives a run: the engine computes in slices of time, and each slice posts its text as one piece.
+// Messages, an abort among them, get in between two slices.
 //
 //     step the engine for 16 ms; post the text of these steps as one piece
 //     let messages in; wait while no more pieces are wanted; aborted? end : go on
@@ -24,7 +24,11 @@ const [PREFILL_FIRST, PREFILL_MAX] = [256, 2 ** 30];
 export class Pace {
   work = PREFILL_FIRST;
 
-  /** Aims for PREFILL_MS, by half or double at most. @param {number} work of a step @param {number} ms that it took */
+  /**
+   * Aims for PREFILL_MS, by half or double at most.
+   * @param {number} work of a step
+   * @param {number} ms that it took
+   */
   learn(work, ms) {
     const wanted = Math.round((work * PREFILL_MS) / Math.max(ms, 0.1));
     this.work = Math.min(Math.max(wanted, this.work >> 1, 1), 2 * this.work, PREFILL_MAX);
@@ -34,7 +38,8 @@ export class Pace {
 /** How a run is driven. @typedef {{ pace: Pace, post: (piece: RunPiece) => void }} Driving */
 
 /**
- * Drives a run to its end. Where `aborted` says so between two slices, the run is ended and the result is undefined.
+ * Drives a run to its end. Where `aborted` says so between two slices, the run is ended and the result is
+ * undefined.
  * @param {Run} run
  * @param {Driving & { aborted: () => boolean, wanted?: (given: number) => Promise<void> | undefined }} how
  *   `wanted`: returns what to wait for before more is computed, after so many pieces
@@ -143,7 +148,10 @@ class Unsent {
   /** @type {TokenLogprob[]} */
   #logprobs = [];
 
-  /** @param {Pick<Extract<RunStep, { kind: 'token' }>, 'text' | 'completionTokens' | 'choice' | 'logprobs'>} step */
+  /**
+   * @param {Pick<Extract<RunStep, { kind: 'token' }>, 'text' | 'completionTokens' | 'choice' | 'logprobs'>}
+   *   step
+   */
   add({ text, completionTokens, choice, logprobs }) {
     this.choice = choice;
     this.#text += text;
@@ -164,8 +172,8 @@ class Unsent {
 }
 
 /**
- * Lets other events in, without the 4 ms to which browsers clamp nested timers. Node serves a port that posts to itself a
- * thousand times before others, so there it is an immediate.
+ * Lets other events in, without the 4 ms to which browsers clamp nested timers. Node serves a port that
+ * posts to itself a thousand times before others, so there it is an immediate.
  */
 function eventLoop() {
   const immediate = Reflect.get(globalThis, 'setImmediate');

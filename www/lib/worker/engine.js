@@ -1,5 +1,5 @@
-// The worker's side: holds the engine and answers requests, of the page that made the worker and of every context that the
-// page lets in by a port of its own.
+// The worker's side: holds the engine and answers requests, of the page that made the worker and of every
+// context that the page lets in by a further port.
 
 import { outOfMemory, toWire } from '../shared/errors.js';
 import { Pace } from './drive.js';
@@ -30,7 +30,11 @@ export class Worker {
   /** @type {Map<PortLike, Sessions>} */
   ports = new Map();
 
-  /** Answers the requests of a port; `loading`: those that load a model too. @param {PortLike} port @param {Loading} [loading] */
+  /**
+   * Answers the requests of a port; `loading`: those that load a model too.
+   * @param {PortLike} port
+   * @param {Loading} [loading]
+   */
   listen(port, loading) {
     const sessions = new Sessions(this, port);
     this.ports.set(port, sessions);

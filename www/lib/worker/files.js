@@ -1,16 +1,19 @@
-// The files of a model, from the worker's side. Each comes from the stored files where it is there and right, else from the
-// network, and is then stored.
+// The files of a model, from the worker's side. Each comes from the stored files where it is there and
+// right, else from the network, and is then stored.
 //
-//     stored whole, and still what the server has?   each chunk from there; a lost or damaged one is fetched again and put back
-//     else, once no other tab is writing it:         what is stored of it, then the rest from the network; each chunk is
-//                                                    stored before it is used
-//     a change of the stored files fails:            nothing is stored from then on, and the load goes on
+//     stored whole, and still what the server has?
+//         each chunk from there; a lost or damaged one is fetched again and put back
+//     else, once no other tab is writing it:
+//         what is stored of it, then the rest from the network; each chunk is stored before it is used
+//     a change of the stored files fails:
+//         nothing is stored from then on, and the load goes on
 
 import { collect } from '../shared/bytes.js';
 import { FiresideError, htmlInstead, looksLikeHtml, noLock } from '../shared/errors.js';
 import { CHUNK_BYTES, digest } from '../shared/store.js';
-import { Changed, Download, isCurrent } from './download.js';
+import { Changed, Download } from './download.js';
 import { ModelStore } from './model-store.js';
+import { isCurrent } from './versions.js';
 
 /** @import { FileWanted } from '../shared/protocol.d.ts' */
 /** @import { StoredFile } from '../shared/store.js' */
@@ -29,7 +32,9 @@ export class Files {
   #fetched = false;
   /** The small files that were read. @type {FileWanted[]} */
   #small = [];
-  /** Whether the network said nothing for PATIENCE_MS about a stored file: this load waits for it no more. */
+  /**
+   * Whether the network said nothing for PATIENCE_MS about a stored file: this load waits for it no more.
+   */
   #silent = false;
 
   /**
@@ -58,7 +63,11 @@ export class Files {
     return this.#store.keeps();
   }
 
-  /** A whole small file; undefined: there is none. @param {FileWanted} wanted @param {Report} report */
+  /**
+   * A whole small file, or undefined where there is no such file.
+   * @param {FileWanted} wanted
+   * @param {Report} report
+   */
   async read(wanted, report) {
     const opened = await this.open(wanted, report);
     if (!opened) return undefined;
@@ -73,8 +82,8 @@ export class Files {
   }
 
   /**
-   * What a publisher states about its files; undefined: it cannot be had. A network that cannot be reached changes nothing about
-   * a model that is stored.
+   * What a publisher states about its files; undefined: it cannot be had. A network that cannot be reached
+   * changes nothing about a model that is stored.
    * @param {FileWanted} wanted
    * @param {boolean} needed whether to lack the list is an error
    * @param {Report} report
@@ -104,7 +113,11 @@ export class Files {
     }
   }
 
-  /** Notes that there is no such file, as its publisher's list says: a later load may have to do without the list. @param {FileWanted} wanted */
+  /**
+   * Notes that there is no such file, as its publisher's list says: a later load may have to do without the
+   * list.
+   * @param {FileWanted} wanted
+   */
   async markAbsent({ source, file }) {
     const stored = await this.#store.file(source, file);
     if (!stored || stored.absent) return;
@@ -185,13 +198,18 @@ export class Files {
     }
   }
 
-  /** Whether a stored file is still what its publisher or its server has. @param {StoredFile} stored @param {FileWanted} wanted */
+  /**
+   * Whether a stored file is still what its publisher or its server has.
+   * @param {StoredFile} stored
+   * @param {FileWanted} wanted
+   */
   async #holds(stored, { source, file, url, pin, max = Infinity }) {
     if (stored.bytes > max) return false;
     if (pin) return stored.head?.pin === pin.id;
     if (stored.stale) return false;
-    const answer = isCurrent(url, { version: stored.head, size: stored.bytes, absent: stored.absent }, this.#net());
-    // Beside files that have come anew, a stored one is not used unasked.
+    const known = { version: stored.head, size: stored.bytes, absent: stored.absent };
+    const answer = isCurrent(url, known, this.#stallMs);
+    // Where other files came from the network, a stored one is not used unasked.
     const current = await within(answer, this.#fetched ? this.#stallMs : this.#silent ? 0 : PATIENCE_MS);
     if (current !== undefined) return current;
     this.#silent = true;
@@ -220,7 +238,12 @@ export class Files {
     return hash.digest();
   }
 
-  /** @param {StoredFile} stored @param {FileWanted} wanted @param {Report} report @returns {AsyncGenerator<Uint8Array>} */
+  /**
+   * @param {StoredFile} stored
+   * @param {FileWanted} wanted
+   * @param {Report} report
+   * @returns {AsyncGenerator<Uint8Array>}
+   */
   async *#fromStore(stored, wanted, report) {
     const total = stored.bytes;
     let bytes = 0;
@@ -300,7 +323,8 @@ export class Files {
    * The stored chunks of a file and the rest from the network, which is stored as it comes.
    * @param {StoredFile | undefined} stored
    * @param {Download} download
-   * @param {{ isWhole: boolean, wanted: FileWanted, report: Report, release: () => void }} how `isWhole`: nothing is missing
+   * @param {{ isWhole: boolean, wanted: FileWanted, report: Report, release: () => void }} how `isWhole`:
+   *   nothing is missing
    * @returns {AsyncGenerator<Uint8Array>}
    */
   async *#fetchedChunks(stored, download, { isWhole, wanted, report, release }) {
@@ -335,7 +359,11 @@ export class Files {
     }
   }
 
-  /** A file that has changed, or that is too long, is removed. The load of a changed one has to begin anew. @param {unknown} error @param {FileWanted} wanted */
+  /**
+   * A file that has changed, or that is too long, is removed. The load of a changed one has to start over.
+   * @param {unknown} error
+   * @param {FileWanted} wanted
+   */
   async #explain(error, wanted) {
     const isBad = error instanceof FiresideError && ['INTEGRITY', 'BAD_FILE'].includes(error.code);
     if (!(error instanceof Changed) && !isBad) return error;
@@ -357,12 +385,12 @@ function headOf({ source, pin }, download) {
 /** @param {FileWanted} wanted @param {string | undefined} expected @param {string | undefined} got */
 function notAsStated({ file, url }, expected, got) {
   const message = `${file}: expected the SHA-256 ${expected} that its publisher states, got ${got}.`;
-  const remedy = 'Load again; if it stays so, tell whoever serves it.';
+  const remedy = 'Load again; if it stays so, tell its publisher.';
   return new FiresideError('INTEGRITY', `${message} ${remedy}`, { file, url, expected, got, again: true });
 }
 
 /**
- * What a promise resolves with in so many milliseconds; undefined: nothing so far.
+ * What a promise resolves with within `ms`; undefined: nothing so far.
  * @template T
  * @param {Promise<T>} promise
  * @param {number} ms

@@ -1,4 +1,5 @@
-// The worker's part of a build: its glue, the JS that wasm-bindgen makes for it. A page's bundler packs none of it.
+// The worker's part of a build: its glue, the JS that wasm-bindgen makes for it. A page's bundler packs
+// none of it.
 
 /** @import { Build } from '../shared/types.d.ts' */
 /** @import { EngineModule } from './types.d.ts' */
@@ -17,7 +18,8 @@ const GLUE = {
 };
 
 /**
- * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the engine's memory.
+ * Makes an instance of a build in the calling worker: the engine itself, or a further thread on the
+ * engine's memory.
  * @param {Build} build
  * @param {{ module: WebAssembly.Module, memory?: WebAssembly.Memory, stackBytes?: number }} code
  * @returns {Promise<{ wasm: EngineModule, memory: WebAssembly.Memory }>}

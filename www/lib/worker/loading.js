@@ -1,4 +1,5 @@
-// The operations that load a model: files come from the network, the stored files or the page, and go into the engine.
+// The operations that load a model: files come from the network, the stored files or the page, and go into
+// the engine.
 
 import { isFireside } from '../shared/errors.js';
 import { holdLock } from '../shared/locks.js';

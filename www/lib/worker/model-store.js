@@ -1,15 +1,20 @@
-// The stored files of models, from the worker's side. A change that fails gives up storing: the load goes on without it.
+// The stored files of models, from the worker's side. A change that fails gives up storing: the load goes
+// on without it.
 
 import { folderOf, openBackend, StoredFile } from '../shared/store.js';
 
 /** @import { CacheReason } from '../shared/types.d.ts' */
 /** @import { Backend } from '../shared/store.js' */
 
-/** @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report says how much of a file is here */
+/**
+ * @typedef {(phase: 'download' | 'cache', bytes: number, total: number | undefined) => void} Report says
+ *   how much of a file is here
+ */
 
 /**
  * Where files are stored, and the locks by which loads that store the same one take turns.
- * @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> | undefined }} Store
+ * @typedef {{ open: () => Promise<Backend | undefined>, locks: () => Pick<LockManager, 'request'> |
+ *   undefined }} Store
  */
 
 /** @type {Store} */
@@ -38,7 +43,11 @@ export class ModelStore {
     return (await this.#backend) !== undefined && !this.reason;
   }
 
-  /** A file of a model, stored or not yet. Undefined: it cannot be stored. @param {string} source @param {string} file */
+  /**
+   * A file of a model, stored or not yet. Undefined: it cannot be stored.
+   * @param {string} source
+   * @param {string} file
+   */
   async file(source, file) {
     const backend = await this.#backend;
     // A file that is on the machine anyway (an extension's own, a blob:) is not stored twice.
@@ -58,7 +67,11 @@ export class ModelStore {
     return this.reason ? undefined : stored;
   }
 
-  /** Changes a stored file. If that fails, nothing is stored from then on. @param {StoredFile} stored @param {() => Promise<void>} change */
+  /**
+   * Changes a stored file. If that fails, nothing is stored from then on.
+   * @param {StoredFile} stored
+   * @param {() => Promise<void>} change
+   */
   async change(stored, change) {
     if (this.reason) return;
     try {
@@ -88,7 +101,8 @@ export class ModelStore {
   }
 
   /**
-   * Waits until no other tab or load is writing the file. Resolves with what ends the turn; undefined: the writer stands still.
+   * Waits until no other tab or load is writing the file. Resolves with what ends the turn; undefined: the
+   * writer stands still.
    * @param {StoredFile} stored
    * @param {string} name
    * @param {number} stallMs
@@ -102,7 +116,7 @@ export class ModelStore {
     let release;
     const turn = new Promise((resolve) => {
       const hold = () => new Promise((end) => resolve((release = () => end(undefined))));
-      // Where there is no lock to be had, the load goes on without one.
+      // If locks do not work, the load goes on without one.
       locks.request(`fireside-lm ${name}`, { signal: waiting.signal }, hold).catch(() => resolve((release = () => {})));
     });
     let [bytes, since] = [stored.bytes, performance.now()];

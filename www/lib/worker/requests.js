@@ -1,5 +1,5 @@
-// The requests of one port: each is given to its handler and has exactly one reply that ends it. An abort ends a request that
-// still waits for its turn at once; one under way ends when its handler notices.
+// The requests of one port: each is given to its handler and has exactly one reply that ends it. An abort
+// ends a request that still waits for its turn at once; one under way ends when its handler notices.
 
 import { crashed, FiresideError, isFireside, toWire } from '../shared/errors.js';
 
@@ -38,7 +38,8 @@ class Live {
  * Answers the requests that come by a port.
  * @param {PortLike} port
  * @param {Partial<Handlers<Op>>} handlers
- * @param {(error: unknown) => void} onTrap called when an error is not the engine's own: its state is then unknown
+ * @param {(error: unknown) => void} onTrap called when an error is not the engine's own: its state is then
+ *   unknown
  * @returns {{ wake: () => void }} `wake` lets every request look again whether it may go on
  */
 export function answer(port, handlers, onTrap) {
@@ -94,7 +95,9 @@ export function answer(port, handlers, onTrap) {
   return { wake: () => live.forEach((ticket) => ticket.wake()) };
 }
 
-/** The end of a request that the page has given up. The page has ended it already, so this is never shown. */
+/**
+ * The end of a request that the page has given up. The page has ended it already, so this is never shown.
+ */
 export class Aborted extends FiresideError {
   constructor() {
     super('BAD_INPUT', 'the request was aborted');

@@ -1,17 +1,21 @@
-// The operations on a model and the sessions of one port. Calls on one session run one after the other, in the order in which
-// they were made.
+// The operations on a model and the sessions of one port. Calls on one session run one after the other, in
+// the order in which they were made.
 
 import { isFireside } from '../shared/errors.js';
 import { lockReleased } from '../shared/locks.js';
 import { drive } from './drive.js';
 import { Aborted, must } from './requests.js';
 
-/** @import { Args, ModelOperations, Op, PortLike, RunEnd, RunPiece, SessionState, TurnEnd } from '../shared/protocol.d.ts' */
+/** @import { Args, ModelOperations, Op, PortLike, RunEnd, RunPiece } from '../shared/protocol.d.ts' */
+/** @import { SessionState, TurnEnd } from '../shared/protocol.d.ts' */
 /** @import { Run, Session } from '../shared/engine.d.ts' */
 /** @import { Worker } from './engine.js' */
 /** @import { Handlers, Ticket } from './types.d.ts' */
 
-/** A session, and the end of its queue. @typedef {{ session: Session, tail: Promise<unknown>, closed: boolean }} Slot */
+/**
+ * A session, and the end of its queue.
+ * @typedef {{ session: Session, tail: Promise<unknown>, closed: boolean }} Slot
+ */
 /** @typedef {'generate' | 'chat' | 'regenerate' | 'append'} RunOp */
 
 /** How long a port may take to reach the context that it is for. */
@@ -115,7 +119,13 @@ export class Sessions {
     return turn;
   }
 
-  /** Drives a run to its end. @param {Slot} slot @param {Ticket<RunOp>} ticket @param {Run} run @returns {Promise<RunEnd>} */
+  /**
+   * Drives a run to its end.
+   * @param {Slot} slot
+   * @param {Ticket<RunOp>} ticket
+   * @param {Run} run
+   * @returns {Promise<RunEnd>}
+   */
   async #run(slot, ticket, run) {
     let trapped = false;
     try {
@@ -133,7 +143,13 @@ export class Sessions {
     }
   }
 
-  /** Drives a run that changes the conversation. @param {Slot} slot @param {Ticket<RunOp>} ticket @param {Run} run @returns {Promise<TurnEnd>} */
+  /**
+   * Drives a run that changes the conversation.
+   * @param {Slot} slot
+   * @param {Ticket<RunOp>} ticket
+   * @param {Run} run
+   * @returns {Promise<TurnEnd>}
+   */
   async #turn(slot, ticket, run) {
     const end = await this.#run(slot, ticket, run);
     return { ...end, messages: slot.session.messages(), options: slot.session.options() };
@@ -156,7 +172,10 @@ export class Sessions {
     Reflect.get(Object(late), 'unref')?.call(late); // Node would wait for it
   }
 
-  /** The context at the other end of the port is there. @param {string} alive the lock that it holds until it ends */
+  /**
+   * The context at the other end of the port is there.
+   * @param {string} alive the lock that it holds until it ends
+   */
   #hello(alive) {
     this.#greeted = true;
     lockReleased(alive).then(() => this.leave(), () => {});

@@ -1,6 +1,6 @@
-// The engine's threads: the pool that they join, and how many of them compute. The page starts each as a worker of its own
-// (client/platform.js), which runs the same code over the same memory. If one cannot start, there is one thread fewer. They end
-// with the engine's worker.
+// The engine's threads: the pool that they join, and how many of them compute. The page starts each as a
+// worker of its own (client/platform.js), which runs the same code over the same memory. If one cannot
+// start, there is one thread fewer. They end with the engine's worker.
 
 import { instantiate } from './instantiate.js';
 
@@ -11,7 +11,10 @@ import { instantiate } from './instantiate.js';
 /** How long threads that have started may take to join the pool. */
 const JOIN_MS = 1_000;
 
-/** How long `auto` tries out numbers of threads. Nobody notices it, and it is enough for the code to be compiled well. */
+/**
+ * How long `auto` tries out numbers of threads. Nobody notices it, and it is enough for the code to be
+ * compiled well.
+ */
 const TRIAL_MS = 60;
 
 /** Fewer threads win unless more are faster by this factor: they leave more of the machine to others. */
@@ -44,7 +47,11 @@ export async function start({ build, module, memory, threads, auto }) {
 /** As much as the engine's own thread has. Memory costs nothing until it is used. */
 const STACK_BYTES = 1 << 20;
 
-/** A further thread, in its own worker: joins the pool in the memory that it is sent, and computes until the engine ends. @param {ThreadPort} port */
+/**
+ * A further thread, in its own worker: joins the pool in the memory that it is sent, and computes until the
+ * engine ends.
+ * @param {ThreadPort} port
+ */
 export function join(port) {
   port.onmessage = async ({ data: { build, module, memory } }) => {
     const { wasm } = await instantiate(build, { module, memory, stackBytes: STACK_BYTES });
@@ -62,8 +69,9 @@ export function join(port) {
 const threadsOf = (wasm) => wasm.threads?.() ?? 1;
 
 /**
- * The number of threads, of 1, 2, 4 and so on up to `most`, with which a rehearsal takes least time. They are tried from the most to
- * the fewest, since the first also pays for code that is not yet compiled, and again until the time is up.
+ * The number of threads, of 1, 2, 4 and so on up to `most`, with which a rehearsal takes least time. They
+ * are tried from the most to the fewest, since the first also pays for code that is not yet compiled, and
+ * again until the time is up.
  * @param {EngineModule} wasm
  * @param {Model} model
  * @param {number} most

@@ -16,7 +16,9 @@ export type EngineModule = Omit<Module, Threads> & Partial<Pick<Module, Threads>
 export interface Engine {
   wasm: EngineModule;
   memory?: WebAssembly.Memory;
-  /** Decides how many of the threads that have started compute this model; the engine's own is one of them. */
+  /**
+   * Decides how many of the threads that have started compute this model; the engine's own is one of them.
+   */
   settle(model: Model, started: number): Promise<{ threads: number; reason?: ThreadsReason }>;
 }
 

@@ -1,6 +1,6 @@
 // The model behind a LanguageModel class: loaded once, when the first session wants it, shared by all of them, and unloaded a while after the last has gone.
 
-import { cache } from '../../client/model-cache.js';
+import { modelCache } from '../../client/model-cache.js';
 import { isFireside } from '../../shared/errors.js';
 import { folderUrl } from '../../client/source.js';
 
@@ -167,7 +167,7 @@ export class Shared {
     if (!isRemote(this.#source)) return true;
     if (typeof this.#source !== 'string' && !(this.#source instanceof URL)) return false;
     const address = folderUrl(this.#source, this.#options.hub ?? 'https://huggingface.co').href;
-    const kept = (await cache.list(address)).find(({ source }) => source === address);
+    const kept = (await modelCache.list(address)).find(({ source }) => source === address);
     const weights = kept?.files.filter(({ file }) => file.endsWith('.safetensors')) ?? [];
     return weights.reduce((sum, { bytes, complete }) => (complete ? sum + bytes : sum), 0) >= fileBytes;
   }
