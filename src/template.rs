@@ -31,6 +31,7 @@ mod run;
 mod scope;
 mod sequences;
 mod source;
+mod split;
 mod strings;
 #[cfg(test)]
 mod tests;

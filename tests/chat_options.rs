@@ -1,4 +1,4 @@
-//! What a chat is opened with, and what stays with it: the system prompt and the switches of the chat template.
+//! The options of a chat that stay with the session: the system prompt and the switches of the chat template.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -12,7 +12,7 @@ use fireside::text::TemplateKwargs;
 use fireside::{Message, Model, Options, Session};
 use serde_json::{Value, json};
 
-/// ChatML that reads a switch.
+/// ChatML with a switch.
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
     {% if add_generation_prompt %}<|im_start|>assistant\n{{ thoughts }}{% endif %}";
 

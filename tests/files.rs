@@ -1,5 +1,5 @@
-//! What the files of a model folder mean beside each other. Expected values were made by transformers 5.24.0
-//! and tokenizers 0.23.3.
+//! How the files of a model folder combine. transformers 5.24.0 and tokenizers 0.23.3 made the expected
+//! values.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 const PROMPT: &str = "Once upon a time there was a little cat, and it said";
 
-/// The greedy text of tests/fixtures/llama-untied-f32 after it.
+/// The greedy text of tests/fixtures/llama-untied-f32 after that prompt.
 const UNTIED: &str = "itA andmitasoiq apen thezfT";
 
 fn continued(folder: &Folder) -> String {
@@ -27,7 +27,7 @@ fn chat_tokens(folder: &Folder) -> usize {
     Session::new(Arc::new(folder.load())).measure_context_usage("hi", &Options::default()).unwrap()
 }
 
-/// A folder with fields of its config.json put in.
+/// A folder with changed fields of config.json.
 fn with_config(name: &str, changes: &Value) -> Folder {
     let mut folder = folder(name);
     let mut config: Value = serde_json::from_slice(&folder.config).unwrap();
@@ -113,8 +113,8 @@ fn the_model_type_decides_what_a_model_is() {
     }
 }
 
-/// Where tokenizer.json has no post-processor, the publisher's flag counts. transformers 5 drops it; the ids
-/// without it are those of tokenizers.
+/// If tokenizer.json has no post-processor, the publisher's flag counts. transformers 5 ignores it. The ids
+/// without the flag are those of tokenizers.
 #[test]
 fn add_bos_token_counts_where_there_is_no_post_processor() {
     let mut folder = folder("llama-untied-f32");
@@ -129,8 +129,8 @@ fn add_bos_token_counts_where_there_is_no_post_processor() {
     }
 }
 
-/// AutoTokenizer of transformers 5 rebuilds such a tokenizer from its vocabulary: after a special token it
-/// puts no "▁", where the tokenizer.json that was published does. tokenizer.json is followed.
+/// AutoTokenizer of transformers 5 rebuilds such a tokenizer from its vocabulary, and then puts no "▁" after
+/// a special token. The published tokenizer.json does, and Fireside follows it.
 #[test]
 fn a_llama_tokenizer_is_as_its_tokenizer_json_says_whatever_legacy_is() {
     let mut folder = folder("llama-untied-f32");
@@ -149,8 +149,8 @@ fn a_llama_tokenizer_is_as_its_tokenizer_json_says_whatever_legacy_is() {
     }
 }
 
-/// What `AutoConfig` of transformers 5.24.0 reads out of published config.json files, and which of them ask
-/// for what Fireside has not.
+/// What `AutoConfig` of transformers 5.24.0 reads from published config.json files, and which of them ask
+/// for something that Fireside does not have.
 #[test]
 fn published_configs_mean_what_they_mean_in_transformers() {
     #[derive(Deserialize)]

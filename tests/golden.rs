@@ -1,6 +1,6 @@
-//! The model is right: logits and greedy text are those of Hugging Face transformers.
+//! Logits and greedy text equal those of Hugging Face transformers.
 //!
-//! The reference values and how they were made are in `tests/golden`.
+//! `tests/golden` has the reference values, and the scripts that made them.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -10,7 +10,7 @@ use common::golden::Seen;
 use common::{Folder, Runner};
 use fireside::quant::Dtype;
 
-/// The comparison may stop early only where the reference is undecided, and that is seldom.
+/// The comparison may stop early only where the reference's top two logits are too close, which is rare.
 fn check(name: &str, folder: &Folder, dtype: Option<Dtype>) -> Seen {
     let seen = golden(name).check(folder.try_load(dtype).unwrap());
     eprintln!("{name} as {dtype:?}: {seen:?}");

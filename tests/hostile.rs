@@ -1,6 +1,8 @@
-//! The corpus of malformed model files, native: each case of `tests/hostile/cases.json` ends as it says, with its code and its message in full.
+//! Malformed model files, native: each case of `tests/hostile/cases.json` ends with its code and its full
+//! message.
 //!
-//! `tests/hostile/wasm.test.js` runs the same cases on the wasm that is published. The case is there explained, in `tests/hostile/make.mjs`.
+//! `tests/hostile/wasm.test.js` runs the same cases on the published wasm. `tests/hostile/make.mjs` explains
+//! the cases.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -29,7 +31,7 @@ struct Case {
     tokens: Option<Vec<u32>>,
 }
 
-/// A change of a file's bytes, as `tests/hostile/write.mjs` describes them.
+/// A change of a file's bytes. `tests/hostile/write.mjs` describes them.
 #[derive(Deserialize)]
 struct Edit {
     file: String,
@@ -94,13 +96,13 @@ fn unhex(digits: &str) -> Vec<u8> {
     (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
-/// Every file of a fixture by its name.
+/// The files of a fixture by name.
 fn read(folder: &Path) -> HashMap<String, Vec<u8>> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect()
 }
 
-/// Loads a model from chunks of this many bytes; a file of weights that is not there is where they end.
+/// Loads a model in chunks of this many bytes. A missing file of weights ends them.
 fn load(files: &HashMap<String, Vec<u8>>, chunk: usize) -> Result<Model> {
     let file = |name: &str| files.get(name).map(Vec::as_slice);
     let small = ModelFiles {
@@ -124,7 +126,7 @@ fn load(files: &HashMap<String, Vec<u8>>, chunk: usize) -> Result<Model> {
     loader.finish()
 }
 
-/// What comes of a case: the tokens where it asks for some.
+/// The outcome of a case: the tokens, if it asks for some.
 fn run(case: &Case, chunk: usize) -> Result<Option<Vec<u32>>> {
     let mut files = read(&files::path(&case.base));
     case.edits.iter().for_each(|edit| edit.apply(&mut files));
@@ -144,7 +146,7 @@ fn run(case: &Case, chunk: usize) -> Result<Option<Vec<u32>>> {
     Ok(tokens)
 }
 
-/// Runs the cases whose names begin with one of these words.
+/// Runs the cases whose names begin with one of these kinds.
 fn every_case_of(kinds: &[&str], chunk: usize) {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hostile/cases.json");
     let cases: Vec<Case> = serde_json::from_slice(&fs::read(corpus).unwrap()).unwrap();

@@ -1,8 +1,11 @@
-//! The tokenizers of published models, whose files are too large to keep here: ids, offsets, decoded text and chats of 41 of them.
+//! The tokenizers of 41 published models: ids, offsets, decoded text and chats. Their files are too large to
+//! keep here.
 //!
-//! The files are read from the folder in `FIRESIDE_TOKENIZERS`, each as `<name>/tokenizer.json` and perhaps `<name>/tokenizer_config.json`; the expected values from
-//! `../shared/cases/tokenizers`, made by tokenizers 0.23.3 and transformers 5.24.0, whose `files.json` says where each file was published. A file that is not there is
-//! left out, with a line that says so. The lines are 1,013 texts of all kinds: emoji, control characters, all planes of Unicode.
+//! The folder in `FIRESIDE_TOKENIZERS` has the files, `<name>/tokenizer.json` and
+//! `<name>/tokenizer_config.json`. `../shared/cases/tokenizers` has the expected values, made by tokenizers
+//! 0.23.3 and transformers 5.24.0; its `files.json` says where each file was published. The test skips a
+//! missing file and prints a line. The texts are 1,013 lines of all kinds: emoji, control characters, all
+//! planes of Unicode.
 #![cfg(not(target_family = "wasm"))]
 
 use std::fs;
@@ -19,7 +22,7 @@ fn shared() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared")
 }
 
-/// A file of JSON; gunzip is on every machine that builds this.
+/// Reads a JSON file. Every machine that builds this has gunzip.
 fn values(path: &Path) -> Value {
     let bytes = if path.extension().is_some_and(|extension| extension == "gz") {
         Command::new("gunzip").arg("-c").arg(path).output().expect("gunzip").stdout
@@ -33,16 +36,17 @@ fn hash(value: &Value) -> String {
     Sha1::digest(value.to_string())[..4].iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Offsets as Python has them: in characters.
+/// Offsets in characters, as in Python.
 fn offsets(text: &str, pieces: &[TokenSpan]) -> Value {
     let characters = |bytes: usize| text[..bytes].chars().count();
     pieces.iter().map(|piece| json!([characters(piece.start), characters(piece.end)])).collect()
 }
 
-/// A file that contradicts itself: `sop` has one id among the added tokens and another in the vocabulary. The reference warns and takes the latter.
+/// A file that contradicts itself: `sop` has one id as an added token and another in the vocabulary. The
+/// reference warns and takes the latter.
 const REFUSED: &str = "ort-chatglm";
 
-/// The differences of one tokenizer, and how much was compared.
+/// The differences of one tokenizer, and how many values were compared.
 fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec<String>, usize) {
     let json = fs::read(folder.join("tokenizer.json")).expect("tokenizer.json");
     let config = fs::read(folder.join("tokenizer_config.json")).ok();
@@ -67,7 +71,8 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
                 continue;
             }
         };
-        // T5's vocabulary has its special tokens as pieces, too: the reference makes structure of them where they are typed.
+        // T5's vocabulary has the special tokens as pieces too, so in the reference a typed one becomes
+        // structure.
         if name == "ort-t5-small" && tokenizer.special_tokens().iter().any(|(special, _)| text.contains(special)) {
             continue;
         }
@@ -81,7 +86,7 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
                 differences.push(format!("{name}: line {line}, {what}: {text:?} is {got}"));
             }
         }
-        // Behind a character that its vocabulary leaves out, the reference counts Falcon's offsets too low.
+        // After a character that Falcon's vocabulary lacks, the reference's offsets are too low.
         let left_out = name == "ort-falcon-tokenizer" && decoded != text;
         if let Some(expected) = expected["offsets"].get(line).and_then(Value::as_str).filter(|_| !left_out) {
             compared += 1;
@@ -95,7 +100,8 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
         let cases = values(&shared().join("cases/templates/cases.json"));
         let now = Now { unix_seconds: cases["now"][0].as_i64().expect("seconds"), utc_offset_minutes: 120 };
         let template = ChatTemplate::from_files(config.as_deref(), None).expect("a template");
-        // What was typed stays text here and becomes structure in the reference: in one case, and in MiniCPM-V's marks of thoughts.
+        // Typed special tokens stay text here and become structure in the reference: in one case, and in
+        // MiniCPM-V's marks of thoughts.
         let typed = |chat: &str| chat.starts_with("typed-special") || (name == "tpu-MiniCPMV4" && chat.starts_with("think"));
         for chat in chats.iter().filter(|chat| !chat[0].as_str().is_some_and(typed)) {
             let conversation = &cases["cases"][chat[0].as_str().expect("a name")];
@@ -108,7 +114,7 @@ fn compare(name: &str, folder: &Path, expected: &Value, lines: &[Value]) -> (Vec
             let ids = rendered.and_then(|rendered| tokenizer.encode_rendered(&rendered));
             match ids {
                 Ok(ids) if json!(ids) == chat[1] => {}
-                // The template refuses the conversation there too.
+                // The template refuses the conversation in the reference too.
                 Err(_) if chat[1].is_null() => {}
                 Ok(ids) => differences.push(format!("{name}: chat {}: {ids:?}\n  for {}", chat[0], chat[1])),
                 Err(error) => differences.push(format!("{name}: chat {}: {error}", chat[0])),

@@ -1,8 +1,9 @@
-//! Chat templates mean here what they mean to jinja2: small templates of one construct each, and what transformers makes of them.
+//! Chat templates render as in transformers: small templates with one construct each, and their output there.
 //!
-//! All values are those of transformers 5.24.0 with jinja2 3.1.6 and CPython 3.11: `_compile_jinja_template(template).render(...)`.
-//! `tests/templates/handed.json`: templates that were handed in as faults. `random.jsonl`: made at random, of every method, filter, test and operator.
-//! `../shared/cases/templates` has more, and is read where it is there.
+//! The values are those of transformers 5.24.0 with jinja2 3.1.6 and CPython 3.11:
+//! `_compile_jinja_template(template).render(...)`. `tests/templates/handed.json` has templates that were
+//! reported as faults. `random.jsonl` has random ones with every method, filter, test and operator.
+//! `../shared/cases/templates` has more, and is read if it exists.
 #![cfg(not(target_family = "wasm"))]
 
 use std::fs;
@@ -19,7 +20,7 @@ fn path(of: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(of)
 }
 
-/// The chat that the constructs are rendered with, as `../shared/cases/templates` has it.
+/// The chat that all cases render, the same as in `../shared/cases/templates`.
 #[derive(Deserialize)]
 struct Chat {
     messages: Vec<(String, String)>,
@@ -31,7 +32,7 @@ struct Chat {
 #[derive(Deserialize)]
 struct Case {
     template: String,
-    /// What jinja2 writes; nothing where it fails.
+    /// The output of jinja2; `None` if jinja2 fails.
     text: Option<String>,
 }
 
@@ -43,7 +44,8 @@ fn render(template: &str, chat: &Chat) -> fireside::Result<String> {
     Ok(template.render(&messages, chat.prompt, &[], Some(now))?.text)
 }
 
-/// Renders every case. Returns how many are as in jinja2, and a line for each that is silently other.
+/// Renders every case. Returns how many equal jinja2's output, and a line for each that differs without an
+/// error.
 fn compare(chat: &Chat, cases: &[Case]) -> (usize, Vec<String>) {
     let (mut equal, mut other) = (0, Vec::new());
     for Case { template, text } in cases {
@@ -51,7 +53,7 @@ fn compare(chat: &Chat, cases: &[Case]) -> (usize, Vec<String>) {
             (Ok(got), Some(want)) if got == *want => equal += 1,
             (Err(_), None) => equal += 1,
             (Ok(got), Some(want)) => other.push(format!("{template:?}\n  wanted {want:?}\n  got    {got:?}")),
-            // What jinja2 refuses may work here, and what does not work here says so.
+            // A template that jinja2 refuses may work here, and one that fails here has an error.
             (Ok(_), None) => {}
             (Err(error), Some(_)) => assert_eq!(error.code(), "BAD_TEMPLATE", "{template:?}: {error}"),
         }
@@ -82,7 +84,8 @@ fn random_constructs_are_those_of_jinja() {
     hold(&constructs_chat(), &cases, 0.99);
 }
 
-/// Real faults: `none is iterable`, CRLF, filters of what is undefined, methods of Python that were missing.
+/// Faults that were reported: `none is iterable`, CRLF, filters of undefined values, missing methods of
+/// Python.
 #[test]
 fn templates_that_were_handed_in_as_faults_work() {
     #[derive(Deserialize)]
@@ -98,7 +101,7 @@ fn templates_that_were_handed_in_as_faults_work() {
         let chat = Chat { messages, prompt: true, tokens: json!({}), now: (1_732_924_800, 0) };
         match render(&template, &chat) {
             Ok(got) => assert_eq!(got, want, "{name}: {template:?}"),
-            // There is no table of the names of characters.
+            // Fireside has no table of the names of characters.
             Err(error) => assert!(
                 template.contains("\\N{") && error.to_string().contains("bad string escape") || !template.is_ascii(),
                 "{name}: {error}"

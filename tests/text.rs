@@ -1,5 +1,5 @@
-//! Text in and out against transformers: ids, decoded text, rendered chats. The values are `tests/golden/text.json`, made by
-//! `tests/golden/make_text.py`, and say which versions made them.
+//! Compares ids, decoded text and rendered chats with transformers. The values are in
+//! `tests/golden/text.json`, which says which versions made them. `tests/golden/make_text.py` makes them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ struct Text {
     text: String,
     ids: Vec<u32>,
     literal_ids: Vec<u32>,
-    /// Of each id that the text itself has: begin and end, in bytes.
+    /// The range of each id of the text itself. Units: bytes.
     offsets: Vec<usize>,
     literal_offsets: Vec<usize>,
     decoded: String,
@@ -71,7 +71,7 @@ fn config(folder: &Path) -> Option<Vec<u8>> {
     fs::read(folder.join("tokenizer_config.json")).ok()
 }
 
-/// The references whose folder is here, each with its tokenizer.
+/// The references whose folder exists, each with its tokenizer.
 fn tokenizers() -> Vec<(Reference, Tokenizer)> {
     let here = |reference: &Reference| {
         let here = folder(reference).join("tokenizer.json").exists();
@@ -90,7 +90,7 @@ fn tokenizers() -> Vec<(Reference, Tokenizer)> {
     golden().tokenizers.into_iter().filter(here).map(load).collect()
 }
 
-/// A seeded choice of numbers: xorshift, enough to cut texts at all sorts of places.
+/// Seeded random numbers by xorshift, which is good enough to choose where to cut texts.
 fn numbers(mut state: u64) -> impl FnMut(usize) -> usize {
     move |below| {
         state ^= state << 13;
@@ -100,7 +100,7 @@ fn numbers(mut state: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
-/// All the text that a stream of ids makes.
+/// The text of a stream of ids.
 fn stream(tokenizer: &Tokenizer, context: &[u32], ids: &[u32]) -> String {
     let mut decoder = tokenizer.decoder(context).expect("context");
     let mut text = String::new();
@@ -120,7 +120,8 @@ fn prompts_have_the_ids_of_transformers() {
     }
 }
 
-/// Tokenizers whose patterns mean something else in Ruby's syntax, which the reference reads, than in most engines.
+/// Tokenizers whose patterns have another meaning in Ruby's syntax, which the reference reads, than in most
+/// engines.
 #[test]
 fn patterns_are_read_by_ruby_s_rules() {
     #[derive(Deserialize)]
@@ -153,7 +154,8 @@ fn pieces_have_the_offsets_of_the_library() {
             let literal = tokenizer.encode_with_offsets(text, false).expect("pieces");
             let spelt: Vec<u32> = literal.iter().map(|piece| piece.id).collect();
             assert_eq!(spelt, tokenizer.encode_text(text).expect("ids"), "{place}");
-            // A vocabulary of pieces may hold a special token as a piece: typed text is spelt out then, which the library does not.
+            // A vocabulary of pieces may have a special token as a piece. Fireside then spells typed text
+            // with other pieces, and the library does not.
             let differs = &spelt != literal_ids;
             assert!(!differs || literal_ids.iter().any(|&id| tokenizer.is_special(id)), "{place}");
             assert!(
@@ -162,7 +164,7 @@ fn pieces_have_the_offsets_of_the_library() {
             );
             let pieces = tokenizer.encode_with_offsets(text, true).expect("pieces");
             assert_eq!(&pieces.iter().map(|piece| piece.id).collect::<Vec<_>>(), ids, "{place}");
-            // What the post-processor put around the text is at its ends and empty.
+            // The tokens of the post-processor have empty ranges at the ends of the text.
             let own = offsets.len() / 2;
             let before = if ids.len() == own { 0 } else { pieces.iter().take(ids.len() - own).take_while(|piece| piece.end == 0).count() };
             let (around, within) = (pieces[..before].iter().chain(&pieces[before + own..]), &pieces[before..before + own]);
@@ -192,7 +194,8 @@ fn offsets_cover_the_text_and_slices_are_what_the_pieces_spell() {
             let mut covered = 0;
             let mut place_in = 0;
             while place_in < pieces.len() {
-                // Pieces whose ranges overlap spell what they cover together: a character of several tokens, or spaces put before the text.
+                // Tokens whose ranges overlap spell the joint range together: a character of several tokens,
+                // or spaces put before the text.
                 let (start, mut end, first) = (pieces[place_in].start, pieces[place_in].end, place_in);
                 while place_in < pieces.len() && (pieces[place_in].start < end || place_in == first) {
                     end = end.max(pieces[place_in].end);
@@ -207,7 +210,8 @@ fn offsets_cover_the_text_and_slices_are_what_the_pieces_spell() {
                 }
                 let bytes: Vec<u8> = group.iter().flat_map(|piece| tokenizer.piece_bytes(piece.id).expect("bytes")).collect();
                 let spelt = String::from_utf8(bytes).unwrap_or_else(|error| panic!("{place}: {start}..{end}: {error}"));
-                // A space put before the text or behind a special token, and the sign for what the vocabulary lacks, are not of the text.
+                // A space put before the text or after a special token, and the sign for an unknown
+                // character, are not in the text.
                 let slice = &text[start..end];
                 let opens = start == 0 || tokenizer.is_special(pieces[first - 1].id);
                 let added = opens && (spelt.strip_prefix(' ') == Some(slice) || spelt.trim_start() == slice.trim_start());
@@ -243,8 +247,8 @@ fn literal_text_has_the_ids_of_the_library_without_special_tokens() {
     for (reference, tokenizer) in tokenizers() {
         for Text { text, literal_ids, .. } in &reference.strings {
             let ids = tokenizer.encode_text(text).expect("ids");
-            // A text may contain what the vocabulary cannot spell (<unk> is special), but nothing that was typed becomes structure: the
-            // library lets that happen where a vocabulary of pieces holds `<s>` as a piece.
+            // A text may have characters that the vocabulary lacks (<unk> is special), but typed text never
+            // becomes structure. In the library it does if a vocabulary of pieces has `<s>` as a piece.
             let structure = |ids: &[u32]| ids.iter().any(|&id| tokenizer.is_special(id) && tokenizer.id("<unk>") != Some(id));
             assert!(!structure(&ids), "{}: {text:?}", reference.folder);
             if !structure(literal_ids) {
@@ -305,7 +309,7 @@ fn a_special_token_that_a_user_types_is_text() {
                 assert_eq!(structure(&evil), structure(&innocent), "{}: {typed:?}", reference.folder);
                 assert_eq!(structure(&ids(&typed, "hi").0), structure(&innocent), "{}: role {typed:?}", reference.folder);
                 assert!(rendered.contains(&typed), "{rendered:?}");
-                // What the vocabulary can spell comes back as it was typed.
+                // Text that the vocabulary can spell is decoded unchanged.
                 let spelt = tokenizer.id("<unk>").is_none_or(|unk| !evil.contains(&unk));
                 if spelt {
                     let decoded = tokenizer.decode(&evil, false).expect("text");
@@ -324,7 +328,8 @@ fn pieces_joined_are_the_whole_at_every_split_of_prompt_and_continuation() {
             for split in 0..=ids.len() {
                 let (prompt, continuation) = ids.split_at(split);
                 let before = tokenizer.decode(prompt, true).expect("text");
-                // Inside a character the prompt alone ends in U+FFFD; the continuation then owns the character.
+                // A prompt that ends inside a character ends in U+FFFD. The continuation then has the whole
+                // character.
                 let Some(expected) = whole.strip_prefix(before.trim_end_matches('\u{FFFD}')) else {
                     panic!("{}: {before:?} does not begin {whole:?}", reference.folder)
                 };

@@ -6,7 +6,7 @@ use super::characters::is_space;
 use super::limits::Meter;
 use super::value::{Missing, Outcome, Text, Value, fault};
 use super::written::{escape, escape_text, float, repr, text};
-use super::{format, html, json, layout, number, sequences, strings};
+use super::{format, html, json, layout, number, sequences, split, strings};
 
 /// All filters of jinja2, sorted.
 pub(super) const FILTERS: [&str; 54] = [
@@ -221,7 +221,7 @@ fn replace(value: &Value, args: Args, meter: &Meter) -> Outcome<Value> {
             new = escape(&Value::Str(new), meter)?;
         }
     }
-    let replaced = strings::replace(of.as_str(), old.as_str(), new.as_str(), count, meter)?;
+    let replaced = split::replace(of.as_str(), old.as_str(), new.as_str(), count, meter)?;
     Ok(if let Value::Str(text) = replaced { Value::Str(text.with_safe(safe)) } else { replaced })
 }
 

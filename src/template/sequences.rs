@@ -8,7 +8,7 @@ use super::filters::{apply as filter, ignore_case};
 use super::limits::Meter;
 use super::loops::items;
 use super::operators::add;
-use super::strings::join;
+use super::split::join;
 use super::value::{Dict, Items, Missing, Object, Outcome, Value, fault};
 use super::written::{escape, text};
 

@@ -1,4 +1,7 @@
 //! The time for chat templates: Python's `strftime` in the C locale, as glibc formats it.
+//!
+//! The crates for dates format differently: they lack glibc's flags, widths and modifiers (`%-d`, `%10Y`,
+//! `%Ey`), or accept directives that glibc does not have.
 
 /// A point in time. The caller passes it, because the engine has no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -25,6 +25,7 @@ mod fold;
 mod group;
 mod parse;
 mod print;
+mod property;
 
 /// A part of a pattern.
 #[derive(Debug, Clone, PartialEq)]

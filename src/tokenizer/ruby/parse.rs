@@ -1,7 +1,7 @@
 //! Parses a pattern by the rules of Oniguruma's default syntax.
 
 use super::class::{self, Named};
-use super::{Node, unsupported};
+use super::{Node, property, unsupported};
 
 /// How deep groups may nest. The engine has the same limit, and recursion must not exhaust the stack of wasm.
 const DEPTH_MAX: usize = 60;
@@ -281,7 +281,7 @@ impl Parser {
             'Z' => Some(zero("(?=\\n?\\z)")),
             'G' => Some(zero("\\G")),
             'K' => Some(zero("\\K")),
-            'b' | 'B' => Some(Node::Engine { text: class::boundary(flags, char == 'b').into(), chars_min: 0 }),
+            'b' | 'B' => Some(Node::Engine { text: property::boundary(flags, char == 'b').into(), chars_min: 0 }),
             'N' => Some(Node::Engine { text: "[^\\n]".into(), chars_min: 1 }),
             'O' => Some(any()),
             'R' => Some(Node::Engine { text: class::NEWLINE.into(), chars_min: 1 }),
