@@ -4,9 +4,9 @@
 //! ```text
 //! comparison, test:   runs on decoded values
 //! filter, method:     want = run on decoded values
-//!                     got  = run on the coded value, with 1. the arguments as they are, 2. the first one coded,
-//!                            3. all of them coded
-//!                     the result is the first got that decodes to want, or else want with every character coded
+//!                     got  = run on the coded value, with 1. the arguments as they are, 2. the first one
+//!                            coded, 3. all of them coded
+//!                     result: the first got that decodes to want, or else want with all characters coded
 //! ```
 //!
 //! The last case keeps too many twins, but the text is right and no part of it becomes a special token.

@@ -1,7 +1,7 @@
 //! The time for chat templates: Python's `strftime` in the C locale, as glibc formats it.
 //!
-//! The crates for dates format differently: they lack glibc's flags, widths and modifiers (`%-d`, `%10Y`,
-//! `%Ey`), or accept directives that glibc does not have.
+//! Templates are written for Python, so the output must equal glibc's, with its flags, widths and modifiers
+//! (`%-d`, `%10Y`, `%Ey`).
 
 /// A point in time. The caller passes it, because the engine has no clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //! base64:  length of the trie in bytes (4 bytes), trie (4 bytes a unit), replacements (the rest)
-//! unit:    bits 0 to 7: the byte that leads here; bit 8: whether a key ends here; bits 10 to 30: the children
+//! unit:    bits 0 to 7: the byte that leads here; bit 8: a key ends here; bits 10 to 30: the children
 //! ```
 //!
 //! Source: `sentencepiece/src/normalizer.cc`, and Darts-clone's `darts.h`.
@@ -84,7 +84,7 @@ fn lengths(bytes: &[u8]) -> Vec<u32> {
     lengths
 }
 
-/// Decodes base64 with padding. These lines are fewer than what a crate would add to the wasm.
+/// Decodes base64 with padding.
 fn decode(text: &str) -> Option<Vec<u8>> {
     let text = text.as_bytes();
     if !text.len().is_multiple_of(4) {

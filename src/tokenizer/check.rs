@@ -4,12 +4,12 @@
 //! The file comes from a stranger. The library (0.23.2) panics on some files, and in wasm a panic ends the
 //! engine:
 //!
-//! - JSON that ends early or nests too deeply inside a decoder
-//! - a character map that is not base64
-//! - merges longer than every token
-//! - post-processors with tokens that do not exist
-//! - pieces of length 0
-//! - added tokens that overlap in the spaces around them
+//! - JSON that ends early or nests too deeply inside a decoder;
+//! - a character map that is not base64;
+//! - merges longer than every token;
+//! - post-processors with tokens that do not exist;
+//! - pieces of length 0;
+//! - added tokens that overlap in the spaces around them.
 //!
 //! On other files it takes unbounded time: words of any length, pieces that all begin alike. So everything
 //! but the vocabulary and the merges is read here as plain JSON, and of these two only sums are kept.

@@ -9,7 +9,7 @@
 //! ```text
 //! bytes of a token:  none if it is special
 //!                    <0xE4>            -> that byte              (byte fallback)
-//!                    "▁Hello"          -> " Hello"             (stages: Replace, Metaspace, WordPiece, Strip)
+//!                    "▁Hello"          -> " Hello"               (stages, such as Replace)
 //!                    "Ġä½ł"            -> " \xE4\xBD\xA0"        (byte level: through the alphabet)
 //! text:              the whole characters of the bytes so far; invalid bytes become U+FFFD
 //!                    without the leading space of the text (Strip after Fuse)
