@@ -198,9 +198,7 @@ test('/help lists every command, an unknown command is reported, a leading space
   assert.equal(stderr.match(/^\[prompt/gm)?.length, 1);
 });
 
-test('the commands and their descriptions are those of the native program', () => {
-  const [, native] = /const HELP: &str = "\\\n(.*?)";/s.exec(readFileSync(join(ROOT, 'src', 'bin', 'fireside', 'chat.rs'), 'utf8')) ?? [];
-  assert(run(['chat', ...GREEDY], '/help\n').stderr.endsWith(`\n${native}\n`));
+test('the flags are those of the native program', () => {
   const flags = (/** @type {string} */ text) => new Set(text.match(/--[a-z-]+/g));
   const own = flags(run(['chat', '--help']).stdout);
   const args = readFileSync(join(ROOT, 'src', 'bin', 'fireside', 'args.rs'), 'utf8');

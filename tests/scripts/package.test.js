@@ -29,7 +29,7 @@ test('the package has what its manifest names, none of our sources and no depend
   for (const name of ['README.md', 'LICENSE-MIT', 'LICENSE-APACHE']) assert(existsSync(join(PACKAGE, name)), name);
   assert.equal(manifest.dependencies, undefined);
   const [{ files }] = JSON.parse(execFileSync('npm', ['pack', '--dry-run', '--json'], { cwd: PACKAGE, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
-  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/((pkg|node|bundled|client|worker|shared|integrations(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
+  const strange = files.map(({ path }) => path).filter((path) => !/^(package\.json|README\.md|LICENSE-\w+|docs\/[\w-]+\.md|lib\/node\/chat-help\.txt|lib\/((pkg|node|bundled|client|worker|shared|integrations(\/[\w-]+)?)\/)?[\w.-]+\.(js|wasm|d\.ts))$/.test(path));
   assert.deepEqual(strange, []);
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE', 'README.md']) assert(files.some(({ path }) => path === name), `${name} is packed`);
 });

@@ -11,17 +11,14 @@ use crate::args::{ChatArgs, ModelArgs, SamplingArgs};
 use crate::lines::{Lines, Said};
 use crate::{Result, interrupt};
 
-/// The commands, as `/help` shows them.
-const HELP: &str = "\
-/help        lists the commands
-/regenerate  answers the last message again
-/clone       continues in a copy of the chat
-/back        returns to the chat as it was at /clone
-/save FILE   writes the chat and its KV cache to a file
-/load FILE   continues the chat of such a file
-/reset       starts the chat over
-/exit        ends the program, as Ctrl-D does; Ctrl-C stops a running answer, or else ends the program
-A line that begins with a space is sent as text, even if a / follows.";
+/// The commands, one in a line, as `/help` shows them. The chat of the npm package reads the same file.
+const HELP: &str = include_str!("../../../www/lib/node/chat-help.txt");
+
+/// Whether a command takes a file; `None` if there is no such command.
+fn takes_file(name: &str) -> Option<bool> {
+    let after = HELP.lines().find_map(|line| line.strip_prefix('/')?.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(after.starts_with("FILE"))
+}
 
 /// A chat in a terminal.
 struct Chat<'a> {
@@ -62,15 +59,16 @@ impl Chat<'_> {
     /// Runs a command.
     fn obey(&mut self, command: &str) -> Result<()> {
         let (name, rest) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
-        let file = || match rest.trim() {
-            "" => Err(format!("/{name} needs a file: /{name} FILE")),
-            file => Ok(Path::new(file)),
-        };
+        let rest = rest.trim();
+        match takes_file(name) {
+            None => return Err(format!("there is no command /{name}; /help lists them").into()),
+            Some(true) if rest.is_empty() => return Err(format!("/{name} needs a file: /{name} FILE").into()),
+            Some(false) if !rest.is_empty() => return Err(format!("/{name} takes nothing after it; /help lists the commands").into()),
+            _ => {}
+        }
         match name {
-            "save" => return self.save(file()?),
-            "load" => return self.load(file()?),
-            _ if !rest.trim().is_empty() => return Err(format!("/{name} takes nothing after it; /help lists the commands").into()),
-            "help" => eprintln!("{HELP}"),
+            "save" => self.save(Path::new(rest))?,
+            "load" => self.load(Path::new(rest))?,
             "reset" => {
                 self.session.reset();
                 eprintln!("[the chat is forgotten]");
@@ -88,7 +86,7 @@ impl Chat<'_> {
                 self.session = self.originals.pop().ok_or("this is no copy: /clone makes one")?;
                 eprintln!("[back in the chat as it was: {}]", self.size());
             }
-            _ => return Err(format!("there is no command /{name}; /help lists them").into()),
+            _ => eprint!("{HELP}"), // `help`: there are no others
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //     a line is read; it is a command, or it is answered, piece by piece
 //     Ctrl-C while an answer is being written stops it, and it has never been; at the prompt it ends the program
 
+import { readFileSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { Session } from './index.js';
@@ -18,18 +19,8 @@ const USAGE = `Talk with a model; /help in the chat tells its commands
 
 Usage: fireside chat --model DIR [OPTIONS]`;
 
-/** In the words of the native program. */
-const HELP = `\
-/help        lists the commands
-/regenerate  answers the last message again
-/clone       continues in a copy of the chat
-/back        returns to the chat as it was at /clone
-/save FILE   writes the chat and its KV cache to a file
-/load FILE   continues the chat of such a file
-/reset       starts the chat over
-/exit        ends the program, as Ctrl-D does; Ctrl-C stops a running answer, or else ends the program
-A line that begins with a space is sent as text, even if a / follows.
-`;
+/** The commands, one in a line, as /help shows them. The native program reads the same file. */
+const HELP = readFileSync(new URL('./chat-help.txt', import.meta.url), 'utf8');
 
 /** @param {string[]} args @returns {Promise<number>} the exit status */
 export async function chat(args) {
@@ -111,11 +102,11 @@ class Conversation {
     if (!line.trim()) return undefined;
     if (!line.startsWith('/')) return this.#answer((options) => this.#session.chat(line, options));
     const [, name, rest] = /** @type {RegExpExecArray} */ (/^\/(\S*)\s*(.*?)\s*$/s.exec(line));
-    if (name === 'save') return this.#save(named(name, rest));
-    if (name === 'load') return this.#load(named(name, rest));
     if (!Object.hasOwn(COMMANDS, name)) throw new Error(`there is no command /${name}; /help lists them`);
-    if (rest) throw new Error(`/${name} takes nothing after it; /help lists the commands`);
-    return COMMANDS[name](this);
+    const takesFile = HELP.includes(`/${name} FILE`);
+    if (takesFile && !rest) throw new Error(`/${name} needs a file: /${name} FILE`);
+    if (!takesFile && rest) throw new Error(`/${name} takes nothing after it; /help lists the commands`);
+    return COMMANDS[name](this, rest);
   }
 
   async reset() {
@@ -142,7 +133,7 @@ class Conversation {
   }
 
   /** A file is there as a whole or not at all. @param {string} file */
-  async #save(file) {
+  async save(file) {
     const bytes = await this.#session.save();
     const part = `${file}.part`;
     try {
@@ -156,7 +147,7 @@ class Conversation {
   }
 
   /** @param {string} file */
-  async #load(file) {
+  async load(file) {
     const bytes = await readFile(file).catch((error) => {
       throw new Error(`cannot read ${file}: ${reason(error)}`);
     });
@@ -199,24 +190,20 @@ class Conversation {
   }
 }
 
-/** Commands without anything after them. @type {Record<string, (conversation: Conversation) => Promise<void> | void>} */
+/** What the commands do. `file`: what stands after one that takes a file. @type {Record<string, (conversation: Conversation, file: string) => Promise<void> | void>} */
 const COMMANDS = {
   help: () => void say(HELP),
   regenerate: (conversation) => conversation.regenerate(),
   clone: (conversation) => conversation.clone(),
   back: (conversation) => conversation.back(),
+  save: (conversation, file) => conversation.save(file),
+  load: (conversation, file) => conversation.load(file),
   reset: (conversation) => conversation.reset(),
 };
 
 /** Of a file that could not be read or written, without the name of the system call. @param {any} error */
 function reason(error) {
   return /^\w+: (.*?),/.exec(error.message)?.[1] ?? error.message;
-}
-
-/** @param {string} name @param {string} file */
-function named(name, file) {
-  if (!file) throw new Error(`/${name} needs a file: /${name} FILE`);
-  return file;
 }
 
 /** Lines of standard input: typed at a prompt, with a history and the keys of readline, or piped. What is typed while an answer is being written waits. */
