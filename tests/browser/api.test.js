@@ -1,4 +1,5 @@
-// The package, as a program in a page uses it: what it does everywhere (tests/surface), under a strict Content-Security-Policy.
+// The package in a page: the cases of every environment (tests/surface), under a strict
+// Content-Security-Policy.
 
 import { after, before, test } from 'node:test';
 import { cases } from '../surface/cases.js';

@@ -1,3 +1,3 @@
-// Puts the package where a test's functions, which run inside the page, find it.
+// Puts the package where a test's functions find it, which run inside the page.
 
 window.fireside = await import('/lib/index.js');

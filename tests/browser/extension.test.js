@@ -1,4 +1,5 @@
-// Pages of a real extension load the model that lies beside them, and its service worker says what to do instead.
+// Pages of a real extension load the model in their package, and its service worker says what to do
+// instead.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -16,7 +17,7 @@ const TEXT = turn?.text ?? 'Hello! How are you today?';
 const folders = [];
 after(() => folders.forEach((folder) => rmSync(folder, { recursive: true, force: true })));
 
-/** The extension, with the library and the model in it. */
+/** Builds the extension, with the library and the model in it. */
 function build() {
   const folder = mkdtempSync(join(tmpdir(), 'fireside-extension-'));
   folders.push(folder);
@@ -51,8 +52,8 @@ before(async () => {
 });
 after(() => browser?.close());
 
-// The first test: a service worker that nothing asks is ended after 30 s.
-test('the service worker names the offscreen document, which works', async () => {
+// Runs first, because an idle service worker is ended after 30 s.
+test('the service worker\'s error names the offscreen document, and that works', async () => {
   const target = await browser.waitForTarget((target) => target.type() === 'service_worker' && target.url().includes(id));
   const worker = await target.worker();
   await ready(worker);
@@ -62,15 +63,16 @@ test('the service worker names the offscreen document, which works', async () =>
   assert.deepEqual(await worker.evaluate(() => globalThis.ask('folder')), { text: TEXT, cacheReason: 'local' });
 });
 
-test('a page loads by a folder, by getURL, by Responses and by URLs, and keeps no second copy', async () => {
+test('a page loads by folder, by getURL, by Responses and by URLs, and stores no second copy', async () => {
   const page = await browser.newPage();
   await page.goto(`chrome-extension://${id}/popup.html`);
   await assertLoads(page);
   await page.close();
 });
 
-// WebDriver opens no moz-extension: page, so the extension has one of its own, the background page, and sends what came of it.
-test('so does a page of an extension of Firefox', { timeout: PATIENCE_MS }, async () => {
+// WebDriver opens no moz-extension: page. So the extension's background page loads the model and sends the
+// result.
+test('a page of a Firefox extension loads the model too', { timeout: PATIENCE_MS }, async () => {
   const folder = build();
   let told = (_text) => {};
   const answer = new Promise((resolve) => (told = resolve));

@@ -1,4 +1,5 @@
-// What the browser tests share: the two browsers, the servers, and a page that records everything that should not happen on it.
+// What the browser tests share: the two browsers, the servers, and a page that records everything that
+// should not happen.
 
 import assert from 'node:assert/strict';
 import { dirname, join } from 'node:path';
@@ -9,26 +10,30 @@ import { findBrowsers } from '../../scripts/setup.mjs';
 import { ROOT } from '../../scripts/tools.mjs';
 import { SHARED } from '../surface/golden.js';
 
-/** In English, and without transitions, in which colours are halfway between those of the design. */
+/** In English and without transitions, during which colours are between those of the design. */
 const LAUNCH = {
   chrome: {
-    // Chromium's sandbox refuses to run as root, which is what a CI container usually is.
+    // Chromium's sandbox refuses to run as root, as in most CI containers.
     args: ['--lang=en-US', '--force-prefers-reduced-motion', ...(process.getuid?.() === 0 ? ['--no-sandbox', '--disable-dev-shm-usage'] : [])],
   },
   firefox: { extraPrefsFirefox: { 'intl.accept_languages': 'en-US', 'ui.prefersReducedMotion': 1 } },
 };
 
-/** Chrome writes of every file that is not there, also of those that a model may do without. */
+/** Chrome logs every missing file, including the optional ones of a model. */
 const OPTIONAL = /404 .*\/(chat_template\.jinja|generation_config\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json|model\.safetensors(\.index\.json)?)$/;
 
-/** How long a test waits for a page. Nothing waits this long unless it has failed: the machine's two cores may be building something else. */
+/**
+ * How long a test waits for a page. Only a failed test waits this long: the machine's two cores may be
+ * building something else.
+ */
 export const PATIENCE_MS = 180_000;
 
 export { golden } from '../surface/golden.js';
 
 /**
- * The page's own server, with the fixtures and this folder beside it.
- * @param {{ mounts?: object, isolation?: boolean, first?: (request: any, response: any) => boolean }} [settings] `mounts`: further ones; `first`: as for `serve`
+ * The page's server, which also serves the fixtures and this folder.
+ * @param {{ mounts?: object, isolation?: boolean, first?: (request: any, response: any) => boolean }}
+ *   [settings] `mounts`: additional ones; `first`: as for `serve`
  */
 export function serveTests({ mounts: more = {}, isolation = true, first } = {}) {
   const mounts = {
@@ -41,12 +46,17 @@ export function serveTests({ mounts: more = {}, isolation = true, first } = {}) 
   return serve({ mounts, isolation, first });
 }
 
-/** dist/site in a sub-folder of a host that sends no special headers. */
+/** Serves dist/site in a sub-folder of a host that sends no special headers. */
 export function serveSite(folder = join(ROOT, 'dist', 'site')) {
   return serve({ mounts: { '/some/where/': folder }, isolation: false });
 }
 
-/** Starts a browser in a new profile. @param {'chrome' | 'firefox'} name @param {{ prefs?: object, [setting: string]: unknown }} [settings] `prefs`: further ones of Firefox's; others: puppeteer's */
+/**
+ * Starts a browser with a new profile.
+ * @param {'chrome' | 'firefox'} name
+ * @param {{ prefs?: object, [setting: string]: unknown }} [settings] `prefs`: additional ones for Firefox;
+ *   others: puppeteer's
+ */
 export function launch(name, { prefs = {}, ...more } = {}) {
   const executablePath = findBrowsers()[name];
   assert(executablePath, `${name} is not installed`);
@@ -54,7 +64,10 @@ export function launch(name, { prefs = {}, ...more } = {}) {
   return puppeteer.launch({ browser: name, executablePath, headless: true, protocolTimeout: PATIENCE_MS, ...settings, extraPrefsFirefox: { ...extraPrefsFirefox, ...prefs }, ...more });
 }
 
-/** Defines the same tests for each browser. `define` gets an object whose `open` makes a page, in a profile of its own; `settings` are for `launch`. */
+/**
+ * Defines the same tests for each browser. `define` gets an object whose `open` opens a page in a separate
+ * profile; `settings` are for `launch`.
+ */
 export function inEachBrowser(title, define, settings = {}) {
   for (const name of /** @type {const} */ (['chrome', 'firefox'])) {
     describe(`${title}, ${name}`, () => {
@@ -69,8 +82,8 @@ export function inEachBrowser(title, define, settings = {}) {
 }
 
 /**
- * A page that keeps a record of console errors, exceptions, violations of the Content-Security-Policy and requests to other hosts. `setup` is run in it before
- * anything of its own.
+ * Opens a page that records console errors, exceptions, violations of the Content-Security-Policy and
+ * requests to other hosts. `setup` runs in it before its own code.
  */
 async function open(browser, url, { expected = /^$/, setup = () => {} } = {}) {
   const context = await browser.createBrowserContext();
@@ -93,10 +106,13 @@ async function open(browser, url, { expected = /^$/, setup = () => {} } = {}) {
   await page.goto(url, { waitUntil: 'load' });
   return {
     page,
-    /** Waits until `condition`, run in the page, is true. Polled from here, since puppeteer's own waiting needs eval in the page. */
+    /**
+     * Waits until `condition`, run in the page, is true. Polls from here, because puppeteer's own waiting
+     * needs eval in the page.
+     */
     async until(condition, ...args) {
       const end = Date.now() + PATIENCE_MS;
-      // A page that is reloading has no one to ask.
+      // A page cannot respond while it reloads.
       while (!(await page.evaluate(condition, ...args).catch(() => false))) {
         if (Date.now() > end) {
           const text = await page.evaluate(() => document.body.innerText);
@@ -105,7 +121,7 @@ async function open(browser, url, { expected = /^$/, setup = () => {} } = {}) {
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
-    /** Closes the page. Errors: something happened on it that should not have. `expected` are the exceptions. */
+    /** Closes the page. Errors: if something unexpected was recorded. `expected` matches the exceptions. */
     async close() {
       problems.push(...(await page.evaluate(() => window.violations)));
       await context.close();

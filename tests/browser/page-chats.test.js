@@ -1,4 +1,5 @@
-// The chat view's histories: a message edited, an answer given anew, a branch; and what comes back after a reload.
+// The histories of the chat view: an edited message, a regenerated answer, a branch; and what a reload
+// restores.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -25,7 +26,7 @@ inEachBrowser('chats', (browser) => {
     await it.page.keyboard.type(text);
   };
 
-  test('an edited message is answered anew, and what came after it is replaced', async () => {
+  test('an edited message is answered again, and later messages are replaced', async () => {
     const it = await introduced();
     await edit(it, 0, 'My name is Tom.');
     await it.page.keyboard.press('Enter');
@@ -37,7 +38,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('Escape and Cancel leave a message as it was', async () => {
+  test('Escape and Cancel leave a message unchanged', async () => {
     const it = await introduced();
     const before = await it.turns();
     await edit(it, 1, 'Never mind.');
@@ -50,7 +51,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('an edit that is stopped or refused leaves the conversation as it was, says so, and keeps what was typed', async () => {
+  test('an edit that is stopped or refused leaves the conversation unchanged, says so, and keeps the typed text', async () => {
     const it = await introduced();
     const before = await it.turns();
     await edit(it, 0, 'My name is Tom.');
@@ -78,7 +79,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('the last answer can be given anew; stopped, the old one is back', async () => {
+  test('the last answer can be regenerated; if that is stopped, the old answer returns', async () => {
     const it = await introduced();
     const before = await it.turns();
     assert.equal(await it.page.evaluate(() => [...document.querySelectorAll('.again')].filter((node) => node.checkVisibility()).length), 1);
@@ -97,7 +98,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('a branch goes on by itself, and the original knows nothing of it', async () => {
+  test('a branch is independent of the original', async () => {
     const it = await introduced();
     await it.press('branch', 0);
     await it.until(() => document.querySelectorAll('#transcript .turn').length === 2);
@@ -113,7 +114,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('turning to another chat stops the answer, whose question waits in its own chat', async () => {
+  test('opening another chat stops the answer, and the question stays in its own chat', async () => {
     const it = await introduced();
     await it.press('branch', -1);
     await it.until(() => document.getElementById('chats-count').textContent === '2');
@@ -131,7 +132,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('a chat is deleted, and its place in the browser with it', async () => {
+  test('a deleted chat is also deleted from the browser\'s storage', async () => {
     const it = await introduced();
     await it.kept(1);
     await it.click('open-chats');
@@ -142,7 +143,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('a chat comes back after a reload, with what was computed for it', async () => {
+  test('a chat comes back after a reload, with its cache', async () => {
     const it = await introduced();
     const before = await it.turns();
     await it.kept(1);
@@ -160,7 +161,7 @@ inEachBrowser('chats', (browser) => {
     ['cut off', (state) => state.slice(0, 40)],
     ['not a state at all', () => new TextEncoder().encode('<!doctype html>')],
   ]) {
-    test(`a saved state that is ${what} costs the cache and not the chat`, async () => {
+    test(`a saved session that is ${what} costs the chat only its cache`, async () => {
       const it = await introduced();
       await it.kept(1);
       const [key] = await it.page.evaluate(() => window.database('fireside-states', 'states', 'getAllKeys'));
@@ -175,7 +176,7 @@ inEachBrowser('chats', (browser) => {
     });
   }
 
-  test('a record that is no chat is passed over', async () => {
+  test('a record that is not a chat is skipped', async () => {
     const it = await introduced();
     await it.kept(1);
     for (const record of [{ kind: 'chat', id: 'a' }, { id: 'story', text: 7 }, 'no record', null]) {
@@ -187,7 +188,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('what was said to one model stays in its own chat, and opening that chat brings its model back', async () => {
+  test('a chat belongs to its model, and opening it brings that model back', async () => {
     const it = await introduced();
     await it.kept(1);
     await it.click('pick');
@@ -205,7 +206,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('more chats than may be live rest as saved state, and answer when they are opened', async () => {
+  test('chats beyond the live ones are stored, and answer when they are opened', async () => {
     const it = await visit();
     await it.set('chat', GREEDY);
     const names = ['Ada', 'Tom', 'Lily', 'Max', 'Sam', 'Ben'];
@@ -224,7 +225,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('where memory is short, the other chats rest, and trying again is enough', async () => {
+  test('if memory is short, the other chats are stored, and a second attempt works', async () => {
     const it = await visit();
     await it.loaded();
     await it.page.evaluate(async () => {
@@ -255,7 +256,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('an engine that is loaded again brings back every live chat with its conversation', async () => {
+  test('a reloaded engine brings back every live chat with its conversation', async () => {
     const it = await introduced();
     await it.press('branch', 0);
     await it.until(() => document.querySelectorAll('#transcript .turn').length === 2);
@@ -263,7 +264,7 @@ inEachBrowser('chats', (browser) => {
     await it.page.evaluate(async () => {
       const { Model } = await import('/lib/index.js');
       const { stats } = Model.prototype;
-      // The chats' own model: the one that is asked for its memory.
+      // Of the chats' own model, which is asked for its memory.
       Model.prototype.stats = function () {
         window.model = this;
         return stats.call(this);
@@ -281,7 +282,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('the story comes back after a reload and is told on', async () => {
+  test('the story comes back after a reload and can be continued', async () => {
     const it = await visit('#story');
     await it.set('story', { ...GREEDY, maxTokens: 20 });
     const before = await it.tell('Once upon a time');
@@ -296,7 +297,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('Forget everything forgets everything, after being asked twice', async () => {
+  test('Delete everything deletes everything, after a confirmation', async () => {
     const it = await introduced();
     await it.click('to-story');
     await it.set('story', { maxTokens: 10 });
@@ -321,7 +322,7 @@ inEachBrowser('chats', (browser) => {
     await it.close();
   });
 
-  test('a browser that keeps nothing is told of, and the page works', async () => {
+  test('a browser that stores nothing says so, and the page works', async () => {
     const it = visitor(await browser.open(`${server.url}#chat`, { setup: () => Object.defineProperty(window, 'indexedDB', { value: undefined }) }));
     await it.set('chat', GREEDY);
     await it.say('My name is Ada.');

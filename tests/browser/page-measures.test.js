@@ -1,4 +1,5 @@
-// What the page shows of how the model works: the probabilities of tokens, the context meter, what is forgotten when the window is full, the chart of speed.
+// How the page shows the model's work: the probabilities of tokens, the context meter, what the full window
+// has dropped, the chart of speed.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -34,17 +35,17 @@ inEachBrowser('measures', (browser) => {
     };
   });
 
-  /** Puts the mouse on a token: where most of it is, since a line may break within its space. */
+  /** Moves the mouse to the larger part of a token, because a line may break within its space. */
   const point = async (it, token) => {
     const { x, y } = await token.evaluate((node) => {
-      node.scrollIntoView({ block: 'center' }); // how long a page is depends on the fonts of the machine
+      node.scrollIntoView({ block: 'center' }); // the length of a page depends on the fonts of the machine
       const [{ left, top, width, height }] = [...node.getClientRects()].sort((a, b) => b.width - a.width);
       return { x: left + width / 2, y: top + height / 2 };
     });
     await it.page.mouse.move(x, y);
   };
 
-  test('every token of a story is an element of its own, and together they are the text', async () => {
+  test('every token of a story is an element, and together they are the text', async () => {
     const it = await told();
     assert.equal(await it.text('tale'), STORY.prompt + STORY.greedy.text);
     const tokens = await it.page.evaluate(() => [...document.querySelectorAll('#told .token')].map((node) => node.textContent));
@@ -54,7 +55,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('a token tells its probability and its alternatives by mouse, by keyboard and by touch', async () => {
+  test('a token shows its probability and its alternatives by mouse, by keyboard and by touch', async () => {
     const it = await told();
     const tokens = await it.page.$$('#told .token');
     assert.equal(await card(it), undefined);
@@ -92,7 +93,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('tokens are remembered as shown, also those of a chat of an earlier visit', async () => {
+  test('shown tokens stay shown, also in a chat of an earlier visit', async () => {
     const it = await visit('#chat');
     await it.set('chat', GREEDY);
     await it.say('My name is Ada.');
@@ -134,7 +135,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('the meter says what the message being typed would add, and what is used after it', async () => {
+  test('the meter shows how much the typed message would add, and how much is used afterwards', async () => {
     const it = await visit('#chat');
     await it.set('chat', GREEDY);
     await it.type('message', 'My name is Ada.');
@@ -148,7 +149,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('when the window is full, the chat goes on, says what it forgot, and where', async () => {
+  test('when the window is full, the chat continues and shows what it no longer remembers', async () => {
     const it = await visit('#chat');
     await it.set('chat', { ...GREEDY, maxTokens: 30 });
     const long = 'I like apples and pears and plums. '.repeat(12);
@@ -178,10 +179,10 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('a story is told on past the window, and the page says that its middle is forgotten', async () => {
+  test('a story continues past the window, and the page says that its middle is forgotten', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 10 });
-    // Almost a window full, and the beginning of one more.
+    // Almost a full window, and the beginning of another story.
     const opening = `${`${STORY.prompt}${STORY.greedy.text}\n\n`.repeat(4)}Once upon a time`;
     await it.page.evaluate((opening) => {
       document.getElementById('opening').value = opening;
@@ -208,7 +209,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('the chart of speed is drawn in the colours in use, and told in words', async () => {
+  test('the speed chart uses the current colours and has a description', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 200 });
     assert.equal(await it.visible('story-chart'), false);
@@ -230,7 +231,7 @@ inEachBrowser('measures', (browser) => {
     await it.close();
   });
 
-  test('axe finds no fault while a message is edited, tokens are shown and the chats are open, in either colours', async () => {
+  test('axe finds no fault while a message is edited, tokens are shown and the chats are open, in either theme', async () => {
     const it = await visit('#chat');
     await it.set('chat', GREEDY);
     await it.say('My name is Ada.');
@@ -241,7 +242,7 @@ inEachBrowser('measures', (browser) => {
     await it.press('edit', 0);
     for (const press of [[], ['theme']]) {
       for (const id of press) await it.click(id);
-      // The editor that has just opened takes the focus in its own time.
+      // The editor that has just opened takes a moment to get the focus.
       await it.until(() => {
         document.activeElement.blur();
         document.querySelector('#transcript .token').focus();

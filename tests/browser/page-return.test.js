@@ -1,4 +1,5 @@
-// What was written with a model goes on with that model after a reload, or the page asks: another one never answers in its place by itself.
+// A chat or a story continues with its own model after a reload, or the page asks. Another model never
+// answers by itself.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -23,7 +24,7 @@ inEachBrowser('a model that comes back', (browser) => {
   const named = (it, name) =>
     it.until((name) => document.getElementById('loading').hidden && document.getElementById('model-name').textContent === name, name);
 
-  /** Loads the chat model once more, by its address: to the page that is another model than the bundled one. */
+  /** Loads the chat model again, by its address; to the page that is another model than the bundled one. */
   async function byAddress(it, name = 'chat') {
     await it.loaded();
     await it.click('pick');
@@ -54,10 +55,10 @@ inEachBrowser('a model that comes back', (browser) => {
 
   const press = (it, id, index) => it.page.evaluate((id, index) => document.querySelectorAll(`#${id} button`)[index].click(), id, index);
 
-  /** What the transcript says where another model goes on. */
+  /** The lines of the transcript where another model continues. */
   const changes = (it) => it.page.evaluate(() => [...document.querySelectorAll('.goes-on')].map((node) => node.textContent));
 
-  test('a chat with a model from an address goes on with it after a reload', async () => {
+  test('a chat with a model from an address continues with it after a reload', async () => {
     const it = await introduced(byAddress);
     await it.page.reload();
     await named(it, 'chat');
@@ -69,7 +70,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('a model that this browser does not keep any more is asked for, and nothing is sent until then', async () => {
+  test('the page asks for a model that this browser no longer stores, and sends nothing until then', async () => {
     const it = await introduced(byAddress);
     await emptyCache(it);
     await it.page.reload();
@@ -91,7 +92,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('another model goes on where the visitor says so, and the transcript tells', async () => {
+  test('another model continues if the visitor says so, and the transcript shows that', async () => {
     const it = await introduced(byAddress);
     await emptyCache(it);
     await it.page.reload();
@@ -114,7 +115,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('the files of a model are asked for again after a reload', async () => {
+  test('after a reload the page asks again for the files of a model', async () => {
     const it = await introduced(byFiles);
     await it.page.reload();
     await it.shown('chat-return');
@@ -131,7 +132,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('opening a chat brings its model, also one whose files were chosen on this visit', async () => {
+  test('opening a chat brings back its model, even one whose files were chosen on this visit', async () => {
     const it = await introduced(byFiles);
     await it.click('pick');
     await it.page.click('#choices li:first-child button');
@@ -145,7 +146,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('a load that is given up becomes the question', async () => {
+  test('if the load is cancelled, the page asks', async () => {
     const it = await introduced(byAddress);
     await it.page.reload();
     await it.until(() => {
@@ -159,7 +160,7 @@ inEachBrowser('a model that comes back', (browser) => {
     await it.close();
   });
 
-  test('a story is told on by its own model, or by whom the visitor chooses', async () => {
+  test('a story continues with its own model, or with the one that the visitor chooses', async () => {
     const it = await visit('#story');
     await byAddress(it, 'story');
     await it.set('story', { ...GREEDY, maxTokens: 20 });

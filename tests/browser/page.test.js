@@ -1,4 +1,5 @@
-// The page, as a visitor uses it: a story, a chat, mistakes, languages, keyboard, and a host without special headers.
+// The page as a visitor uses it: a story, a chat, mistakes, languages, the keyboard, and a host without
+// special headers.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -14,7 +15,7 @@ after(() => server.close());
 inEachBrowser('page', (browser) => {
   const visit = async (path = '', options) => visitor(await browser.open(server.url + path, options));
 
-  test('it tells the golden story with the bundled model', async () => {
+  test('the page tells the golden story with the bundled model', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 200 });
     assert.equal(await it.tell(STORY.prompt), STORY.prompt + STORY.greedy.text);
@@ -23,7 +24,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('it is isolated, so that threads are possible', async () => {
+  test('the page is isolated, so that threads are possible', async () => {
     const it = await visit();
     assert.equal(await it.page.evaluate(() => crossOriginIsolated), true);
     await it.loaded();
@@ -40,11 +41,12 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('Stop keeps what was told, and Continue tells on', async () => {
+  test('Stop keeps the text, and Continue continues it', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 400 });
     await it.type('opening', 'Once upon a time');
-    // Stopped by the page's own button as soon as there is a word: a click from outside comes after the end of so short a story.
+    // The page presses its own button at the first word. A click from outside would come after the end of
+    // such a short story.
     await it.page.evaluate(() => {
       const told = document.getElementById('told');
       new MutationObserver((_, observer) => {
@@ -63,7 +65,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('an engine that stopped comes back by itself, and the chat remembers', async () => {
+  test('an engine that crashed comes back by itself, and the chat remembers', async () => {
     const setup = () => {
       window.workers = [];
       const { Worker } = window;
@@ -85,7 +87,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('what is kept in the browser is listed with its size, and can be removed', async () => {
+  test('stored models are listed with their size and can be removed', async () => {
     const it = await visit();
     await it.loaded();
     await it.click('pick');
@@ -98,7 +100,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('a folder that is not there is said in the banner, and the page works on', async () => {
+  test('a missing folder is reported in the banner, and the page keeps working', async () => {
     const it = await visit('', { expected: /404/ });
     await it.loaded();
     await it.click('pick');
@@ -112,7 +114,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('a temperature of -1 is refused at its control, and the page works on', async () => {
+  test('a temperature of -1 is refused at its control, and the page keeps working', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 200, temperature: -1 });
     await it.type('opening', STORY.prompt);
@@ -166,7 +168,7 @@ inEachBrowser('page', (browser) => {
       await it.close();
     });
 
-    test(`axe finds no fault in ${hash}, in either language and colours`, async () => {
+    test(`axe finds no fault in ${hash}, in either language and theme`, async () => {
       const it = await visit(hash);
       await it.loaded();
       for (const press of [[], ['language'], ['theme'], ['language']]) {
@@ -177,7 +179,7 @@ inEachBrowser('page', (browser) => {
     });
   }
 
-  test('the keyboard alone tells a story', async () => {
+  test('a story can be told with the keyboard alone', async () => {
     const it = await visit();
     await it.set('story', { ...GREEDY, maxTokens: 200 });
     await it.page.focus('#opening');
@@ -188,7 +190,7 @@ inEachBrowser('page', (browser) => {
     await it.close();
   });
 
-  test('the static site works in a sub-folder without special headers, and goes on when the network is gone', async (context) => {
+  test('the static site works in a sub-folder without special headers, and offline afterwards', async (context) => {
     const site = await serveSite();
     context.after(() => site.close());
     const it = visitor(await browser.open(`${site.url}some/where/`));

@@ -1,4 +1,5 @@
-// The Prompt API in both browsers on the engine itself: every row of its table; as a polyfill for a page that knows the browser's API only; and the example of its docs.
+// The Prompt API in both browsers with the real engine: every row of its table; as a polyfill for a page
+// that uses only the browser's API; and the example of its docs.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -11,7 +12,7 @@ import { inEachBrowser, serveTests } from './harness.js';
 const CHAT = join(ROOT, 'models', 'chat');
 const TYPES = { html: 'text/html', js: 'text/javascript' };
 
-/** Files that are there for these tests alone, by their paths. */
+/** Files that exist only for these tests, by path. */
 const made = {
   '/example.html': '<!doctype html><link rel="icon" href="data:," /><script type="importmap">{"imports": {"fireside-lm/prompt-api": "/lib/integrations/prompt-api.js"}}</script><script type="module" src="/example.js"></script>',
   '/example.js': examples('docs/prompt-api.md')[0].code,
@@ -37,7 +38,7 @@ inEachBrowser('Prompt API', (browser) => {
   describe('its table', () => {
     let opened;
     before(async () => {
-      // Browsers tell of the addresses that the rows expect to lead nowhere.
+      // Browsers report the URLs that the rows expect to be missing.
       opened = await open('tests/blank.html', { expected: /404 .*\/missing\// });
       await opened.page.evaluate(async () => {
         const { createLanguageModel } = await import('/lib/integrations/prompt-api.js');
@@ -47,7 +48,7 @@ inEachBrowser('Prompt API', (browser) => {
         const make = (settings) => createLanguageModel({ source: at('chat'), ...settings });
         const LanguageModel = make();
         (await LanguageModel.create()).destroy();
-        // The engine's own answer, of a session that has seen nothing else.
+        // The engine's own answer, from a new session.
         const model = await Model.load(at('chat'));
         const reference = async (messages) => {
           const session = model.session();
@@ -67,7 +68,7 @@ inEachBrowser('Prompt API', (browser) => {
     }
   });
 
-  test('a page that was written for the browser\'s LanguageModel works, with one line before it', async () => {
+  test('a page written for the browser\'s LanguageModel works with one added line', async () => {
     const { page, until, close } = await open('prompt-api/page.html', { setup: () => delete globalThis.LanguageModel });
     await until(() => document.querySelector('#state').textContent === 'ready');
     await page.evaluate(() => {
@@ -86,7 +87,7 @@ inEachBrowser('Prompt API', (browser) => {
     await close();
   });
 
-  test('install() leaves a LanguageModel that is there alone, unless told otherwise', async () => {
+  test('install() does not replace an existing LanguageModel unless told to', async () => {
     const { page, close } = await open('tests/blank.html', { setup: () => Object.defineProperty(globalThis, 'LanguageModel', { value: class Own {}, configurable: true, writable: true }) });
     const names = await page.evaluate(async () => {
       const { install } = await import('/lib/integrations/prompt-api.js');

@@ -1,4 +1,5 @@
-// The builds of the engine and their threads, in pages that are cross-origin isolated, that are not, and that a service worker isolates.
+// The builds of the engine and their threads, in pages that are cross-origin isolated, that are not, and
+// that a service worker isolates.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,7 +29,7 @@ after(async () => {
   rmSync(crippled, { recursive: true });
 });
 
-/** In the page: loads the story model once for each of some options and resolves with what was told and by which build. */
+/** Runs in the page: loads the story model for each of `all` and resolves with each text and build. */
 async function tell({ Session }, { all, url = '/models/story/', prompt, options }) {
   const told = [];
   for (const how of all) {
@@ -42,7 +43,7 @@ async function tell({ Session }, { all, url = '/models/story/', prompt, options 
 }
 
 inEachBrowser('threads', (browser) => {
-  /** Runs `body(fireside, args)` in a fresh page of a server and resolves with what it returns. */
+  /** Runs `body(fireside, args)` in a new page of a server and resolves with its result. */
   async function inPage(server, body, args, options) {
     const { page, until, close } = await browser.open(`${server.url}tests/blank.html`, options);
     await until(() => Boolean(window.fireside));
@@ -61,7 +62,7 @@ inEachBrowser('threads', (browser) => {
     for (const { build, text } of told) assert.equal(text, greedy.text, build);
   });
 
-  test('by itself it takes what is fastest, and says so', async () => {
+  test('by default the fastest build and number of threads are used and reported', async () => {
     const [{ build, threads, threadsReason, text }] = await inPage(isolated, tell, { all: [{}], ...TOLD });
     assert.equal(text, greedy.text);
     assert.match(build, /-threads$/);
@@ -79,7 +80,7 @@ inEachBrowser('threads', (browser) => {
     for (const { text } of told) assert.equal(text, greedy.text);
   });
 
-  test('threads that cannot start are missed, not waited for', async () => {
+  test('threads that cannot start are skipped without waiting', async () => {
     const [{ build, threads, threadsReason, text }] = await inPage(
       isolated,
       `async (_, args) => (${tell})(await import('/crippled/lib/index.js'), args)`,
@@ -101,7 +102,7 @@ inEachBrowser('threads', (browser) => {
     ]);
   });
 
-  test('aborts and disposals in the middle of a threaded run end it, and the next model works', async () => {
+  test('an abort or dispose during a threaded run ends it, and the next model works', async () => {
     const result = await inPage(
       isolated,
       async ({ Session }, { prompt, options }) => {
@@ -128,7 +129,7 @@ inEachBrowser('threads', (browser) => {
     assert.deepEqual(result, { names: ['AbortError', 'DISPOSED'], texts: [greedy.text, greedy.text] });
   });
 
-  test('a service worker isolates the page of a host that sends no headers, by one reload', async (context) => {
+  test('a service worker isolates the page of a host that sends no headers, with one reload', async (context) => {
     const site = await serveSite();
     context.after(() => site.close());
     const { page, until, close } = await browser.open(`${site.url}some/where/`);
@@ -140,7 +141,7 @@ inEachBrowser('threads', (browser) => {
     const args = { all: [{ threads: 2 }], url: 'models/story/', ...TOLD };
     const told = await page.evaluate(`(async () => (${tell})(await import('./lib/index.js'), ${JSON.stringify(args)}))()`);
     assert.deepEqual(told.map(({ threads, text }) => ({ threads, text })), [{ threads: 2, text: greedy.text }]);
-    // A range of bytes comes as it was asked for.
+    // A range of bytes arrives as requested.
     const range = await page.evaluate(async () => {
       const response = await fetch('models/story/model.safetensors', { headers: { Range: 'bytes=2-5' } });
       return [response.status, (await response.arrayBuffer()).byteLength];
@@ -152,7 +153,7 @@ inEachBrowser('threads', (browser) => {
     await close();
   });
 
-  test('where the service worker is missing the page works all the same, with one thread and without a reload', async (context) => {
+  test('without the service worker\'s script the page still works, with one thread and without a reload', async (context) => {
     const folder = mkdtempSync(join(tmpdir(), 'fireside-site-'));
     cpSync(join(ROOT, 'dist', 'site'), folder, { recursive: true });
     rmSync(join(folder, 'isolation-worker.js'));

@@ -1,4 +1,4 @@
-// What a visitor does on the page, for all tests of it.
+// What a visitor does on the page, shared by its tests.
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -22,7 +22,7 @@ export function visitor({ page, until, close }) {
   const loaded = () => until(() => document.getElementById('loading').hidden && document.getElementById('model-facts').textContent !== '');
   return {
     page, until, close, visible, shown, text, click, type, loaded,
-    /** Sets sampling controls of a view, by their names. */
+    /** Sets sampling controls of a view by name. */
     async set(view, values) {
       await loaded();
       await page.evaluate((view) => (document.getElementById(`${view}-controls`).open = true), view);
@@ -35,7 +35,7 @@ export function visitor({ page, until, close }) {
       await shown('again');
       return text('tale');
     },
-    /** Says something in the chat and resolves with the answer. */
+    /** Sends a chat message and resolves with the answer. */
     async say(message) {
       await type('message', message);
       await click('send');
@@ -43,7 +43,7 @@ export function visitor({ page, until, close }) {
       await until(() => !document.querySelector('#transcript [data-running]'));
       return page.evaluate(() => document.querySelector('#transcript li:last-child .says').textContent);
     },
-    /** What axe finds wrong with the page as it is now. */
+    /** The faults that axe finds in the page. */
     async faults() {
       await page.evaluate(AXE);
       return page.evaluate(async () => {
@@ -56,27 +56,31 @@ export function visitor({ page, until, close }) {
       page.evaluate(() =>
         [...document.querySelectorAll('#transcript .turn:not(.void)')].map((turn) => [turn.classList[1], turn.querySelector('.says, textarea').textContent]),
       ),
-    /** Presses a button of a turn: `edit`, `again` or `branch`. @param {number} index of the turn, from 0 or, if negative, from the end */
+    /**
+     * Presses a button of a turn: `edit`, `again` or `branch`.
+     * @param {string} name
+     * @param {number} index of the turn, from 0 or, if negative, from the end
+     */
     async press(name, index) {
       const place = { edit: '.you .tool', again: '.model .again', branch: '.model .tool:last-child' }[name];
       const buttons = await page.$$(`#transcript ${place}`);
-      await buttons.at(index).evaluate((button) => button.scrollIntoView({ block: 'center' })); // the composer may stand before it
+      await buttons.at(index).evaluate((button) => button.scrollIntoView({ block: 'center' })); // the composer may cover it
       await buttons.at(index).click();
     },
-    /** Waits until the answer under way has ended. */
+    /** Waits until the running answer has ended. */
     answered: () => until(() => !document.querySelector('#transcript [data-running]') && document.getElementById('send').checkVisibility()),
-    /** Waits until a chat's or the story's state is kept: `count` of them. */
+    /** Waits until `count` sessions of chats or the story are stored. */
     kept: (count) => until(async (count) => (await window.database('fireside-states', 'states', 'getAllKeys')).length === count, count),
     banner: async () => ((await visible('banner')) ? `${await text('banner-code')}: ${await text('banner-text')}` : ''),
   };
 }
 
-/** For `setup`: a way to ask IndexedDB from a test, by a method of an object store; [] where there is no such database. */
+/** For `setup`: lets a test call a method of an IndexedDB object store; [] if there is no such database. */
 export function withDatabase() {
   window.database = (name, store, method, ...args) =>
     new Promise((resolve, reject) => {
       const opening = indexedDB.open(name);
-      opening.onupgradeneeded = () => opening.transaction.abort(); // it is the page that makes it
+      opening.onupgradeneeded = () => opening.transaction.abort(); // only the page creates it
       opening.onerror = () => resolve([]);
       opening.onsuccess = () => {
         const request = opening.result.transaction(store, 'readwrite').objectStore(store)[method](...args);
@@ -87,5 +91,5 @@ export function withDatabase() {
     });
 }
 
-/** What makes the next tokens the reference's own. */
+/** Options that choose the reference's tokens. */
 export const GREEDY = { temperature: 0, repetitionPenalty: 1 };

@@ -1,4 +1,5 @@
-// Bundlers that copy no files, esbuild and Rollup: the line of docs/bundlers.md that does it for them, and the error where it was forgotten.
+// Bundlers that copy no files, esbuild and Rollup: the copy command of docs/bundlers.md, and the error
+// without it.
 
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
@@ -19,19 +20,26 @@ const hasRollup = (() => {
   }
 })();
 
-/** Packs src/index.js of a project into its dist. @type {Record<string, (root: string) => Promise<unknown>>} */
+/**
+ * Bundles a project's src/index.js into its dist.
+ * @type {Record<string, (root: string) => Promise<unknown>>}
+ */
 const BUNDLERS = {
   esbuild: (root) => build({ entryPoints: [join(root, 'src', 'index.js')], bundle: true, format: 'esm', outdir: join(root, 'dist'), logLevel: 'error' }),
   async rollup(root) {
     const { rollup } = await import('rollup');
-    // What @rollup/plugin-node-resolve does for this one package.
+    // Resolves this one package, like @rollup/plugin-node-resolve.
     const found = { name: 'found', resolveId: (/** @type {string} */ id) => (id === 'fireside-lm' ? join(root, 'node_modules', 'fireside-lm', 'lib', 'index.js') : null) };
     const packed = await rollup({ input: join(root, 'src', 'index.js'), plugins: [found], onLog() {} });
     await packed.write({ dir: join(root, 'dist'), format: 'es' });
   },
 };
 
-/** A page of a project that one of them has packed. @param {string} name @param {{ copied: string[], threads?: boolean }} settings */
+/**
+ * A page of a project bundled by one of them.
+ * @param {string} name
+ * @param {{ copied: string[], threads?: boolean }} settings
+ */
 async function packed(name, { copied, threads = false }) {
   const { root, write } = project(threads ? { threads } : { program: telling() });
   await BUNDLERS[name](root);
@@ -46,13 +54,13 @@ for (const name of Object.keys(BUNDLERS)) {
   const options = { skip: name === 'rollup' && !hasRollup && 'Rollup is not installed: npm install' };
 
   for (const threads of [false, true]) {
-    test(`${name}: with worker.js and pkg/ copied beside the script, ${threads ? 'on two threads' : 'on one thread'}`, options, async () => {
+    test(`${name}: works with worker.js and pkg/ copied next to the script, ${threads ? 'on two threads' : 'on one thread'}`, options, async () => {
       const { url, close } = await packed(name, { copied: ['worker.js', 'pkg'], threads });
       assert.equal(await read(`${url}some/where/`).finally(close), expectedBuild(threads));
     });
   }
 
-  test(`${name}: without them the error has the worker's address and the remedy`, options, async () => {
+  test(`${name}: without them the error has the worker's URL and the remedy`, options, async () => {
     for (const copied of [[], ['pkg']]) {
       const { url, close } = await packed(name, { copied });
       const told = await read(`${url}some/where/`, { fails: true }).finally(close);
@@ -63,7 +71,7 @@ for (const name of Object.keys(BUNDLERS)) {
   });
 }
 
-test('a script that is no module says so', async () => {
+test('a script that is not a module says so', async () => {
   const { root, write } = project({ program: `(async () => {${telling().replace(/import .*/, '')}})();\nimport { Session } from 'fireside-lm';` });
   await build({ entryPoints: [join(root, 'src', 'index.js')], bundle: true, format: 'iife', outdir: join(root, 'dist'), logLevel: 'error' });
   write('dist/index.html', html('<script defer src="./index.js"></script>'));

@@ -1,4 +1,5 @@
-// What the tests of bundlers share: a project into which the packed tarball was installed, and a look at what its page writes.
+// What the bundler tests share: a project with the packed tarball installed, and a browser that reads what
+// its page writes.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -20,7 +21,7 @@ const { greedy } = golden().find(({ model }) => model === 'story').cases[0];
 const folder = mkdtempSync(join(tmpdir(), 'fireside-bundlers-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** The tarball of dist/npm, once packed. */
+/** The tarball of dist/npm, once it is packed. */
 let tarball = '';
 function pack() {
   const args = ['pack', '--json', '--pack-destination', folder];
@@ -29,8 +30,9 @@ function pack() {
 }
 
 /**
- * An empty project with the tarball and no configuration: the program, by default that of the manual, and the story model. `tools`: packages of ours that it has as
- * well. `threads`: the program asks for two of them, since `auto` takes one on a machine of one core.
+ * An empty project with the tarball and no configuration: the program (default: that of the manual) and the
+ * story model. `tools`: packages of ours to install too. `threads`: makes the program ask for two threads,
+ * because `auto` uses one on a machine with one core.
  * @param {{ tools?: string[], program?: string, threads?: boolean }} settings
  */
 export function project({ tools = [], program = PROGRAM, threads = false } = {}) {
@@ -47,13 +49,16 @@ export function project({ tools = [], program = PROGRAM, threads = false } = {})
   return { root, write };
 }
 
-/** The page, which has the program by this element. @param {string} script */
+/** The page, with the program in this element. @param {string} script */
 export const html = (script) => HTML.replace(/<script.*<\/script>/, script);
 
-/** The story as the golden values have it. */
+/** The story of the golden values. */
 export const STORY = greedy.text;
 
-/** A program that writes what went wrong in place of a story. @param {string} [options] of the load, as source text */
+/**
+ * A program that writes the error if there is no story.
+ * @param {string} [options] of the load, as source text
+ */
 export const telling = (options = '{}') => `
   import { Session } from 'fireside-lm';
   const story = document.querySelector('#story');
@@ -68,8 +73,9 @@ export const telling = (options = '{}') => `
 `;
 
 /**
- * Chromium for the tests of a file. `read(url)` resolves with the build that wrote the golden text, or, of a page that is expected to fail, with what it wrote.
- * `elsewhere`: an origin that the page may ask besides its own.
+ * Chromium for the tests of a file. `read(url)` resolves with the build that wrote the golden text. If the
+ * page is expected to fail, it resolves with what the page wrote. `elsewhere`: an additional origin that
+ * the page may request.
  */
 export function chromium() {
   /** @type {import('puppeteer-core').Browser} */
@@ -84,9 +90,10 @@ export function chromium() {
     page.setDefaultTimeout(PATIENCE_MS);
     const problems = [];
     page.on('pageerror', (error) => problems.push(`exception: ${error.message}`));
-    // The story model has no template of its own, which a server is asked for.
+    // The story model has no template, but a server is asked for one.
     const isOptional = (/** @type {string} */ url) => url.endsWith('/chat_template.jinja');
-    // A request that the page itself ended: it closed, it aborted, or the worker that asked ended. Chromium counts a HEAD whose headers are there as aborted as well.
+    // A request that the page ended itself: the page closed, it aborted, or its worker ended. Chromium also
+    // counts a HEAD as aborted when its headers have arrived.
     const isEnded = (/** @type {import('puppeteer-core').HTTPRequest} */ request) => request.failure()?.errorText === 'net::ERR_ABORTED';
     page.on('requestfailed', (request) => isOptional(request.url()) || isEnded(request) || problems.push(`failed: ${request.method()} ${request.url()} ${request.failure()?.errorText}`));
     page.on('response', (response) => response.status() >= 400 && !isOptional(response.url()) && problems.push(`HTTP ${response.status()}: ${response.url()}`));
@@ -105,8 +112,12 @@ export function chromium() {
   };
 }
 
-/** The build that a page of Chromium's gets, which has relaxed SIMD. @param {boolean} threads */
+/** The build that Chromium gets; it has relaxed SIMD. @param {boolean} threads */
 export const expectedBuild = (threads) => (threads ? 'relaxed-threads' : 'relaxed');
 
-/** Text of a file of a project's. @param {string} root @param {string} path */
+/**
+ * The text of a file of a project.
+ * @param {string} root
+ * @param {string} path
+ */
 export const textOf = (root, path) => readFileSync(join(root, path), 'utf8');

@@ -1,4 +1,5 @@
-// The doors of the installed package in production builds: their modules and what is bundled with them are found as the library's own are.
+// The integrations of the installed package in production builds: their modules and bundled parts are found
+// like the library's.
 
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
@@ -26,21 +27,21 @@ const PROGRAM = `
   story.dataset.build = [await LanguageModel.availability(), typeof answerRequests].join(' ');
 `;
 
-/** Reads what a build into dist/ wrote. @param {string} root */
+/** Reads what a build in dist/ writes. @param {string} root */
 async function reading(root) {
   cpSync(join(root, 'public'), join(root, 'dist'), { recursive: true });
   const { url, close } = await serve({ mounts: { '/': join(root, 'dist') }, isolation: false });
   assert.equal(await read(url).finally(close), 'available function');
 }
 
-test('vite builds a page that uses every door', async () => {
+test('vite builds a page that uses every integration', async () => {
   const { root, write } = project({ tools: ['vite'], program: PROGRAM });
   write('index.html', html('<script type="module" src="./src/index.js"></script>'));
   await build({ root, configFile: false, logLevel: 'error' });
   await reading(root);
 });
 
-test('webpack builds a page that uses every door', async () => {
+test('webpack builds a page that uses every integration', async () => {
   const { root, write } = project({ program: PROGRAM });
   write('public/index.html', html('<script defer src="./main.js"></script>'));
   const compiler = webpack({ context: root, mode: 'production', output: { path: join(root, 'dist') } });

@@ -1,4 +1,5 @@
-// The package from another origin, as a CDN serves it, and the worker where the page's policy or its server forbids it: two servers on two ports.
+// The package from another origin, as from a CDN, and its worker if the page's policy or server forbids it,
+// with two servers on two ports.
 
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
@@ -9,8 +10,10 @@ import { chromium, expectedBuild, html, project, telling } from './harness.js';
 const read = chromium();
 
 /**
- * A page that imports the package from another origin, and what it says. `csp`: the page's policy, in which CDN stands for that origin; `cors`: whether it lets others read.
- * @param {{ options?: string, csp?: string, cors?: boolean, isolation?: boolean, fails?: boolean }} settings
+ * Opens a page that imports the package from another origin, and returns what it writes. `csp`: the page's
+ * policy, in which CDN stands for that origin; `cors`: whether that origin allows others to read.
+ * @param {{ options?: string, csp?: string, cors?: boolean, isolation?: boolean, fails?: boolean }}
+ *   settings
  */
 async function across({ options, csp, cors = true, isolation = false, fails = false }) {
   const { root, write } = project({ program: telling(options) });
@@ -37,16 +40,16 @@ async function across({ options, csp, cors = true, isolation = false, fails = fa
 }
 
 for (const threads of [1, 2]) {
-  test(`from another origin by a blob worker, with ${threads} of its threads`, async () => {
+  test(`the package from another origin works with a blob worker, with ${threads} of its threads`, async () => {
     const told = await across({ options: `{ worker: 'blob', threads: ${threads} }`, isolation: threads > 1 });
     assert.equal(told, expectedBuild(threads > 1));
   });
 }
 
-/** The strictest policy that lets it: `unsafe-inline` is for the import map of this page. */
+/** The strictest policy that allows it; `unsafe-inline` is for the import map of this page. */
 const POLICY = "default-src 'none'; script-src 'self' CDN 'unsafe-inline' 'wasm-unsafe-eval'; connect-src 'self' CDN; img-src data:; worker-src";
 
-test('the policy that it needs is the one of the docs', async () => {
+test('the policy in the docs is sufficient', async () => {
   assert.equal(await across({ options: "{ worker: 'blob' }", csp: `${POLICY} blob:` }), expectedBuild(false));
 });
 
@@ -55,12 +58,16 @@ test('without worker-src blob: the error names it', async () => {
   assert.match(told, /^UNSUPPORTED_ENVIRONMENT: the engine's worker could not be started from CDN\/npm\/fireside-lm\/lib\/worker\.js: the page's Content-Security-Policy forbids it\. Add blob: to its worker-src\.$/);
 });
 
-test('a worker of another origin without the choice names the choice', async () => {
+test('without worker: \'blob\' a worker of another origin fails with an error that names the option', async () => {
   const told = await across({ fails: true });
   assert.match(told, /^UNSUPPORTED_ENVIRONMENT: .*CDN\/npm\/fireside-lm\/lib\/worker\.js: a browser starts no worker from another origin\. Load with `worker: 'blob'`/);
 });
 
-/** A page whose own server answers for the worker. @param {(response: import('node:http').ServerResponse) => boolean | void} answer @param {{ csp?: string, isolation?: boolean }} [settings] */
+/**
+ * A page whose server responds to the request for the worker.
+ * @param {(response: import('node:http').ServerResponse) => boolean | void} answer
+ * @param {{ csp?: string, isolation?: boolean }} [settings]
+ */
 async function answering(answer, { csp, isolation = false } = {}) {
   const { root, write } = project({ program: telling() });
   write('index.html', html('<script type="module" src="./bundle.js"></script>'));
@@ -80,7 +87,7 @@ async function answering(answer, { csp, isolation = false } = {}) {
 /** @param {string} type @param {string} text @returns {(response: import('node:http').ServerResponse) => boolean} */
 const giving = (type, text) => (response) => (response.writeHead(200, { 'Content-Type': type }).end(text), true);
 
-test('a start page in place of the worker, a wrong type, another script and a policy are told apart', async () => {
+test('the errors distinguish an HTML page in place of the worker, a wrong type, another script and a policy', async () => {
   const begin = /^UNSUPPORTED_ENVIRONMENT: the engine's worker could not be started from \/worker\.js: /;
   for (const [told, why] of /** @type {[string, RegExp][]} */ ([
     [await answering(giving('text/html', '<!doctype html>')), /gives an HTML page, not a script\. Copy worker\.js/],

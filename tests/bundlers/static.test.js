@@ -1,4 +1,4 @@
-// The installed package without a bundler: an import map, or the module's own path.
+// The installed package without a bundler: with an import map, or with the path of the module.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The installed package in a project of Vite's, without configuration.
+// The installed package in a Vite project without configuration.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

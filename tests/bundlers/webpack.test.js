@@ -1,4 +1,4 @@
-// The installed package in a project of webpack's, without configuration.
+// The installed package in a webpack project without configuration.
 
 import assert from 'node:assert/strict';
 import { cpSync } from 'node:fs';
@@ -14,7 +14,10 @@ const read = chromium();
 for (const threads of [false, true]) {
   const how = threads ? 'on two threads where the server isolates the page' : 'on one thread';
 
-  /** What webpack takes of the folder it is started in, which here is another. @param {'development' | 'production'} mode */
+  /**
+   * The settings that webpack takes from its working directory, which is another one here.
+   * @param {'development' | 'production'} mode
+   */
   const made = (mode) => {
     const { root, write } = project({ threads });
     write('public/index.html', html('<script defer src="./main.js"></script>'));

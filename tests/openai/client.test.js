@@ -1,4 +1,5 @@
-// `fireside serve` with the bundled models, asked by the official client of OpenAI, which knows no more than a base URL.
+// `fireside serve` with the bundled models, used through OpenAI's official client, which is given only a
+// base URL.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -6,7 +7,10 @@ import OpenAI from 'openai';
 import { Model } from '../../www/lib/node/index.js';
 import { folder, serving } from './server.js';
 
-/** Without a key a conversation is reused on its connection alone, and Node's fetch has two for requests that follow each other at once. */
+/**
+ * Without a key, a conversation is reused on its connection only, and Node's fetch uses two connections for
+ * requests that follow each other at once.
+ */
 const KEY = 'secret';
 
 let server;
@@ -25,7 +29,7 @@ after(async () => {
 
 const ASKED = { model: 'chat', messages: [{ role: 'user', content: 'My name is Ada.' }], temperature: 0, max_tokens: 40 };
 
-/** What a fresh session says. */
+/** The answer of a new session. */
 async function expected(id, input, options) {
   const session = alone[id].session();
   try {
@@ -35,14 +39,14 @@ async function expected(id, input, options) {
   }
 }
 
-test('it lists its models and tells of one', async () => {
+test('the server lists its models and describes one', async () => {
   const { data } = await client.models.list();
   assert.deepEqual(data.map(({ id }) => id), ['chat', 'story']);
   assert.equal((await client.models.retrieve('story')).owned_by, 'fireside');
   await assert.rejects(client.models.retrieve('gpt-4'), (error) => error instanceof OpenAI.NotFoundError && error.code === 'model_not_found' && error.param === 'model');
 });
 
-test('it holds a conversation, and computes none of it twice', async () => {
+test('the server continues a conversation without computing any of it twice', async () => {
   const messages = [...ASKED.messages];
   const first = await client.chat.completions.create(ASKED);
   assert.equal(first.choices[0].message.content, (await expected('chat', messages, { temperature: 0, maxTokens: 40 })).text);
@@ -55,7 +59,7 @@ test('it holds a conversation, and computes none of it twice', async () => {
   assert.equal(total_tokens, prompt_tokens + completion_tokens);
 });
 
-test('it streams the text that it gives whole, with its usage', async () => {
+test('a stream gives the same text as a non-streamed answer, with its usage', async () => {
   const whole = await client.chat.completions.create({ ...ASKED, temperature: 0.8, seed: 3 });
   const stream = await client.chat.completions.create({ ...ASKED, temperature: 0.8, seed: 3, stream: true, stream_options: { include_usage: true } });
   let [text, usage, finish] = ['', null, null];
@@ -69,13 +73,13 @@ test('it streams the text that it gives whole, with its usage', async () => {
   assert.equal(usage.completion_tokens, whole.usage.completion_tokens);
 });
 
-test('its streaming helper of the client assembles the same', async () => {
+test('the client\'s streaming helper assembles the same', async () => {
   const runner = client.chat.completions.stream({ ...ASKED });
   const { choices } = await runner.finalChatCompletion();
   assert.equal(choices[0].message.content, (await client.chat.completions.create(ASKED)).choices[0].message.content);
 });
 
-test('it continues texts, several at a time', async () => {
+test('the server completes texts, several at a time', async () => {
   const prompt = ['Once upon a time', 'The little boat'];
   const { choices, usage } = await client.completions.create({ model: 'story', prompt, max_tokens: 20, temperature: 0 });
   for (const [index, text] of prompt.entries()) assert.equal(choices[index].text, (await expected('story', text, { temperature: 0, maxTokens: 20 })).text);
@@ -85,7 +89,7 @@ test('it continues texts, several at a time', async () => {
   assert.equal(streamed, choices[0].text);
 });
 
-test('n answers are what the engine makes of one prompt, and the seed repeats them', async () => {
+test('n answers are those of the engine for one prompt, and the seed repeats them', async () => {
   const asked = { ...ASKED, temperature: 1, seed: 11, n: 3 };
   const [one, two] = [await client.chat.completions.create(asked), await client.chat.completions.create(asked)];
   const texts = one.choices.map(({ message }) => message.content);
@@ -97,7 +101,7 @@ test('n answers are what the engine makes of one prompt, and the seed repeats th
   assert.deepEqual(streamed, texts);
 });
 
-test('it tells the probabilities of tokens and of their alternatives', async () => {
+test('the server returns the probabilities of tokens and of their alternatives', async () => {
   const { choices: [{ logprobs, message }] } = await client.chat.completions.create({ ...ASKED, logprobs: true, top_logprobs: 3 });
   const bytes = logprobs.content.flatMap((token) => token.bytes);
   assert(new TextDecoder().decode(Uint8Array.from(bytes)).startsWith(message.content));
@@ -110,7 +114,7 @@ test('it tells the probabilities of tokens and of their alternatives', async () 
   assert.equal(text.logprobs.token_logprobs.length, 8);
 });
 
-test('stop, logit_bias and the penalties have their effect', async () => {
+test('stop, logit_bias and the penalties take effect', async () => {
   const base = { model: 'story', prompt: 'Once upon a time', max_tokens: 48, temperature: 0 };
   const text = async (more) => (await client.completions.create({ ...base, ...more })).choices[0];
   const plain = await text({});
@@ -123,7 +127,7 @@ test('stop, logit_bias and the penalties have their effect', async () => {
   assert.notEqual((await text({ frequency_penalty: 2, presence_penalty: 2 })).text, plain.text);
 });
 
-test('what is wrong comes as the errors of the client', async () => {
+test('errors arrive as the client\'s error classes', async () => {
   const create = (more) => client.chat.completions.create({ ...ASKED, ...more });
   await assert.rejects(create({ temperature: 3 }), (error) => error instanceof OpenAI.BadRequestError && error.param === 'temperature');
   await assert.rejects(create({ tools: [{ type: 'function', function: { name: 'f' } }] }), (error) => error.code === 'unsupported_value' && error.param === 'tools');
@@ -132,7 +136,7 @@ test('what is wrong comes as the errors of the client', async () => {
   await assert.rejects(create({ logit_bias: { 999999999: 1 } }), (error) => error.status === 400 && error.param === 'logit_bias');
 });
 
-test('a stream that is aborted ends, and the server goes on', async () => {
+test('an aborted stream ends, and the server continues', async () => {
   const controller = new AbortController();
   const stream = await client.chat.completions.create({ ...ASKED, temperature: 2, max_tokens: 900, min_tokens: 900, stream: true }, { signal: controller.signal });
   let pieces = 0;
@@ -142,14 +146,14 @@ test('a stream that is aborted ends, and the server goes on', async () => {
   assert(performance.now() - begin < 1_000);
 });
 
-test('a whole answer that is given up rejects as the client says it does', async () => {
+test('an aborted non-streamed answer rejects with the client\'s abort error', async () => {
   const controller = new AbortController();
   const answer = client.chat.completions.create({ ...ASKED, temperature: 2, max_tokens: 900, min_tokens: 900 }, { signal: controller.signal });
   setTimeout(() => controller.abort(), 50);
   await assert.rejects(answer, OpenAI.APIUserAbortError);
 });
 
-test('the simple route continues the first model, and health knows it', async () => {
+test('the simple route continues a text with the first model, and health lists that model', async () => {
   const base = server.url.replace('/v1', '');
   const send = (body) => fetch(`${base}/generate`, { method: 'POST', body: JSON.stringify(body), headers: { 'Content-Type': 'application/json', Authorization: `Bearer ${KEY}` } });
   const { generated_text, latency_ms } = await (await send({ text: 'Once', max_length: 10 })).json();

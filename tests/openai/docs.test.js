@@ -1,5 +1,5 @@
-// docs/openai.md and docs/clients.md: the examples, run as by somebody who has installed the package, and the
-// table of parameters, which is the code's.
+// docs/openai.md and docs/clients.md: the examples, run as a user of the installed package runs them, and
+// the table of parameters, compared with the code.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -17,12 +17,12 @@ import { PARAMETERS, until } from './door.js';
 const PAGE = 'docs/openai.md';
 const [SERVE, CLIENT, IN_A_PAGE, HANDLER, FETCH] = examples(PAGE);
 const [MODEL, WITH_OPENAI, WITH_AI_SDK, WITH_LANGCHAIN, SERVE_CLIENTS, SERVED] = examples('docs/clients.md');
-/** By the file that each is written to. */
+/** The examples by the name of their file. */
 const CLIENTS = { 'openai.js': WITH_OPENAI, 'ai-sdk.js': WITH_AI_SDK, 'langchain.js': WITH_LANGCHAIN };
-/** What the bundled chat model says to `Hello!`, at a temperature of 0. */
+/** How the bundled chat model answers `Hello!` at temperature 0. */
 const GREETING = /^(Hello|Hi)/;
 
-/** What is installed: the library where it is in the repository, under the names that the package has. */
+/** The installed package: the library's folder in the repository, under the export names of the package. */
 const EXPORTS = { '.': './lib/node/index.js', './openai': './lib/integrations/openai.js', './service-worker': './lib/integrations/service-worker.js' };
 
 let project;
@@ -37,21 +37,21 @@ before(() => {
   symlinkSync(join(ROOT, 'models'), join(project, 'models'), 'junction');
   writeFileSync(join(project, 'package.json'), '{"type": "module"}');
   for (const [name, { code }] of Object.entries({ 'model.js': MODEL, ...CLIENTS })) writeFileSync(join(project, name), code);
-  // Which npx finds on PATH as well as in the project.
+  // npx finds it on PATH as well as in the project.
   writeFileSync(join(project, 'node_modules', '.bin', 'fireside'), `#!/bin/sh\nexec "${process.execPath}" "${join(ROOT, 'www', 'lib', 'node', 'cli.js')}" "$@"\n`, { mode: 0o755 });
 });
 after(() => rmSync(project, { recursive: true }));
 
-/** What an example prints. */
+/** The output of an example. */
 async function printed({ code }, name) {
   writeFileSync(join(project, name), code);
   return (await promisify(execFile)(process.execPath, [name], { cwd: project, encoding: 'utf8' })).stdout;
 }
 
-/** Starts the server as an example says, and ends it after `ask`, which is given what it has written. */
+/** Starts the server as an example does, calls `ask` with what the server printed, and ends it. */
 async function whileServed({ code }, ask) {
   const env = { ...process.env, PATH: [join(project, 'node_modules', '.bin'), process.env.PATH].join(delimiter) };
-  // A group of its own, since npx starts the program by a shell.
+  // A separate process group, because npx starts the program through a shell.
   const child = spawn('sh', ['-c', code], { cwd: project, env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text) => (output += text));
@@ -65,13 +65,13 @@ async function whileServed({ code }, ask) {
   }
 }
 
-test('the server is started as it says, and the official client holds the conversation', () =>
+test('the server starts as the page says, and the official client holds the conversation', () =>
   whileServed(SERVE, async (output) => {
     assert.match(output, /^chat: bf16, \d+ threads?, 1024 tokens of context$/m);
     assert.equal(await printed(CLIENT, 'client.js'), 'Your name is Ada.');
   }));
 
-test('the three clients are answered by the server, alike', () =>
+test('the server gives the three clients the same answer', () =>
   whileServed(SERVE_CLIENTS, async () => {
     const [first, ...others] = (await printed(SERVED, 'served.js')).trimEnd().split('\n');
     assert.match(first, /Ada/);
@@ -82,18 +82,18 @@ test('the handler answers without a server', async () => {
   assert.equal(await printed(HANDLER, 'handler.js'), "[ 'story' ]\n");
 });
 
-test('the handler is the fetch of the official client', async () => {
+test('the handler works as the fetch of the official client', async () => {
   assert.match(await printed(FETCH, 'fetch.js'), GREETING);
 });
 
-test('the handler is the fetch of all three clients', async () => {
+test('the handler works as the fetch of all three clients', async () => {
   const texts = [];
   for (const [name, example] of Object.entries(CLIENTS)) texts.push((await printed(example, name)).replaceAll('\n', ''));
   assert.match(texts[0], GREETING);
   assert.deepEqual(texts, texts.map(() => texts[0]));
 });
 
-/** What a page whose script this is shows as its text. Fails where a request leaves the browser. */
+/** The text that a page with this script shows. Fails if a request leaves the browser. */
 async function shown(browser, script) {
   const entries = { 'fireside-lm': 'index.js', 'fireside-lm/openai': 'integrations/openai.js', 'fireside-lm/service-worker': 'integrations/service-worker.js' };
   const map = JSON.stringify({ imports: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, `/lib/${file}`])) });
@@ -120,7 +120,7 @@ async function shown(browser, script) {
   }
 }
 
-/** The examples of the three clients, bundled for a page, which shows what each of them printed. */
+/** The examples of the three clients, bundled for a page that shows the output of each. */
 async function forAPage() {
   const contents = `
     const texts = [];
@@ -140,14 +140,14 @@ inEachBrowser('example', (browser) => {
     assert.match(await shown(browser, IN_A_PAGE.code), GREETING);
   });
 
-  test('the handler is the fetch of all three clients in a page', async () => {
+  test('the handler works as the fetch of all three clients in a page', async () => {
     const texts = JSON.parse(await shown(browser, await forAPage()));
     assert.match(texts[0], GREETING);
     assert.deepEqual(texts, Object.keys(CLIENTS).map(() => texts[0]));
   });
 });
 
-test('the table of parameters is that of the code', () => {
+test('the table of parameters matches the code', () => {
   const table = readFileSync(join(ROOT, PAGE), 'utf8').split('<!-- the parameters -->')[1].split('\n## ')[0];
   const rows = [...table.matchAll(/^\| `(\w+)` \| (\w*) ?\| (\w*) ?\|/gm)].map(([, name, ...uses]) => [name, ...uses]);
   assert.equal(new Set(rows.map(([name]) => name)).size, rows.length);

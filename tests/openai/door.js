@@ -1,9 +1,14 @@
-// What the tests of the handler share: requests to it, its events, and waiting.
+// What the tests of the handler share: requests, a response's events, and waiting.
 
 export { createHandler } from '../../www/lib/integrations/openai.js';
 export { PARAMETERS } from '../../www/lib/integrations/openai/parameters.js';
 
-/** A request with a JSON body. @param {string} path @param {unknown} body a string goes as it is @param {RequestInit} [more] */
+/**
+ * A request with a JSON body.
+ * @param {string} path
+ * @param {unknown} body a string is sent unchanged
+ * @param {RequestInit} [more]
+ */
 export function post(path, body, { headers = {}, ...more } = {}) {
   const text = typeof body === 'string' ? body : JSON.stringify(body);
   return new Request(`http://localhost${path}`, { method: 'POST', body: text, ...more, headers: { 'Content-Type': 'application/json', ...headers } });
@@ -12,7 +17,7 @@ export function post(path, body, { headers = {}, ...more } = {}) {
 /** @param {string} path @param {RequestInit} [more] */
 export const get = (path, more) => new Request(`http://localhost${path}`, more);
 
-/** The events of a stream as they stand there, `[DONE]` among them. @param {Response} response */
+/** The raw events of a stream, including `[DONE]`. @param {Response} response */
 export async function events(response) {
   const text = await response.text();
   const parts = text.split('\n\n');
@@ -24,7 +29,7 @@ export async function events(response) {
   });
 }
 
-/** Waits until it is so. @param {() => unknown} isSo */
+/** Waits until the condition holds. @param {() => unknown} isSo */
 export async function until(isSo) {
   const end = performance.now() + 120_000;
   while (!isSo()) {

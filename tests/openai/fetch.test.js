@@ -1,5 +1,5 @@
-// The handler as the `fetch` of the AI SDK and of LangChain, the real packages, against a model without arithmetic.
-// handler.test.js does the same with OpenAI's own client.
+// The handler as the `fetch` of the real packages of the AI SDK and LangChain, with a fake model.
+// handler.test.js does the same with OpenAI's client.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -18,7 +18,7 @@ const BASE_URL = 'http://localhost/v1';
 /** More tokens than any test waits for. */
 const LONG = 400;
 
-/** The program's own fetch: nothing may leave it. */
+/** The program's own fetch, which no request may reach. */
 const { fetch: network } = globalThis;
 const left = [];
 before(() => {
@@ -32,23 +32,23 @@ after(() => {
   assert.deepEqual(left, []);
 });
 
-/** A model and the handler before it. A token takes 2 ms, so that an answer can be aborted. */
+/** A model and its handler. A token takes 2 ms, so that an answer can be aborted. */
 function door() {
   const fake = fakeModel({ tokenMs: 2 });
   return { ...fake, handler: createHandler({ models: { story: fake.model } }) };
 }
 
-/** The messages of the last chat that the engine was asked. */
+/** The messages of the last chat that the engine was given. */
 const lastMessages = ({ log }) => log.findLast(({ what }) => what === 'start').messages;
 
-/** Waits until the engine computes no more, and checks that its last run was aborted before its end. */
+/** Waits until the engine is idle, and checks that its last run was aborted before its end. */
 async function wasAborted(state) {
   await until(() => state.computing === 0);
   assert.equal(state.log.at(-1).what, 'abort');
   assert(state.log.filter(({ what }) => what === 'token').length < LONG);
 }
 
-/** What the AI SDK is asked with. */
+/** The arguments for calls of the AI SDK. */
 function sdk(more) {
   const { handler, ...fake } = door();
   const fireside = createOpenAICompatible({ name: 'fireside', baseURL: BASE_URL, fetch: handler, includeUsage: true });
@@ -56,7 +56,7 @@ function sdk(more) {
   return { ...fake, fireside, ask };
 }
 
-test('AI SDK: an answer comes whole, and goes back into the history as it came', async () => {
+test('AI SDK: an answer arrives whole and can be sent back in the history', async () => {
   const { ask, state } = sdk({ system: 'Be brief.' });
   const { text, finishReason, usage, warnings, response } = await generateText(ask);
   const prompt = '<system> Be brief. <user> Hello <assistant> ';
@@ -75,7 +75,7 @@ test('AI SDK: its settings reach the engine', async () => {
   for (const [name, value] of Object.entries({ ...settings, maxTokens: 4, seed: 7, stop: ['zz'], minP: 0.3 })) assert.deepEqual(options[name], value, name);
 });
 
-test('AI SDK: an answer streams word by word, with its usage at the end', async () => {
+test('AI SDK: an answer streams word by word, and its usage comes last', async () => {
   const { ask } = sdk();
   const result = streamText(ask);
   const pieces = [];
@@ -87,7 +87,7 @@ test('AI SDK: an answer streams word by word, with its usage at the end', async 
   assert.deepEqual([inputTokens, outputTokens], [3, 4]);
 });
 
-test('AI SDK: an abort ends the run in the engine, of a whole answer and of a stream', async () => {
+test('AI SDK: an abort ends the run in the engine, streamed or not', async () => {
   const whole = sdk({ maxOutputTokens: LONG });
   const controller = new AbortController();
   const answer = generateText({ ...whole.ask, abortSignal: controller.signal });
@@ -125,7 +125,7 @@ test('AI SDK: an error has its message, status, code and parameter', async () =>
   await refused({ output: Output.object({ schema }) }, 400, 'unsupported_value', 'response_format', /free text/);
 });
 
-test('AI SDK: a stream shows what is refused, and what fails in the middle', async () => {
+test('AI SDK: a stream reports refusals, and failures midway', async () => {
   const { ask, state, fireside } = sdk({ maxOutputTokens: LONG });
   const errors = [];
   const onError = ({ error }) => errors.push(error.message);
@@ -147,7 +147,7 @@ function langchain(more) {
   return { ...fake, create, chat: create(more) };
 }
 
-test('LangChain: an answer comes whole, and goes back into the history as it came', async () => {
+test('LangChain: an answer arrives whole and can be sent back in the history', async () => {
   const { chat, state } = langchain();
   const history = [new SystemMessage('Be brief.'), new HumanMessage('Hello')];
   const answer = await chat.invoke(history, { seed: 7 });
@@ -168,7 +168,7 @@ test('LangChain: a chain answers one question, and several at a time', async () 
   assert.deepEqual(await chain.batch(questions.map((question) => ({ question }))), questions.map((question) => answerTo(`<user> ${question} <assistant> `, 7, 4)));
 });
 
-test('LangChain: an answer streams word by word, with its usage at the end', async () => {
+test('LangChain: an answer streams word by word, and its usage comes last', async () => {
   const { chat } = langchain();
   const pieces = [];
   let usage;
@@ -181,7 +181,7 @@ test('LangChain: an answer streams word by word, with its usage at the end', asy
   assert.deepEqual([usage.input_tokens, usage.output_tokens], [3, 4]);
 });
 
-test('LangChain: an abort ends the run in the engine, of a whole answer and of a stream', async () => {
+test('LangChain: an abort ends the run in the engine, streamed or not', async () => {
   const whole = langchain({ maxTokens: LONG });
   const controller = new AbortController();
   const rejected = assert.rejects(whole.chat.invoke('Hello', { signal: controller.signal }), { name: 'AbortError' });

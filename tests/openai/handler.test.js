@@ -1,4 +1,4 @@
-// The handler alone, with Requests: every route in the shape of the original, against a model without arithmetic.
+// The handler without a server: every route in the shape of OpenAI's API, with a fake model.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,7 +16,7 @@ function door(settings, limits) {
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };
 }
 
-test('the models are listed, and told one by one', async () => {
+test('the models are listed, and each can be described', async () => {
   const { model } = fakeModel();
   const handler = createHandler({ models: { story: model, 'owner/chat': model } });
   const list = await (await handler(get('/v1/models'))).json();
@@ -38,7 +38,7 @@ test('a single model without an id is called fireside', async () => {
   assert.deepEqual(data.map(({ id }) => id), ['fireside']);
 });
 
-test('a chat is answered in the shape of the original', async () => {
+test('a chat is answered in OpenAI\'s format', async () => {
   const { handler } = door();
   const response = await handler(post('/v1/chat/completions', ask()));
   assert.equal(response.status, 200);
@@ -58,14 +58,14 @@ test('a chat is answered in the shape of the original', async () => {
   assert.deepEqual([usage.prompt_tokens, usage.completion_tokens, usage.total_tokens, usage.prompt_tokens_details.cached_tokens], [3, 4, 7, 0]);
 });
 
-test('a content of parts is their text, and a developer is the system', async () => {
+test('content parts are joined, and a developer message is a system message', async () => {
   const { handler } = door();
   const messages = [{ role: 'developer', content: [{ type: 'text', text: 'Be ' }, { type: 'text', text: 'brief.' }] }, ...USER];
   const { choices } = await (await handler(post('/v1/chat/completions', ask({ messages })))).json();
   assert.equal(choices[0].message.content, answerTo(`<system> Be brief. ${CHAT_PROMPT}`, 7, 4));
 });
 
-test('an answer goes back into a history as it came', async () => {
+test('an answer can be sent back in the history', async () => {
   const { handler } = door();
   const { choices } = await (await handler(post('/v1/chat/completions', ask()))).json();
   const messages = [...USER, choices[0].message, { role: 'user', content: 'More' }];
@@ -92,7 +92,7 @@ test('a chat streams its role, its text, its end and [DONE]', async () => {
   }
 });
 
-test('a stream tells its usage at the end where that was asked for', async () => {
+test('a stream reports its usage at the end on request', async () => {
   const { handler } = door();
   const all = await events(await handler(post('/v1/chat/completions', ask({ stream: true, stream_options: { include_usage: true } }))));
   assert.equal(all.pop(), '[DONE]');
@@ -102,7 +102,7 @@ test('a stream tells its usage at the end where that was asked for', async () =>
   assert(all.every((chunk) => chunk.usage === null));
 });
 
-test('a text is continued, several at a time, each several times', async () => {
+test('texts are completed, several at a time and several times each', async () => {
   const { handler } = door();
   const response = await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1 }));
   const { id, object, choices, usage } = await response.json();
@@ -113,13 +113,13 @@ test('a text is continued, several at a time, each several times', async () => {
   assert.equal(usage.completion_tokens, 12);
 });
 
-test('a text has sixteen tokens unless said otherwise, as in the original', async () => {
+test('a completion has sixteen tokens by default, as in OpenAI\'s API', async () => {
   const { handler } = door();
   const { usage } = await (await handler(post('/v1/completions', { model: 'story', prompt: 'The fox ' }))).json();
   assert.equal(usage.completion_tokens, 16);
 });
 
-test('texts stream under the index of their prompt and choice', async () => {
+test('completions stream with the index of their prompt and choice', async () => {
   const { handler } = door();
   const all = await events(await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1, stream: true })));
   assert.equal(all.pop(), '[DONE]');
@@ -129,7 +129,7 @@ test('texts stream under the index of their prompt and choice', async () => {
   assert.equal(all.filter(({ choices: [{ finish_reason }] }) => finish_reason === 'length').length, 4);
 });
 
-test('the probabilities of tokens come in the shapes of both routes, whole and streamed alike', async () => {
+test('token probabilities have the format of each route, streamed or not', async () => {
   const { handler } = door();
   const chatted = ask({ logprobs: true, top_logprobs: 2 });
   const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', chatted))).json();
@@ -149,7 +149,7 @@ test('the probabilities of tokens come in the shapes of both routes, whole and s
   assert.deepEqual(parts.flatMap(({ choices: [choice] }) => choice.logprobs?.text_offset ?? []), whole.logprobs.text_offset);
 });
 
-test('stop sequences end the text for the reason stop', async () => {
+test('a stop sequence ends the text with the reason stop', async () => {
   const { handler } = door();
   const text = answerTo(CHAT_PROMPT, 7, 4);
   const third = text.split(' ')[3];
@@ -158,7 +158,7 @@ test('stop sequences end the text for the reason stop', async () => {
   assert(text.startsWith(message.content) && message.content.length < text.length);
 });
 
-test('what is honoured reaches the engine by its own names, and nothing else does', async () => {
+test('honoured parameters reach the engine under its own names, and no others do', async () => {
   const { handler, state } = door();
   const sampling = { temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, typical_p: 0.8, repetition_penalty: 1.1, frequency_penalty: 0.2, presence_penalty: -0.3, logit_bias: { 7: -1 }, stop: 'x', seed: 9, n: 2, min_tokens: 1 };
   const passed = { temperature: 0.5, topP: 0.9, topK: 5, minP: 0.1, typicalP: 0.8, repetitionPenalty: 1.1, frequencyPenalty: 0.2, presencePenalty: -0.3, logitBias: { 7: -1 }, stop: ['x'], seed: 9, n: 2, minTokens: 1, maxTokens: 3 };
@@ -175,13 +175,13 @@ test('what is honoured reaches the engine by its own names, and nothing else doe
   assert.deepEqual(await options(post('/v1/completions', { model: 'story', prompt: 'The fox ', top_p: 0 })), { maxTokens: 16, topK: 1 });
 });
 
-test('a token that cannot be has the least probability that JSON can say', async () => {
+test('an impossible token has the least probability that JSON can express', async () => {
   const { handler } = door();
   const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', ask({ logprobs: true, top_logprobs: 6 })))).json();
   assert.deepEqual(logprobs.content.map(({ top_logprobs }) => top_logprobs[5].logprob), [-9999, -9999, -9999, -9999]);
 });
 
-test('the simple route generates max_length tokens and says how long it took', async () => {
+test('the simple route generates max_length tokens and returns its duration', async () => {
   const { handler } = door();
   const response = await handler(post('/generate', { text: 'The fox ', max_length: 5 }));
   const { generated_text, latency_ms, ...rest } = await response.json();
@@ -192,7 +192,7 @@ test('the simple route generates max_length tokens and says how long it took', a
   assert.equal(long, answerTo('The fox ', 0, 100));
 });
 
-test('health says what runs, what waits, and when the engine has crashed or is stuck', async () => {
+test('health reports running and waiting requests, and a crashed or stuck engine', async () => {
   const { handler, state } = door({}, { healthMs: 30 });
   const health = async () => {
     const response = await handler(get('/health'));
@@ -208,7 +208,7 @@ test('health says what runs, what waits, and when the engine has crashed or is s
   assert.deepEqual([crashed, body.status, body.models[0].status], [503, 'error', 'crashed']);
 });
 
-test('a crash is 503 for whole answers, and the last event of those that stream', async () => {
+test('a crash is 503 for non-streamed answers, and the last event of streams', async () => {
   const { handler, state } = door({ tokenMs: 5 });
   const response = await handler(post('/v1/chat/completions', ask({ stream: true, max_tokens: 100 })));
   assert.equal(response.status, 200);
@@ -223,7 +223,7 @@ test('a crash is 503 for whole answers, and the last event of those that stream'
   }
 });
 
-test('what is wrong with the prompt is a status even where a stream was asked for', async () => {
+test('an error in the prompt is a status even if a stream was requested', async () => {
   const { handler } = door();
   const response = await handler(post('/v1/completions', { model: 'story', prompt: 'a '.repeat(600), stream: true }));
   assert.equal(response.status, 400);
@@ -235,7 +235,7 @@ test('what is wrong with the prompt is a status even where a stream was asked fo
   });
 });
 
-test('prompts have as many characters as they may, and no more', async () => {
+test('the limit of characters in a prompt is exact', async () => {
   const { handler, state } = door({}, { promptCharsMax: 8 });
   const status = async (path, asked) => (await handler(post(path, asked))).status;
   for (const [text, expected] of [['The fox ', 200], ['The fox a', 400]]) {
@@ -247,7 +247,7 @@ test('prompts have as many characters as they may, and no more', async () => {
   assert.equal(state.log.filter(({ what }) => what === 'start').length, 5);
 });
 
-test('the handler is the fetch of the official client: whole, streamed, aborted, and with errors', async () => {
+test('the handler works as the fetch of the official client: streamed or not, aborted, and with errors', async () => {
   const { handler, state } = door({ tokenMs: 1 });
   const client = new OpenAI({ baseURL: 'http://localhost/v1', apiKey: 'none', maxRetries: 0, fetch: handler });
   const { choices } = await client.chat.completions.create(ask());
@@ -263,7 +263,7 @@ test('the handler is the fetch of the official client: whole, streamed, aborted,
   assert.equal(state.computing, 0);
 });
 
-test('the handler refuses limits and models that are none', () => {
+test('the handler refuses invalid limits and models', () => {
   const { model } = fakeModel();
   const code = (options) => {
     try {

@@ -1,4 +1,5 @@
-// The server against those who mean it ill, or know no better: each request by hand, with the status that it gets. After every one of them the server answers as before.
+// The server against malicious or faulty clients: each request by hand, with the status that it gets. After
+// each of them the server answers as before.
 
 import assert from 'node:assert/strict';
 import { connect } from 'node:net';
@@ -12,7 +13,7 @@ import { raw, request } from './raw.js';
 const BODY = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 3 });
 const CLOSED = 'closed';
 
-/** Limits a tenth of those that hold, so that the tests need not wait. */
+/** A tenth of the real limits, so that the tests need not wait. */
 const LIMITS = { headersTimeout: 1_000, requestTimeout: 2_000, connectionsCheckingInterval: 100 };
 
 let server;
@@ -34,21 +35,24 @@ const numbers = (more) => postRow(`${BODY.slice(0, -1)},${more}}`);
 const MEGABYTE = 'a'.repeat(2 ** 20);
 const TEN = [...Array(10)].map(() => MEGABYTE);
 
-/** What it is, the bytes, the expected status or statuses; `closed`: no answer, but the end of the connection. */
+/**
+ * What the request is, its bytes, the expected status or statuses; `closed`: no response, and the
+ * connection ends.
+ */
 const ROWS = [
   ['an ordinary request', postRow(), 200],
-  ['an ordinary request by address', postRow(BODY, { Host: undefined }), 400],
+  ['an ordinary request to the address', postRow(BODY, { Host: undefined }), 400],
   ['a Host of 127.0.0.1', () => getRow('/v1/models', { Host: `127.0.0.1:${port}` })(), 200],
   ['a Host of [::1]', () => getRow('/v1/models', { Host: `[::1]:${port}` })(), 200],
   ['a Host in capitals', () => getRow('/v1/models', { Host: `LOCALHOST:${port}` })(), 200],
-  ['a Host that a proxy has', getRow('/v1/models', { Host: 'proxy.example' }), 200],
-  // DNS rebinding: a name of somebody else's that leads here.
-  ['a Host of another name', () => getRow('/v1/models', { Host: `evil.example:${port}` })(), 403],
-  ['a Host that begins as ours', () => getRow('/v1/models', { Host: `localhost.evil.example:${port}` })(), 403],
-  ['a Host that ends as ours', () => getRow('/v1/models', { Host: `evillocalhost:${port}` })(), 403],
+  ['the Host of a proxy', getRow('/v1/models', { Host: 'proxy.example' }), 200],
+  // DNS rebinding: somebody else's name that points here.
+  ['a Host with another name', () => getRow('/v1/models', { Host: `evil.example:${port}` })(), 403],
+  ['a Host that begins like ours', () => getRow('/v1/models', { Host: `localhost.evil.example:${port}` })(), 403],
+  ['a Host that ends like ours', () => getRow('/v1/models', { Host: `evillocalhost:${port}` })(), 403],
   ['a Host with a user', () => getRow('/v1/models', { Host: `localhost:${port}@evil.example` })(), 403],
-  ['a Host of another address', () => getRow('/v1/models', { Host: `192.168.0.1:${port}` })(), 403],
-  ['a Host of address 0.0.0.0', () => getRow('/v1/models', { Host: `0.0.0.0:${port}` })(), 403],
+  ['a Host with another address', () => getRow('/v1/models', { Host: `192.168.0.1:${port}` })(), 403],
+  ['the Host 0.0.0.0', () => getRow('/v1/models', { Host: `0.0.0.0:${port}` })(), 403],
   ['a Host without its port', getRow('/v1/models', { Host: 'localhost' }), 403],
   ['a Host with another port', getRow('/v1/models', { Host: 'localhost:1' }), 403],
   ['a Host with a dot at its end', () => getRow('/v1/models', { Host: `localhost.:${port}` })(), 403],
@@ -58,22 +62,22 @@ const ROWS = [
   ['HTTP/1.0 with Host', getRow('/v1/models', {}, '1.0'), 200],
   ['HTTP/1.1 without Host', getRow('/v1/models', { Host: undefined }), 400],
   ['HTTP/0.9', () => ['GET /v1/models\r\n\r\n'], 403],
-  ['HTTP/2.0 by its preface', () => ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'], 400],
+  ['the preface of HTTP/2.0', () => ['PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'], 400],
   // Pages.
-  ['an Origin of ours', () => postRow(BODY, { Origin: `http://${own()}` })(), 200],
+  ['our own Origin', () => postRow(BODY, { Origin: `http://${own()}` })(), 200],
   ['an Origin that is allowed', postRow(BODY, { Origin: 'https://app.example' }), 200],
   ['a foreign Origin', postRow(BODY, { Origin: 'https://evil.example' }), 403],
-  ['an Origin that begins as one that is allowed', postRow(BODY, { Origin: 'https://app.example.evil.example' }), 403],
-  ['an allowed Origin by another scheme', postRow(BODY, { Origin: 'http://app.example' }), 403],
+  ['an Origin that begins like an allowed one', postRow(BODY, { Origin: 'https://app.example.evil.example' }), 403],
+  ['an allowed Origin with another scheme', postRow(BODY, { Origin: 'http://app.example' }), 403],
   ['an Origin of this machine at another port', postRow(BODY, { Origin: 'http://localhost:1' }), 403],
   ['the Origin null', postRow(BODY, { Origin: 'null' }), 403],
   ['a foreign Origin that only reads', getRow('/v1/models', { Origin: 'https://evil.example' }), 403],
-  ['a script of a foreign page', getRow('/v1/models', { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors' }), 403],
+  ['a script element of a foreign page', getRow('/v1/models', { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'no-cors' }), 403],
   ['a script of a page at another port', getRow('/v1/models', { 'Sec-Fetch-Site': 'same-site', 'Sec-Fetch-Mode': 'no-cors' }), 403],
   ['a link of a foreign page', getRow('/v1/models', { 'Sec-Fetch-Site': 'cross-site', 'Sec-Fetch-Mode': 'navigate' }), 200],
   ['a preflight of a foreign page', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Origin: 'https://evil.example', 'Access-Control-Request-Method': 'POST', Connection: 'close' })], 403],
   ['a preflight of an allowed page', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST', Connection: 'close' })], 204],
-  ['OPTIONS that is no preflight', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Connection: 'close' })], 405],
+  ['OPTIONS that is not a preflight', () => [request('OPTIONS /v1/completions HTTP/1.1', { Host: own(), Connection: 'close' })], 405],
   ['JSON as text/plain', postRow(BODY, { 'Content-Type': 'text/plain' }), 415],
   ['JSON as a form', postRow(BODY, { 'Content-Type': 'application/x-www-form-urlencoded' }), 415],
   ['JSON without a type', postRow(BODY, { 'Content-Type': undefined }), 415],
@@ -89,9 +93,9 @@ const ROWS = [
   ['a number with 100,000 digits', postRow(BODY.replace('3}', `1${'0'.repeat(100_000)}}`)), 400],
   // Bodies.
   ['an empty body', postRow(''), 400],
-  ['10 MiB with their length', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) })), ...TEN], 413],
+  ['10 MiB with a length', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) })), ...TEN], 413],
   ['10 MiB in chunks', chunked([...TEN.map((part) => `${part.length.toString(16)}\r\n${part}\r\n`), '0\r\n\r\n']), 413],
-  ['a length of 10 MiB, and nothing', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) }))], 413],
+  ['a length of 10 MiB without a body', () => [request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': String(10 * 2 ** 20) }))], 413],
   ['a length of 2 to the 64', postRow(BODY, { 'Content-Length': '18446744073709551616' }), 400],
   ['a negative length', postRow(BODY, { 'Content-Length': '-1' }), 400],
   ['two lengths', postRow(BODY, { 'Content-Length': [String(BODY.length), '3'] }), 400],
@@ -101,42 +105,42 @@ const ROWS = [
   ['a chunk longer than it says', chunked(['3\r\nabcdef\r\n0\r\n\r\n']), 400],
   ['an unknown transfer coding', chunked(['0\r\n\r\n'], { 'Transfer-Encoding': 'gzip, chunked, foo' }), 400],
   ['a gzipped body', postRow(BODY, { 'Content-Encoding': 'gzip' }), 415],
-  ['JSON a hundred thousand deep', postRow(`{"model":"story","prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`), 400],
+  ['JSON with a hundred thousand levels', postRow(`{"model":"story","prompt":${'['.repeat(100_000)}${']'.repeat(100_000)}}`), 400],
   ['JSON that never closes', postRow('{"a":'.repeat(100_000)), 400],
-  ['a name twice', postRow(BODY.replace('"max_tokens":3', '"max_tokens":3,"max_tokens":-3')), 400],
+  ['a repeated name', postRow(BODY.replace('"max_tokens":3', '"max_tokens":3,"max_tokens":-3')), 400],
   ['__proto__ as a name', postRow(BODY.replace('{', '{"__proto__":{"stream":true},')), 400],
   ['constructor as a name', postRow(BODY.replace('{', '{"constructor":{"prototype":1},')), 400],
   ['__proto__ as a model', postRow(BODY.replace('story', '__proto__')), 404],
   ['toString as a model', postRow(BODY.replace('story', 'toString')), 404],
   ['a NUL in the prompt', postRow(BODY.replace('fox', 'f\\u0000x')), 200],
   ['half a surrogate in the prompt', postRow(BODY.replace('fox', 'f\\ud800x')), 200],
-  ['bytes that are no UTF-8', () => [Buffer.concat([Buffer.from(request('POST /v1/completions HTTP/1.1', json('123'))), Buffer.from([0xff, 0xfe, 0x7d])])], 400],
+  ['bytes that are not UTF-8', () => [Buffer.concat([Buffer.from(request('POST /v1/completions HTTP/1.1', json('123'))), Buffer.from([0xff, 0xfe, 0x7d])])], 400],
   ['a prompt of a million spaces', postRow(BODY.replace('The fox ', ' '.repeat(1_000_000))), 400],
   // Heads and paths.
   ['a header of 64 KiB', getRow('/v1/models', { Cookie: 'a'.repeat(65_536) }), 431],
   ['five thousand headers', () => [request('GET /v1/models HTTP/1.1', { Host: own(), ...Object.fromEntries([...Array(5_000).keys()].map((i) => [`X-${i}`, 'a'])) })], 431],
   ['a path of 64 KiB', getRow(`/${'a'.repeat(65_536)}`), 431],
-  ['a header that goes on in the next line', getRow('/v1/models', { 'X-A': 'b\r\n c' }), 400],
+  ['a header that continues on the next line', getRow('/v1/models', { 'X-A': 'b\r\n c' }), 400],
   ['a header with a bare CR', getRow('/v1/models', { 'X-A': 'b\rc' }), 400],
   ['a header without a name', () => [`GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\n: x\r\n\r\n`], 400],
-  ['a path upwards', getRow('/../../../etc/passwd'), 404],
-  ['a path upwards, encoded', getRow('/v1/models/..%2f..%2f..%2fetc%2fpasswd'), 404],
-  ['a path upwards that arrives', getRow('/v1/../health'), 200],
+  ['a path with dots', getRow('/../../../etc/passwd'), 404],
+  ['a path with encoded dots', getRow('/v1/models/..%2f..%2f..%2fetc%2fpasswd'), 404],
+  ['a path with dots that ends inside', getRow('/v1/../health'), 200],
   ['a path with backslashes', getRow('/v1\\..\\..\\etc'), 400],
   ['a path with a NUL', getRow('/v1/models/%00'), 404],
   ['a path that is wrongly encoded', getRow('/v1/models/%E0%A4%A'), 404],
-  ['a target that is a whole address', getRow('http://evil.example/v1/models'), 400],
+  ['a target that is a whole URL', getRow('http://evil.example/v1/models'), 400],
   ['a target that is an asterisk', () => [request('OPTIONS * HTTP/1.1', { Host: own() })], 400],
   ['two slashes and a name', getRow('//evil.example/v1/models'), 404],
   ['CONNECT', () => [request('CONNECT evil.example:443 HTTP/1.1', { Host: own() })], CLOSED],
   ['TRACE', () => [request('TRACE /v1/models HTTP/1.1', { Host: own(), Connection: 'close' })], 405],
-  ['a method that is none', () => [request('FOO /v1/models HTTP/1.1', { Host: own() })], 400],
+  ['an unknown method', () => [request('FOO /v1/models HTTP/1.1', { Host: own() })], 400],
   ['an upgrade to a WebSocket', getRow('/v1/models', { Upgrade: 'websocket', Connection: 'Upgrade', 'Sec-WebSocket-Key': 'AAAAAAAAAAAAAAAAAAAAAA==', 'Sec-WebSocket-Version': '13' }), 200],
-  ['an upgrade of a foreign page', getRow('/v1/models', { Upgrade: 'websocket', Connection: 'Upgrade', Origin: 'https://evil.example' }), 403],
+  ['an upgrade from a foreign page', getRow('/v1/models', { Upgrade: 'websocket', Connection: 'Upgrade', Origin: 'https://evil.example' }), 403],
   ['TLS', () => [Buffer.from('160301020001000001fc0303', 'hex')], 400],
-  ['bytes that are nothing', () => [Buffer.from([...Array(512).keys()].map((i) => (i * 73) % 256))], 400],
+  ['meaningless bytes', () => [Buffer.from([...Array(512).keys()].map((i) => (i * 73) % 256))], 400],
   ['three requests at once', () => [[1, 2, 3].map((i) => request('GET /v1/models HTTP/1.1', { Host: own(), Connection: i === 3 ? 'close' : 'keep-alive' })).join('')], [200, 200, 200]],
-  ['a bad request behind a good one', () => [request('GET /v1/models HTTP/1.1', { Host: own() }) + request('GET /v1/models HTTP/1.1', { Host: 'evil.example' })], [200, 403]],
+  ['a bad request after a good one', () => [request('GET /v1/models HTTP/1.1', { Host: own() }) + request('GET /v1/models HTTP/1.1', { Host: 'evil.example' })], [200, 403]],
   ['a request hidden in a body', () => [request('POST /v1/completions HTTP/1.1', json(request('GET /health HTTP/1.1', { Host: own() })), request('GET /health HTTP/1.1', { Host: own() }))], 400],
   ['a head that never ends', () => [`GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\n`], 408],
   ['a body that never comes', () => [request('POST /v1/completions HTTP/1.1', json(BODY))], 408],
@@ -155,7 +159,7 @@ for (const [title, bytes, expected] of ROWS) {
   });
 }
 
-test('origins of extensions and apps are let in as browsers send them, and no other of their scheme', async (context) => {
+test('the origins of extensions and apps are allowed as browsers send them, and no others with their scheme', async (context) => {
   const origins = ['chrome-extension://abcdefghijklmnopabcdefghijklmnop', 'moz-extension://1b2c3d4e-0000-4000-8000-0123456789ab', 'app://obsidian.md', 'tauri://localhost', 'capacitor://localhost', 'ionic://localhost', 'vscode-webview://x', 'http://x', 'http://x:8080'];
   const refused = [];
   const apps = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, allowOrigins: origins.map((origin, i) => (i % 2 ? origin : `${origin}/`)), refused: (...args) => refused.push(args) });
@@ -174,7 +178,7 @@ test('origins of extensions and apps are let in as browsers send them, and no ot
   assert.match(refused[0][1], /Start it with --allow-origin chrome-extension:\/\/bbcdefghijklmnopabcdefghijklmnop to let it/);
 });
 
-test('refusals are lines of a terminal: bounded, and without what controls it', () => {
+test('refusals are printed with a rate limit and without control characters', () => {
   const lines = [];
   const tell = refusals((line) => lines.push(line));
   tell(403, 'Not you.', { method: 'GET', url: `/\u001b[2J${'a'.repeat(500)}`, headers: { origin: 'https://evil.example\n200 OK' } });
@@ -183,7 +187,7 @@ test('refusals are lines of a terminal: bounded, and without what controls it', 
   assert(lines.length <= 25, `${lines.length}`);
 });
 
-test('an allowed page is told that it may read, and no other', async () => {
+test('only an allowed page is told that it may read', async () => {
   const allowed = await raw(port, postRow(BODY, { Origin: 'https://app.example' })());
   assert.match(allowed.text, /Access-Control-Allow-Origin: https:\/\/app\.example\r\n/i);
   assert.match(allowed.text, /Vary: Origin\r\n/i);
@@ -191,17 +195,17 @@ test('an allowed page is told that it may read, and no other', async () => {
   assert(!/access-control/i.test(refused.text));
 });
 
-test('no request of a page that may not ask reaches the engine', async () => {
+test('no request of a forbidden page reaches the engine', async () => {
   const seen = model.state.log.length;
   for (const headers of [{ Origin: 'https://evil.example' }, { Host: `evil.example:${port}` }, { 'Content-Type': 'text/plain' }, { Origin: 'null' }]) await raw(port, postRow(BODY, headers)());
   assert.equal(model.state.log.length, seen);
 });
 
-test('five hundred sockets that say little keep a good client no longer, and are cut', async (context) => {
+test('five hundred slow sockets do not delay a normal client, and are closed', async (context) => {
   const slow = [...Array(500)].map((_, i) => {
     const socket = connect({ port, host: '127.0.0.1' });
     socket.on('error', () => {});
-    // A byte now and then, as those do who want to be waited for.
+    // Sends a byte now and then, as clients do that keep a server waiting.
     const part = i % 2 ? `GET /v1/models HTTP/1.1\r\nHost: ${own()}\r\nX-A: ` : request('POST /v1/completions HTTP/1.1', json('', { 'Content-Length': '1000' }));
     socket.on('connect', () => socket.write(part));
     const drip = setInterval(() => socket.writable && socket.write('a'), 100);
@@ -221,7 +225,7 @@ test('five hundred sockets that say little keep a good client no longer, and are
   await until(() => slow.every((socket) => socket.destroyed || socket.readableEnded));
 });
 
-test('connections have an upper limit, and room again when some have gone', async (context) => {
+test('the number of connections is limited, and closed ones make room', async (context) => {
   const small = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, limits: { ...LIMITS, connectionsMax: 4 } });
   context.after(() => small.close());
   const idle = [...Array(4)].map(() => connect({ port: small.port, host: '127.0.0.1' }).on('error', () => {}));
@@ -235,7 +239,7 @@ test('connections have an upper limit, and room again when some have gone', asyn
   assert.deepEqual((await raw(small.port, [head])).statuses, [200]);
 });
 
-test('a server of all addresses knows itself by address alone, and by the names that it was given', async (context) => {
+test('a server on all addresses accepts itself by address only, and by the names given to it', async (context) => {
   const wide = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '0.0.0.0', port: 0, allowHosts: ['fireside.example'] });
   context.after(() => wide.close());
   const status = async (host) => (await raw(wide.port, [request('GET /v1/models HTTP/1.1', { Host: host, Connection: 'close' })])).statuses[0];
@@ -245,7 +249,7 @@ test('a server of all addresses knows itself by address alone, and by the names 
   assert.equal(await status('192.168.1.7:1'), 403);
 });
 
-test('a page that may ask is told that it has the wrong key', async (context) => {
+test('an allowed page is told that its key is wrong', async (context) => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret', allowOrigins: ['https://app.example'] });
   context.after(() => keyed.close());
   const ask = async (origin) => (await raw(keyed.port, [request('GET /v1/models HTTP/1.1', { Host: `localhost:${keyed.port}`, Origin: origin, Connection: 'close' })])).text;
@@ -253,7 +257,7 @@ test('a page that may ask is told that it has the wrong key', async (context) =>
   assert.doesNotMatch(await ask('https://evil.example'), /access-control/i);
 });
 
-test('a client that sends many requests ahead is cut, and what runs for it ends', async () => {
+test('a client that pipelines too many requests is disconnected, and its run ends', async () => {
   const slow = fakeModel({ tokenMs: 20 });
   const other = await listen(createHandler({ models: { story: slow.model } }), { host: '127.0.0.1', port: 0 });
   const long = BODY.replace('3}', '500}');
@@ -264,7 +268,7 @@ test('a client that sends many requests ahead is cut, and what runs for it ends'
     assert.deepEqual([closed, statuses], [true, []]);
     await until(() => slow.state.computing === 0);
   }
-  // As many as may be, by one who leaves.
+  // As many as allowed, from a client that disconnects.
   const socket = connect({ port: other.port, host: '127.0.0.1' }).on('error', () => {});
   socket.write(request('POST /v1/completions HTTP/1.1', headers, long) + more.repeat(7));
   await until(() => slow.state.computing === 1);
@@ -277,7 +281,7 @@ test('a client that sends many requests ahead is cut, and what runs for it ends'
   await other.close();
 });
 
-test('a connection that is kept may ask as often as it likes, one after the other', async () => {
+test('a kept connection may send any number of requests, one after another', async () => {
   const socket = connect({ port, host: '127.0.0.1' });
   let text = '';
   socket.setEncoding('latin1').on('data', (data) => (text += data));
@@ -288,7 +292,7 @@ test('a connection that is kept may ask as often as it likes, one after the othe
   socket.destroy();
 });
 
-test('a key is asked for where there is one, but not by health', async (context) => {
+test('a key is required if there is one, but not for health', async (context) => {
   const keyed = await listen(createHandler({ models: { story: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: 'secret' });
   context.after(() => keyed.close());
   const status = async (path, authorization) => {

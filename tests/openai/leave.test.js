@@ -1,4 +1,5 @@
-// Clients that go, and a server that is told to: measured at the engine, by a model whose runs tell when they began and ended.
+// Clients that disconnect, and a server that is told to stop, measured at the engine with a model that
+// records the start and end of its runs.
 
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
@@ -10,12 +11,12 @@ import { createHandler, until } from './door.js';
 import { request } from './raw.js';
 import { folder, serving, start } from './server.js';
 
-/** What a turn may take to be free after its client has gone. */
+/** How soon a turn must be free after its client has disconnected. */
 const FREE_MS = 250;
 
 let model;
 let server;
-/** Of each run of the engine: when it began, gave its first piece, and ended. */
+/** Each run of the engine: when it began, gave its first piece, and ended. */
 const runs = [];
 before(async () => {
   model = await Model.load(folder('chat'), { threads: 1 });
@@ -27,7 +28,10 @@ after(async () => {
   model.dispose();
 });
 
-/** The model, whose chats leave a record. A chat ends when the engine says so, not when it is asked to. @param {Model} model */
+/**
+ * The model, whose chats are recorded. A chat ends when the engine says so, not when it is told to.
+ * @param {Model} model
+ */
 function watched(model) {
   const wrap = (session) => new Proxy(session, {
     get(target, name) {
@@ -47,7 +51,7 @@ function watched(model) {
   return new Proxy(model, { get: (target, name) => (name === 'session' ? () => wrap(target.session()) : typeof target[name] === 'function' ? target[name].bind(target) : target[name]) });
 }
 
-/** A request that takes seconds, by a socket that can be cut. */
+/** A request that takes seconds, on a socket that can be closed. */
 function long({ stream, prompt = 'Hello!', tokens = 900 }) {
   const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: prompt }], max_tokens: tokens, min_tokens: tokens, temperature: 2, stream });
   const socket = connect({ port: server.port, host: '127.0.0.1' });
@@ -72,7 +76,7 @@ for (const [title, ready, settings] of [
   ['in the middle of a stream', (received) => received.bytes > 2_000, { stream: true }],
   ['by half closing, then resetting', (received) => received.bytes > 500, { stream: true, reset: true }],
 ]) {
-  // The least of three: what is more, other programs on this machine took.
+  // The minimum of three, because other programs on this machine can only add time.
   test(`a client that disconnects ${title} frees its turn within ${FREE_MS} ms`, async (context) => {
     const times = [];
     for (let i = 0; i < 3; i++) {
@@ -93,7 +97,7 @@ for (const [title, ready, settings] of [
   });
 }
 
-test('a client that disconnects while it waits is not computed', async () => {
+test('a request whose client disconnects in the queue is not computed', async () => {
   runs.length = 0;
   const first = long({ stream: true });
   await until(() => first.received.bytes > 0);
@@ -110,7 +114,7 @@ test('a client that disconnects while it waits is not computed', async () => {
   third.socket.destroy();
 });
 
-test('health is 503 when the engine has gone', async () => {
+test('health is 503 when the engine has ended', async () => {
   const lost = await Model.load(folder('story'), { threads: 1 });
   const handler = createHandler({ models: { story: lost } });
   const health = async () => (await handler(new Request('http://localhost/health'))).status;
@@ -119,7 +123,9 @@ test('health is 503 when the engine has gone', async () => {
   assert.equal(await health(), 503);
 });
 
-/** Runs in a server before anything of its own: at SIGUSR2 it says how many engines were started, and ends them. */
+/**
+ * Runs in a server before its own code: at SIGUSR2 it prints how many engines were started, and ends them.
+ */
 const ENDING = `
   import threads from 'node:worker_threads';
   import { syncBuiltinESMExports } from 'node:module';
@@ -134,7 +140,7 @@ const ENDING = `
   if (threads.isMainThread) process.on('SIGUSR2', () => (console.error(engines.length + ' started'), engines.forEach((engine) => engine.terminate())));
 `;
 
-test('a server starts its engine once, and when that has ended health and everybody else are told, 503', async () => {
+test('a server starts its engine once; after it has ended, health and every request get 503', async () => {
   const program = await serving(['--model', folder('story'), '--threads', '1'], ['--import', `data:text/javascript,${encodeURIComponent(ENDING)}`]);
   const headers = { 'Content-Type': 'application/json' };
   const ask = (more) => fetch(`${program.url}/completions`, { method: 'POST', body: JSON.stringify({ model: 'story', prompt: 'Once upon a time', max_tokens: 4, ...more }), headers });
@@ -159,7 +165,7 @@ test('a server starts its engine once, and when that has ended health and everyb
 });
 
 for (const signal of ['SIGINT', 'SIGTERM']) {
-  test(`${signal} lets an answer end, and ends the server with 0`, async () => {
+  test(`${signal} lets an answer end, then the server exits with 0`, async () => {
     const program = await serving(['--model', folder('story'), '--threads', '1']);
     const body = JSON.stringify({ model: 'story', prompt: 'Once upon a time', max_tokens: 200, min_tokens: 200, stream: true });
     const response = await fetch(`${program.url}/completions`, { method: 'POST', body, headers: { 'Content-Type': 'application/json' } });
@@ -171,7 +177,7 @@ for (const signal of ['SIGINT', 'SIGTERM']) {
   });
 }
 
-test('wrong arguments are told in a line, and end it with 2', async () => {
+test('wrong arguments are reported in a line, and the server exits with 2', async () => {
   for (const [args, said] of [
     [[], /^--model is missing\n\nusage: /],
     [['--model', folder('story'), '--port', '-1'], /--port/],
@@ -198,15 +204,15 @@ test('wrong arguments are told in a line, and end it with 2', async () => {
   }
 });
 
-test('hosts that are well written are taken', async () => {
+test('well-formed hosts are accepted', async () => {
   for (const args of [['--host', 'localhost'], ['--allow-host', 'app.example', '--allow-host', 'app.example:8443', '--allow-host', '[::1]:80']]) {
     const program = start([...args, '--model', folder('none')]);
-    assert.equal(await program.ended, 1); // for want of the model
+    assert.equal(await program.ended, 1); // because there is no such model
     assert.match(program.errors, /^source: /);
   }
 });
 
-test('a model that is none, and a port in use, are told in a line, and end it with 1', async () => {
+test('an invalid model and a port in use are reported in a line, and the server exits with 1', async () => {
   const none = start(['--model', folder('none')]);
   assert.equal(await none.ended, 1);
   assert.match(none.errors, /^source: .*none"\.\n$/);
@@ -219,7 +225,7 @@ test('a model that is none, and a port in use, are told in a line, and end it wi
   other.close();
 });
 
-test('--help says what there is', async () => {
+test('--help lists the options', async () => {
   const program = start(['--help']);
   assert.equal(await program.ended, 0);
   for (const option of ['--model', '--port', '--host', '--threads', '--dtype', '--queue', '--allow-origin', '--allow-host', '--api-key']) assert(program.output.includes(option));

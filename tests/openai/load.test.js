@@ -1,4 +1,5 @@
-// A hundred clients at once, with the bundled models: nothing lost, nothing mixed, nothing twice, and each answer the one that the engine gives when it is asked nothing else.
+// A hundred clients at once, with the bundled models: no answer is lost, mixed up or repeated, and each is
+// the one that the engine gives on its own.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -11,7 +12,7 @@ const [CLIENTS, REQUESTS] = [100, 10];
 const OPENINGS = ['Once upon a time', 'One day, a little fox', 'In the forest there was', 'Tom had a red boat', 'The sun was warm'];
 const SAYINGS = ['Hello!', 'My name is Ada.', 'What can you do?', 'Tell me about the sea.', 'I like apples.'];
 
-/** What client `i` asks as its `k`th: texts and chats, whole and streamed, all different by their seeds. */
+/** The `k`th request of client `i`: texts and chats, streamed or not, all different by their seeds. */
 function wish(i, k) {
   const common = { max_tokens: 8, temperature: 1, seed: 1000 * i + k };
   return (i + k) % 3 === 0
@@ -19,7 +20,7 @@ function wish(i, k) {
     : { model: 'story', prompt: `${OPENINGS[i % 5]} ${OPENINGS[k % 5]}`, ...common };
 }
 
-/** Each by a fresh session, one after the other. */
+/** Answers each request with a new session, one after another. */
 async function alone(models, { model, messages, prompt, max_tokens: maxTokens, temperature, seed }) {
   const session = models[model].session();
   const options = { maxTokens, temperature, seed };
@@ -51,7 +52,7 @@ before(async () => {
 after(() => Object.values(models).forEach((model) => model.dispose()));
 
 for (const [concurrency, threads] of [[1, 1], [3, 1], [1, 2]]) {
-  test(`${CLIENTS} clients ask ${REQUESTS} times each, ${concurrency} answered at a time by ${threads} ${threads === 1 ? 'thread' : 'threads'}`, async () => {
+  test(`${CLIENTS} clients send ${REQUESTS} requests each, ${concurrency} answered at a time by ${threads} ${threads === 1 ? 'thread' : 'threads'}`, async () => {
     const server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', String(threads), '--queue', '200', '--concurrency', String(concurrency)]);
     try {
       let answers = 0;
@@ -71,7 +72,7 @@ for (const [concurrency, threads] of [[1, 1], [3, 1], [1, 2]]) {
   });
 }
 
-test('clients that leave when they like change nobody else\'s answer, and leave nothing behind', async () => {
+test('clients that disconnect at any time change no other answer and leave nothing behind', async () => {
   const server = await serving(['--model', folder('chat'), '--model', folder('story'), '--threads', '1', '--queue', '200', '--concurrency', '2']);
   let seed = 1;
   const random = () => (seed = (seed * 48271) % 2147483647) / 2147483647;
@@ -102,7 +103,7 @@ test('clients that leave when they like change nobody else\'s answer, and leave 
   }
 });
 
-test('a small queue sends away at once with 429, and clients that come back all get their answer', async () => {
+test('a small queue refuses at once with 429, and clients that retry all get their answer', async () => {
   const server = await serving(['--model', folder('story'), '--threads', '1', '--queue', '2']);
   try {
     const asked = { model: 'story', prompt: 'Once upon a time', max_tokens: 400, min_tokens: 400, temperature: 1, n: 3 };

@@ -1,4 +1,5 @@
-// Pages of other origins in real browsers, which ask before they let them: an allowed one uses the official client, another one reads nothing and starts nothing.
+// Pages of other origins in real browsers, which check before they allow access. An allowed page uses the
+// official client. Another page reads nothing and starts nothing.
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
@@ -33,14 +34,14 @@ after(async () => {
 });
 
 inEachBrowser('origin', (browser) => {
-  /** A page of an origin, which may ask our server or not. @param {string} url */
+  /** Opens a page of an origin, which may or may not use our server. @param {string} url */
   async function open(url) {
-    const opened = await browser.open(url, { expected: /request: |CORS|ERR_FAILED|403|400|nosniff|Cross-Origin Request Blocked/ }); // of what a browser writes about what it forbids
+    const opened = await browser.open(url, { expected: /request: |CORS|ERR_FAILED|403|400|nosniff|Cross-Origin Request Blocked/ }); // what browsers write about requests that they forbid
     await opened.until(() => Boolean(window.OpenAI));
     return opened;
   }
 
-  test('a page of an allowed origin asks by the official client, and reads the errors too', async () => {
+  test('a page of an allowed origin uses the official client, and can read errors too', async () => {
     const { page, close } = await open(`${site.url}page.html`);
     const told = await page.evaluate(async (baseURL) => {
       const client = new window.OpenAI({ baseURL, apiKey: 'none', dangerouslyAllowBrowser: true, maxRetries: 0 });
@@ -56,15 +57,15 @@ inEachBrowser('origin', (browser) => {
     await close();
   });
 
-  test('a page of another origin reads nothing and starts nothing, however it asks', async () => {
-    // The same site by another name is another origin.
+  test('a page of another origin reads nothing and starts nothing, whatever it tries', async () => {
+    // The same site under another name is another origin.
     const { page, close } = await open(`${site.url.replace('localhost', '127.0.0.1')}page.html`);
     const before = model.state.log.length;
     const results = await page.evaluate(async (base) => {
       const body = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 5 });
       const outcome = (promise) => promise.then(({ type, status }) => `${type} ${status}`, ({ name }) => name);
       const form = () => {
-        // A form's own way to send what looks like JSON.
+        // A form can send text that looks like JSON.
         const frame = Object.assign(document.createElement('iframe'), { name: 'answer' });
         const form = Object.assign(document.createElement('form'), { action: `${base}/v1/completions`, method: 'POST', enctype: 'text/plain', target: 'answer' });
         form.append(Object.assign(document.createElement('input'), { name: body.slice(0, -1), value: '"}' }));
@@ -94,14 +95,14 @@ inEachBrowser('origin', (browser) => {
   });
 });
 
-test('a name that was let point here asks nothing', async () => {
+test('a page whose name was made to point to the server gets nothing', async () => {
   const rebound = await launch('chrome', { args: [...(process.getuid?.() === 0 ? ['--no-sandbox', '--disable-dev-shm-usage'] : []), '--host-resolver-rules=MAP evil.example 127.0.0.1'] });
   try {
     const page = await rebound.newPage();
     const response = await page.goto(`http://evil.example:${server.port}/v1/models`);
     assert.equal(response.status(), 403);
     assert.equal((await response.json()).error.code, 'host_not_allowed');
-    // A page of that name would be of the same origin as the server, to a browser.
+    // To a browser, a page with that name would have the same origin as the server.
     const status = await page.evaluate(async () => (await fetch('/v1/models')).status);
     assert.equal(status, 403);
   } finally {

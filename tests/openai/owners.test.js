@@ -1,5 +1,6 @@
-// One client must not find out what another one sent. The attack: guess the beginning of another's prompt, and see how much of it need not be computed. An earlier version
-// gave away a door code of six digits so, in 88 requests.
+// One client must not find out what another one sent. The attack guesses the beginning of another client's
+// prompt and sees how much of it is cached. An earlier version revealed a door code of six digits this way,
+// in 88 requests.
 
 import assert from 'node:assert/strict';
 import { Agent, request as ask } from 'node:http';
@@ -13,7 +14,7 @@ import { folder } from './server.js';
 const house = (code) => [{ role: 'system', content: `You keep the house. The code of the door is ${code} and nobody else may know.` }, { role: 'user', content: 'Hello!' }];
 const [CODE, OTHER] = ['4 7 1 9 0 3', '8 2 6 5 5 1'];
 
-/** A client with one connection of its own. @param {number} port */
+/** A client with its own connection. @param {number} port */
 function client(port, headers = {}) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const chat = (messages, more) => new Promise((resolve, reject) => {
@@ -28,7 +29,11 @@ function client(port, headers = {}) {
   return { cached, close: () => agent.destroy() };
 }
 
-/** Guesses a code digit by digit, each time going on with the digit by which most was reused. Returns the code, and all that the attacker saw. @param {(code: string) => Promise<number>} cached */
+/**
+ * Guesses a code digit by digit, each time keeping the digit with the most reuse. Returns the code, and
+ * everything that the attacker saw.
+ * @param {(code: string) => Promise<number>} cached
+ */
 async function attack(cached) {
   const [found, seen] = [[], []];
   for (let place = 0; place < 6; place++) {
@@ -40,7 +45,10 @@ async function attack(cached) {
   return { found: found.join(' '), seen };
 }
 
-/** What an attacker sees where the victim has this code. `prefilled`: tokens that the engine computed for each guess, by its own count. */
+/**
+ * What an attacker sees if the victim has this code. `prefilled`: how many tokens the engine computed for
+ * each guess, by its own count.
+ */
 async function observed(code, { model, log = [] }, { victim = {}, attacker = {}, ...allowed }) {
   const server = await listen(createHandler({ models: { chat: model } }), { host: '127.0.0.1', port: 0, ...allowed });
   const [ada, eve] = [client(server.port, victim.headers), client(server.port, attacker.headers)];
@@ -60,7 +68,7 @@ async function observed(code, { model, log = [] }, { victim = {}, attacker = {},
 const bearer = (key) => ({ Authorization: `Bearer ${key}` });
 const named = { user: 'ada', prompt_cache_key: 'house', safety_identifier: 'ada' };
 
-/** Who is who, as each can tell and as the server knows. */
+/** Pairs of attacker and victim, as clients identify themselves and as the server knows them. */
 const PAIRS = {
   'by another connection': {},
   'who gives the same user and cache key': { victim: { more: named }, attacker: { more: named } },
@@ -71,7 +79,7 @@ const PAIRS = {
 };
 
 for (const [title, pair] of Object.entries(PAIRS)) {
-  test(`a client does not find out the code of another's prompt: one ${title}`, async () => {
+  test(`a client cannot find out the code in another's prompt: one ${title}`, async () => {
     const told = [];
     for (const code of [CODE, OTHER]) {
       const { model, state } = fakeModel();
@@ -79,12 +87,12 @@ for (const [title, pair] of Object.entries(PAIRS)) {
       assert.notEqual(told.at(-1).found, code);
     }
     assert.equal(told[0].prefilled.length, 60);
-    // Whatever the victim's code is, the attacker sees the same.
+    // The attacker sees the same, whatever the victim's code is.
     assert.deepEqual(told[0], told[1]);
   });
 }
 
-test('the attack finds the code where both are one owner', async () => {
+test('the attack finds the code if both are one owner', async () => {
   const { model } = fakeModel();
   const handler = createHandler({ models: { chat: model }, sessionsMax: 100 });
   const cached = async (code) => (await (await handler(post('/v1/chat/completions', { model: 'chat', messages: house(code), max_tokens: 1 }))).json()).usage.prompt_tokens_details.cached_tokens;
@@ -92,7 +100,7 @@ test('the attack finds the code where both are one owner', async () => {
   assert.equal((await attack(cached)).found, CODE);
 });
 
-test('the real engine gives away nothing either', async () => {
+test('the real engine reveals nothing either', async () => {
   const model = await Model.load(folder('chat'), { threads: 1 });
   try {
     const told = [];
@@ -103,7 +111,7 @@ test('the real engine gives away nothing either', async () => {
   }
 });
 
-test('on a connection of a proxy, which asks for many, nothing is reused', async () => {
+test('on a proxy\'s connection, which many clients share, nothing is reused', async () => {
   const server = await listen(createHandler({ models: { chat: fakeModel().model } }), { host: '127.0.0.1', port: 0, allowHosts: ['proxy.example'] });
   try {
     for (const headers of [{ 'X-Forwarded-For': '192.0.2.1' }, { Forwarded: 'for=192.0.2.1' }, { Via: '1.1 proxy' }, { Host: 'proxy.example' }]) {
@@ -116,7 +124,7 @@ test('on a connection of a proxy, which asks for many, nothing is reused', async
   }
 });
 
-test('the holder of a key has its prompts reused by any connection', async () => {
+test('the holder of a key reuses its prompts on any connection', async () => {
   const server = await listen(createHandler({ models: { chat: fakeModel().model } }), { host: '127.0.0.1', port: 0, apiKey: ['one', 'two'] });
   try {
     const [first, second] = [1, 2].map(() => client(server.port, bearer('two')));
@@ -129,7 +137,7 @@ test('the holder of a key has its prompts reused by any connection', async () =>
   }
 });
 
-test('a prompt that the operator declared public is computed once for all, and nothing behind it', async () => {
+test('a prompt declared public is computed once for all, but nothing after it', async () => {
   const prompt = 'You are the assistant of this house, and answer in one sentence.';
   const told = [];
   for (const code of [CODE, OTHER]) {
@@ -149,16 +157,16 @@ test('a prompt that the operator declared public is computed once for all, and n
   assert.deepEqual(told[0], told[1]);
 });
 
-test('a public prompt is the beginning of texts as well', async () => {
+test('a public prompt also begins completions', async () => {
   const handler = createHandler({ models: { story: fakeModel().model }, publicPrompts: ['Once upon a time there was a fox. '] });
   const cached = async (prompt, owner) => (await (await handler(post('/v1/completions', { model: 'story', prompt, max_tokens: 1 }), { owner })).json()).usage.prompt_tokens_details.cached_tokens;
   assert.equal(await cached('Once upon a time there was a fox. It slept. ', 'ada'), 8);
   assert.equal(await cached('Once upon a time there was a fox. It slept. ', 'eve'), 8);
-  assert.equal(await cached('Once upon a time there was a bear. It slept. ', 'eve'), 7); // of its own
+  assert.equal(await cached('Once upon a time there was a bear. It slept. ', 'eve'), 7); // its own
   assert.equal(await cached('Once upon a time there was a bear. It slept. ', 'bob'), 0);
 });
 
-test('public prompts that a model cannot read alone are computed for each owner', async () => {
+test('a public prompt that a model cannot read alone is computed for each owner', async () => {
   const { model, state } = fakeModel({ refusesSystem: true });
   const handler = createHandler({ models: { chat: model }, publicPrompts: ['Be brief, whatever you are asked.'] });
   const messages = [{ role: 'system', content: 'Be brief, whatever you are asked.' }, { role: 'user', content: 'Hello!' }];
@@ -169,23 +177,23 @@ test('public prompts that a model cannot read alone are computed for each owner'
 });
 
 for (const publicPrompts of ['text', [''], [3], {}]) {
-  test(`public prompts are a list of texts, not ${JSON.stringify(publicPrompts)}`, () => {
+  test(`public prompts must be a list of strings, not ${JSON.stringify(publicPrompts)}`, () => {
     assert.throws(() => createHandler({ models: fakeModel().model, publicPrompts }), (error) => error.code === 'BAD_OPTION' && error.details.option === 'publicPrompts');
   });
 }
 
-test('without a context the program is the owner; a server that names none has nothing reused', async () => {
+test('without a context the program is the owner; without an owner nothing is reused', async () => {
   const handler = createHandler({ models: { chat: fakeModel().model } });
   const cached = async (...context) => (await (await handler(post('/v1/chat/completions', { model: 'chat', messages: house(CODE), max_tokens: 1 }), ...context)).json()).usage.prompt_tokens_details.cached_tokens;
   await cached();
   assert(await cached() >= 15);
-  // What Deno.serve and Bun.serve give as a second argument names no owner.
+  // The second argument of Deno.serve and Bun.serve names no owner.
   for (const context of [{ remoteAddr: { hostname: '127.0.0.1', port: 1 } }, { requestIP() {} }, { owner: '' }, { owner: undefined }]) {
     for (let i = 0; i < 2; i++) assert.equal(await cached(context), 0);
   }
 });
 
-test('a client that asks for much pushes out its own sessions, not those of others', async () => {
+test('a client with many conversations pushes out its own sessions, not those of others', async () => {
   const { model, state } = fakeModel();
   const handler = createHandler({ models: { chat: model }, sessionsMax: 4 });
   const cached = async (owner, text, more) => (await (await handler(post('/v1/chat/completions', { model: 'chat', messages: [{ role: 'user', content: text }], max_tokens: 1, ...more }), { owner })).json()).usage.prompt_tokens_details.cached_tokens;
@@ -197,7 +205,7 @@ test('a client that asks for much pushes out its own sessions, not those of othe
   assert(await cached('bob', 'And here is the one that Bob has, about something else.') > 5);
 });
 
-test('of bytes, too, those who hold most make room', async () => {
+test('the owner of the most bytes makes room, too', async () => {
   const { model } = fakeModel();
   const handler = createHandler({ models: { chat: model }, kvBytesMax: 32 * 60 });
   const cached = async (owner, text) => (await (await handler(post('/v1/chat/completions', { model: 'chat', messages: [{ role: 'user', content: text }], max_tokens: 1 }), { owner })).json()).usage.prompt_tokens_details.cached_tokens;
@@ -206,7 +214,7 @@ test('of bytes, too, those who hold most make room', async () => {
   assert(await cached('ada', 'The conversation that Ada has with this model goes on.') > 5);
 });
 
-test('what was computed for a connection goes with it', async () => {
+test('when a connection ends, its sessions are freed', async () => {
   const { model, state } = fakeModel();
   const server = await listen(createHandler({ models: { chat: model } }), { host: '127.0.0.1', port: 0 });
   const ada = client(server.port);

@@ -1,4 +1,5 @@
-// Turns, sessions and ends: who waits, who is sent away, what is reused, and that an answer is what it would have been alone.
+// The queue, the sessions and the end: which requests wait, which are refused, what is reused, and that
+// each answer is what it would be alone.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,20 +14,20 @@ function door(settings, limits) {
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };
 }
 
-test('one is answered at a time, in the order in which they came', async () => {
+test('requests are answered one at a time, in the order of their arrival', async () => {
   const { handler, state } = door({ tokenMs: 1 });
   await Promise.all(Array.from({ length: 10 }, (_, i) => handler(text(`Story ${i} `)).then((response) => response.json())));
   assert.equal(state.computingMax, 1);
   assert.deepEqual(state.log.filter(({ what }) => what === 'start').map(({ prompt }) => prompt), Array.from({ length: 10 }, (_, i) => `Story ${i} `));
 });
 
-test('two at a time interleave where that is asked for', async () => {
+test('with a concurrency of two, requests interleave', async () => {
   const { handler, state } = door({ tokenMs: 1 }, { concurrency: 2 });
   await Promise.all(Array.from({ length: 6 }, (_, i) => handler(text(`Story ${i} `)).then((response) => response.json())));
   assert.equal(state.computingMax, 2);
 });
 
-test('two at a time that go on with one conversation do not share its session', async () => {
+test('two concurrent requests that continue one conversation do not share its session', async () => {
   const { handler, state } = door({ tokenMs: 2 }, { concurrency: 2 });
   const prompt = 'The fox who kept a fire by the sea told this ';
   const { choices } = await (await handler(text(prompt))).json();
@@ -36,7 +37,7 @@ test('two at a time that go on with one conversation do not share its session', 
   assert.equal(state.computingMax, 2);
 });
 
-test('a full queue sends away at once, and says when to come back', async () => {
+test('a full queue refuses at once, and says when to retry', async () => {
   const { handler, state } = door({ tokenMs: 20 }, { queueMax: 2 });
   const under = [0, 1, 2].map((i) => handler(text(`Story ${i} `)));
   await until(() => state.computing === 1);
@@ -53,7 +54,7 @@ test('a full queue sends away at once, and says when to come back', async () => 
 
 for (const [when, prefillMs, tokenMs] of [['before its first token', 5_000, 1], ['in the middle of its answer', 0, 20]]) {
   for (const stream of [true, false]) {
-    test(`a client that goes ${when} frees its turn, ${stream ? 'streaming' : 'waiting'}`, async () => {
+    test(`a client that disconnects ${when} frees its turn, ${stream ? 'streaming' : 'waiting'}`, async () => {
       const { handler, state } = door({ prefillMs, tokenMs });
       const controller = new AbortController();
       const gone = handler(text('Long ', { max_tokens: 500, stream, init: { signal: controller.signal } }));
@@ -71,7 +72,7 @@ for (const [when, prefillMs, tokenMs] of [['before its first token', 5_000, 1], 
   }
 }
 
-test('a reader who leaves the stream frees its turn', async () => {
+test('cancelling the stream frees its turn', async () => {
   const { handler, state } = door({ tokenMs: 5 });
   const response = await handler(text('Long ', { max_tokens: 500, stream: true }));
   const reader = response.body.getReader();
@@ -82,7 +83,7 @@ test('a reader who leaves the stream frees its turn', async () => {
   assert.equal((await (await handler(get('/health'))).json()).running, 0);
 });
 
-test('a client that goes while it waits is never computed', async () => {
+test('a request whose client disconnects in the queue is never computed', async () => {
   const { handler, state } = door({ tokenMs: 5 });
   const first = handler(text('First '));
   const controller = new AbortController();
@@ -95,7 +96,7 @@ test('a client that goes while it waits is never computed', async () => {
   assert.deepEqual(state.log.filter(({ what }) => what === 'start').map(({ prompt }) => prompt), ['First ', 'Third ']);
 });
 
-test('a reader who takes nothing keeps nobody waiting', async () => {
+test('a reader that reads nothing blocks nobody', async () => {
   const { handler } = door();
   const unread = await handler(text('Unread ', { max_tokens: 400, stream: true }));
   const { choices } = await (await handler(text('Next '))).json();
@@ -104,7 +105,7 @@ test('a reader who takes nothing keeps nobody waiting', async () => {
   assert.equal(all.at(-1), '[DONE]');
 });
 
-test('a conversation goes on in its session, and other ones do not disturb it', async () => {
+test('a conversation continues in its session, undisturbed by others', async () => {
   const { handler, state } = door();
   const histories = ['Ada', 'Bob', 'Cyd'].map((name) => [{ role: 'user', content: `I am ${name}, and this is what I have to say today.` }]);
   for (let turn = 0; turn < 4; turn++) {
@@ -117,7 +118,7 @@ test('a conversation goes on in its session, and other ones do not disturb it', 
   assert(state.sessions.size <= 8);
 });
 
-test('what several begin with is computed once: the second one has a clone', async () => {
+test('a common prefix is computed once: the second request gets a clone', async () => {
   const { handler, state } = door();
   const system = { role: 'system', content: 'You are a very long instruction that all have in common.' };
   const usages = [];
@@ -130,7 +131,7 @@ test('what several begin with is computed once: the second one has a clone', asy
   assert.equal(state.clones, 2);
 });
 
-test('a conversation is still there after another one was cloned from it', async () => {
+test('a conversation stays after another one was cloned from it', async () => {
   const { handler, state } = door();
   const talk = async (messages) => (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5 }))).json();
   const first = [{ role: 'user', content: 'This is how all of these conversations begin, word for word.' }];
@@ -142,7 +143,7 @@ test('a conversation is still there after another one was cloned from it', async
   assert.equal(state.clones, 1);
 });
 
-test('of several answers the first one is what a session goes on with', async () => {
+test('with several answers, the session continues from the first', async () => {
   const { handler, state } = door();
   const messages = [{ role: 'user', content: 'Which of these answers do I like best of all?' }];
   const { choices } = await (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5, n: 3 }))).json();
@@ -152,13 +153,13 @@ test('of several answers the first one is what a session goes on with', async ()
   assert.equal(state.clones, 0);
 });
 
-test('sessions are bounded in number', async () => {
+test('the number of sessions is limited', async () => {
   const { handler, state } = door({}, { sessionsMax: 3 });
   for (let i = 0; i < 12; i++) await (await handler(text(`${i} is the number of this story `))).json();
   assert.equal(state.sessions.size, 3);
 });
 
-test('sessions are bounded in bytes, the latest excepted', async () => {
+test('the bytes of sessions are limited, except for the latest', async () => {
   const { handler, state } = door({}, { kvBytesMax: 32 * 25 });
   for (let i = 0; i < 6; i++) await (await handler(text(`${i} a b c `))).json(); // 11 tokens each, of 32 bytes
   assert.equal(state.sessions.size, 2);
@@ -166,7 +167,7 @@ test('sessions are bounded in bytes, the latest excepted', async () => {
   assert.equal(state.sessions.size, 1);
 });
 
-test('one session alone serves all there is', async () => {
+test('a single session serves all requests', async () => {
   const { handler, state } = door({}, { sessionsMax: 1 });
   for (const prompt of ['The fox went home ', 'The fox went home again ', 'The sea ', 'The fox went home ']) {
     const { choices } = await (await handler(text(prompt))).json();
@@ -175,7 +176,7 @@ test('one session alone serves all there is', async () => {
   assert.equal(state.sessions.size, 1);
 });
 
-test('what is kept makes room where memory is short', async () => {
+test('sessions are freed when memory is short', async () => {
   const { handler, state } = door({ kvBytesMax: 32 * 25 });
   for (let i = 0; i < 8; i++) {
     const response = await handler(text(`${i} a b c `));
@@ -188,7 +189,7 @@ test('what is kept makes room where memory is short', async () => {
 });
 
 for (const limits of [{ queueMax: 1000 }, { queueMax: 1000, concurrency: 4 }, { queueMax: 1000, sessionsMax: 1 }, { queueMax: 1000, kvBytesMax: 0, concurrency: 3 }]) {
-  test(`a hundred clients get each its own answer, the one it would get alone: ${JSON.stringify(limits)}`, async () => {
+  test(`each of a hundred clients gets the answer that it would get alone: ${JSON.stringify(limits)}`, async () => {
     const { handler, state } = door({}, limits);
     await Promise.all(Array.from({ length: 100 }, async (_, client) => {
       for (let i = 0; i < 10; i++) {
@@ -208,7 +209,7 @@ for (const limits of [{ queueMax: 1000 }, { queueMax: 1000, concurrency: 4 }, { 
   });
 }
 
-test('closing sends away who comes and who waits, lets an answer end, and frees every session', async () => {
+test('closing refuses new and waiting requests, lets an answer end, and frees every session', async () => {
   const { handler, state } = door({ tokenMs: 5 });
   const running = handler(text('Running '));
   const waiting = handler(text('Waiting '));
@@ -223,7 +224,7 @@ test('closing sends away who comes and who waits, lets an answer end, and frees 
   assert.equal(state.sessions.size, 0);
 });
 
-test('closing waits for nothing that has ended', async () => {
+test('closing does not wait for finished runs', async () => {
   const { handler } = door();
   await (await handler(text('Whole '))).json();
   await events(await handler(text('Streaming ', { stream: true })));
@@ -233,7 +234,7 @@ test('closing waits for nothing that has ended', async () => {
   assert(performance.now() - begin < 5_000);
 });
 
-test('closing without grace cuts what runs, and says so to those who read', async () => {
+test('closing without grace aborts running answers and tells their readers', async () => {
   const { handler, state } = door({ tokenMs: 5 });
   const streaming = await handler(text('Streaming ', { stream: true, max_tokens: 400 }));
   const waiting = handler(text('Waiting ', { max_tokens: 400 }));
@@ -246,7 +247,7 @@ test('closing without grace cuts what runs, and says so to those who read', asyn
 });
 
 for (const [what, isHeld] of [['ignores that its run is aborted', 'run'], ['does not tell of its sessions', 'stats']]) {
-  test(`closing does not wait for an engine that ${what}, and frees its session when it comes back`, async () => {
+  test(`closing does not wait for an engine that ${what}, and frees its session when it responds`, async () => {
     const { model, state } = fakeModel();
     let release;
     const held = new Promise((resolve) => (release = resolve));

@@ -1,10 +1,13 @@
-// HTTP by hand: bytes into a socket, and what comes back.
+// HTTP by hand: writes bytes to a socket and returns the response.
 
 import { connect } from 'node:net';
 
 /**
- * Sends bytes and collects what comes until the server closes, or `patienceMs` after the last byte. Resolves with the statuses of the answers and the text.
- * @param {number} port @param {(string | Buffer)[]} parts @param {{ patienceMs?: number, end?: boolean }} [how] `end`: close our side after the last part
+ * Sends bytes and collects the response until the server closes, or until `patienceMs` after the last byte.
+ * Resolves with the statuses of the responses and the text.
+ * @param {number} port
+ * @param {(string | Buffer)[]} parts
+ * @param {{ patienceMs?: number, end?: boolean }} [how] `end`: close our side after the last part
  * @returns {Promise<{ statuses: number[], text: string, closed: boolean }>}
  */
 export function raw(port, parts, { patienceMs = 10_000, end = false } = {}) {
@@ -30,7 +33,7 @@ export function raw(port, parts, { patienceMs = 10_000, end = false } = {}) {
     });
     socket.on('end', () => finish(true));
     socket.on('close', () => finish(true));
-    socket.on('error', () => finish(true)); // a server that cuts while we still send
+    socket.on('error', () => finish(true)); // a server that closes while we still send
     socket.on('connect', async () => {
       for (const part of parts) {
         if (isOver) return;

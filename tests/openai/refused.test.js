@@ -1,4 +1,5 @@
-// What the handler refuses: each with its status, its code and the parameter it names; and what it takes though it does nothing with it.
+// What the handler refuses, with the status, the code and the parameter of each refusal; and what it
+// accepts and ignores.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +16,7 @@ const deep = `{"model":"story","messages":${'['.repeat(400_000)}${']'.repeat(400
 
 /** Request, status, code, param. */
 const REFUSED = [
-  // Addresses and methods.
+  // URLs and methods.
   [() => get('/'), 404, 'unknown_url', null],
   [() => get('/v1'), 404, 'unknown_url', null],
   [() => get('/v1//models'), 404, 'unknown_url', null],
@@ -47,7 +48,7 @@ const REFUSED = [
   [() => raw(deep, {}), 400, 'invalid_type', 'messages[0]'],
   [() => new Request('http://localhost/v1/completions', { method: 'POST', body: Uint8Array.of(123, 255, 125), headers: { 'Content-Type': 'application/json' } }), 400, 'invalid_body', null],
   [() => raw(`{"user":"${'a'.repeat(2 ** 20)}"}`, {}), 413, 'request_too_large', null],
-  // What is there, and what is not.
+  // Models and parameters that exist or not.
   [() => chat({ model: undefined }), 400, 'missing_required_parameter', 'model'],
   [() => chat({ model: null }), 400, 'missing_required_parameter', 'model'],
   [() => chat({ model: 3 }), 400, 'invalid_type', 'model'],
@@ -62,7 +63,7 @@ const REFUSED = [
   [() => raw(VALID.replace('{', '{"__proto__": {"temperature": 1}, '), {}), 400, 'unknown_parameter', '__proto__'],
   [() => raw(VALID.replace('{', '{"constructor": 1, '), {}), 400, 'unknown_parameter', 'constructor'],
   [() => raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":-2'), {}), 400, 'integer_below_min_value', 'max_tokens'],
-  // Texts of which no more is read than their length: the model's context is 512 tokens.
+  // Texts that are refused by their length alone: the model's context is 512 tokens.
   [() => text({ prompt: ' '.repeat(16_385) }), 400, 'context_length_exceeded', 'prompt'],
   [() => text({ prompt: ['Once', ' '.repeat(16_385)] }), 400, 'context_length_exceeded', 'prompt'],
   [() => chat({ messages: Array(2).fill({ role: 'user', content: ' '.repeat(8_193) }) }), 400, 'context_length_exceeded', 'messages'],
@@ -170,13 +171,13 @@ test('no refused request reaches the engine', async () => {
   const { model, state } = fakeModel();
   const door = createHandler({ models: { story: model } });
   for (const [request, status] of REFUSED) {
-    // Those of which only the engine knows that they are wrong are seen by it, and computed no more for that.
+    // Faults that only the engine can see reach it, and nothing is computed for them.
     if (status < 500) await (await door(request())).text();
   }
   assert.equal(state.log.length, 0);
 });
 
-test('what asks for nothing is taken: parameters that change no answer, neutral values, null', async () => {
+test('parameters that ask for nothing are accepted: ignored ones, neutral values, null', async () => {
   const neutral = {
     user: 'ada', metadata: { run: '1' }, store: true, service_tier: 'auto', prompt_cache_key: 'a', safety_identifier: 'b', parallel_tool_calls: true, prediction: { type: 'content', content: 'x' },
     tools: [], tool_choice: 'none', functions: [], function_call: 'auto', response_format: { type: 'text' }, modalities: ['text'], reasoning_effort: 'none', verbosity: 'medium',
@@ -193,7 +194,7 @@ test('what asks for nothing is taken: parameters that change no answer, neutral 
   assert.equal((await handler(text({ best_of: 1, echo: false, suffix: '', user: 'ada' }))).status, 200);
 });
 
-/** What the engine was asked for such a chat. */
+/** The engine's arguments for this chat. */
 async function told(more, info = {}) {
   const { model, state, rendered } = fakeModel();
   const known = model.info();
@@ -203,7 +204,7 @@ async function told(more, info = {}) {
   return { ...state.log.find(({ what }) => what === 'start'), rendered };
 }
 
-test('an assistant that said nothing, or refused, is taken as clients send it back', async () => {
+test('an assistant message without content, or with a refusal, is accepted as clients send it back', async () => {
   const said = async (answer) => (await told({ messages: [...USER, { role: 'assistant', ...answer }, { role: 'user', content: 'Go on' }] })).prompt;
   for (const nothing of [{ content: null }, {}, { content: '' }, { content: null, refusal: null, tool_calls: [], annotations: [] }]) {
     assert.equal(await said(nothing), '<user> Hello <assistant>  <user> Go on <assistant> ', JSON.stringify(nothing));
@@ -213,22 +214,22 @@ test('an assistant that said nothing, or refused, is taken as clients send it ba
   }
 });
 
-test('a name and a thought reach the template under their own names', async () => {
+test('a name and a reasoning reach the template under their own names', async () => {
   const messages = [{ role: 'user', content: 'Hello', name: 'Ada' }, { role: 'assistant', content: 'Hi', reasoning_content: 'She greets.' }, ...USER];
   const messageFields = ['role', 'content', 'name', 'reasoning_content'];
   assert.deepEqual((await told({ messages }, { messageFields })).messages, messages);
-  // A template that reads neither has no place for them.
+  // A template that reads neither gets neither.
   assert.deepEqual((await told({ messages })).messages, messages.map(({ role, content }) => ({ role, content })));
 });
 
-test('no error speaks of undefined, whatever is missing', async () => {
+test('no error contains "undefined", whatever is missing', async () => {
   for (const messages of [[{}], [{ role: 'user' }], [{ content: 'Hello' }], [{ role: 'user', content: [{ type: 'text' }] }], [{ role: 'user', content: [{}] }]]) {
     const { error } = await (await handler(chat({ messages }))).json();
     assert.doesNotMatch(error.message, /undefined/);
   }
 });
 
-test('what others spell differently is taken: -1 for no limit and any seed, no stop, one limit by both its names', async () => {
+test('other conventions are accepted: -1 for no limit and a random seed, an empty stop, the limit under both names', async () => {
   const options = async (more) => (await told(more)).options;
   assert.deepEqual(await options({ max_tokens: undefined }), { maxTokens: 512 }); // the context
   assert.deepEqual(await options({ max_tokens: -1 }), { maxTokens: 512 });
@@ -238,17 +239,17 @@ test('what others spell differently is taken: -1 for no limit and any seed, no s
   assert.deepEqual(await options({ stop: [] }), { maxTokens: 2 });
 });
 
-test('a path may begin with two slashes, as a base URL with a slash at its end makes it', async () => {
+test('a path may begin with two slashes, as from a base URL that ends with a slash', async () => {
   for (const path of ['//v1/models', '///v1/models', '//health']) assert.equal((await handler(get(path))).status, 200, path);
   assert.equal((await handler(post('//v1/chat/completions', { model: 'story', messages: USER, max_tokens: 2 }))).status, 200);
 });
 
-test('an unknown model is told which there are', async () => {
+test('the error about an unknown model lists the known ones', async () => {
   const { error } = await (await handler(chat({ model: 'gpt-4' }))).json();
   assert.equal(error.message, 'The model `gpt-4` does not exist or you do not have access to it. Models here: `story`.');
 });
 
-test('a name that stands twice has its last value', async () => {
+test('if a name occurs twice, the last value counts', async () => {
   const response = await handler(raw(VALID.replace('"max_tokens":2', '"max_tokens":2,"max_tokens":5'), {}));
   assert.equal((await response.json()).usage.completion_tokens, 5);
 });

@@ -1,4 +1,4 @@
-// `fireside serve` as a program of its own, with the bundled models.
+// `fireside serve` as a separate process, with the bundled models.
 
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
@@ -7,7 +7,11 @@ import { ROOT } from '../../scripts/tools.mjs';
 export const folder = (/** @type {string} */ model) => join(ROOT, 'models', model);
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 
-/** Runs it with these arguments. `ended` resolves with its exit status. @param {string[]} args @param {string[]} [node] arguments of Node's own */
+/**
+ * Starts it with these arguments. `ended` resolves with its exit status.
+ * @param {string[]} args
+ * @param {string[]} [node] Node's own arguments
+ */
 export function start(args, node = []) {
   const child = spawn(process.execPath, [...node, CLI, 'serve', ...args], { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
   const program = { child, output: '', errors: '', ended: new Promise((resolve) => child.on('close', (status, signal) => resolve(signal ?? status))) };
@@ -16,7 +20,11 @@ export function start(args, node = []) {
   return program;
 }
 
-/** Runs it until it listens, on a free port. Resolves with its address and what ends it. @param {string[]} args @param {string[]} [node] */
+/**
+ * Starts it on a free port and waits until it listens. Resolves with its URL and a function that ends it.
+ * @param {string[]} args
+ * @param {string[]} [node]
+ */
 export async function serving(args, node) {
   const program = start([...args, '--port', '0'], node);
   const url = await new Promise((resolve, reject) => {

@@ -1,4 +1,5 @@
-// The script of the service worker with pages that are stood in for: what it keeps of them when engines go and come back, and when a page offers its models again.
+// The service worker's script with fake pages: what it remembers of them when engines end and come back,
+// and when a page offers its models again.
 
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
@@ -25,7 +26,7 @@ beforeEach(() => {
   pages = [];
 });
 
-/** A page that offers its models when it is asked, as `answerRequests` has it. */
+/** A page that offers its models when asked, like `answerRequests`. */
 function page(id, models = {}, limits = {}) {
   const say = (models) => listeners.message({ data: { fireside: 'models', models, limits }, source: self, waitUntil() {} });
   const offer = async () => say((await Promise.all(Object.entries(models).map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])))).flat());
@@ -34,7 +35,7 @@ function page(id, models = {}, limits = {}) {
   return self;
 }
 
-/** A page's fetch. `waitUntil`: of its event. */
+/** A page's fetch. `waitUntil`: that of its event. */
 function send(clientId, path, asked, waitUntil = () => {}) {
   const request = new Request(`http://localhost${path}`, asked && { method: 'POST', body: JSON.stringify(asked), headers: { 'Content-Type': 'application/json' } });
   return new Promise((resolve) => listeners.fetch({ request, clientId, waitUntil, respondWith: resolve }));
@@ -43,8 +44,8 @@ function send(clientId, path, asked, waitUntil = () => {}) {
 const complete = (clientId, tokens, more = {}) => send(clientId, '/v1/completions', { model: 'story', prompt: 'Once', max_tokens: tokens, min_tokens: tokens, ...more });
 const models = async (clientId) => (await (await send(clientId, '/v1/models')).json()).data?.map(({ id }) => id);
 
-test('an engine that is loaded again after the service worker was started anew answers again', async () => {
-  page('A', { story: model }); // which has offered nothing: the service worker has just been started
+test('a reloaded engine answers again after the service worker was restarted', async () => {
+  page('A', { story: model }); // it has offered nothing yet, because the service worker has just started
   assert.equal((await complete('A', 2)).status, 200);
   const reloading = model.reload();
   assert.equal((await complete('A', 2)).status, 503);
@@ -52,17 +53,19 @@ test('an engine that is loaded again after the service worker was started anew a
   assert.equal((await complete('A', 2)).status, 200);
 });
 
-test('what a page offers while its old engine is looked after stays', async (context) => {
+test('models that a page offers while its old engine is being checked are kept', async (context) => {
   const [old, other] = await Promise.all([1, 2].map(() => Model.load(folder('story'), { threads: 1 })));
   const opened = page('A', { story: old });
   await opened.offer();
   assert.equal((await complete('A', 2)).status, 200);
   const port = await other.port();
-  // An engine ends a while after `dispose`, and answers until then. A second client of it tells when it has ended.
+  // An engine ends some time after `dispose` and responds until then. A second client of it tells when it
+  // has ended.
   const witness = await Model.attach(await old.port());
   old.dispose();
   while (await witness.stats().then(() => true, () => false));
-  // The service worker asks the old engine for its stats when it looks after it. The page offers the new engine in that moment.
+  // To check the old engine, the service worker asks for its stats. At that moment the page offers the new
+  // engine.
   const { stats } = Model.prototype;
   const asked = context.mock.method(Model.prototype, 'stats', function () {
     opened.say([{ id: 'new', port }]);
@@ -73,12 +76,12 @@ test('what a page offers while its old engine is looked after stays', async (con
   assert.equal(refused.status, 503);
   await Promise.all(later);
   assert.equal(asked.mock.callCount(), 1);
-  opened.postMessage = () => {}; // it does not offer again
+  opened.postMessage = () => {}; // it does not offer its models again
   assert.deepEqual(await models('A'), ['new']);
   other.dispose();
 });
 
-test('those who wait while a page offers its models again are answered, and who is being answered goes on', async () => {
+test('when a page offers its models again, waiting requests are answered and running answers continue', async () => {
   const opened = page('A', { story: model });
   page('B');
   await opened.offer();
@@ -93,7 +96,7 @@ test('those who wait while a page offers its models again are answered, and who 
   assert.match(await running.text(), /\[DONE\]/);
 });
 
-test('of two pages that both have a model each is answered by its own, and by the other one once its own has stopped', async () => {
+test('of two pages with a model, each is answered by its own, and by the other one after its own has stopped', async () => {
   for (const id of ['A', 'B']) await page(id, { [`of-${id}`]: model }).offer();
   page('C');
   assert.deepEqual(await models('A'), ['of-A']);
@@ -104,7 +107,7 @@ test('of two pages that both have a model each is answered by its own, and by th
   assert.deepEqual(await models('B'), ['of-A']);
 });
 
-test('a full queue is 429 there as well', async () => {
+test('a full queue gives 429 in the service worker too', async () => {
   await page('A', { story: model }, { queueMax: 1 }).offer();
   const answers = await Promise.all([0, 1, 2].map(async () => complete('A', 60)));
   assert.deepEqual(answers.map(({ status }) => status).sort(), [200, 200, 429]);

@@ -1,4 +1,5 @@
-// `fetch('/v1/...')` of a page, answered inside the browser: by fetch alone and by the official client, through stops of the service worker, and without any page that has a model.
+// A page's `fetch('/v1/...')`, answered inside the browser: by plain fetch and by the official client,
+// after stops of the service worker, and without any page that has a model.
 
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
@@ -9,9 +10,12 @@ import { bundle } from '../../scripts/bundle.mjs';
 import { ROOT } from '../../scripts/tools.mjs';
 import { inEachBrowser, serveTests } from '../browser/harness.js';
 
-/** What a site has besides the library: the service worker in its root, and the official client as somebody's bundler makes it. */
+/**
+ * The files of a site besides the library: the service worker in its root, and the official client as a
+ * bundler builds it.
+ */
 const files = new Map();
-/** A site that sends no headers of isolation. */
+/** A site that sends no isolation headers. */
 let server;
 before(async () => {
   await bundle();
@@ -37,7 +41,7 @@ inEachBrowser('service worker', (browser) => {
     return opened;
   }
 
-  /** In a page: loads a model and has requests answered by it. */
+  /** Runs in a page: loads a model and answers requests with it. */
   const answering = async (page, { id = 'chat', worker = '/service-worker.js', ...limits } = {}) =>
     page.evaluate(
       async ({ id, worker, limits }) => {
@@ -50,7 +54,7 @@ inEachBrowser('service worker', (browser) => {
 
   const status = (page, path = '/v1/models') => page.evaluate(async (path) => (await fetch(path)).status, path);
 
-  test('a page asks its own model by fetch, and by the official client with only a base URL', async () => {
+  test('a page calls its own model with fetch, and with the official client given only a base URL', async () => {
     const { page, close } = await open({ expected: /404/ });
     await answering(page);
     const told = await page.evaluate(async () => {
@@ -76,7 +80,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('other requests go their way, and a page of the same site without a model asks the one that has', async () => {
+  test('other requests go to the network, and a page of the same site without a model uses another page\'s', async () => {
     const { page, close } = await open({ expected: /404/ });
     await answering(page, { id: 'story' });
     assert.equal(await page.evaluate(async () => (await (await fetch('/tests/blank.html')).text()).includes('fireside-lm')), true);
@@ -109,7 +113,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('with no page that has a model it is 503, in the shape of the original, and 200 as soon as one has', async () => {
+  test('without a page that has a model the answer is 503 in OpenAI\'s format, and 200 as soon as there is one', async () => {
     const { page, close } = await open({ expected: /503/ });
     await answering(page);
     await page.evaluate(() => window.answers.stop());
@@ -123,7 +127,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('a page that has requests answered twice offers the models of both, and each call takes back its own', async () => {
+  test('a page that calls answerRequests twice offers the models of both, and each stop withdraws its own', async () => {
     const { page, close } = await open({ expected: /503/ });
     const told = await page.evaluate(async () => {
       const { answerRequests } = await import('/lib/integrations/service-worker.js');
@@ -137,7 +141,7 @@ inEachBrowser('service worker', (browser) => {
       told.push(await ids());
       for (const { stop } of [first, second]) {
         stop();
-        // The service worker hears of it a while later.
+        // The service worker hears of it later.
         const before = String(told.at(-1));
         while (String(await ids()) === before) await new Promise((resolve) => setTimeout(resolve, 20));
         told.push(await ids());
@@ -148,7 +152,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('a page that is closed takes its model along', async () => {
+  test('the models of a closed page are withdrawn', async () => {
     const { page, close } = await open({ expected: /503/ });
     const other = await page.browserContext().newPage();
     await other.goto(`${server.url}tests/blank.html`);
@@ -161,7 +165,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('an engine that crashed is 503, and answers again when it has been loaded again and offered', async () => {
+  test('a crashed engine gives 503, and answers again after it was reloaded and offered', async () => {
     const { page, close } = await open({ expected: /503/ });
     await answering(page);
     assert.equal(await status(page), 200);
@@ -180,7 +184,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('an engine that crashes after the service worker was stopped answers again when it has been loaded again', async () => {
+  test('an engine that crashed after the service worker was stopped answers again after a reload', async () => {
     if (browser.name !== 'chrome') return; // only Chromium lets a test stop one
     const { page, close } = await open({ expected: /503/ });
     await answering(page);
@@ -200,14 +204,14 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('a client that goes frees its turn, before and during the answer', async () => {
-    const { page, close } = await open({ expected: /ServiceWorker intercepted the request/ }); // which Firefox writes of an abort
+  test('a client that aborts frees its turn, before and during the answer', async () => {
+    const { page, close } = await open({ expected: /ServiceWorker intercepted the request/ }); // what Firefox writes about an abort
     await answering(page);
     const times = await page.evaluate(async () => {
       const send = (asked, signal) => fetch('/v1/chat/completions', { method: 'POST', body: JSON.stringify({ model: 'chat', ...asked }), headers: { 'Content-Type': 'application/json' }, signal });
       const long = { messages: [{ role: 'user', content: 'Hello' }], max_tokens: 1000, min_tokens: 1000, temperature: 2 };
       const short = { messages: [{ role: 'user', content: 'Hi' }], max_tokens: 1 };
-      // The least of three: what is more, other programs on this machine took.
+      // The minimum of three, because other programs on this machine can only add time.
       const least = { stream: Infinity, whole: Infinity };
       for (const stream of [true, false, true, false, true, false]) {
         const controller = new AbortController();
@@ -227,7 +231,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('beside the service worker that isolates a page, both do their work', async () => {
+  test('it works together with the service worker that isolates a page', async () => {
     const { page, until, close } = await open();
     await page.evaluate(async () => {
       const { isolate } = await import('/lib/isolation.js');
@@ -240,7 +244,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('a script that is not there is an error that says so', async () => {
+  test('a missing script is an error that says so', async () => {
     const { page, close } = await open({ expected: /404|nowhere/ });
     const error = await page.evaluate(async () => {
       const { answerRequests } = await import('/lib/integrations/service-worker.js');
@@ -251,7 +255,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  test('wrong options are errors of the page', async () => {
+  test('wrong options are errors in the page', async () => {
     const { page, close } = await open();
     const codes = await page.evaluate(async () => {
       const { answerRequests } = await import('/lib/integrations/service-worker.js');
@@ -263,7 +267,7 @@ inEachBrowser('service worker', (browser) => {
     await close();
   });
 
-  /** Stops every service worker, as the browser does when it likes. */
+  /** Stops every service worker, as the browser may do at any time. */
   async function stopWorkers(page) {
     const session = await page.createCDPSession();
     await session.send('ServiceWorker.enable');

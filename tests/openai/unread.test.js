@@ -1,4 +1,5 @@
-// Clients that do not read what they asked for: the engine waits for them, others are answered meanwhile, and they are cut. An earlier version took 800 MB for two of them.
+// Clients that do not read their answers: the engine waits for them, others are answered meanwhile, and
+// they are disconnected. An earlier version used 800 MB for two of them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -28,7 +29,7 @@ const settled = async (count) => {
   return count();
 };
 
-test('the engine waits for a client that does not read, and goes on when it does', async () => {
+test('the engine pauses for a client that does not read, and continues when it does', async () => {
   const { handler, state } = door();
   const response = await handler(text('Unread ', LONG));
   const computed = await settled(() => tokens(state));
@@ -38,7 +39,7 @@ test('the engine waits for a client that does not read, and goes on when it does
   assert.equal(all.slice(0, -1).map(({ choices }) => choices[0].text).join(''), answerTo('Unread ', 1, 400));
 });
 
-test('others are answered while one does not read, and it has its whole answer in the end', async () => {
+test('others are answered while one client does not read, and it gets its whole answer in the end', async () => {
   const { handler, state } = door();
   const unread = [await handler(text('First ', LONG)), await handler(text('Second ', LONG))];
   for (let i = 0; i < 5; i++) {
@@ -52,7 +53,7 @@ test('others are answered while one does not read, and it has its whole answer i
   assert.equal(state.computing, 0);
 });
 
-test('a client that reads nothing for a time is cut, and its run ends', async () => {
+test('a client that reads nothing for a time is disconnected, and its run ends', async () => {
   const { handler, state } = door({ stallMs: 300 });
   const response = await handler(text('Unread ', LONG));
   await until(() => state.computing === 0);
@@ -60,7 +61,7 @@ test('a client that reads nothing for a time is cut, and its run ends', async ()
   await assert.rejects(response.text());
 });
 
-test('a client that reads slowly is not cut', async () => {
+test('a client that reads slowly is not disconnected', async () => {
   const { handler } = door({ stallMs: 300 });
   const reader = (await handler(text('Slow ', { ...LONG, max_tokens: 40 }))).body.getReader();
   let bytes = 0;
@@ -73,7 +74,7 @@ test('a client that reads slowly is not cut', async () => {
   assert(bytes > 10_000);
 });
 
-test('those who do not read have a session each, and no more than there are', async () => {
+test('each client that does not read has one session, and their number is limited', async () => {
   const { handler, state } = door({ sessionsMax: 3 });
   const unread = [];
   for (let i = 0; i < 6; i++) unread.push(await handler(text(`Unread ${i} `, LONG)));
@@ -84,7 +85,7 @@ test('those who do not read have a session each, and no more than there are', as
   await assert.rejects(unread[0].text());
 });
 
-test('a whole answer that is long is sent no faster than it is read, and cut when it is not', async () => {
+test('a long non-streamed answer is sent as fast as it is read, and cut off if it is not read', async () => {
   const { handler, state } = door({ stallMs: 300 });
   const asked = { ...LONG, stream: false };
   const whole = await (await handler(text('Whole ', asked))).json();
@@ -104,11 +105,11 @@ test('closing ends runs that wait for their client', async () => {
   assert.equal(state.sessions.size, 0);
 });
 
-test('a socket whose client takes nothing is cut', async (context) => {
+test('a socket whose client reads nothing is closed', async (context) => {
   const { handler, state } = door({ stallMs: 500 });
   const server = await listen(handler, { host: '127.0.0.1', port: 0 });
   context.after(() => server.close());
-  // Some 20 MB, of which a kernel takes four.
+  // About 20 MB, of which the kernel buffers four.
   const asked = { model: 'story', messages: [{ role: 'user', content: 'Unread' }], n: 16, max_tokens: 500, logprobs: true, top_logprobs: 20, stream: true };
   const body = JSON.stringify(asked);
   const socket = connect({ port: server.port, host: '127.0.0.1' }).on('error', () => {}).pause();
@@ -120,7 +121,7 @@ test('a socket whose client takes nothing is cut', async (context) => {
 
 const memory = (pid) => Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
 
-test('two sockets that are never read cost a server little memory, and a good client is answered', { skip: process.platform !== 'linux' && 'reads /proc' }, async (context) => {
+test('two sockets that are never read cost a server little memory, and a normal client is answered', { skip: process.platform !== 'linux' && 'reads /proc' }, async (context) => {
   const server = await serving(['--model', folder('chat'), '--threads', '1']);
   const { host, port } = new URL(server.url);
   const sockets = [];

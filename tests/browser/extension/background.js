@@ -1,4 +1,4 @@
-// The extension's service worker: it cannot start workers itself, and asks a page that can.
+// The extension's service worker. It cannot start workers, so it asks a page that can.
 
 import { Session } from './lib/index.js';
 

@@ -1,4 +1,4 @@
-// A page of the extension, which loads its own model in every way that there is, and answers the service worker.
+// A page of the extension. It loads the extension's model in every way, and answers the service worker.
 
 import { Session } from './lib/index.js';
 
@@ -32,5 +32,5 @@ globalThis.ask = async (way) => {
 
 globalThis.chrome?.runtime?.onMessage?.addListener((way, _sender, answer) => {
   globalThis.ask(way).then(answer);
-  return true; // it answers later
+  return true; // it responds later
 });
