@@ -1,4 +1,4 @@
-// The fault matrix: every case in both browsers, and the table of what came of them in docs/faults.md.
+// The fault matrix: every case in both browsers, and the table of how they ended in record.md.
 //
 // Cases run some at a time, each with a folder of its own: most of them wait for a pause between two attempts to pass.
 // `FAULTS_ONLY='firefox.*hub'` before the command runs the cases that fit: browser, section and name in one line.
@@ -61,7 +61,7 @@ inEachBrowser('faults', (browser) => {
   describe('one after the other', () => here.filter(({ alone }) => alone).forEach(define));
 }, UNWATCHED);
 
-test('docs/faults.md is what this run has found', (context) => {
+test('tests/faults/record.md is what this run has found', (context) => {
   if (process.env.FAULTS_ONLY) return context.skip('only some of the cases were run');
   const table = renderTable(CASES, ended);
   if (process.env.FAULTS_TABLE === 'write') writeTable(table);

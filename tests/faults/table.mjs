@@ -1,18 +1,18 @@
-// docs/faults.md: the table of the matrix, as a run of it has found things to be.
+// record.md: the table of the matrix, as the last run that wrote it found it.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
 
-const PATH = join(ROOT, 'docs', 'faults.md');
+const PATH = join(ROOT, 'tests', 'faults', 'record.md');
 
-const HEAD = `# Faults and what becomes of them
+const HEAD = `# Faults: the record of a run
 
-Written by the tests: every line is a case in \`tests/faults/cases/\`, run in both browsers with the package as it ships. It ends in the text that the
-reference writes, or in an error with the code that is named here, after which loading again, with nothing cleared, ends in that text.
-\`node scripts/test.mjs faults\` runs them all and compares; \`FAULTS_TABLE=write\` before it brings this page up to date.
+Written by the tests. Each row is a case in \`tests/faults/cases/\`, run in both browsers with the package as it is published. A case ends in the reference text, or in an error with the code
+given here; loading again, without clearing anything, then ends in the reference text. \`node scripts/test.mjs faults\` runs all cases and compares them with this page;
+\`FAULTS_TABLE=write\` before the command writes it anew.
 
-The columns: what goes wrong; what a user, or a program, sees; what is fetched a second time because of it; how it ended in each browser.
+The columns: what goes wrong; what a user or a program sees; what is fetched a second time; how the case ended in each browser.
 `;
 
 /**
