@@ -17,12 +17,12 @@
 //! | `total`    | `past + seq`                                         |                           |
 //! | `pos`      | one position, counted from 0                         |                           |
 //!
-//! The one rule: a field that changes the computation is honoured or refused by name, never passed over. Fields that are
-//! known not to change it are skipped; fields nobody here knows are kept in [`ModelConfig::ignored`] for `inspect`.
+//! The one rule: a field that changes the computation is honoured, or refused by name. Known fields that do
+//! not change it are skipped. Unknown fields are listed in [`ModelConfig::ignored`].
 //!
-//! What an absent field means is what it means in transformers 5.23 (`models/*/configuration_*.py`), except that a shape
-//! is never guessed. Both spellings are read: transformers 4 (`rope_theta`, `rope_scaling`, `torch_dtype`) and
-//! transformers 5 (`rope_parameters`, `dtype`, `layer_types`).
+//! An absent field means what it means in transformers 5.23 (`models/*/configuration_*.py`), except that a
+//! shape is never guessed. Both spellings are read: that of transformers 4 (`rope_theta`, `rope_scaling`,
+//! `torch_dtype`) and that of transformers 5 (`rope_parameters`, `dtype`, `layer_types`).
 
 mod family;
 mod fields;
@@ -48,21 +48,22 @@ use crate::quant::Dtype;
 use fields::Fields;
 use generation::ENDS_MAX;
 
-/// The largest dimension that is believed, far above any published model; products of two of them fit into 64 bits.
+/// The largest dimension that is accepted, far above any published model. Products of two of them fit into
+/// 64 bits.
 const DIM_MAX: usize = 1 << 20;
-/// The largest vocabulary that is believed.
+/// The largest vocabulary that is accepted.
 const VOCAB_MAX: usize = 1 << 24;
-/// The largest number of layers that is believed.
+/// The largest number of layers that is accepted.
 const LAYERS_MAX: usize = 1 << 10;
-/// The largest context that is believed.
+/// The largest context that is accepted.
 const CONTEXT_MAX: usize = 1 << 30;
 
 /// The shape of a model and the formulas it asks for.
 ///
-/// Every number in it is checked: positive, of a believable size, and consistent with the others.
+/// Every number in it is checked: positive, within the limits above, and consistent with the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
-    /// Which relative of Llama it is.
+    /// The family of the model.
     pub family: Family,
     /// Entries of the vocabulary.
     pub vocab: usize,
@@ -98,24 +99,26 @@ pub struct ModelConfig {
     pub mlp_bias: bool,
     /// True when queries and keys are normalised per head before rope.
     pub qk_norm: bool,
-    /// What the network computes. The fields above say the same and stay until the forward pass reads the plan alone.
+    /// What the network computes. The fields above say the same and stay until the forward pass reads the
+    /// plan alone.
     pub plan: Plan,
     /// The token a text begins with.
     pub bos: Option<u32>,
-    /// The tokens that end a text where there is no `generation_config.json`. What a family's configuration class in transformers has for a default
-    /// is none: `generate` takes ids that a file names.
+    /// The tokens that end a text if there is no `generation_config.json`. Defaults of transformers'
+    /// configuration classes are not used, because `generate` there reads ids from files only.
     pub eos: Vec<u32>,
-    /// The type of the weights as published, where the file says it.
+    /// The dtype of the published weights, if the file has it.
     pub dtype: Option<Dtype>,
-    /// What of the file was left aside without being understood, sorted: unknown fields, ids outside the vocabulary.
+    /// What was not used, sorted: unknown fields, and ids outside the vocabulary.
     pub ignored: Vec<String>,
 }
 
 impl ModelConfig {
     /// Reads `config.json`.
     ///
-    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE` (a field that is missing, not a number, out of range or contradicts another),
-    /// `UNSUPPORTED_MODEL` (a field asks for a computation that is not implemented); each names the field.
+    /// Errors, each with the field: `NOT_A_MODEL_FILE`; `BAD_FILE` if a field is missing, not a number, out
+    /// of range, or contradicts another; `UNSUPPORTED_MODEL` if a field asks for a computation that is not
+    /// implemented.
     pub fn from_json(bytes: &[u8]) -> Result<ModelConfig> {
         let mut fields = Fields::parse("config.json", bytes)?;
         let family = Family::read(&mut fields)?;
@@ -142,7 +145,7 @@ impl ModelConfig {
 
         let (bos, bos_outside) = within_vocab("bos_token_id", bos, vocab);
         let (eos, mut ignored) = within_vocab("eos_token_id", eos, vocab);
-        // The default of a family's class stands in no file, so there is nothing to tell of it.
+        // A default id is not in the file, so it is not listed.
         ignored.extend(bos_outside.into_iter().filter(|_| names_bos));
         ignored.extend(known::unknown(fields));
         ignored.sort();
@@ -220,8 +223,8 @@ impl ModelConfig {
     }
 }
 
-/// `dtype` of transformers 5 or `torch_dtype` of transformers 4; other words than the three known ones say nothing here,
-/// because the weight files name their own types.
+/// Reads `dtype` of transformers 5 or `torch_dtype` of transformers 4. Other words than the three known ones
+/// are ignored, because the weight files name their own dtypes.
 fn read_dtype(fields: &mut Fields) -> Result<Option<Dtype>> {
     let new = fields.text("dtype")?;
     let old = fields.text("torch_dtype")?;
@@ -233,13 +236,14 @@ fn read_dtype(fields: &mut Fields) -> Result<Option<Dtype>> {
     })
 }
 
-/// Keeps the ids that can occur, each once, and says which cannot: transformers, too, loads such a config (with a warning), and a
-/// small model cut from a large one often keeps the large one's ids.
+/// Returns the ids inside the vocabulary, each once, and a line about each of the others. They are no error:
+/// a small model cut from a large one often keeps its ids, and transformers loads such a config with a
+/// warning.
 fn within_vocab(field: &str, ids: Vec<i64>, vocab: usize) -> (Vec<u32>, Vec<String>) {
     let mut seen = HashSet::new();
     let ids = ids.into_iter().filter(|id| seen.insert(*id));
     let (inside, outside): (Vec<i64>, Vec<i64>) = ids.partition(|&id| (0..vocab as i64).contains(&id));
-    // A negative id is how some say that there is none.
+    // Some configs write -1 for no token.
     let mut ignored: Vec<String> =
         outside.iter().filter(|&&id| id >= 0).map(|id| format!("{field}: {id} is outside the vocabulary of {vocab}")).collect();
     if inside.len() > ENDS_MAX {

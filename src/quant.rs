@@ -1,10 +1,10 @@
 //! Storage formats: how a weight matrix lies in memory.
 //!
-//! A [`Matrix`] is (rows = out, cols = in) as published, but laid out for the kernels that read it: some rows side by side, and
-//! within them some columns at a time, so that a matrix-vector product walks through memory once, in order, with several
-//! sums under way. Rows and columns that fill up the last tile are zero.
+//! A [`Matrix`] has the published shape (rows = out, cols = in). Its memory is laid out for the kernels: in
+//! tiles of some rows and some columns, so that a matrix-vector product reads memory once, in order, and
+//! keeps several sums at a time. The last tiles are filled up with zeros.
 //!
-//! [`half`] tells of f16 and bf16, [`block`] of q8 and q4.
+//! `half.rs` describes f16 and bf16, `block.rs` describes q8 and q4, `file.rs` how files write numbers.
 
 mod block;
 mod file;
@@ -21,12 +21,12 @@ use self::half::{f16_scale, to_f16};
 pub use self::matrix::Matrix;
 use crate::error::{Error, Result};
 
-/// How a weight is stored.
+/// How a weight is stored in memory. [`FileDtype`] is how a file writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// IEEE single precision.
     F32,
-    /// IEEE half precision, with a power of two per row.
+    /// IEEE half precision. Each row is multiplied by a power of two.
     F16,
     /// The upper half of an f32.
     Bf16,
@@ -51,12 +51,13 @@ impl Dtype {
         }
     }
 
-    /// Whether weights are integers with a scale per block; the others are numbers each for itself.
+    /// True for formats of integers with a scale for each block.
     pub fn is_quantised(self) -> bool {
         matches!(self, Dtype::Q8 | Dtype::Q4)
     }
 
-    /// Bytes that a matrix takes in this format, padding included: what [`Matrix::bytes`] says, before there is a matrix.
+    /// Bytes that a matrix takes in this format, padding included: [`Matrix::bytes`], before the matrix
+    /// exists.
     pub fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
         let (high, wide) = self.tile();
         let tiles = rows.div_ceil(high) as u64 * cols.div_ceil(wide) as u64;
@@ -70,7 +71,7 @@ impl Dtype {
         }
     }
 
-    /// Rows and columns of what lies together.
+    /// Rows and columns of a tile or block.
     fn tile(self) -> (usize, usize) {
         if self.is_quantised() { (BLOCK_ROWS, BLOCK_COLS) } else { (TILE_ROWS, TILE_COLS) }
     }
@@ -94,11 +95,12 @@ impl FromStr for Dtype {
     }
 }
 
-/// Rows of a tile of floats: a kernel has so many sums under way, which is what hides the latency of a fused multiply-add.
+/// Rows of a tile of floats. A kernel keeps one sum for each row; so many sums hide the latency of a fused
+/// multiply-add.
 pub(crate) const TILE_ROWS: usize = 8;
 /// Columns of a tile of floats.
 pub(crate) const TILE_COLS: usize = 8;
-/// Rows are shared out among threads by this many: both a tile of floats and two blocks of integers.
+/// Threads share rows in units of this many: one tile of floats, or two blocks of integers.
 pub(crate) const ROW_UNIT: usize = 8;
 
 /// Eight columns of one row in f32.
@@ -111,19 +113,20 @@ pub(crate) type F16Tile = [F16x8; TILE_ROWS];
 /// A tile in bf16.
 pub(crate) type Bf16Tile = [Bf16x8; TILE_ROWS];
 
-/// The tiles or blocks of a matrix, those of the first rows first, and of the same rows those of the first columns.
+/// The tiles or blocks of a matrix, by rows, and within the same rows by columns.
 #[derive(Debug, Clone)]
 pub(crate) enum Tiles {
     F32(Vec<F32Tile>),
-    /// Beside the tiles, the factor of each row (padded like the rows) that makes a sum over decoded weights and
-    /// activations times [`F16_ACTIVATION_SCALE`] right.
+    /// The tiles, and a factor for each row, padded rows included. A kernel sums decoded weights times
+    /// activations times [`F16_ACTIVATION_SCALE`]; that sum times the factor is the product.
     F16(Vec<F16Tile>, Vec<[f32; TILE_ROWS]>),
     Bf16(Vec<Bf16Tile>),
     Q8(Vec<Q8Block>),
     Q4(Vec<Q4Block>),
 }
 
-/// One row in f16. Shapes: `values` (len), `out` (len / 8, rounded up). Returns the factor that makes [`F16x8::decode`] right.
+/// Writes one row in f16. Returns its factor for [`F16x8::decode`]. Shapes: `values` (len), `out` (len / 8,
+/// rounded up).
 pub(crate) fn encode_f16(values: &[f32], out: &mut [F16x8]) -> f32 {
     let (scale, factor) = f16_scale(largest(values));
     for (values, out) in values.chunks(PIECE).zip(out.chunks_mut(PIECE / TILE_COLS)) {
@@ -136,15 +139,17 @@ pub(crate) fn encode_f16(values: &[f32], out: &mut [F16x8]) -> f32 {
     factor
 }
 
-/// Columns that are converted at a time: whole tiles and blocks, and few enough to stay in the processor's innermost cache.
+/// Columns that are converted at a time: whole tiles and blocks, and so few that they stay in the
+/// processor's first cache.
 const PIECE: usize = 256;
 
-/// The largest magnitude; NaN, or else infinity, where there is one: magnitudes compare like their bits, and those two are above all others.
+/// The largest magnitude: NaN if a value is NaN, else infinity if one is infinite. Magnitudes compare like
+/// their bits, and these two are above all others.
 fn largest(values: &[f32]) -> f32 {
     f32::from_bits(values.iter().fold(0, |max, value| max.max(value.to_bits() & 0x7fff_ffff)))
 }
 
-/// `len` zeros, or nothing if the memory is refused.
+/// `len` zeros, or `None` if the memory is refused.
 pub(crate) fn zeroed<T: Copy + Default>(len: usize) -> Option<Vec<T>> {
     let mut values = Vec::new();
     values.try_reserve_exact(len).ok()?;

@@ -1,9 +1,10 @@
 //! Reads a model's weight files, in chunks and shards, into checked and owned weights.
 //!
-//! A [`Loader`] takes the bytes of the files in order, in chunks of any size, as a network or a disk gives them. Each row of
-//! a matrix goes into its final storage as soon as it is whole. So the memory at the peak is the stored weights, the
-//! caller's chunk and one row. Errors come as early as they can be known: names of files when the loader is made, names and
-//! shapes of tensors with a file's header, before its data is downloaded.
+//! A [`Loader`] takes the bytes of the files in order, in chunks of any size, as a network or a disk gives
+//! them. Each row of a matrix goes into its final storage as soon as it is whole. So the memory at the peak
+//! is the stored weights, the caller's chunk and one row. Errors come as early as they can be known: names
+//! of files when the loader is made, names and shapes of tensors with a file's header, before its data is
+//! downloaded.
 //!
 //! ```text
 //! safetensors.rs   the first bytes of a file  -> its entries (checkpoint.rs)

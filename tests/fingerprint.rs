@@ -1,4 +1,5 @@
-//! A saved session belongs to one computation: every field of `config.json` that changes logits changes the fingerprint.
+//! A saved session belongs to one computation: every field of `config.json` that changes logits changes the
+//! fingerprint.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -99,7 +100,8 @@ fn fields_that_change_no_logit_leave_the_fingerprint() {
     }
 }
 
-/// The plan, field by field. One that is new does not compile here until a case above changes it, or it has its reason.
+/// The plan, field by field. One that is new does not compile here until a case above changes it, or it has
+/// its reason.
 #[test]
 fn the_cases_above_know_every_field_of_the_plan() {
     let plan = folder("smollm3-bf16").load().config().plan.clone();

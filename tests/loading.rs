@@ -170,7 +170,8 @@ fn a_tied_embedding_may_have_either_name_or_both() {
     assert_bad_file(load(&config, None, &file_of(&sound[1..]), 999), fact);
 }
 
-/// Fine-tunes that trained the head kept `tie_word_embeddings: true`; transformers 5.24.0 warns and does not tie them.
+/// Fine-tunes that trained the head kept `tie_word_embeddings: true`; transformers 5.24.0 warns and does not
+/// tie them.
 #[test]
 fn a_head_in_the_file_of_a_tied_model_is_its_head() {
     let config = config(json!({"tie_word_embeddings": true}));
@@ -196,7 +197,8 @@ fn a_head_in_the_file_of_a_tied_model_is_its_head() {
                     }
                     assert_eq!(flat(&weights), wanted, "{embed_dtype} {head_dtype} at {at}");
                 }
-                // In q8 and q4 the rows before the first that differs are those of the embedding, bit for bit.
+                // In q8 and q4 the rows before the first that differs are those of the embedding, bit for
+                // bit.
                 for dtype in [Dtype::Q8, Dtype::Q4] {
                     let weights = load(&config, Some(dtype), &file_of(&tensors), 500).unwrap();
                     let (mut embed, mut own) = (vec![0.0; 26], vec![0.0; 26]);

@@ -1,4 +1,5 @@
-//! What narrower storage costs: the divergence from f32 of the next token's distribution, and the perplexity, on text that the models were not trained on.
+//! What narrower storage costs: the divergence from f32 of the next token's distribution, and the
+//! perplexity, on text that the models were not trained on.
 //!
 //! The texts are those of `tests/golden/held_out.json`.
 #![cfg(not(target_family = "wasm"))]

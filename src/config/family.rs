@@ -1,6 +1,6 @@
-//! The five families and how they differ: one row of a table each, and the few rules the table selects.
+//! The families and how they differ: a row of a table for each, and the rules that the rows select.
 //!
-//! A new family is a new row here. If it brings a new formula, it is a new field of the [`super::Plan`] as well.
+//! A new family is a new row. A new formula is a new field of the [`super::Plan`] as well.
 
 use super::fields::Fields;
 use super::{Activation, DIM_MAX};
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::json::show;
 use serde_json::Value;
 
-/// Which relative of Llama a model is.
+/// The families of models that are implemented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// Llama 1 to 3.x, SmolLM 1 and 2, and the many models published in their shape.
+    /// Llama 1 to 3.x, SmolLM 1 and 2, and the many models that are published as Llama.
     Llama,
     /// Mistral: Llama with a sliding window.
     Mistral,
@@ -23,7 +23,7 @@ pub enum Family {
     SmolLm3,
 }
 
-/// Where a family takes the presence of a bias from.
+/// What decides whether a family has a bias.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Bias {
     Never,
@@ -35,9 +35,9 @@ enum Bias {
 /// Which layers of a family have a sliding window.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Windows {
-    /// None has.
+    /// None.
     None,
-    /// All have the window of `sliding_window`, 4096 where that is absent, none where it is null.
+    /// All, if `sliding_window` is a number or absent (then 4096); none if it is null.
     All,
     /// With `use_sliding_window`: those of `layer_types`, else those from `max_window_layers` on.
     Upper,
@@ -45,7 +45,7 @@ pub(super) enum Windows {
     WithoutRope,
 }
 
-/// One row of the table: what is fixed in a family, and what an absent field of its `config.json` means.
+/// A row of the table: what is fixed in a family, and the defaults of its `config.json`.
 ///
 /// Source: transformers 5.23, `models/{llama,mistral,qwen2,qwen3,smollm3}/{configuration,modeling}_*.py`.
 pub(super) struct Traits {
@@ -64,7 +64,7 @@ pub(super) struct Traits {
     mlp_bias: Bias,
     pub qk_norm: bool,
     pub windows: Windows,
-    /// True when `no_rope_layers` may take rope from layers.
+    /// True when `no_rope_layers` may remove the rotation from layers.
     pub no_rope_layers: bool,
 }
 
@@ -133,7 +133,7 @@ const SMOLLM3: Traits = Traits {
     ..LLAMA
 };
 
-/// Names under which the activation function of the MLP is published.
+/// The names of the field for the activation function of the MLP.
 const ACTIVATIONS: [&str; 3] = ["hidden_act", "hidden_activation", "activation_function"];
 
 /// Reads the activation function of the MLP, which is SiLU in every family here.
@@ -172,11 +172,11 @@ impl Family {
         self.traits().model_type
     }
 
-    /// The family that `model_type` names, or `architectures` where that is absent.
+    /// The family that `model_type` names, or `architectures` if that is absent.
     ///
-    /// As in transformers, `model_type` decides and `architectures` has no say, with one exception: a class
-    /// of the publisher's own (`auto_map`) whose name is none of the family's computes something else,
-    /// whatever it calls its type.
+    /// As in transformers, `architectures` does not count beside `model_type`, with one exception: if the
+    /// config names a class of the publisher (`auto_map`) that no family here has, that class computes
+    /// something else.
     pub(super) fn read(fields: &mut Fields) -> Result<Family> {
         let types = Self::ALL.map(Self::name).join(", ");
         let architectures = match fields.take("architectures") {
@@ -207,8 +207,7 @@ impl Family {
         }
     }
 
-    /// The family of a class name, however it is capitalised: `LlamaForCausalLM`, `LLaMAForCausalLM`,
-    /// `LlamaModel`.
+    /// The family of a class name, in any case: `LlamaForCausalLM`, `LLaMAForCausalLM`, `LlamaModel`.
     fn spelt(architecture: &str) -> Option<Family> {
         let name = architecture.to_ascii_lowercase();
         let stem = ["forcausallm", "model"].iter().find_map(|end| name.strip_suffix(end))?;
@@ -251,7 +250,7 @@ impl Family {
         let attention = fields.boolean("attention_bias")?.unwrap_or(false);
         let mlp = fields.boolean("mlp_bias")?.unwrap_or(false);
         let refused = |field, bias| Err(fields.unsupported(field, &format!("false for {}", traits.architecture), format!("{bias}")));
-        // Qwen2 has its biases whatever the field says, and transformers does not read the field.
+        // Qwen2 always has its biases: transformers does not read the field.
         if attention && traits.qkv_bias == Bias::Never {
             return refused("attention_bias", attention);
         }

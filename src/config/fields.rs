@@ -1,4 +1,4 @@
-//! The fields of a JSON file, taken one by one with their types and ranges checked.
+//! The fields of a JSON file. They are taken one by one, and their types and ranges are checked.
 
 use crate::error::{Error, Result};
 use crate::json::{self, show};
@@ -18,8 +18,8 @@ impl Fields {
         Ok(Fields { file, path: String::new(), map: json::object(file, bytes)? })
     }
 
-    /// The fields of the object in the field `name`; `None` where it is absent, or what Python takes for
-    /// false: null, false, 0, or empty.
+    /// Takes the object in the field `name`. `None` if the field is absent, or false in Python: null, false,
+    /// 0, or empty.
     pub fn object(&mut self, name: &str) -> Result<Option<Fields>> {
         match self.take(name) {
             None => Ok(None),
@@ -29,12 +29,12 @@ impl Fields {
         }
     }
 
-    /// Takes a field; `None` where it is absent or null.
+    /// Takes a field. `None` if it is absent or null.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
-    /// Counts a field that was taken among those that nobody took.
+    /// Puts a field back among those that nobody took.
     pub fn put_back(&mut self, name: &str, value: Value) {
         self.map.insert(name.into(), value);
     }
@@ -48,14 +48,14 @@ impl Fields {
         one
     }
 
-    /// Makes a number without end null: what has no end limits nothing.
+    /// Makes an infinite number null: an infinite limit is no limit.
     pub fn drop_infinite(&mut self, name: &str) {
         if self.map.get(name).is_some_and(|value| value == "Infinity") {
             self.map.insert(name.into(), Value::Null);
         }
     }
 
-    /// True when the field is there and has not been taken, be it null.
+    /// True when the field is there, null or not, and nobody took it.
     pub fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)
     }
@@ -65,7 +65,7 @@ impl Fields {
         self.map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (format!("{}{name}", self.path), value))
     }
 
-    /// True when both objects hold the same.
+    /// True when both objects have the same fields.
     pub fn same(&self, other: &Fields) -> bool {
         self.map == other.map
     }
@@ -75,7 +75,7 @@ impl Fields {
         Value::Object(self.map)
     }
 
-    /// Counts what nobody took of an inner object among the fields that nobody took here.
+    /// Adds the rest of an inner object to the rest of this one.
     pub fn keep_rest_of(&mut self, inner: Fields) {
         self.map.extend(inner.map.into_iter().map(|(name, value)| (format!("{}{name}", inner.path), value)));
     }
@@ -85,7 +85,7 @@ impl Fields {
         self.whole(name, 1, max)
     }
 
-    /// A whole number from 1 to `max` that has to be there.
+    /// A whole number from 1 to `max`. Errors: `BAD_FILE` if it is absent.
     pub fn required(&mut self, name: &str, max: usize) -> Result<usize> {
         self.size(name, max)?.ok_or_else(|| self.bad(name, &range(1, max), "nothing".into()))
     }
@@ -99,8 +99,8 @@ impl Fields {
         }
     }
 
-    /// A number for which `valid` holds; `expected` says the condition in words. NaN and infinity are none:
-    /// they are read as text (`json`).
+    /// A number that is `valid`; `expected` says in words what is. NaN and infinity are never valid: `json`
+    /// reads them as text.
     pub fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_f64() {
@@ -109,7 +109,7 @@ impl Fields {
         }
     }
 
-    /// A truth value.
+    /// True or false.
     pub fn boolean(&mut self, name: &str) -> Result<Option<bool>> {
         match self.take(name) {
             None => Ok(None),
@@ -136,7 +136,7 @@ impl Fields {
         }
     }
 
-    /// Token ids: one, a list of them, or null for none; `default` where the field is absent.
+    /// Token ids: one, a list of them, or null for none. `default` if the field is absent.
     pub fn token_ids(&mut self, name: &str, default: Option<i64>) -> Result<Vec<i64>> {
         let ids = match self.map.remove(name) {
             None => return Ok(default.into_iter().collect()),
@@ -152,13 +152,13 @@ impl Fields {
         Error::BadFile { file: self.file.into(), at: format!("{}{name}", self.path), expected: expected.into(), got }
     }
 
-    /// The error of a sound field that asks for something not implemented.
+    /// The error of a valid field that asks for something that is not implemented.
     pub fn unsupported(&self, name: &str, expected: &str, got: String) -> Error {
         Error::UnsupportedModel { file: self.file.into(), field: format!("{}{name}", self.path), expected: expected.into(), got }
     }
 }
 
-/// True for what Python takes for false.
+/// True for the values that are false in Python.
 pub(super) fn is_off(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

@@ -1,17 +1,19 @@
-//! The fields of `config.json` that ask for another computation, and those known not to matter.
+//! The fields of `config.json` that ask for a computation that is not implemented, and those that change
+//! nothing.
 
 use super::fields::{Fields, is_off};
 use crate::error::Result;
 use crate::json::show;
 use serde_json::Value;
 
-/// Fields that change the computation in a way that is not implemented, unless they are null, false, 0 or empty.
+/// Fields that change the computation in a way that is not implemented, unless they are null, false, 0 or
+/// empty.
 const OFF_ONLY: &[&str] = &[
-    // other number formats; `quantization_config` has rules of its own
+    // other number formats; for `quantization_config` see `refuse_unsupported`
     "quantization",
     "compression_config",
     "sparsity_config",
-    // softcapping and other scales whose neutral value is their absence
+    // softcapping, and other scales that are neutral when absent
     "attn_logit_softcapping",
     "final_logit_softcapping",
     "attn_logit_softcap",
@@ -68,7 +70,7 @@ const OFF_ONLY: &[&str] = &[
     "audio_config",
     "pixel_shuffle_factor",
     "use_resampler",
-    // a head that only proposes tokens to another model
+    // a model that only drafts tokens for another
     "draft_vocab_size",
 ];
 
@@ -87,12 +89,12 @@ const ONE_ONLY: &[&str] = &[
     "lm_head_multiplier",
 ];
 
-/// Methods of quantisation by which weights are stored in another number format: those of transformers 5.24
-/// (`quantizers/auto.py`), and those of other engines that are published in `config.json`.
+/// Methods of quantisation: those of transformers 5.24 (`quantizers/auto.py`), and those of other engines
+/// that are published in `config.json`.
 ///
-/// What no program knows, transformers passes over, and `bitsandbytes` without `load_in_4bit` and
-/// `load_in_8bit` says that nothing is quantised. Whether weights are numbers is seen from the headers of
-/// their files in any case.
+/// transformers ignores a method that it does not know. `bitsandbytes` without `load_in_4bit` and
+/// `load_in_8bit` means that nothing is quantised. The headers of the weight files show in any case whether
+/// weights are plain numbers.
 const QUANTISED: &[&str] = &[
     "gguf",
     "awq",
@@ -135,7 +137,7 @@ const QUANTISED: &[&str] = &[
     "mlx",
 ];
 
-/// Fields that say nothing about the logits: training, bookkeeping, and what `config.json` repeats of other files.
+/// Fields that do not change the logits: training, bookkeeping, and copies of fields of other files.
 const HARMLESS: &[&str] = &[
     "_attn_implementation",
     "_attn_implementation_autoset",
@@ -162,7 +164,7 @@ const HARMLESS: &[&str] = &[
     "output_attentions",
     "output_hidden_states",
     "pad_token_id",
-    // Slices a product into partial sums in transformers 4, which changes nothing but rounding.
+    // transformers 4 splits products into partial sums by it, which changes only the rounding.
     "pretraining_tp",
     "problem_type",
     "pruned_heads",
@@ -182,7 +184,8 @@ const HARMLESS: &[&str] = &[
     "use_bfloat16",
     "use_cache",
     "use_return_dict",
-    // Defaults of generation that transformers 4 wrote here too: `generation` reads them where there is no `generation_config.json`.
+    // Defaults of generation, which transformers 4 wrote here too. `generation` reads them if there is no
+    // `generation_config.json`.
     "bad_words_ids",
     "begin_suppress_tokens",
     "cross_attention_hidden_size",
@@ -246,7 +249,7 @@ pub(super) fn refuse_unsupported(fields: &mut Fields) -> Result<()> {
     Ok(())
 }
 
-/// The fields that nobody took and nobody here knows.
+/// The fields that nobody took and that are not known to be harmless.
 pub(super) fn unknown(fields: Fields) -> Vec<String> {
     fields.rest().map(|(name, _)| name).filter(|name| !HARMLESS.contains(&name.as_str())).collect()
 }

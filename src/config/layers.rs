@@ -1,4 +1,4 @@
-//! What differs from layer to layer: which layers have a window, and which are rotated.
+//! What differs between layers: which have a window, and which are rotated.
 
 use super::family::{Family, Windows};
 use super::fields::Fields;
@@ -17,7 +17,7 @@ pub struct LayerAttention {
 }
 
 impl Family {
-    /// The window and the rope of every layer.
+    /// Reads the window and the rotation of every layer.
     pub(super) fn attention(self, fields: &mut Fields, layers: usize, context: usize) -> Result<Vec<LayerAttention>> {
         let rope = self.rope_layers(fields, layers)?;
         let types = layer_types(fields, layers)?;
@@ -31,16 +31,16 @@ impl Family {
         let window = match windows {
             Windows::None => window.filter(|_| used != Some(false)),
             Windows::All => window,
-            // SmolLM3's `sliding_window` is null where absent; Qwen's is 4096.
+            // An absent `sliding_window` means null for SmolLM3 and 4096 for Qwen.
             Windows::WithoutRope if absent => None,
             Windows::Upper | Windows::WithoutRope => window.filter(|_| used == Some(true)),
         };
-        // A window as long as the context hides nothing, so it is no matter that Llama has no window.
+        // Llama has no window, but one as long as the context changes nothing.
         if let (Windows::None, Some(window)) = (windows, window.filter(|&window| window < context)) {
             return Err(fields.unsupported("sliding_window", &format!("null for {}", self.traits().architecture), window.to_string()));
         }
-        // Mistral in transformers passes over `use_sliding_window` and `layer_types`, other engines obey them: two
-        // readings would be two texts.
+        // For Mistral, transformers ignores `use_sliding_window` and `layer_types` where other engines obey
+        // them. A config that means two different texts is refused.
         if windows == Windows::All && used == Some(false) && window.is_some_and(|window| window < context) {
             return Err(fields.unsupported("use_sliding_window", "true where `sliding_window` is set", "false".into()));
         }
@@ -67,7 +67,7 @@ impl Family {
         Ok(attention)
     }
 
-    /// For each layer, whether it has rope. In `no_rope_layers` 1 means that it has; the name says the contrary.
+    /// For each layer, whether it is rotated. In `no_rope_layers`, 1 means that it is, despite the name.
     fn rope_layers(self, fields: &mut Fields, layers: usize) -> Result<Vec<bool>> {
         let interval = fields.size("no_rope_layer_interval", LAYERS_MAX)?;
         let Some(flags) = fields.list("no_rope_layers")? else {
@@ -92,7 +92,7 @@ impl Family {
     }
 }
 
-/// For each layer, whether `layer_types` makes it a sliding one.
+/// For each layer, whether `layer_types` gives it a window.
 fn layer_types(fields: &mut Fields, layers: usize) -> Result<Option<Vec<bool>>> {
     let Some(types) = fields.list("layer_types")? else { return Ok(None) };
     if types.len() != layers {

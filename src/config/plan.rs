@@ -1,10 +1,10 @@
 //! The plan of a network: what the forward pass computes, layer by layer, as data.
 //!
-//! A family's row (`family.rs`) and its `config.json` make a [`Plan`]. The forward pass walks the plan and does not know
-//! families. A saved session belongs to one plan: its fingerprint covers every field here.
+//! A family's row (`family.rs`) and its `config.json` make a [`Plan`]. The forward pass walks the plan and
+//! does not know families. A saved session belongs to one plan: its fingerprint covers every field here.
 //!
-//! The plan holds what the families of today need. A family that needs more (a norm after the mixer, a cap on scores, a
-//! factor on the residual) adds a field here, and the step that reads it.
+//! The plan holds what the families of today need. A family that needs more (a norm after the mixer, a cap
+//! on scores, a factor on the residual) adds a field here, and the step that reads it.
 
 use super::rope::RopePlan;
 

@@ -1,4 +1,4 @@
-//! The rotary part of `config.json`, in the spelling of transformers 4 and of transformers 5.
+//! The rotary fields of `config.json`, in the spellings of transformers 4 and transformers 5.
 
 use super::CONTEXT_MAX;
 use super::fields::Fields;
@@ -10,11 +10,11 @@ use crate::json::show;
 /// Source: transformers 5.23, `modeling_rope_utils.py`, `_compute_llama3_parameters`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Llama3Scaling {
-    /// By how much low frequencies are divided.
+    /// Low frequencies are divided by this.
     pub factor: f64,
-    /// Wavelengths above `original_context / low_freq_factor` are stretched by the whole factor.
+    /// Wavelengths above `original_context / low_freq_factor` are stretched by the full factor.
     pub low_freq_factor: f64,
-    /// Wavelengths below `original_context / high_freq_factor` stay as they are.
+    /// Wavelengths below `original_context / high_freq_factor` are not stretched.
     pub high_freq_factor: f64,
     /// The context of the model before it was stretched.
     pub original_context: usize,
@@ -40,10 +40,11 @@ pub enum RopeScaling {
     Llama3(Llama3Scaling),
 }
 
-/// Reads `rope_parameters`, `rope_scaling` and `rope_theta`. A theta inside the object goes before the one beside it.
+/// Reads `rope_parameters`, `rope_scaling` and `rope_theta`. A theta inside an object goes before the one
+/// beside it.
 ///
-/// Where a config has both objects, transformers reads `rope_scaling` alone. The other then stays among the fields that
-/// nobody took.
+/// If a config has both objects, transformers reads `rope_scaling` alone. The other is then listed as not
+/// used.
 pub(super) fn read(fields: &mut Fields, default_theta: f64, dims: usize, context: usize) -> Result<RopePlan> {
     let outer_theta = theta(fields)?;
     let outer_original = fields.size("original_max_position_embeddings", CONTEXT_MAX)?;

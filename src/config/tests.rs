@@ -262,7 +262,8 @@ fn an_unknown_field_is_shown_and_a_known_harmless_one_is_not() {
     assert_eq!(config.ignored, ["auto_map", "flux_capacitor", "rope_scaling.beta"]);
 }
 
-/// As `AutoModelForCausalLM` of transformers 5.24.0 where `model_type` is there; without it, that refuses what is read here.
+/// As `AutoModelForCausalLM` of transformers 5.24.0 where `model_type` is there; without it, that refuses
+/// what is read here.
 #[test]
 fn the_model_type_decides_and_architectures_stands_in_for_it() {
     let names = [

@@ -1,11 +1,12 @@
 //! q8 and q4: integers with one scale for every 32 columns of a row.
 //!
-//! A block holds four rows of 32 columns and lies in memory as the kernels walk through it: the four scales, then the columns in order,
-//! each group of them for all four rows. So the products of one load are those of four outputs side by side, and nothing has to be added across
-//! lanes but what belongs together. q8 takes 9 bits a weight, q4 takes 5.
+//! A block holds four rows of 32 columns, in the order in which the kernels read it: the four scales, then
+//! the columns, a few at a time for all four rows. One load then gives products of four outputs side by
+//! side, and only products of the same output are added across lanes. q8 takes 9 bits a weight, q4 takes 5.
 //!
-//! q8 is `scale * n` with n in -127..=127, so that the negative of a value is a value. q4 is `scale * n` with n in -8..=7, stored as n + 8; its
-//! scale is not simply that of the largest value: of some candidates around it the one is taken that leaves the smallest squared error.
+//! q8 is `scale * n` with n in -127..=127. q4 is `scale * n` with n in -8..=7, stored as n + 8. The scale of
+//! q4 is searched: of some candidates around the scale of the largest value, the one with the smallest
+//! squared error.
 
 use super::largest;
 
@@ -31,21 +32,23 @@ pub(crate) struct Q8Block {
 #[repr(C)]
 pub(crate) struct Q4Block {
     pub scales: [f32; BLOCK_ROWS],
-    /// Column `c` of row `r` is in the word `values[c / 8][r]`: the columns 0, 2, 4, 6 of eight are the nibbles of its low half, 1, 3, 5, 7 those of its high half.
+    /// Column `c` of row `r` is in the word `values[c / 8][r]`. Of eight columns, 0, 2, 4 and 6 are the
+    /// nibbles of its low half, and 1, 3, 5 and 7 those of its high half.
     pub values: [[u32; BLOCK_ROWS]; 4],
 }
 
-/// What is added to a q4 value to store it.
+/// A q4 value is stored with this added.
 pub(crate) const Q4_OFFSET: i32 = 8;
 
-/// Blocks whose largest magnitude is below this are stored as zero: their scales would be subnormal, and slow.
+/// A row of a block whose largest magnitude is below this is stored as zero. Its scale would be subnormal,
+/// and slow.
 const SMALLEST: f32 = f32::from_bits((127 - 110) << 23); // 2^-110
 
 impl Q8Block {
     pub(super) fn set(&mut self, row: usize, values: &F32x32) {
         let max = largest(values);
         let inverse = if max < SMALLEST { 0.0 } else { 127.0 / max };
-        // A NaN or an infinity shows in every product with the block.
+        // 0 * max is NaN if a value is not finite. Then every product with the block is NaN.
         self.scales[row] = if max < SMALLEST { 0.0 } else { max / 127.0 + 0.0 * max };
         let mut levels = [0; BLOCK_COLS];
         levels.iter_mut().zip(values).for_each(|(level, value)| *level = round(value * inverse) as i8);
@@ -80,23 +83,30 @@ fn q4_shift(c: usize) -> usize {
     16 * (c % 2) + 4 * (c / 2)
 }
 
-/// 1.5 * 2^23, whose unit in the last place is 1: adding it rounds a magnitude below 2^22 to the nearest whole number, ties to even.
+/// 1.5 * 2^23. Its unit in the last place is 1, so adding it rounds a magnitude below 2^22 to the nearest
+/// whole number, ties to even.
 const ROUND: f32 = 12_582_912.0;
 
 fn round(value: f32) -> i32 {
     ((value + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
 }
 
-/// The range of q4. (Not `clamp`, of which LLVM makes no vector instruction for WebAssembly.)
+/// Limits a value to the range of q4. LLVM makes no vector instruction of `clamp` for WebAssembly.
 fn within_q4(value: f32) -> f32 {
     let value = if value < -8.0 { -8.0 } else { value };
     if 7.0 < value { 7.0 } else { value }
 }
 
-/// The factor that takes values to levels, and the scale that takes levels back with the smallest squared error.
+/// The factor that takes values to levels, and the scale that takes levels back with the smallest squared
+/// error.
 ///
-/// For given levels n the best scale is sum(v n) / sum(n n), and what it explains of sum(v v) is sum(v n)^2 / sum(n n). The candidates place the largest
-/// value, with its sign, around the level -8, of which there is no positive counterpart.
+/// ```text
+/// for given levels n:  the best scale is  sum(v n) / sum(n n)
+///                      it explains        sum(v n)^2 / sum(n n)  of  sum(v v)
+/// ```
+///
+/// Each candidate puts the largest value, with its sign, near the level -8, the only one without a positive
+/// counterpart.
 fn q4_scale(values: &F32x32) -> (f32, f32) {
     let max = largest(values);
     if max < SMALLEST {
@@ -114,7 +124,7 @@ fn q4_scale(values: &F32x32) -> (f32, f32) {
             explain(four, inverse, &mut vn, &mut nn);
         }
         let (vn, nn): (f32, f32) = (vn.iter().sum(), nn.iter().sum());
-        let explained = vn / max * (vn / max) / nn; // of values relative to the largest, so that nothing overflows
+        let explained = vn / max * (vn / max) / nn; // relative to the largest value, so that nothing overflows
         if explained > best.0 {
             best = (explained, inverse, vn / nn);
         }
@@ -122,7 +132,7 @@ fn q4_scale(values: &F32x32) -> (f32, f32) {
     (best.1, best.2)
 }
 
-/// Adds v n and n n of four values.
+/// Adds v n and n n of four values to their sums.
 #[inline(always)]
 fn explain(values: &[f32; 4], inverse: f32, vn: &mut [f32; 4], nn: &mut [f32; 4]) {
     let n = values.map(|value| within_q4(value * inverse) + ROUND - ROUND);

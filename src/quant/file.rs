@@ -51,9 +51,10 @@ impl FileDtype {
         }
     }
 
-    /// Whether every number is finite as an f32: the others have all bits of the exponent set.
+    /// Whether every number is finite as an f32. The others have all bits of the exponent set.
     pub(crate) fn is_finite(self, bytes: &[u8]) -> bool {
-        // Every number is looked at, whatever the first says: LLVM makes vector instructions of such a loop alone.
+        // Every number is looked at, whatever the first says: LLVM makes vector instructions of such a loop
+        // alone.
         let sixteen = |exponent: u16| {
             let bad = |bad, &value: &[u8; 2]| bad | (u16::from_le_bytes(value) & exponent == exponent);
             !bytes.as_chunks().0.iter().fold(false, bad)

@@ -1,33 +1,39 @@
-//! Sixteen-bit floats: how they are packed for the kernels, and decoded and rounded.
+//! Sixteen-bit floats: how they are packed for the kernels, decoded and rounded.
 //!
-//! Sixteen-bit values lie in pairs in 32-bit words, value `i` of eight in the low half of word `i` and value `i + 4` in the high half:
-//! then both halves become four lanes of f32 by shifts and masks alone, in the natural order.
+//! Eight values lie in four 32-bit words: value `i` in the low half of word `i`, value `i + 4` in the high
+//! half. A kernel then gets each half of the words as four lanes of f32, in order, by shifts and masks
+//! alone.
 //!
-//! f16 is decoded by integer moves, without looking at exponents: sign and exponent and mantissa are put in place, which
-//! gives the value times 2^-112. Two things make that exact and fast. Each row is scaled by a power of two when it is stored so that
-//! its largest magnitude lies in [2^15, 2^16] (never downwards for an f16 file, so nothing is lost); then a value is subnormal, and
-//! slow in f32 arithmetic, only if the row spans more than 2^29. And what is left of both factors is one f32 per row, applied to the sum.
+//! A kernel decodes f16 by integer moves and does not look at exponents: it puts sign, exponent and mantissa
+//! in their places in an f32. That gives the value times 2^-112, and two things make it exact and fast.
 //!
-//! The types are those of the `half` crate. Its conversions branch, or ask the processor what it can do, for each number;
-//! those here do not, so that compilers make vector instructions of them. The tests hold that both say the same.
+//! - Before a row is stored, it is multiplied by a power of two so that its largest magnitude lies in
+//!   [2^15, 2^16]. A row of an f16 file is never divided, so no bit is lost. A decoded value is subnormal,
+//!   and slow in f32 arithmetic, only if the row spans more than 2^29.
+//! - Both powers of two together leave one f32 factor for each row, which is applied to the sum.
+//!
+//! `f16` and `bf16` are the types of the `half` crate, but the conversions are ours. Those of `half` branch
+//! for each number, or ask the processor what it supports; these do not branch, so that compilers make
+//! vector instructions of them. The tests compare both.
 
 use ::half::{bf16, f16};
 
 use super::{F32x8, TILE_COLS};
 
-/// Eight columns of a row in f16: pairs as the head of this file tells, of the row's values times a power of two.
+/// Eight columns of a row in f16, packed in pairs. The values are those of the row times a power of two.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct F16x8(pub [u32; 4]);
 
-/// Eight columns of a row in bf16: pairs as the head of this file tells.
+/// Eight columns of a row in bf16, packed in pairs.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Bf16x8(pub [u32; 4]);
 
-/// The kernels multiply activations by this before they meet f16 weights, halfway back from 2^-112: neither overflows below 2^63
-/// nor underflows above 2^-62 (against the row's largest weight, with 32 bits to spare).
+/// The kernels multiply activations by this before they multiply them by f16 weights. It takes back about
+/// half of 2^-112: activations below 2^63 do not overflow, and those above 2^-62 do not underflow with the
+/// row's largest weight, with 32 bits to spare.
 pub(crate) const F16_ACTIVATION_SCALE: f32 = pow2(64);
 
-/// What decoding an f16 by integer moves divides it by, as a power of two.
+/// Decoding an f16 by integer moves divides it by two to the power of this.
 const F16_BIAS: i32 = 112;
 
 impl F16x8 {
@@ -53,7 +59,7 @@ impl Bf16x8 {
     }
 }
 
-/// Values times a power of two in f16; `scale` comes from [`f16_scale`].
+/// Values times a power of two, in f16; `scale` comes from [`f16_scale`].
 pub(super) fn to_f16<const N: usize>(values: &[f32; N], scale: [f32; 2]) -> [f16; N] {
     let mut out = [f16::ZERO; N];
     out.iter_mut().zip(values).for_each(|(out, value)| *out = f32_to_f16(value * scale[0] * scale[1]));
@@ -75,7 +81,7 @@ fn unpaired(pairs: [u32; 4]) -> [u16; TILE_COLS] {
     std::array::from_fn(|i| (pairs[i % 4] >> (i / 4 * 16)) as u16)
 }
 
-/// What the kernels do with an f16, for one value.
+/// Decodes one f16 as the kernels do.
 fn f16_times_2_pow_minus_112(value: f16) -> f32 {
     f32::from_bits(((i32::from(value.to_bits()) << 16 >> 3) as u32) & 0x8fff_e000)
 }
@@ -109,8 +115,9 @@ fn f32_to_bf16(value: f32) -> bf16 {
     bf16::from_bits((rounded >> 16) as u16)
 }
 
-/// The power of two by which a row with this largest magnitude is multiplied before it is rounded to f16, in two factors since it may be beyond f32, and
-/// the factor that undoes it (and both other powers of two) in the kernels.
+/// For a row with this largest magnitude: the power of two that it is multiplied by before it is rounded to
+/// f16, and the factor by which the kernels undo this and the two other powers of two. The first may be too
+/// large for an f32, so it is given as two factors.
 pub(super) fn f16_scale(max: f32) -> ([f32; 2], f32) {
     if max == 0.0 {
         return ([0.0; 2], 0.0);

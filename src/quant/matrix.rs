@@ -58,8 +58,8 @@ impl Matrix {
 
     /// Stores one row, given as the bytes of a file, rounded to nearest even where the storage is narrower.
     ///
-    /// A value that is not finite makes the whole row read as NaN in f16, and its whole block in q8 and q4. In f16 a
-    /// magnitude above 2^94 does so too.
+    /// A value that is not finite makes the whole row read as NaN in f16, and its whole block in q8 and q4.
+    /// In f16 a magnitude above 2^94 does so too.
     ///
     /// Panics: if the row does not exist, or the bytes are not those of one row.
     pub fn set_row(&mut self, row: usize, source: FileDtype, bytes: &[u8]) {
@@ -67,10 +67,11 @@ impl Matrix {
         self.store(row, |first, out| source.widen(&bytes[first * source.size()..], out));
     }
 
-    /// Stores a row that `read` gives in pieces: the first column of a piece, and where its values go.
+    /// Stores a row piece by piece. `read` gets the first column of a piece and writes its values.
     ///
-    /// Everything here is loops over slices, several times over a piece that stays in the processor's cache: those are the loops of which LLVM makes vector
-    /// instructions for WebAssembly. Over arrays of eight, which it unrolls, it does not, at a fifth of the speed.
+    /// A piece stays in the processor's first cache and is read several times, each time by a loop over
+    /// slices. LLVM makes vector instructions of such loops for WebAssembly. Loops over arrays of eight it
+    /// unrolls instead, which gave a fifth of the speed.
     fn store(&mut self, row: usize, read: impl Fn(usize, &mut [f32])) {
         let (cols, (tiles, lane)) = (self.cols, self.place(row));
         let mut values = [0.0; PIECE];
@@ -161,7 +162,7 @@ impl Matrix {
         }
     }
 
-    /// Where a row is: its tiles, and its place within each.
+    /// The tiles of a row, and its lane in each of them.
     fn place(&self, row: usize) -> (std::ops::Range<usize>, usize) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let (high, _) = self.dtype().tile();

@@ -1,7 +1,7 @@
 //! What a weight file says about its tensors before their data, whatever its format.
 //!
-//! A reader of a format (`safetensors.rs`) makes a [`Header`] of the first bytes of a file, and checks it. All that comes
-//! after it, in the loader and in the scan, sees entries and no format.
+//! A reader of a format (`safetensors.rs`) makes a [`Header`] of the first bytes of a file, and checks it.
+//! All that comes after it, in the loader and in the scan, sees entries and no format.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::quant::FileDtype;
 /// The header of a weight file.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The tensors in the order of their data, which covers the rest of the file without a hole and without overlap.
+    /// The tensors in the order of their data, which covers the rest of the file without a hole and without
+    /// overlap.
     pub entries: Vec<Entry>,
     /// Bytes before the data.
     pub bytes: u64,

@@ -1,7 +1,7 @@
-//! `model.safetensors.index.json`: which tensor is in which of a model's several files.
+//! `model.safetensors.index.json`: which of a model's files holds which tensor.
 //!
-//! The names of the files come from a stranger and become addresses, so only plain names pass. `metadata.total_size` is not
-//! checked: published indexes count tied tensors once or twice.
+//! The file names come from strangers and become addresses, so only plain names are accepted.
+//! `metadata.total_size` is not checked: some published indexes count tied tensors once, some twice.
 
 use crate::error::{Error, Result};
 use crate::json::{self, show};
@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 const FILE: &str = "model.safetensors.index.json";
 
-/// The files of a model and what each is said to hold.
+/// The files of a model, and the file of each tensor.
 #[derive(Debug)]
 pub(super) struct Index {
     /// The files, sorted, each once.
@@ -45,7 +45,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Index> {
     Ok(Index { files, file_of })
 }
 
-/// True for `[A-Za-z0-9._-]+\.safetensors` without "..": a name that stays in its folder however it is put into an address.
+/// True for `[A-Za-z0-9._-]+\.safetensors` without "..". Such a name stays in its folder in any address.
 fn is_plain(file: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let stem = file.strip_suffix(".safetensors").unwrap_or_default();

@@ -1,8 +1,11 @@
 //! The streaming loader: chunks in, weights out.
 //!
 //! ```text
-//! for each file:  8 bytes of length -> header (checked against the config and the index) -> data, tensor by tensor:
-//!     a row that lies whole in the chunk is stored from there; a row cut by the end of a chunk is put together first
+//! for each file:
+//!     read the header, check it against the config and the index
+//!     for each tensor, for each row:
+//!         if the row lies whole in the chunk, store it from there
+//!         else collect it from several chunks, then store it
 //! ```
 
 use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Target};
@@ -14,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::quant::Dtype;
 use std::collections::VecDeque;
 
-/// Takes the bytes of a model's weight files, in order and in chunks of any size, and makes its weights of them.
+/// Makes weights of the bytes of a model's weight files, which come in order and in chunks of any size.
 ///
-/// After an error every call returns the same error; the files have to be loaded anew.
+/// After an error every call returns the same error. Load the files again with a new loader.
 pub struct Loader {
     manifest: Manifest,
     /// The number of the file that is being read.
@@ -28,18 +31,22 @@ pub struct Loader {
     failed: Option<Error>,
 }
 
-/// What part of the file comes next.
+/// The part of a file that is being read.
 enum Section {
-    /// The length and the header, as far as they have come.
+    /// The bytes of the header that have come.
     Header(Vec<u8>),
-    /// The data: the tensors that are not finished, the first of them under way at its row `row`; `pos` counts the file's bytes.
+    /// The data. `todo` has the tensors that are not finished, `row` is the next row of the first of them,
+    /// and `pos` counts the bytes of the file.
     Data { todo: VecDeque<Incoming>, row: usize, pos: u64 },
 }
 
 impl Loader {
-    /// A loader for the model of `config`, with its `model.safetensors.index.json` if it has several weight files.
+    /// A loader for the model of `config`, with its `model.safetensors.index.json` if it has several weight
+    /// files.
     ///
-    /// `dtype` is how matrices are stored; `None`: in the file's own format. Norms and biases are f32 in any case.
+    /// `dtype` is how matrices are stored; `None`: in the format of the file. Norms and biases are always
+    /// f32.
+    ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Loader> {
         Ok(Loader {
@@ -57,32 +64,33 @@ impl Loader {
         &self.manifest.files
     }
 
-    /// True where the model is tied by its config and its files hold a head of its own: then that is the
-    /// head, as in transformers.
+    /// True when the config ties the head to the embedding, and the files hold a different head. The file's
+    /// head is then used, as in transformers.
     pub fn has_own_head(&self) -> bool {
         self.manifest.plan().tied && self.stored.has(EMBED_NUMBER) && self.stored.has(self.manifest.own_head())
     }
 
-    /// Tensors of the headers so far that the model does not read, as `mtp.layers.*.norm.weight (2)`.
+    /// The tensors in the headers so far that the model does not read: `mtp.layers.*.norm.weight (2)`.
     pub fn passed_over(&self) -> Vec<String> {
         self.manifest.passed_over()
     }
 
-    /// Takes the next bytes of the current file, as many as there are.
+    /// Takes the next bytes of the current file.
     ///
-    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `OUT_OF_MEMORY`; `BAD_INPUT` after the last file.
+    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `OUT_OF_MEMORY`; `BAD_INPUT` after the
+    /// last file.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         self.guarded(|loader| loader.take(chunk))
     }
 
-    /// Says that the current file has ended; the next [`push`](Loader::push) begins the next.
+    /// Ends the current file. The next [`push`](Loader::push) begins the next file.
     ///
-    /// Errors: as [`push`](Loader::push), when the file is not whole.
+    /// Errors: those of [`push`](Loader::push); `BAD_FILE` if the file is cut short.
     pub fn end_file(&mut self) -> Result<()> {
         self.guarded(Loader::close)
     }
 
-    /// The weights, after the last file.
+    /// Returns the weights, after the last file.
     ///
     /// Errors: `BAD_INPUT` if files are missing, or the error of an earlier call.
     pub fn finish(self) -> Result<Weights> {
@@ -132,7 +140,7 @@ impl Loader {
         Ok(())
     }
 
-    /// The header is whole, or it is certain that there is none.
+    /// Reads the header, once it is whole or it is certain that there is none.
     fn open(&mut self) -> Result<()> {
         let Section::Header(head) = std::mem::replace(&mut self.section, Section::Header(Vec::new())) else { return Ok(()) };
         let header = safetensors::read(&self.manifest.files[self.file], &head)?;
@@ -141,7 +149,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Takes data of the tensor under way, one row at most, and returns the rest of the chunk.
+    /// Takes data of the first unfinished tensor, one row at most. Returns the rest of the chunk.
     fn take_data<'a>(&mut self, chunk: &'a [u8]) -> Result<&'a [u8]> {
         let Section::Data { todo, row, pos } = &mut self.section else { return Ok(chunk) };
         while todo.front().is_some_and(|tensor| tensor.end == *pos) {

@@ -1,4 +1,4 @@
-//! What a model's files have to contain, and where each of their tensors goes.
+//! The manifest: which tensors a model's files have to contain, and where each tensor of a file goes.
 
 use super::checkpoint::{Entry, Header};
 use super::index::{self, Index};
@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 use crate::quant::{Dtype, FileDtype};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-/// What may stand before a tensor's own name, in any number and order: a model inside a model for pictures,
-/// or inside a wrapper of PyTorch's.
+/// Prefixes of a tensor's name, in any number and order. They come from models inside a model for pictures
+/// and from wrappers of PyTorch.
 const WRAPPERS: [&str; 6] = ["model.", "language_model.", "text_model.", "base_model.", "module.", "_orig_mod."];
 
 const EMBED: &str = "model.embed_tokens.weight";
@@ -30,7 +30,8 @@ pub(super) struct Manifest {
     numbers: HashMap<String, usize>,
     /// Full names of the tensors that a header has named so far.
     seen: HashSet<String>,
-    /// Tensors that no model here reads: their names with numbers as `*`, and how many there are of each.
+    /// Tensors that the model does not read: their names with numbers as `*`, and how many there are of each
+    /// name.
     extra: BTreeMap<String, usize>,
 }
 
@@ -42,19 +43,20 @@ pub(super) struct Incoming {
     pub target: Target,
 }
 
-/// The number of the embedding: the table begins with it.
+/// The number of the embedding, which is the first row of the table.
 pub(super) const EMBED_NUMBER: usize = 0;
 
-/// Where the data of a tensor goes: to the tensor of `number` in the table, stored as `dtype`, from numbers as in `source`.
+/// Where the data of a tensor goes. `number` is a row of the table, `source` how the file writes numbers,
+/// `dtype` how the matrix is stored.
 pub(super) enum Target {
     /// Into a matrix of the model.
     Matrix { number: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
     /// Into a norm or a bias.
     Vector { number: usize, source: FileDtype, len: usize },
-    /// The second of the embedding and the head of a tied model. While it equals the first it goes nowhere, and from the
-    /// first row that differs into a matrix of its own. `other` is the number of the first.
+    /// The second of embedding and head, in a tied model; `other` is the number of the first. It is compared
+    /// with the first and dropped. From the first row that differs, it becomes a matrix.
     Twin { number: usize, other: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
-    /// Nowhere, and every byte has to be zero: a bias that config.json does not ask for.
+    /// Nowhere, but every byte has to be zero: a bias that config.json does not ask for.
     Zero,
     /// Nowhere.
     Skip,
@@ -76,9 +78,11 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// Checks the tensors of a file against the config and the index, and says where each goes, in the order of their data.
+    /// Checks the tensors of a file against the config and the index. Returns where each goes, in the order
+    /// of their data.
     ///
-    /// Errors: `BAD_FILE`, `UNSUPPORTED_MODEL` with the tensor; after the last file's header also for one that is in no file.
+    /// Errors: `BAD_FILE` and `UNSUPPORTED_MODEL` with the tensor. With the last file, also for a tensor
+    /// that is in no file.
     pub fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Incoming>> {
         if let Some(index) = &self.index {
             let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -116,9 +120,9 @@ impl Manifest {
                 return Ok(Target::Zero);
             }
             let in_layer = full.strip_prefix("model.layers.").and_then(|name| name.split_once('.'));
-            if in_layer
-                .is_some_and(|(layer, name)| QK_NORMS.contains(&name) && layer.parse().is_ok_and(|layer: usize| layer < self.config.layers))
-            {
+            if in_layer.is_some_and(|(layer, name)| {
+                QK_NORMS.contains(&name) && layer.parse().is_ok_and(|layer: usize| layer < self.config.plan.layers.len())
+            }) {
                 let expected = format!("only tensors of the {} model that config.json describes", self.config.family.name());
                 return Err(self.bad(file, &entry.name, &expected, "another one".into()));
             }
@@ -153,17 +157,18 @@ impl Manifest {
         &self.config.plan
     }
 
-    /// Whether the tensor of this number is stored as most are.
+    /// True when the tensor of this number is stored as most are.
     pub fn is_plain(&self, number: usize) -> bool {
         self.specs.get(number).is_some_and(|spec| spec.storage == Storage::Plain)
     }
 
-    /// The number of the head in a tied model, which has no spec for it: the one after all specs.
+    /// The number that a head has in a tied model, whose table has none: the one after the last row.
     pub fn own_head(&self) -> usize {
         self.specs.len()
     }
 
-    /// The tensors that nothing reads, at most [`LISTED_MAX`] kinds of them: `mtp.layers.*.norm.weight (2)`.
+    /// The tensors that the model does not read, at most [`LISTED_MAX`] names: `mtp.layers.*.norm.weight
+    /// (2)`.
     pub fn passed_over(&self) -> Vec<String> {
         let kind = |(name, &count): (&String, &usize)| if count == 1 { name.clone() } else { format!("{name} ({count})") };
         let mut listed: Vec<String> = self.extra.iter().take(LISTED_MAX).map(kind).collect();
@@ -173,7 +178,7 @@ impl Manifest {
         listed
     }
 
-    /// Every tensor of the model is among `names`; a tied embedding may have either of its names.
+    /// Checks that `names` has every tensor of the model. A tied embedding may have either of its names.
     fn require_all(&self, names: &HashSet<String>, file: &str) -> Result<()> {
         for spec in &self.specs {
             let under_head = self.config.plan.tied && spec.name == EMBED && names.contains(HEAD);
@@ -190,14 +195,14 @@ impl Manifest {
     }
 }
 
-/// Kinds of tensors that are listed.
+/// How many names are listed.
 const LISTED_MAX: usize = 100;
 
 /// Norms that change what attention computes.
 const QK_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
 
-/// The published name of a tensor: files saved from a model without its head lack the first word, others
-/// have more of them.
+/// The name of a tensor in the table. Files saved without the head lack its first word, others have more
+/// prefixes.
 fn full_name(name: &str) -> String {
     let mut own = name;
     while let Some(rest) = WRAPPERS.iter().find_map(|wrapper| own.strip_prefix(wrapper)) {
@@ -206,7 +211,7 @@ fn full_name(name: &str) -> String {
     if own.starts_with("lm_head.") { own.into() } else { format!("model.{own}") }
 }
 
-/// A name with its numbers as `*`, cut after 120 characters.
+/// The name with its numbers as `*`, cut after 120 characters.
 fn pattern(name: &str) -> String {
     let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     let words: Vec<&str> = name.split('.').map(|word| if number(word) { "*" } else { word }).collect();

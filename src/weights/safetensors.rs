@@ -1,11 +1,12 @@
-//! The header of a safetensors file: which tensors lie where, checked before a byte of them is read.
+//! Reads the header of a safetensors file, and checks it before any data is read.
 //!
-//! A file is eight bytes of header length, the header in JSON, and the data. The `safetensors` crate wants the whole file in one
-//! buffer, keeps the last of two tensors of one name, and counts in `usize`; here a file arrives in pieces, a name stands once,
-//! and offsets are 64 bits wide also where pointers have 32.
+//! A file is eight bytes of header length, the header in JSON, and the data. The `safetensors` crate does
+//! not serve here. It reads a whole file in one buffer, keeps the last of two tensors of one name, and
+//! counts in `usize`, which has 32 bits in WebAssembly. This reader gets a file in pieces, accepts each name
+//! once, and counts in 64 bits.
 //!
-//! Source: the format's description, <https://github.com/huggingface/safetensors#format>. Of a tensor's entry only its three known
-//! fields are read; others are passed over, as the reference does.
+//! Source: the format's description, <https://github.com/huggingface/safetensors#format>. Further fields of
+//! an entry are skipped, as the reference does.
 
 use super::checkpoint::{Entry, Header};
 use crate::error::{Error, Result};
@@ -18,10 +19,11 @@ use serde::de::{Deserialize, Deserializer, IntoDeserializer, MapAccess, Visitor}
 use std::collections::HashMap;
 use std::fmt;
 
-/// The longest header that is read. Those of published shards have some hundred KB; the reference stops at 100 MB.
+/// The longest header that is read. Published shards have some hundred KB; the reference stops at 100 MB.
 const HEADER_MAX: u64 = 16 << 20;
 
-/// How many bytes of a file, from its first, are needed before there is something to decide. At least as many as there are.
+/// How many bytes from the beginning of a file [`read`] needs, as far as `head` tells. Never fewer than
+/// `head` has.
 pub(super) fn header_bytes(head: &[u8]) -> usize {
     match head.len() {
         0..9 => 9,
@@ -30,7 +32,7 @@ pub(super) fn header_bytes(head: &[u8]) -> usize {
     }
 }
 
-/// Reads the beginning of a file: as many bytes as [`header_bytes`] asks for, or the whole file.
+/// Reads the beginning of a file: as many bytes as [`header_bytes`] says, or the whole file.
 ///
 /// Errors: `NOT_A_MODEL_FILE`, or `BAD_FILE` with the tensor or the column.
 pub(super) fn read(file: &str, head: &[u8]) -> Result<Header> {
@@ -57,7 +59,8 @@ fn header_length(head: &[u8]) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| head[i]))
 }
 
-/// True when the first nine bytes are those of a safetensors file. No text passes: it would mean an enormous length.
+/// True when the first nine bytes can be those of a safetensors file. No text passes: it would be an
+/// enormous length.
 fn is_plausible(head: &[u8]) -> bool {
     head.len() > 8 && (2..=HEADER_MAX).contains(&header_length(head)) && head[8] == b'{'
 }
@@ -95,11 +98,14 @@ fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
         }
         if let Some(dtype) = known(&entry.dtype_name) {
             let bits = entry.shape.iter().try_fold(dtype.bitsize() as u64, |bits, &dim| bits.checked_mul(dim));
-            let bytes = bits.filter(|bits| bits % 8 == 0).map(|bits| bits / 8);
-            if bytes != Some(end - start) {
-                let needed = bytes.map_or("no possible number of bytes".into(), |bytes| format!("{bytes} bytes"));
-                let expected = format!("{needed} for {} {:?}", entry.dtype_name, entry.shape);
-                return Err(bad(&expected, format!("{} bytes", end - start)));
+            let what = format!("{} {:?}", entry.dtype_name, entry.shape);
+            match bits {
+                None => return Err(bad("fewer than 2^64 bits", what)),
+                Some(bits) if bits % 8 != 0 => return Err(bad("whole bytes", format!("{what}, which is {bits} bits"))),
+                Some(bits) if bits / 8 != end - start => {
+                    return Err(bad(&format!("{} bytes for {what}", bits / 8), format!("{} bytes", end - start)));
+                }
+                Some(_) => {}
             }
         }
         covered = end;
@@ -157,7 +163,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             }
             let info: Info = map.next_value()?;
             let (start, end) = info.data_offsets;
-            // A header of many small tensors takes several times its length as it is: the dtype they have in common is kept once.
+            // A header of many small tensors takes several times its length in memory, so equal names of
+            // dtypes are shared.
             let before = entries.last().map(|entry| &entry.dtype_name).filter(|before| ***before == info.dtype);
             let dtype_name = before.cloned().unwrap_or_else(|| info.dtype.into());
             entries.push(Entry { name, dtype: file_dtype(&dtype_name), dtype_name, shape: info.shape.into(), start, end });
@@ -243,13 +250,10 @@ mod tests {
             ),
             (two("[0,4]", "[5,9]"), "tensor b: expected data from byte 4, got data from byte 5: a hole before it".into()),
             (twice.into(), "tensor a: expected one entry in the header, got two".into()),
-            (
-                overflow.into(),
-                "tensor a: expected no possible number of bytes for F32 [4194305, 4194305, 211106198978564], got 4 bytes".into(),
-            ),
+            (overflow.into(), "tensor a: expected fewer than 2^64 bits, got F32 [4194305, 4194305, 211106198978564]".into()),
             (
                 r#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,2]}}"#.into(),
-                "tensor a: expected no possible number of bytes for F4 [3], got 2 bytes".into(),
+                "tensor a: expected whole bytes, got F4 [3], which is 12 bits".into(),
             ),
         ];
         for (header, want) in cases {

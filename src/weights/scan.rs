@@ -1,7 +1,7 @@
-//! What a model's weights will take, learnt from the headers of its files alone.
+//! Reads the headers of weight files alone, to know what a model will take in memory before its download.
 //!
-//! The headers are a few hundred KB of files of gigabytes: fetched by range requests, they tell of every tensor its type, and so what the
-//! model will take in memory before any of it is downloaded.
+//! Headers are a few hundred KB of files of gigabytes, and range requests fetch them. They give the dtype of
+//! each tensor.
 
 use super::manifest::{Manifest, Target};
 use super::safetensors;
@@ -14,9 +14,9 @@ use crate::quant::Dtype;
 pub struct HeaderScan {
     manifest: Manifest,
     file: usize,
-    /// The first matrix so far that is stored as most are.
+    /// The number of the first matrix so far that is stored as most are.
     first: usize,
-    /// How it will be stored; `None` before its header was read.
+    /// How that matrix will be stored; `None` before its header was read.
     pub stored: Option<Dtype>,
     /// Bytes of the files whose headers were read.
     pub file_bytes: u64,
@@ -25,7 +25,8 @@ pub struct HeaderScan {
 }
 
 impl HeaderScan {
-    /// A scan of the files of the model of `config`, stored as `dtype`; `None`: each matrix in its file's own format.
+    /// A scan for the model of `config`. `dtype` is how matrices will be stored; `None`: in the format of
+    /// the file.
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<HeaderScan> {
@@ -44,12 +45,13 @@ impl HeaderScan {
         &self.manifest.files
     }
 
-    /// Tensors of the headers so far that the model does not read, as `mtp.layers.*.norm.weight (2)`.
+    /// The tensors in the headers so far that the model does not read: `mtp.layers.*.norm.weight (2)`.
     pub fn passed_over(&self) -> Vec<String> {
         self.manifest.passed_over()
     }
 
-    /// Takes the beginning of the next file. Returns how many bytes of it are needed: if that is more than were given, nothing was taken.
+    /// Takes the beginning of the next file. Returns how many bytes of it are needed. If that is more than
+    /// were given, nothing was taken: call again with as many.
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`; `BAD_INPUT` after the last file.
     pub fn header(&mut self, head: &[u8]) -> Result<usize> {
@@ -94,7 +96,8 @@ mod tests {
         let config = br#"{"architectures":["LlamaForCausalLM"],"model_type":"llama","vocab_size":2,"hidden_size":2,"intermediate_size":2,
             "num_hidden_layers":1,"num_attention_heads":1,"tie_word_embeddings":true}"#;
         let config = ModelConfig::from_json(config).unwrap();
-        // Two files, each with a tensor that no model reads, of a dtype without a known size and of 2^63 bytes.
+        // Two files, each with a tensor that no model reads, of a dtype without a known size and of 2^63
+        // bytes.
         let skipped = |layer: usize| format!("model.layers.{layer}.self_attn.rotary_emb.inv_freq");
         let mut map: Vec<String> = config.plan.tensors().iter().map(|spec| format!("\"{}\":\"m-1.safetensors\"", spec.name)).collect();
         map.extend([1, 2].map(|file| format!("\"{}\":\"m-{file}.safetensors\"", skipped(file))));

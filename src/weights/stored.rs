@@ -1,4 +1,4 @@
-//! What has been read of a model: rows go into their tensors, and at the end the tensors become the weights.
+//! The tensors that have been read: rows go into them, and at the end they become the weights.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::config::Plan;
 use crate::error::Result;
 use crate::quant::{Dtype, FileDtype, Matrix};
 
-/// The tensors so far, by their numbers.
+/// The tensors so far, by their numbers in the table.
 #[derive(Default)]
 pub(super) struct Stored {
     matrices: HashMap<usize, Matrix>,
@@ -82,10 +82,11 @@ impl Stored {
     }
 }
 
-/// Compares a row of the second of embedding and head with the `first`. Returns `None` if it is the same. At the first row
-/// that is not, the second becomes a matrix of its own, which begins as the first does.
+/// Compares a row of the second of embedding and head with the `first`. Returns `None` if it is the same. At
+/// the first row that is not, the second becomes a matrix of its own, which begins as the first does.
 ///
-/// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are not tied.
+/// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are
+/// not tied.
 fn untie(
     first: &Matrix,
     dtype: Dtype,

@@ -1,8 +1,8 @@
 //! The tensors of a network: the table that declares each of them once, and the weights that it makes.
 //!
-//! A row of the table, in [`Weights::build`], gives a tensor its field, its published name, its shape and its storage. What
-//! a file has to contain, what a model takes in memory, how tensors come to their places, and the fingerprint of a model
-//! all follow from the table. A new tensor is a field and a row.
+//! A row of the table, in [`Weights::build`], gives a tensor its field, its published name, its shape and
+//! its storage. What a file has to contain, what a model takes in memory, how tensors come to their places,
+//! and the fingerprint of a model all follow from the table. A new tensor is a field and a row.
 
 use std::sync::Arc;
 
@@ -80,9 +80,10 @@ pub enum Storage {
     Plain,
     /// In q8 where the model is q4.
     ///
-    /// What 4 bits lose in the embedding and the head goes straight into the choice of the next token, and what they lose in
-    /// the values of attention goes into every later position. 8 bits for these cost a 135M model 16 MB beside 84. The
-    /// values alone, 2 of the 16, bring the divergence of the published story model from 0.053 nats a token to 0.039.
+    /// What 4 bits lose in the embedding and the head goes straight into the choice of the next token, and
+    /// what they lose in the values of attention goes into every later position. 8 bits for these cost a
+    /// 135M model 16 MB beside 84. The values alone, 2 of the 16, bring the divergence of the published
+    /// story model from 0.053 nats a token to 0.039.
     Fine,
 }
 
@@ -165,11 +166,12 @@ impl Weights {
         self.tensors.iter().map(|(_, tensor)| tensor.bytes()).sum()
     }
 
-    /// Which weights these are, how they are stored, and what is computed with them, as 64 hexadecimal digits.
+    /// Which weights these are, how they are stored, and what is computed with them, as 64 hexadecimal
+    /// digits.
     ///
-    /// It is the SHA-256 of the plan, of all norms and biases, and of [`SAMPLED_ROWS`] rows of each matrix as they are
-    /// stored. Two models, or two formats of one model, differ in it. It takes a moment, where reading all weights would
-    /// take as long as loading them.
+    /// It is the SHA-256 of the plan, of all norms and biases, and of [`SAMPLED_ROWS`] rows of each matrix
+    /// as they are stored. Two models, or two formats of one model, differ in it. It takes a moment, where
+    /// reading all weights would take as long as loading them.
     pub(crate) fn fingerprint(&self, plan: &Plan) -> String {
         // The context is a limit: it changes no number.
         let plan = Plan { context: 0, ..plan.clone() };
