@@ -4,6 +4,7 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 import { workerScript } from './bundle.mjs';
+import { page, WWW } from './modules.mjs';
 import { DOORS } from './sizes.mjs';
 import { must, ROOT } from './tools.mjs';
 
@@ -104,11 +105,12 @@ async function npmPackage() {
 }
 
 /** Writes dist/site: www with the bundled models and the page's libraries, all with relative URLs. */
-function staticSite() {
+async function staticSite() {
   const out = join(DIST, 'site');
   const node = join(LIB, 'node');
   const isNodes = (path) => path === node || path.startsWith(node + sep);
-  cpSync(join(ROOT, 'www'), out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
+  cpSync(WWW, out, { recursive: true, filter: (path) => isPublished(path) && !path.endsWith('.d.ts') && !isNodes(path) });
+  writeFileSync(join(out, 'index.html'), await page());
   for (const name of BUNDLED_MODELS) cpSync(join(ROOT, 'models', name), join(out, 'models', name), { recursive: true });
   for (const [name, files] of Object.entries(VENDOR)) {
     for (const file of files) cpSync(join(ROOT, 'node_modules', name, file), join(out, 'vendor', name, file));
@@ -119,7 +121,7 @@ function staticSite() {
 export async function lay() {
   rmSync(DIST, { recursive: true, force: true });
   await npmPackage();
-  staticSite();
+  await staticSite();
   for (const name of ['npm', 'site']) {
     const files = readdirSync(join(DIST, name), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
     console.log(`dist/${name}: ${files.length} files`);

@@ -12,6 +12,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { build } from './build.mjs';
 import { VENDOR } from './dist.mjs';
+import { page, WWW } from './modules.mjs';
 import { command, ROOT, Trouble } from './tools.mjs';
 
 const ISOLATION = {
@@ -31,6 +32,23 @@ function listen(server, port, tries = 20) {
   });
 }
 
+const SIRV = { dev: true, etag: true };
+
+/** The handler of www: the page, whose links to its modules are made when it is requested, and files. */
+function servePage(files) {
+  return async (request, response, notFound) => {
+    if (!/^\/(index\.html)?(\?|$)/.test(request.url)) return files(request, response, notFound);
+    try {
+      const html = await page();
+      response.writeHead(200, { 'Content-Type': 'text/html;charset=utf-8', 'Cache-Control': 'no-store' }).end(request.method === 'HEAD' ? undefined : html);
+    } catch (error) {
+      console.error(error.message); // such as a syntax error, which the browser then shows as well
+      files(request, response, notFound);
+    }
+    return undefined;
+  };
+}
+
 /**
  * Serves folders. `mounts` maps URL prefixes to folders, and the first match wins. `first` gets each
  * request before them and returns whether it has handled it. Resolves with the base URL, a growing list of
@@ -38,7 +56,7 @@ function listen(server, port, tries = 20) {
  */
 export async function serve({ mounts, port = 0, isolation = true, first = (_request, _response) => false }) {
   const { default: sirv } = await import('sirv');
-  const handlers = Object.entries(mounts).map(([prefix, folder]) => ({ prefix, handler: sirv(folder, { dev: true, etag: true }) }));
+  const handlers = Object.entries(mounts).map(([prefix, folder]) => ({ prefix, handler: folder === WWW ? servePage(sirv(folder, SIRV)) : sirv(folder, SIRV) }));
   const requests = [];
   const server = createServer((request, response) => {
     requests.push(request.url);
@@ -64,7 +82,7 @@ export async function serve({ mounts, port = 0, isolation = true, first = (_requ
 export const MOUNTS = {
   '/models/': join(ROOT, 'models'),
   ...Object.fromEntries(Object.keys(VENDOR).map((name) => [`/vendor/${name}/`, join(ROOT, 'node_modules', name)])),
-  '/': join(ROOT, 'www'),
+  '/': WWW,
 };
 
 await command(import.meta.url, async (args) => {

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { workerScript } from './bundle.mjs';
+import { reachable } from './modules.mjs';
 import { ROOT } from './tools.mjs';
 
 /**
@@ -29,25 +30,6 @@ export const DOORS = [
 ];
 
 const ENTRY = join(LIB, 'index.js');
-
-/**
- * The given modules and those that they import statically, as esbuild finds them; dynamic imports are not
- * included.
- * @param {string[]} entries relative to the root
- */
-export async function reachable(entries) {
-  const { build } = await import('esbuild');
-  const settings = { bundle: true, write: false, outdir: 'none', metafile: true, format: 'esm', platform: 'browser', logLevel: 'error' };
-  const { metafile } = await build({ ...settings, absWorkingDir: ROOT, entryPoints: entries });
-  const found = new Set();
-  const follow = (file) => {
-    if (found.has(file)) return;
-    found.add(file);
-    for (const { path, kind, external } of metafile.inputs[file].imports) if (kind === 'import-statement' && !external) follow(path);
-  };
-  entries.forEach(follow);
-  return [...found].sort();
-}
 
 const gzipBytes = (file) => gzipSync(readFileSync(join(ROOT, file)), { level: 9 }).length;
 const total = (files) => files.reduce((sum, file) => sum + gzipBytes(file), 0);

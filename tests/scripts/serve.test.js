@@ -6,7 +6,7 @@ import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { serve } from '../../scripts/serve.mjs';
+import { MOUNTS, serve } from '../../scripts/serve.mjs';
 
 let folder;
 let server;
@@ -52,6 +52,16 @@ test('every response has the isolation headers, unless disabled', async () => {
   const { headers } = await get('/', { base: plain.url });
   assert.deepEqual(names.map((name) => headers[name]), [undefined, undefined, undefined]);
   await plain.close();
+});
+
+test('the page preloads its modules, each of which is there', async () => {
+  const site = await serve({ mounts: MOUNTS });
+  const { headers, body } = await get('/', { base: site.url });
+  assert.equal(headers['content-type'], 'text/html;charset=utf-8');
+  const modules = [...body.matchAll(/<link rel="modulepreload" href="([^"]+)" \/>/g)].map(([, path]) => path);
+  for (const path of ['lib/index.js', 'page/chat.js', 'vendor/idb-keyval/dist/index.js']) assert(modules.includes(path), path);
+  for (const path of modules) assert.equal((await get(`/${path}`, { base: site.url, method: 'HEAD' })).status, 200, path);
+  await site.close();
 });
 
 test('no path leads out of the folders', async () => {
