@@ -12,8 +12,8 @@ const HEAD = `/** The surface of the wasm modules. scripts/build.mjs derives thi
 `;
 
 /** What each wasm module's own declarations are. */
-const FORWARD = `export * from '../shared/engine.d.ts';
-export { default } from '../shared/engine.d.ts';
+const FORWARD = `export * from '../shared/engine.js';
+export { default } from '../shared/engine.js';
 `;
 
 /** Keeps the declarations of a build, and replaces them by a reference to those that are kept. @param {string} path */

@@ -12,7 +12,8 @@ import { Run } from './run.js';
 /** @import { AppendOptions, ContextOverflow, GenerateAliases } from '../shared/types.d.ts' */
 /** @import { GenerateOptions } from '../shared/types.d.ts' */
 /** @import { LoadOptions, Message, MessageInput, SessionEventMap } from '../shared/types.d.ts' */
-/** @import { SessionOptions, SessionStats, Source, TypedEventTarget } from '../shared/types.d.ts' */
+/** @import { SessionOptions, SessionStats, Source, TokenPiece } from '../shared/types.d.ts' */
+/** @import { TypedEventTarget } from '../shared/types.d.ts' */
 
 /** For `using`, where a browser has it. @type {typeof Symbol.dispose} */
 const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
@@ -255,7 +256,7 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     return this.#usable().tokenize(text, options);
   }
 
-  /** @param {string} text @param {{ special?: boolean }} [options] */
+  /** @param {string} text @param {{ special?: boolean }} [options] @returns {Promise<TokenPiece[]>} */
   async pieces(text, options) {
     return this.#usable().pieces(text, options);
   }
