@@ -16,16 +16,16 @@
 //!
 //! # The modules, from the ground up
 //!
-//! - [`error`]: the error type, with place, fact and remedy.
+//! - `error`: the error type, with place, fact and remedy.
 //! - [`quant`]: the storage formats of a matrix. [`kernels`]: the arithmetic on them, written once for all
 //!   instruction sets. [`pool`]: the threads.
-//! - [`sniff`]: recognises other files in place of a model file. `json`: reads the small files strictly.
+//! - `sniff`: recognises other files in place of a model file. `json`: reads the small files strictly.
 //! - [`config`]: what `config.json` asks for. [`weights`]: safetensors to matrices.
 //! - [`cache`]: the KV cache. [`ops`]: the steps of a layer. [`model`]: the forward pass. **Read [`model`]
 //!   first.**
-//! - [`text`]: messages, special tokens that a caller typed, `tokenizer_config.json`. [`tokenizer`]: text to
-//!   ids and back. [`template`]: messages to text.
-//! - [`options`]: what a caller may ask for. [`sampler`]: chooses the next token. [`stop`]: finds stop
+//! - `text`: messages, special tokens that a caller typed, `tokenizer_config.json`. `tokenizer`: text to
+//!   ids and back. `template`: messages to text.
+//! - [`options`]: what a caller may ask for. [`sampler`]: chooses the next token. `stop`: finds stop
 //!   strings.
 //! - [`estimate`]: the memory of a model. [`load`]: files to a model. [`session`]: prompts and chats.
 //! - `wasm`: the API for JavaScript.
@@ -98,7 +98,7 @@
 
 pub mod cache;
 pub mod config;
-pub mod error;
+mod error;
 pub mod estimate;
 mod json;
 pub mod kernels;
@@ -110,11 +110,11 @@ pub mod pool;
 pub mod quant;
 pub mod sampler;
 pub mod session;
-pub mod sniff;
-pub mod stop;
-pub mod template;
-pub mod text;
-pub mod tokenizer;
+mod sniff;
+mod stop;
+mod template;
+mod text;
+mod tokenizer;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub mod wasm;
 pub mod weights;
@@ -124,4 +124,6 @@ pub use load::{LoadOptions, ModelFiles};
 pub use model::Model;
 pub use options::Options;
 pub use session::{Completion, FinishReason, Piece, Session, Turn};
-pub use text::Message;
+pub use template::{ChatTemplate, TemplateSource};
+pub use text::{Message, Now, TemplateKwargs};
+pub use tokenizer::{Decoder, TokenSpan, Tokenizer};

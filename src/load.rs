@@ -31,9 +31,9 @@ pub struct ModelFiles<'a> {
     pub tokenizer_config: Option<&'a [u8]>,
     /// `generation_config.json`: defaults for sampling, and the tokens that end a text.
     pub generation_config: Option<&'a [u8]>,
-    /// `special_tokens_map.json`, which older folders have; see [`TokenizerConfig`].
+    /// `special_tokens_map.json`, which older folders have.
     pub special_tokens_map: Option<&'a [u8]>,
-    /// `added_tokens.json`, which older folders have; see [`TokenizerConfig`].
+    /// `added_tokens.json`, which older folders have.
     pub added_tokens: Option<&'a [u8]>,
     /// `chat_template.jinja`, or a template of the caller's; wins over the one in `tokenizer_config.json`.
     pub chat_template: Option<&'a [u8]>,

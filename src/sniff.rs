@@ -7,11 +7,11 @@
 use crate::error::{Error, Result};
 
 /// How many bytes at the start of a file [`sniff`] looks at.
-pub const SNIFF_BYTES: usize = 512;
+pub(crate) const SNIFF_BYTES: usize = 512;
 
 /// The kind of file a reader expects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub(crate) enum Expected {
     /// A JSON object.
     Json,
     /// A safetensors file. Call [`sniff`] only if the bytes are not valid safetensors, because the eight
@@ -22,7 +22,7 @@ pub enum Expected {
 /// Refuses a file whose start is recognised as another kind of file.
 ///
 /// Errors: `NOT_A_MODEL_FILE`, which says what the file is and what to do. Unknown bytes pass.
-pub fn sniff(file: &str, start: &[u8], expected: Expected) -> Result<()> {
+pub(crate) fn sniff(file: &str, start: &[u8], expected: Expected) -> Result<()> {
     let start = &start[..start.len().min(SNIFF_BYTES)];
     match recognise(start, expected) {
         Some((found, remedy)) => Err(Error::NotAModelFile { file: file.into(), found, remedy: remedy.into() }),

@@ -2,7 +2,7 @@
 
 /// Searches the text of one generation for stop strings.
 #[derive(Debug, Clone)]
-pub struct StopMatcher {
+pub(crate) struct StopMatcher {
     stops: Vec<String>,
     /// Text that is held back: empty, or a proper prefix of a stop string.
     held: String,
@@ -11,13 +11,13 @@ pub struct StopMatcher {
 
 impl StopMatcher {
     /// Searches for these strings. None of them is empty.
-    pub fn new(stops: Vec<String>) -> StopMatcher {
+    pub(crate) fn new(stops: Vec<String>) -> StopMatcher {
         StopMatcher { stops, held: String::new(), stopped: false }
     }
 
     /// Takes the next piece. Returns the text before any possible stop string, and whether a stop string
     /// follows it. After a stop string all further text is dropped.
-    pub fn push(&mut self, piece: &str) -> (String, bool) {
+    pub(crate) fn push(&mut self, piece: &str) -> (String, bool) {
         if self.stopped {
             return (String::new(), true);
         }
@@ -35,7 +35,7 @@ impl StopMatcher {
     }
 
     /// Ends the text. Returns what was held back.
-    pub fn finish(&mut self) -> String {
+    pub(crate) fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }

@@ -93,7 +93,7 @@ impl ChatTemplate {
     /// returns it, and so does every [`render`](Self::render).
     ///
     /// Errors: `NOT_A_MODEL_FILE` if `file` is another kind of file.
-    pub fn new(config: &TokenizerConfig, file: Option<&[u8]>) -> Result<ChatTemplate> {
+    pub(crate) fn new(config: &TokenizerConfig, file: Option<&[u8]>) -> Result<ChatTemplate> {
         let has_text = |template: &&str| !template.trim().is_empty();
         let published = match file.map(utf8).transpose() {
             Ok(file) => match file.filter(has_text) {
@@ -134,7 +134,7 @@ impl ChatTemplate {
     /// Refuses a message that has a field which the template does not read.
     ///
     /// Errors: `BAD_INPUT` that names the message by its index, and the field.
-    pub fn check(&self, messages: &[Message]) -> Result<()> {
+    pub(crate) fn check(&self, messages: &[Message]) -> Result<()> {
         let mut optional =
             messages.iter().enumerate().flat_map(|(index, message)| message.optional_fields().map(move |field| (index, field)));
         let Some(first) = optional.next() else { return Ok(()) };
@@ -160,7 +160,7 @@ impl ChatTemplate {
     /// Refuses a value for a variable that the template does not read: it would do nothing.
     ///
     /// Errors: `BAD_OPTION` that names the variable, and the switches.
-    pub fn check_kwargs(&self, kwargs: &TemplateKwargs) -> Result<()> {
+    pub(crate) fn check_kwargs(&self, kwargs: &TemplateKwargs) -> Result<()> {
         if kwargs.is_empty() {
             return Ok(());
         }
@@ -192,7 +192,7 @@ impl ChatTemplate {
     /// [`render`](Self::render) with values for the template's switches.
     ///
     /// Errors: those of [`render`](Self::render).
-    pub fn render_with(
+    pub(crate) fn render_with(
         &self,
         messages: &[Message],
         add_generation_prompt: bool,

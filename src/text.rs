@@ -7,10 +7,10 @@ mod marks;
 mod message;
 mod now;
 
-pub use config::TokenizerConfig;
+pub(crate) use config::TokenizerConfig;
 pub use kwargs::TemplateKwargs;
 pub(crate) use kwargs::{is_reserved, with_strings};
-pub use marks::Rendered;
+pub(crate) use marks::Rendered;
 pub(crate) use marks::{Coding, Mark, is_private, mark_special};
 pub use message::Message;
 pub(crate) use message::{FIELDS, deserialize_list as deserialize_messages, unread_field};

@@ -67,7 +67,7 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// Reads `tokenizer.json` and, when the model has one, `tokenizer_config.json`.
     ///
-    /// Errors: those of [`Tokenizer::new`] and of [`TokenizerConfig::from_json`].
+    /// Errors: `BAD_TOKENIZER` and `BAD_FILE`, which name the place; `NOT_A_MODEL_FILE`.
     pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self> {
         Tokenizer::new(tokenizer_json, &TokenizerConfig::from_files(tokenizer_config, None, None)?)
     }
@@ -75,7 +75,7 @@ impl Tokenizer {
     /// Reads `tokenizer.json`. `config` is what the model's other files say about tokens.
     ///
     /// Errors: `BAD_TOKENIZER` that names the place; `NOT_A_MODEL_FILE`.
-    pub fn new(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Self> {
+    pub(crate) fn new(tokenizer_json: &[u8], config: &TokenizerConfig) -> Result<Self> {
         let checked = check::check(tokenizer_json)?;
         let mut inner: file::Inner = serde_json::from_slice(tokenizer_json).map_err(|error| {
             let fact = error.to_string();

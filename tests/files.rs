@@ -9,8 +9,7 @@ use std::sync::Arc;
 use common::files::folder;
 use common::{Folder, greedy};
 use fireside::config::ModelConfig;
-use fireside::template::TemplateSource;
-use fireside::{LoadOptions, Message, Model, Options, Session};
+use fireside::{LoadOptions, Message, Model, Options, Session, TemplateSource};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

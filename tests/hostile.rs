@@ -13,8 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{files, greedy};
-use fireside::text::Now;
-use fireside::{LoadOptions, Model, ModelFiles, Options, Result, Session};
+use fireside::{LoadOptions, Model, ModelFiles, Now, Options, Result, Session};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

@@ -1,7 +1,7 @@
 //! Loading weights as a caller does: bytes in chunks go in, weights or a sentence come out.
 
+use fireside::Result;
 use fireside::config::ModelConfig;
-use fireside::error::Result;
 use fireside::quant::Dtype;
 use fireside::weights::{Loader, Tensor, Weights};
 use serde_json::{Map, Value, json};

@@ -12,9 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fireside::template::ChatTemplate;
-use fireside::text::{Message, Now};
-use fireside::tokenizer::{TokenSpan, Tokenizer};
+use fireside::{ChatTemplate, Message, Now, TokenSpan, Tokenizer};
 use serde_json::{Value, json};
 use sha1::{Digest, Sha1};
 

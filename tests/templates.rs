@@ -10,9 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use fireside::Message;
-use fireside::template::ChatTemplate;
-use fireside::text::Now;
+use fireside::{ChatTemplate, Message, Now};
 use serde::Deserialize;
 use serde_json::{Value, json};
 

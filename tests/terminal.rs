@@ -266,7 +266,7 @@ fn typed(flags: &[&str]) -> PtySession {
 #[test]
 fn a_terminal_does_not_obey_what_a_model_writes() {
     let tokenizer = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/story/tokenizer.json")).unwrap();
-    let escape = fireside::tokenizer::Tokenizer::from_bytes(&tokenizer, None).unwrap().id("<0x1B>").unwrap();
+    let escape = fireside::Tokenizer::from_bytes(&tokenizer, None).unwrap().id("<0x1B>").unwrap();
     let bias = format!("{escape}=100");
     let arguments = ["generate", "Once", "--temperature", "0", "--max-tokens", "3", "--logit-bias", &bias];
     let mut terminal = spawn_command(fireside(&arguments), Some(PATIENCE_MS)).unwrap();

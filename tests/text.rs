@@ -4,9 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fireside::template::{ChatTemplate, TemplateSource};
-use fireside::text::{Message, Now};
-use fireside::tokenizer::Tokenizer;
+use fireside::{ChatTemplate, Message, Now, TemplateSource, Tokenizer};
 use serde::Deserialize;
 
 #[derive(Deserialize)]

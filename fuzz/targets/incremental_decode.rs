@@ -4,7 +4,7 @@
 
 use std::sync::LazyLock;
 
-use fireside::tokenizer::Tokenizer;
+use fireside::Tokenizer;
 use fireside_fuzz::TOKENIZERS;
 use libfuzzer_sys::fuzz_target;
 

@@ -1,9 +1,7 @@
 //! Any template and any messages give text of bounded length or BAD_TEMPLATE, and always end.
 #![no_main]
 
-use fireside::Message;
-use fireside::template::ChatTemplate;
-use fireside::text::Now;
+use fireside::{ChatTemplate, Message, Now};
 use fireside_fuzz::text;
 use libfuzzer_sys::fuzz_target;
 

@@ -2,8 +2,7 @@
 //! in range, text that round-trips, errors that are returned.
 #![no_main]
 
-use fireside::Error;
-use fireside::tokenizer::Tokenizer;
+use fireside::{Error, Tokenizer};
 use fireside_fuzz::{TINY_TOKENIZER, TOKENIZERS, file};
 use libfuzzer_sys::fuzz_target;
 

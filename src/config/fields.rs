@@ -14,13 +14,13 @@ pub(super) struct Fields {
 
 impl Fields {
     /// The fields of a whole file.
-    pub fn parse(file: &'static str, bytes: &[u8]) -> Result<Fields> {
+    pub(super) fn parse(file: &'static str, bytes: &[u8]) -> Result<Fields> {
         Ok(Fields { file, path: String::new(), map: json::object(file, bytes)? })
     }
 
     /// Takes the object in the field `name`. `None` if the field is absent, or false in Python: null, false,
     /// 0, or empty.
-    pub fn object(&mut self, name: &str) -> Result<Option<Fields>> {
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Fields>> {
         match self.take(name) {
             None => Ok(None),
             Some(value) if is_off(&value) => Ok(None),
@@ -30,17 +30,17 @@ impl Fields {
     }
 
     /// Takes a field. `None` if it is absent or null.
-    pub fn take(&mut self, name: &str) -> Option<Value> {
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name).filter(|value| !value.is_null())
     }
 
     /// Puts a field back among those that nobody took.
-    pub fn put_back(&mut self, name: &str, value: Value) {
+    pub(super) fn put_back(&mut self, name: &str, value: Value) {
         self.map.insert(name.into(), value);
     }
 
     /// Takes the field if it is the number 1.
-    pub fn is_one(&mut self, name: &str) -> bool {
+    pub(super) fn is_one(&mut self, name: &str) -> bool {
         let one = self.map.get(name).and_then(Value::as_f64) == Some(1.0);
         if one {
             self.map.remove(name);
@@ -49,49 +49,49 @@ impl Fields {
     }
 
     /// Makes an infinite number null: an infinite limit is no limit.
-    pub fn drop_infinite(&mut self, name: &str) {
+    pub(super) fn drop_infinite(&mut self, name: &str) {
         if self.map.get(name).is_some_and(|value| value == "Infinity") {
             self.map.insert(name.into(), Value::Null);
         }
     }
 
     /// True when the field is there, null or not, and nobody took it.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.map.contains_key(name)
     }
 
     /// The names and values that nobody took.
-    pub fn rest(&self) -> impl Iterator<Item = (String, &Value)> {
+    pub(super) fn rest(&self) -> impl Iterator<Item = (String, &Value)> {
         self.map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (format!("{}{name}", self.path), value))
     }
 
     /// True when both objects have the same fields.
-    pub fn same(&self, other: &Fields) -> bool {
+    pub(super) fn same(&self, other: &Fields) -> bool {
         self.map == other.map
     }
 
     /// The object as it is.
-    pub fn into_value(self) -> Value {
+    pub(super) fn into_value(self) -> Value {
         Value::Object(self.map)
     }
 
     /// Adds the rest of an inner object to the rest of this one.
-    pub fn keep_rest_of(&mut self, inner: Fields) {
+    pub(super) fn keep_rest_of(&mut self, inner: Fields) {
         self.map.extend(inner.map.into_iter().map(|(name, value)| (format!("{}{name}", inner.path), value)));
     }
 
     /// A whole number from 1 to `max`.
-    pub fn size(&mut self, name: &str, max: usize) -> Result<Option<usize>> {
+    pub(super) fn size(&mut self, name: &str, max: usize) -> Result<Option<usize>> {
         self.whole(name, 1, max)
     }
 
     /// A whole number from 1 to `max`. Errors: `BAD_FILE` if it is absent.
-    pub fn required(&mut self, name: &str, max: usize) -> Result<usize> {
+    pub(super) fn required(&mut self, name: &str, max: usize) -> Result<usize> {
         self.size(name, max)?.ok_or_else(|| self.bad(name, &range(1, max), "nothing".into()))
     }
 
     /// A whole number from `min` to `max`.
-    pub fn whole(&mut self, name: &str, min: usize, max: usize) -> Result<Option<usize>> {
+    pub(super) fn whole(&mut self, name: &str, min: usize, max: usize) -> Result<Option<usize>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_u64() {
             Some(number) if (min as u64..=max as u64).contains(&number) => Ok(Some(number as usize)),
@@ -101,7 +101,7 @@ impl Fields {
 
     /// A number that is `valid`; `expected` says in words what is. NaN and infinity are never valid: `json`
     /// reads them as text.
-    pub fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
+    pub(super) fn number(&mut self, name: &str, expected: &str, valid: impl Fn(f64) -> bool) -> Result<Option<f64>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         match value.as_f64() {
             Some(number) if valid(number) => Ok(Some(number)),
@@ -110,7 +110,7 @@ impl Fields {
     }
 
     /// True or false.
-    pub fn boolean(&mut self, name: &str) -> Result<Option<bool>> {
+    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Bool(value)) => Ok(Some(value)),
@@ -119,7 +119,7 @@ impl Fields {
     }
 
     /// A string.
-    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(value)) => Ok(Some(value)),
@@ -128,7 +128,7 @@ impl Fields {
     }
 
     /// A list.
-    pub fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>> {
+    pub(super) fn list(&mut self, name: &str) -> Result<Option<Vec<Value>>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Array(values)) => Ok(Some(values)),
@@ -137,7 +137,7 @@ impl Fields {
     }
 
     /// Token ids: one, a list of them, or null for none. `default` if the field is absent.
-    pub fn token_ids(&mut self, name: &str, default: Option<i64>) -> Result<Vec<i64>> {
+    pub(super) fn token_ids(&mut self, name: &str, default: Option<i64>) -> Result<Vec<i64>> {
         let ids = match self.map.remove(name) {
             None => return Ok(default.into_iter().collect()),
             Some(Value::Null) => return Ok(Vec::new()),
@@ -148,12 +148,12 @@ impl Fields {
     }
 
     /// The error of a field that breaks a rule.
-    pub fn bad(&self, name: &str, expected: &str, got: String) -> Error {
+    pub(super) fn bad(&self, name: &str, expected: &str, got: String) -> Error {
         Error::BadFile { file: self.file.into(), at: format!("{}{name}", self.path), expected: expected.into(), got }
     }
 
     /// The error of a valid field that asks for something that is not implemented.
-    pub fn unsupported(&self, name: &str, expected: &str, got: String) -> Error {
+    pub(super) fn unsupported(&self, name: &str, expected: &str, got: String) -> Error {
         Error::UnsupportedModel { file: self.file.into(), field: format!("{}{name}", self.path), expected: expected.into(), got }
     }
 }

@@ -25,24 +25,24 @@ const NAMES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "p
 
 /// What a model's files say about its tokens and chat templates, beside `tokenizer.json`.
 #[derive(Debug, Clone, Default)]
-pub struct TokenizerConfig {
+pub(crate) struct TokenizerConfig {
     /// The token that begins a text.
-    pub bos_token: Option<String>,
+    pub(crate) bos_token: Option<String>,
     /// The token that ends a text.
-    pub eos_token: Option<String>,
+    pub(crate) eos_token: Option<String>,
     /// All named tokens, `("bos_token", "<s>")`. Those that only this model has come last: `("image_token",
     /// "<image>")`.
-    pub names: Vec<(String, String)>,
+    pub(crate) names: Vec<(String, String)>,
     /// Special tokens without a name.
-    pub extra: Vec<String>,
+    pub(crate) extra: Vec<String>,
     /// Whether a prompt gets the BOS token, if `tokenizer.json` has no post-processor.
-    pub add_bos_token: bool,
+    pub(crate) add_bos_token: bool,
     /// Whether a prompt gets the EOS token, if `tokenizer.json` has no post-processor.
-    pub add_eos_token: bool,
+    pub(crate) add_eos_token: bool,
     /// Tokens of `added_tokens_decoder`, by ascending id.
-    pub added_tokens: Vec<(u32, AddedToken)>,
+    pub(crate) added_tokens: Vec<(u32, AddedToken)>,
     /// Tokens of `added_tokens.json`, by ascending id. `tokenizer.json` overrides them.
-    pub older_added_tokens: Vec<(u32, AddedToken)>,
+    pub(crate) older_added_tokens: Vec<(u32, AddedToken)>,
     /// The field `chat_template`, as it is.
     chat_template: Option<Value>,
 }
@@ -96,21 +96,25 @@ impl Fields {
 impl TokenizerConfig {
     /// Whether `special_tokens_map.json` and `added_tokens.json` are used beside this
     /// `tokenizer_config.json`. They are not used beside a broken one, because loading fails then.
-    pub fn reads_older_files(tokenizer_config: Option<&[u8]>) -> bool {
+    #[cfg(any(test, target_family = "wasm"))]
+    pub(crate) fn reads_older_files(tokenizer_config: Option<&[u8]>) -> bool {
         tokenizer_config.is_none_or(|bytes| json::object(FILE, bytes).is_ok_and(|map| !names_added_tokens(&map)))
     }
 
     /// Reads `tokenizer_config.json` alone.
-    ///
-    /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
-    pub fn from_json(bytes: &[u8]) -> Result<Self> {
+    #[cfg(test)]
+    pub(crate) fn from_json(bytes: &[u8]) -> Result<Self> {
         Self::from_files(Some(bytes), None, None)
     }
 
     /// Reads `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`. Each is optional.
     ///
     /// Errors: `BAD_FILE`; `NOT_A_MODEL_FILE`.
-    pub fn from_files(tokenizer_config: Option<&[u8]>, special_tokens_map: Option<&[u8]>, added_tokens: Option<&[u8]>) -> Result<Self> {
+    pub(crate) fn from_files(
+        tokenizer_config: Option<&[u8]>,
+        special_tokens_map: Option<&[u8]>,
+        added_tokens: Option<&[u8]>,
+    ) -> Result<Self> {
         let map = tokenizer_config.map_or_else(|| Ok(Map::new()), |bytes| json::object(FILE, bytes))?;
         let (special_tokens_map, added_tokens) = if names_added_tokens(&map) { (None, None) } else { (special_tokens_map, added_tokens) };
         let mut fields = Fields { map, older: HashSet::new() };
@@ -159,7 +163,7 @@ impl TokenizerConfig {
     }
 
     /// The texts of the special tokens.
-    pub fn special(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn special(&self) -> impl Iterator<Item = &String> {
         self.names.iter().map(|(_, token)| token).chain(&self.extra)
     }
 
@@ -168,7 +172,7 @@ impl TokenizerConfig {
     ///
     /// Errors: `BAD_TEMPLATE` if there is no template named `default` among several, or the field has
     /// another type.
-    pub fn chat_template<'a>(&'a self) -> Result<Option<&'a str>> {
+    pub(crate) fn chat_template<'a>(&'a self) -> Result<Option<&'a str>> {
         let named: Vec<(&'a str, &'a Value)> = match &self.chat_template {
             None => return Ok(None),
             Some(Value::String(template)) => return Ok(Some(template)),

@@ -64,7 +64,7 @@ pub(super) enum Target {
 
 impl Manifest {
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
-    pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Manifest> {
+    pub(super) fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Manifest> {
         let index = index.map(index::parse).transpose()?;
         let files = index.as_ref().map_or(vec!["model.safetensors".into()], |index| index.files.clone());
         let specs = config.plan.tensors();
@@ -83,7 +83,7 @@ impl Manifest {
     ///
     /// Errors: `BAD_FILE` and `UNSUPPORTED_MODEL` with the tensor. With the last file, also for a tensor
     /// that is in no file.
-    pub fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Incoming>> {
+    pub(super) fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Incoming>> {
         if let Some(index) = &self.index {
             let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
             let listed = index.file_of.iter().filter(|(_, number)| **number == file).map(|(name, _)| name);
@@ -153,23 +153,23 @@ impl Manifest {
     }
 
     /// What the network computes.
-    pub fn plan(&self) -> &Plan {
+    pub(super) fn plan(&self) -> &Plan {
         &self.config.plan
     }
 
     /// True when the tensor of this number is stored as most are.
-    pub fn is_plain(&self, number: usize) -> bool {
+    pub(super) fn is_plain(&self, number: usize) -> bool {
         self.specs.get(number).is_some_and(|spec| spec.storage == Storage::Plain)
     }
 
     /// The number that a head has in a tied model, whose table has none: the one after the last row.
-    pub fn own_head(&self) -> usize {
+    pub(super) fn own_head(&self) -> usize {
         self.specs.len()
     }
 
     /// The tensors that the model does not read, at most [`LISTED_MAX`] names: `mtp.layers.*.norm.weight
     /// (2)`.
-    pub fn passed_over(&self) -> Vec<String> {
+    pub(super) fn passed_over(&self) -> Vec<String> {
         let kind = |(name, &count): (&String, &usize)| if count == 1 { name.clone() } else { format!("{name} ({count})") };
         let mut listed: Vec<String> = self.extra.iter().take(LISTED_MAX).map(kind).collect();
         if let Some(more) = self.extra.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {

@@ -19,14 +19,14 @@ pub(super) struct Stored {
 
 impl Stored {
     /// Whether the matrix of this number has begun.
-    pub fn has(&self, number: usize) -> bool {
+    pub(super) fn has(&self, number: usize) -> bool {
         self.matrices.contains_key(&number)
     }
 
     /// Stores one whole row of a tensor.
     ///
     /// Errors: `BAD_FILE` if it holds a NaN or an infinity, `OUT_OF_MEMORY`.
-    pub fn row(&mut self, file: &str, tensor: &Incoming, row: usize, bytes: &[u8]) -> Result<()> {
+    pub(super) fn row(&mut self, file: &str, tensor: &Incoming, row: usize, bytes: &[u8]) -> Result<()> {
         let (Target::Matrix { number, source, .. } | Target::Vector { number, source, .. } | Target::Twin { number, source, .. }) =
             tensor.target
         else {
@@ -65,7 +65,7 @@ impl Stored {
     }
 
     /// The weights. Every tensor is there: the manifest saw it named, and the loader saw its data whole.
-    pub fn assemble(mut self, manifest: &Manifest) -> Weights {
+    pub(super) fn assemble(mut self, manifest: &Manifest) -> Weights {
         let own_head = manifest.own_head();
         // A tied embedding may stand under the head's name alone.
         if !self.has(EMBED_NUMBER)

@@ -13,7 +13,7 @@ use fireside::options::{Options, Overflow};
 use fireside::pool::Pool;
 use fireside::quant::Dtype;
 use fireside::session::SessionOptions;
-use fireside::text::{Now, TemplateKwargs};
+use fireside::{Now, TemplateKwargs};
 use serde_json::Value;
 
 use crate::{Result, folder};

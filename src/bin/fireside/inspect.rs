@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use fireside::TemplateSource;
 use fireside::load::LoadOptions;
 use fireside::options::Settings;
-use fireside::template::TemplateSource;
 
 use crate::Result;
 use crate::folder::SmallFiles;
