@@ -10,7 +10,7 @@ import { ChatPromptTemplate } from '@langchain/core/prompts';
 import { ChatOpenAI } from '@langchain/openai';
 import { APICallError, generateText, jsonSchema, Output, streamText, tool } from 'ai';
 import { createHandler, until } from './door.js';
-import { answerTo, fakeModel } from './fake.js';
+import { answerTo, fakeModel } from '../fake.js';
 
 const PROMPT = '<user> Hello <assistant> ';
 const ANSWER = answerTo(PROMPT, 7, 4);

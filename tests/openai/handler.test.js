@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI from 'openai';
 import { createHandler, events, get, post } from './door.js';
-import { answerTo, fakeModel } from './fake.js';
+import { answerTo, fakeModel } from '../fake.js';
 
 const USER = [{ role: 'user', content: 'Hello' }];
 const ask = (more = {}) => ({ model: 'story', messages: USER, max_tokens: 4, seed: 7, ...more });

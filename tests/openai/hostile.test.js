@@ -7,7 +7,7 @@ import { after, before, test } from 'node:test';
 import { listen } from '../../www/lib/node/http.js';
 import { refusals } from '../../www/lib/node/refusals.js';
 import { createHandler, until } from './door.js';
-import { fakeModel } from './fake.js';
+import { fakeModel } from '../fake.js';
 import { raw, request } from './raw.js';
 
 const BODY = JSON.stringify({ model: 'story', prompt: 'The fox ', max_tokens: 3 });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHandler, events, get, post, until } from './door.js';
-import { answerTo, fakeModel } from './fake.js';
+import { answerTo, fakeModel } from '../fake.js';
 
 const text = (prompt, { init, ...more } = {}) => post('/v1/completions', { model: 'story', prompt, max_tokens: 6, seed: 1, ...more }, init);
 

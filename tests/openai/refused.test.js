@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createHandler, get, PARAMETERS, post } from './door.js';
-import { fakeModel } from './fake.js';
+import { fakeModel } from '../fake.js';
 
 const handler = createHandler({ models: { story: fakeModel().model } });
 const USER = [{ role: 'user', content: 'Hello' }];

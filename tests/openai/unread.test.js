@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { test } from 'node:test';
 import { listen } from '../../www/lib/node/http.js';
 import { createHandler, events, post, until } from './door.js';
-import { answerTo, fakeModel } from './fake.js';
+import { answerTo, fakeModel } from '../fake.js';
 import { request } from './raw.js';
 import { folder, serving } from './server.js';
 

@@ -6,7 +6,7 @@ import { describe, mock, test } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { createLanguageModel } from '../../www/lib/integrations/prompt-api.js';
-import { fakeEngine } from './fake.js';
+import { fakeEngine } from '../fake.js';
 import { TABLE } from './table.js';
 
 /** @param {Parameters<typeof fakeEngine>[0]} [settings] */
