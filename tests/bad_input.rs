@@ -1,6 +1,7 @@
-//! Bad input gives its own clear error with a code, and what was loaded before goes on working. Malformed files are in `tests/hostile.rs`.
+//! Bad input gives a specific error with a code, and loaded models and sessions keep working. Malformed
+//! files are in `tests/hostile.rs`.
 //!
-//! Each message is written out in full, because a message is read by somebody who has to act on it.
+//! The tests have each message in full, because somebody who reads it must know what to do.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -12,7 +13,7 @@ use common::{Folder, greedy};
 use fireside::{LoadOptions, Message, Options, Result, Session};
 use serde_json::{Value, json};
 
-/// The code and the whole message of a failure.
+/// The code and the full message of a failure.
 #[track_caller]
 fn refused<T>(result: Result<T>, code: &str, message: &str) {
     match result {
@@ -22,7 +23,7 @@ fn refused<T>(result: Result<T>, code: &str, message: &str) {
 }
 
 #[test]
-fn a_wrong_number_of_weight_files_is_told() {
+fn a_wrong_number_of_weight_files_is_reported() {
     let mut single = folder("qwen2-bf16");
     single.weights.push(Vec::new());
     refused(single.try_load(None).map(drop), "BAD_INPUT", "weights: expected 1 file(s): model.safetensors, got 2.");
@@ -39,7 +40,7 @@ fn a_wrong_number_of_weight_files_is_told() {
     refused(sharded.try_load(None).map(drop), "BAD_INPUT", "weights: expected 1 file(s): model.safetensors, got 2.");
 }
 
-/// A session, one refused call after the other, and then a sound one.
+/// A session, on which a valid call follows each refused one.
 struct Survivor {
     session: Session,
     expected: Vec<u32>,
@@ -77,7 +78,7 @@ fn an_empty_prompt_is_refused() {
 }
 
 #[test]
-fn a_prompt_longer_than_the_context_says_both_lengths() {
+fn a_prompt_longer_than_the_context_reports_both_lengths() {
     let mut survivor = Survivor::new();
     survivor.generate_refused(
         &"t ".repeat(600),
@@ -186,7 +187,7 @@ fn a_chat_that_does_not_end_in_a_user_turn_is_refused() {
     assert!(survivor.session.messages().is_empty());
 }
 
-/// A fixture whose first number of `tensor` is another.
+/// A fixture with another first number in `tensor`.
 fn with_number(tensor: &str, value: f32) -> Folder {
     let mut folder = folder("llama-untied-f32");
     let file = &mut folder.weights[0];
@@ -198,7 +199,7 @@ fn with_number(tensor: &str, value: f32) -> Folder {
 }
 
 #[test]
-fn a_model_that_computes_no_number_says_so() {
+fn a_model_that_computes_nan_or_infinity_gives_an_error() {
     let model = Arc::new(with_number("model.norm.weight", f32::MAX).load());
     let mut session = Session::new(model);
     for _ in 0..2 {

@@ -1,4 +1,5 @@
-//! The options of a chat that stay with the session: the system prompt and the switches of the chat template.
+//! The options of a chat that stay with the session: the system prompt and the variables of the chat
+//! template.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -11,7 +12,7 @@ use fireside::session::SessionOptions;
 use fireside::{Message, Model, Options, Session, TemplateKwargs};
 use serde_json::{Value, json};
 
-/// ChatML with a switch.
+/// ChatML with a variable.
 const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
     {% if add_generation_prompt %}<|im_start|>assistant\n{{ thoughts }}{% endif %}";
 
@@ -56,7 +57,7 @@ fn a_system_prompt_begins_every_history() {
 }
 
 #[test]
-fn switches_stay_until_a_turn_that_ends_gives_others() {
+fn variables_stay_until_a_completed_turn_sets_others() {
     let model = model();
     let mut session = Session::new(model.clone());
     session.chat("Hello!", &greedy(4)).unwrap().finish().unwrap();
@@ -79,7 +80,7 @@ fn switches_stay_until_a_turn_that_ends_gives_others() {
 }
 
 #[test]
-fn a_switch_that_the_template_does_not_read_is_refused() {
+fn a_variable_that_the_template_does_not_read_is_refused() {
     let model = model();
     let mut session = Session::new(model.clone());
     let expected = "option `chatTemplateKwargs.thought`: This model's chat template does not read `thought`. It reads thoughts.";
@@ -95,7 +96,7 @@ fn a_switch_that_the_template_does_not_read_is_refused() {
 }
 
 #[test]
-fn a_session_without_options_is_saved_as_it_was_before_there_were_any() {
+fn a_session_without_options_is_saved_in_the_format_before_options() {
     let saved = Session::new(model()).save(false).unwrap();
     let head = String::from_utf8_lossy(&saved).into_owned();
     assert!(head.contains("\"messages\":[]") && !head.contains("options"), "{head}");

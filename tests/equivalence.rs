@@ -1,4 +1,4 @@
-//! The fast paths are the slow ones, bit for bit; the properties are in `common/equivalence.rs`.
+//! The fast paths equal the slow ones bit for bit; the properties are in `common/equivalence.rs`.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -13,7 +13,7 @@ use fireside::pool::Pool;
 use fireside::quant::Dtype;
 use fireside::{LoadOptions, Model};
 
-/// Long enough to pass every chunk size and window.
+/// Long enough to exceed every chunk size and window.
 const TOKENS: usize = 150;
 
 #[test]
@@ -77,22 +77,22 @@ fn truncate_and_continue_equals_fresh() {
 }
 
 #[test]
-fn a_window_ends_where_it_says() {
+fn a_window_has_the_configured_length() {
     for name in ["mistral-window-f16", "minueza-shape-f16"] {
-        equivalence::a_window_ends_where_it_says(name, &folder(name).load(), TOKENS);
+        equivalence::a_window_has_the_configured_length(name, &folder(name).load(), TOKENS);
     }
 }
 
 #[test]
-fn a_session_that_reuses_its_cache_equals_a_fresh_one() {
-    // Models with a chat template of their own, and some without.
+fn a_session_that_reuses_its_cache_equals_a_new_one() {
+    // Models with and without a chat template.
     for name in ["llama-tied-bf16", "minueza-shape-f16", "qwen2-bf16", "smollm3-bf16", "mistral-window-f16", "llama-odd-f32"] {
         equivalence::reuse_equals_fresh(name, Arc::new(folder(name).load()), 60);
     }
 }
 
 #[test]
-fn a_chat_model_that_reuses_its_cache_equals_a_fresh_one() {
+fn a_chat_model_that_reuses_its_cache_equals_a_new_one() {
     equivalence::reuse_equals_fresh("chat", Arc::new(folder("chat").load()), 30);
 }
 
@@ -123,7 +123,7 @@ fn weights_may_arrive_in_chunks_of_any_size() {
 }
 
 #[test]
-fn an_untouched_cache_is_empty_and_grows_with_the_text() {
+fn an_unused_cache_is_empty_and_grows_with_the_text() {
     let folder = folder("llama-tied-bf16");
     let model = folder.load();
     let mut runner = Runner::new(&model);

@@ -9,7 +9,7 @@ use common::{Folder, Runner};
 use fireside::config::{Attention, LayerPlan, Llama3Scaling, Mixer, Mlp, Norm, Plan, RopePlan, RopeScaling};
 use serde_json::{Value, json};
 
-/// The fixture with fields of its `config.json` replaced. A null takes a field away.
+/// The fixture with fields of its `config.json` replaced. A null removes a field.
 fn changed(name: &str, changes: &Value) -> Folder {
     let mut folder = folder(name);
     let mut config: Value = serde_json::from_slice(&folder.config).unwrap();
@@ -28,7 +28,7 @@ fn computed(folder: &Folder) -> (String, Vec<f32>) {
     (model.fingerprint().to_owned(), Runner::new(&model).feed(&tokens))
 }
 
-/// Every change keeps the shapes of all tensors, so that the same weights serve.
+/// Every change keeps the shapes of all tensors, so that the same weights can be loaded.
 #[test]
 fn every_field_that_changes_logits_changes_the_fingerprint() {
     let llama3 = |change: Value| {
@@ -90,7 +90,7 @@ fn every_field_that_changes_logits_changes_the_fingerprint() {
     }
 }
 
-/// What a session may do without: a longer context, another end, another default.
+/// What may change for a saved session: a longer context, another end token, another default.
 #[test]
 fn fields_that_change_no_logit_leave_the_fingerprint() {
     let name = "llama-untied-f32";
@@ -100,12 +100,13 @@ fn fields_that_change_no_logit_leave_the_fingerprint() {
     }
 }
 
-/// The plan, field by field. One that is new does not compile here until a case above changes it, or it has
-/// its reason.
+/// The plan, field by field. A new field fails to compile here until a case above changes it or it gets its
+/// reason.
 #[test]
 fn the_cases_above_know_every_field_of_the_plan() {
     let plan = folder("smollm3-bf16").load().config().plan.clone();
-    // The first five are the shapes of tensors: other shapes are other weights. The context is a limit.
+    // The first five determine the shapes of tensors, and other shapes are other weights. The context is a
+    // limit.
     let Plan { vocab: _, hidden: _, inter: _, tied: _, context: _, heads: _, kv_heads: _, head_dim: _, ropes, layers, norm } = plan;
     let Norm { eps: _ } = norm;
     for RopePlan { dims: _, theta: _, scaling } in ropes {

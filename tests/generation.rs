@@ -1,4 +1,5 @@
-//! What `generation_config.json` asks for: the same text as transformers writes with the same file, and a list of what is not honoured.
+//! The defaults in `generation_config.json`: the same text as transformers writes with the same file, and a
+//! list of the ignored fields.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -80,8 +81,8 @@ fn model(generation_config: Option<&str>) -> Model {
 }
 
 #[test]
-fn a_chat_ends_at_the_tokenizers_own_end_too() {
-    // 2 is the tokenizer's `eos_token`, 4 is `<|im_end|>`, the end mark of ChatML.
+fn a_chat_also_ends_at_the_tokenizers_eos_token() {
+    // 2 is the tokenizer's `eos_token`, 4 is `<|im_end|>`, which ends a turn in ChatML.
     let ends = |generation| {
         let model = model(generation);
         let sorted = |mut ends: Vec<u32>| {
@@ -97,7 +98,7 @@ fn a_chat_ends_at_the_tokenizers_own_end_too() {
 }
 
 #[test]
-fn the_models_stop_strings_hold_beside_the_callers() {
+fn the_models_stop_strings_apply_beside_the_callers() {
     let model = Arc::new(model(Some(r#"{"stop_strings": ["soi"]}"#)));
     let text = |stop: &str| {
         let options = Options { stop: vec![stop.into()], ..common::greedy(16) };
@@ -113,7 +114,7 @@ fn the_models_stop_strings_hold_beside_the_callers() {
 }
 
 #[test]
-fn a_caller_turns_a_rule_of_the_file_off() {
+fn a_caller_turns_off_a_rule_of_the_file() {
     let model = Arc::new(model(Some(r#"{"no_repeat_ngram_size": 1, "suppress_tokens": [308]}"#)));
     let options =
         Options::from_json(&serde_json::json!({"noRepeatNgramSize": 0, "suppressTokens": [], "temperature": 0, "maxTokens": 16})).unwrap();

@@ -1,4 +1,4 @@
-//! Loading weights as a caller does: bytes in chunks go in, weights or a sentence come out.
+//! Loads weights as a caller does: bytes in chunks, then weights or an error.
 
 use fireside::Result;
 use fireside::config::ModelConfig;
@@ -6,7 +6,7 @@ use fireside::quant::Dtype;
 use fireside::weights::{Loader, Tensor, Weights};
 use serde_json::{Map, Value, json};
 
-/// A tensor of a file under construction.
+/// A tensor of a file that is being built.
 #[derive(Clone)]
 struct FileTensor {
     name: String,
@@ -24,7 +24,7 @@ fn config(with: Value) -> ModelConfig {
     ModelConfig::from_json(config.to_string().as_bytes()).unwrap()
 }
 
-/// Values that f16 and bf16 hold exactly, different from tensor to tensor.
+/// Values that f16 and bf16 represent exactly, different from tensor to tensor.
 fn values(tensor: usize, len: usize) -> Vec<f32> {
     (0..len).map(|i| ((i * 7 + tensor * 11) % 61) as f32 / 8.0 - 3.75).collect()
 }
@@ -39,7 +39,7 @@ fn encode(dtype: &str, values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(bytes).collect()
 }
 
-/// All tensors of a model in a dtype.
+/// All tensors of a model in one dtype.
 fn tensors_of(config: &ModelConfig, dtype: &'static str) -> Vec<FileTensor> {
     let tensor = |(number, spec): (usize, fireside::weights::TensorSpec)| {
         let bytes = encode(dtype, &values(number, spec.len() as usize));
@@ -123,7 +123,7 @@ fn chunks_of_any_size_make_the_same_weights() {
 }
 
 #[test]
-fn another_dtype_is_stored_when_asked_for() {
+fn another_dtype_is_stored_on_request() {
     let config = config(json!({}));
     for source in ["F32", "F16", "BF16"] {
         let file = file_of(&tensors_of(&config, source));
@@ -136,7 +136,7 @@ fn another_dtype_is_stored_when_asked_for() {
 }
 
 #[test]
-fn names_without_their_first_word_and_harmless_leftovers_are_taken() {
+fn names_without_a_prefix_and_harmless_extra_tensors_are_accepted() {
     let config = config(json!({}));
     let mut tensors = tensors_of(&config, "F16");
     for tensor in &mut tensors {
@@ -170,15 +170,15 @@ fn a_tied_embedding_may_have_either_name_or_both() {
     assert_bad_file(load(&config, None, &file_of(&sound[1..]), 999), fact);
 }
 
-/// Fine-tunes that trained the head kept `tie_word_embeddings: true`; transformers 5.24.0 warns and does not
-/// tie them.
+/// Some fine-tunes trained the head and kept `tie_word_embeddings: true`. transformers 5.24.0 warns and
+/// does not tie them.
 #[test]
-fn a_head_in_the_file_of_a_tied_model_is_its_head() {
+fn a_head_in_the_file_of_a_tied_model_is_used() {
     let config = config(json!({"tie_word_embeddings": true}));
     for (embed_dtype, head_dtype) in [("F32", "F32"), ("BF16", "BF16"), ("F16", "F32"), ("F32", "F16")] {
         let mut tensors = tensors_of(&config, embed_dtype);
         let values = values(0, 37 * 26);
-        // Equal to the embedding in its first 36 rows, and in all but one value of the last.
+        // Equal to the embedding in its first 36 rows and in all but one value of the last.
         let mut changed = values.clone();
         changed[36 * 26] += 1.0;
         for head_values in [&values, &changed] {
@@ -197,7 +197,7 @@ fn a_head_in_the_file_of_a_tied_model_is_its_head() {
                     }
                     assert_eq!(flat(&weights), wanted, "{embed_dtype} {head_dtype} at {at}");
                 }
-                // In q8 and q4 the rows before the first that differs are those of the embedding, bit for
+                // In q8 and q4, the rows before the first difference equal those of the embedding, bit for
                 // bit.
                 for dtype in [Dtype::Q8, Dtype::Q4] {
                     let weights = load(&config, Some(dtype), &file_of(&tensors), 500).unwrap();
@@ -214,7 +214,7 @@ fn a_head_in_the_file_of_a_tied_model_is_its_head() {
 }
 
 #[test]
-fn tensors_that_no_model_reads_are_passed_over_and_listed() {
+fn unused_tensors_are_skipped_and_listed() {
     let config = config(json!({}));
     let mut tensors = tensors_of(&config, "F16");
     let names = [
@@ -232,7 +232,7 @@ fn tensors_that_no_model_reads_are_passed_over_and_listed() {
     for (at, name) in names.iter().enumerate() {
         tensors.insert(at * 2, FileTensor { name: (*name).into(), dtype: "U8", shape: vec![3], bytes: vec![255; 3] });
     }
-    // A bias of zeros adds nothing.
+    // A bias of zeros has no effect.
     let bias = FileTensor { name: "model.layers.0.self_attn.q_proj.bias".into(), dtype: "F16", shape: vec![28], bytes: vec![0; 56] };
     tensors.push(bias.clone());
     for chunk in [1, 50, 1 << 20] {
@@ -262,7 +262,7 @@ fn tensors_that_no_model_reads_are_passed_over_and_listed() {
 }
 
 #[test]
-fn names_may_stand_within_other_models_and_wrappers() {
+fn names_may_have_the_prefixes_of_other_models_and_wrappers() {
     let config = config(json!({}));
     let sound = tensors_of(&config, "F16");
     let base = |name: &str| name.trim_start_matches("model.").to_owned();
@@ -305,7 +305,7 @@ fn double_precision_is_rounded_to_single() {
 }
 
 #[test]
-fn a_tensor_that_is_missing_or_wrong_is_named() {
+fn a_missing_or_wrong_tensor_is_named() {
     let config = config(json!({}));
     let sound = tensors_of(&config, "F16");
     let with = |change: &dyn Fn(&mut Vec<FileTensor>)| {
@@ -353,7 +353,7 @@ fn damaged_numbers_are_named_by_tensor_and_row() {
 }
 
 #[test]
-fn no_mutation_of_a_file_makes_a_panic() {
+fn no_mutation_of_a_file_panics() {
     let config = config(json!({"num_hidden_layers": 1}));
     let sound = file_of(&tensors_of(&config, "F16"));
     let header = 8 + u64::from_le_bytes(sound[..8].try_into().unwrap()) as usize;
@@ -366,7 +366,7 @@ fn no_mutation_of_a_file_makes_a_panic() {
     for _ in 0..3000 {
         let mut file = sound.clone();
         for _ in 0..=random(3) {
-            // Mostly in the header, where the meaning is.
+            // Mostly in the header, which determines the meaning.
             let at = if random(8) == 0 { random(file.len()) } else { random(header.min(file.len())) };
             match random(5) {
                 0 => file[at] = random(256) as u8,
@@ -383,7 +383,7 @@ fn no_mutation_of_a_file_makes_a_panic() {
 }
 
 #[test]
-fn a_dtype_that_is_not_supported_is_named_with_its_tensor() {
+fn an_unsupported_dtype_is_named_with_its_tensor() {
     let config = config(json!({}));
     for (dtype, bits) in [("I64", 64), ("I8", 8), ("F8_E4M3", 8), ("F8_E8M0", 8), ("F4", 4), ("F7", 7), ("U8", 8)] {
         let mut tensors = tensors_of(&config, "F32");
@@ -398,7 +398,7 @@ fn a_dtype_that_is_not_supported_is_named_with_its_tensor() {
 }
 
 #[test]
-fn a_file_that_is_not_whole_is_told_its_bytes() {
+fn an_incomplete_file_reports_its_bytes() {
     let config = config(json!({}));
     let file = file_of(&tensors_of(&config, "F16"));
     let len = file.len();
@@ -418,7 +418,7 @@ fn a_file_that_is_not_whole_is_told_its_bytes() {
 }
 
 #[test]
-fn a_header_that_is_none_is_refused() {
+fn an_invalid_header_is_refused() {
     let config = config(json!({}));
     let file = |length: u64, rest: &[u8]| [&length.to_le_bytes(), rest].concat();
     let range = "bytes 0 to 7: expected a header length from 2 to 16777216";
@@ -440,7 +440,7 @@ fn a_header_that_is_none_is_refused() {
 }
 
 #[test]
-fn another_kind_of_file_is_called_by_its_name() {
+fn a_file_of_another_kind_is_named() {
     let config = config(json!({}));
     let long_page = [&b"<!DOCTYPE html><title>404</title>"[..], &[b' '; 3000]].concat();
     let cases: [(&[u8], &str); 7] = [
@@ -467,7 +467,7 @@ fn another_kind_of_file_is_called_by_its_name() {
 }
 
 #[test]
-fn an_error_stays() {
+fn a_loader_repeats_its_first_error() {
     let mut loader = Loader::new(&config(json!({})), None, None).unwrap();
     let error = loader.push(&[b'<'; 600]).unwrap_err();
     assert_eq!(loader.push(b"more").unwrap_err(), error);
@@ -476,7 +476,7 @@ fn an_error_stays() {
 }
 
 #[test]
-fn a_missing_tensor_is_told_before_the_data_is_downloaded() {
+fn a_missing_tensor_is_reported_before_the_data_is_downloaded() {
     let config = config(json!({}));
     let file = file_of(&tensors_of(&config, "F16")[1..]);
     let header = 8 + u64::from_le_bytes(file[..8].try_into().unwrap()) as usize;
@@ -485,7 +485,7 @@ fn a_missing_tensor_is_told_before_the_data_is_downloaded() {
     assert_eq!(loader.push(&file[header - 1..header]).unwrap_err().code(), "BAD_FILE");
 }
 
-/// A model in two files: the tensors by turns.
+/// A model in two files, which get the tensors alternately.
 fn sharded(config: &ModelConfig) -> (Vec<Vec<FileTensor>>, Value) {
     let mut shards = vec![Vec::new(), Vec::new()];
     let mut map = Map::new();
@@ -526,7 +526,7 @@ fn several_files_make_one_model() {
 }
 
 #[test]
-fn files_and_index_have_to_agree() {
+fn files_and_index_must_agree() {
     let config = config(json!({}));
     let (shards, index) = sharded(&config);
     let first = "model-1-of-2.safetensors";
@@ -559,7 +559,7 @@ fn files_and_index_have_to_agree() {
     assert_bad(load_sharded(&config, &both, &index), "model-2-of-2.safetensors", &fact);
 }
 
-/// Loads a model folder as it lies on the disk.
+/// Loads a model folder from disk.
 fn load_folder(folder: &std::path::Path) -> (ModelConfig, Weights) {
     let config = ModelConfig::from_json(&std::fs::read(folder.join("config.json")).unwrap()).unwrap();
     let index = std::fs::read(folder.join("model.safetensors.index.json")).ok();
@@ -574,7 +574,7 @@ fn load_folder(folder: &std::path::Path) -> (ModelConfig, Weights) {
 }
 
 #[test]
-fn every_fixture_is_loaded_as_published() {
+fn every_fixture_loads_as_published() {
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
     let mut count = 0;
     for folder in std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path()) {
@@ -595,7 +595,7 @@ fn the_real_story_model_is_loaded() {
     if !folder.exists() {
         return eprintln!("skipped: {} is not there", folder.display());
     }
-    // Its tied embedding is published as lm_head.weight alone.
+    // Its tied embedding is published as lm_head.weight only.
     let (config, weights) = load_folder(&folder);
     assert_eq!((config.parameters(), weights.bytes(), weights.head.is_none()), (656_000, 4 * 656_000, true));
 }

@@ -1,7 +1,7 @@
-//! The memory of loading: an allocator that counts, and a model of 100 MB that streams through it.
+//! The memory of loading: a model of 100 MB streams in while an allocator counts.
 //!
-//! The file has a single test, since the counter counts the whole process.
-#![allow(unsafe_code)] // an allocator cannot be written without
+//! The file has only one test, because the allocator counts the whole process.
+#![allow(unsafe_code)] // an allocator needs unsafe code
 
 use fireside::config::ModelConfig;
 use fireside::quant::Dtype;
@@ -35,7 +35,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
-fn loading_takes_the_stored_weights_and_one_chunk() {
+fn loading_peaks_at_the_stored_weights_and_one_chunk() {
     const CHUNK: usize = 1 << 20;
     const SMALL: usize = 64 << 10;
     let config = json!({"model_type": "llama", "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 2048,

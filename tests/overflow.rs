@@ -1,4 +1,4 @@
-//! What becomes of a text or a chat that the context is too small for: refused, less its oldest turns, or running on.
+//! A text or a chat that exceeds the context: it is refused, loses its oldest turns, or is shifted.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -24,7 +24,7 @@ fn with(overflow: Overflow, tokens: usize) -> Options {
     Options { overflow, ..greedy(tokens) }
 }
 
-/// Drives a run to its end: what was dropped on the way, and the whole.
+/// Drives a run to its end. Returns what was dropped, and the completion.
 fn drive(session: &mut Session, mut run: Run) -> (Vec<Dropped>, Completion) {
     let mut dropped = Vec::new();
     loop {
@@ -58,7 +58,7 @@ fn an_overflow_is_refused_and_changes_nothing() {
         let mut session = Session::new(model.clone());
         session.chat("My name is Ada.", &greedy(20)).unwrap().finish().unwrap();
         let before = (session.messages().to_vec(), session.context_usage());
-        // Not even alone does it fit.
+        // It does not fit even alone.
         let long = "tea ".repeat(model.config().context);
         let options = with(overflow, 10);
         let mut refused = vec![session.chat(long.as_str(), &options).map(drop), session.append(vec![message("user", &long)], &options)];
@@ -77,7 +77,7 @@ fn an_overflow_is_refused_and_changes_nothing() {
 }
 
 #[test]
-fn whole_turns_go_the_oldest_first_and_never_the_systems() {
+fn whole_turns_are_dropped_oldest_first_and_never_system_messages() {
     let model = model("chat");
     let mut session = Session::new(model.clone());
     let history = long_chat(&session);
@@ -97,7 +97,7 @@ fn whole_turns_go_the_oldest_first_and_never_the_systems() {
     assert_eq!(session.messages(), [&left[..], &[answer]].concat());
     assert_eq!(got.tokens, Session::new(model.clone()).chat(left.clone(), &greedy(30)).unwrap().finish().unwrap().tokens);
     assert!(got.usage.prompt_tokens + 30 <= model.config().context, "there was room for the answer");
-    // A quarter of the context is free then, and one turn less would not have made it so.
+    // A quarter of the context is now free, and with one turn more it would not be.
     let context = model.config().context;
     assert!(got.usage.prompt_tokens <= context - context / 4, "{}", got.usage.prompt_tokens);
     let more = [&history[..1], &history[dropped.messages - 1..], &[message("user", question)]].concat();
@@ -111,7 +111,7 @@ fn a_long_question_drops_no_more_than_it_must() {
     let mut session = Session::new(model.clone());
     let history = long_chat(&session);
     session.set_messages(history.clone());
-    // Beside it there is no quarter left, but room for some turns.
+    // Beside this question there is no quarter left, but room for some turns.
     let question = "tea ".repeat(model.config().context * 4 / 5);
     let run = session.begin_chat(question.as_str().into(), &with(Overflow::DropOldest, 30)).unwrap();
     let (dropped, got) = drive(&mut session, run);
@@ -135,7 +135,7 @@ fn turns_that_an_aborted_answer_dropped_come_back() {
 }
 
 #[test]
-fn a_chat_that_has_room_drops_nothing() {
+fn a_chat_that_fits_drops_nothing() {
     let model = model("chat");
     let mut session = Session::new(model);
     for question in ["My name is Ada.", "What is my name?"] {
@@ -148,7 +148,7 @@ fn a_chat_that_has_room_drops_nothing() {
 }
 
 #[test]
-fn what_is_read_ahead_drops_turns_as_well() {
+fn append_drops_turns_too() {
     let model = model("chat");
     let mut session = Session::new(model);
     let history = long_chat(&session);
@@ -162,13 +162,13 @@ fn what_is_read_ahead_drops_turns_as_well() {
 }
 
 #[test]
-fn a_text_runs_on_past_the_context() {
+fn a_text_continues_past_the_context() {
     for name in ["story", "qwen2-bf16", "smollm3-bf16", "mistral-window-f16", "llama3-rope-bf16"] {
         let model = model(name);
         let context = model.config().context;
         let prompt = "Once upon a time";
         let long = 3 * context;
-        // No end mark ends it: what is asked is that it can go on.
+        // Without end tokens, because the test is about continuing.
         let options = Options { min_tokens: Some(long), ..with(Overflow::Shift, long) };
         let mut session = Session::new(model.clone());
         let run = session.begin_generate(prompt, &options).unwrap();
@@ -177,14 +177,15 @@ fn a_text_runs_on_past_the_context() {
         assert!(session.context_usage() <= context, "{name}");
         let forgotten: usize = dropped.iter().map(|dropped| dropped.tokens).sum();
         assert_eq!(got.usage.prompt_tokens + long - 1 - forgotten, session.context_usage(), "{name}");
-        // Up to the context it is the text that it was without.
+        // Up to the context it is the same text as without shifting.
         let until = context - got.usage.prompt_tokens + 1;
         let short = Options { min_tokens: Some(long), max_tokens: Some(long), ..greedy(long) };
         let plain = Session::new(model.clone()).generate(prompt, &short).unwrap().finish().unwrap();
         assert_eq!((plain.tokens.len(), plain.finish_reason), (until, FinishReason::Length), "{name}");
         assert_eq!(got.tokens[..until], plain.tokens, "{name}");
 
-        // What was read after tokens that are gone serves nobody else: neither the next prompt, nor a clone, nor a saved state.
+        // Entries that depend on dropped tokens are not reused: not by the next prompt, a clone or a saved
+        // session.
         let tail = &got.tokens[got.tokens.len() - 40..];
         let next = format!("{prompt}{}", model.tokenizer().decode(tail, true).unwrap());
         let expected = Session::new(model.clone()).generate(&next, &greedy(20)).unwrap().finish().unwrap();
@@ -208,14 +209,15 @@ fn a_prompt_that_is_too_long_loses_its_middle() {
     let (dropped, got) = drive(&mut session, run);
     assert_eq!(dropped[0].tokens, ids.len() - got.usage.prompt_tokens);
     assert_eq!(got.tokens.len(), 20);
-    // It was read as what is left of it.
+    // The model has read the remaining tokens only.
     let kept = [&ids[..4], &ids[4 + dropped[0].tokens..]].concat();
     let mut runner = Runner::new(&model);
     assert_eq!(common::argmax(&runner.feed(&kept)), got.tokens[0]);
 }
 
-/// Keys are turned to where they move: those of the first layer depend on nothing but their token and position, so they must be
-/// what reading the rest of the text alone would have made, and values exactly that.
+/// Keys are rotated to their new positions. In the first layer, keys and values depend only on token and
+/// position. So the moved keys must equal those of a model that reads only the remaining text, up to
+/// rounding, and the values must equal them exactly.
 #[test]
 fn keys_move_to_their_new_positions() {
     for name in ["llama-tied-bf16", "qwen3-f32", "llama3-rope-bf16", "smollm3-bf16"] {
@@ -245,7 +247,8 @@ fn keys_move_to_their_new_positions() {
     }
 }
 
-/// The mean loss in nats a token of a model that reads texts, of the tokens past the first `window`: `forget` makes room where there is no more.
+/// The mean loss in nats per token over the tokens past the first `window`. `forget` makes room when the
+/// window is full.
 fn loss_beyond(model: &Model, window: usize, texts: &[Vec<u32>], mut forget: impl FnMut(&mut Runner, &[u32])) -> f64 {
     let (mut sum, mut count) = (0.0, 0.0);
     for tokens in texts {
@@ -267,8 +270,8 @@ fn loss_beyond(model: &Model, window: usize, texts: &[Vec<u32>], mut forget: imp
     sum / count
 }
 
-/// Stories that are longer than the window. These models have only ever read single stories, which end well within their own context: beyond it
-/// they go astray however it is made. So they get a small context here.
+/// Reads stories longer than the window. These models have only read single stories, which end well within
+/// their own context, and become incoherent beyond it in any case. So they get a small context here.
 fn stays_fluent(name: &str, folder: &Folder) {
     const WINDOW: usize = 64;
     let mut config: serde_json::Value = serde_json::from_slice(&folder.config).unwrap();
@@ -282,13 +285,13 @@ fn stays_fluent(name: &str, folder: &Folder) {
     let whole = loss_beyond(&folder.load(), WINDOW, &texts, |_, _| unreachable!("it has room"));
     let (keep, drop) = (4, (WINDOW - 4) / 4);
     let turned = loss_beyond(&small, WINDOW, &texts, |runner, _| small.shift(keep, drop, &mut runner.cache, &mut runner.scratch).unwrap());
-    // The rest of the text read anew each time: the best that can be had of what is kept.
+    // The rest of the text is read again each time, the best possible result with the kept tokens.
     let anew = loss_beyond(&small, WINDOW, &texts, |runner, read| {
         runner.cache.truncate(0);
         let tail = [&read[..keep], &read[read.len() - (WINDOW - drop - keep)..]].concat();
         runner.feed(&tail);
     });
-    // Moved and not turned: what the re-rotation is for.
+    // Moved without rotating, which shows what the rotation is for.
     let unturned = loss_beyond(&small, WINDOW, &texts, |runner, _| runner.cache.shift(keep, drop, |_, _, _| {}).unwrap());
     let line = format!(
         "{name}, past {WINDOW} tokens, nats a token: {whole:.3} with the whole text, {turned:.3} by shifting, {anew:.3} by reading anew, {unturned:.3} with keys not turned"

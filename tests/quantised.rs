@@ -1,7 +1,7 @@
-//! What narrower storage costs: the divergence from f32 of the next token's distribution, and the
+//! The cost of narrower storage: the divergence from f32 of the next token's distribution, and the
 //! perplexity, on text that the models were not trained on.
 //!
-//! The texts are those of `tests/golden/held_out.json`.
+//! The texts are in `tests/golden/held_out.json`.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -12,9 +12,9 @@ use fireside::cache::KvDtype;
 use fireside::quant::Dtype;
 use fireside::{LoadOptions, Model};
 
-/// Of several models on the same texts: the first is the reference of the others.
+/// The scores of a model on the texts; the first model is the reference for the others.
 struct Score {
-    /// Mean Kullback-Leibler divergence from the reference, in nats a token.
+    /// Mean Kullback-Leibler divergence from the reference, in nats per token.
     divergence: f64,
     perplexity: f64,
 }
@@ -52,7 +52,8 @@ fn check(name: &str, folder: &Folder) {
         let weights: Vec<&[u8]> = folder.weights.iter().map(Vec::as_slice).collect();
         Model::from_bytes(&folder.files(), &weights, LoadOptions { dtype: Some(dtype), kv_dtype, ..LoadOptions::default() }).unwrap()
     };
-    // Format of weights and cache, the largest divergence, and by how much perplexity may change.
+    // The formats of weights and cache, the largest allowed divergence, and the largest allowed change of
+    // the perplexity.
     let cases = [
         (Dtype::F32, KvDtype::F32, 0.0, 0.0),
         (Dtype::F32, KvDtype::F16, 1e-5, 1e-4),

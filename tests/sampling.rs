@@ -1,4 +1,4 @@
-//! The sampler draws from the distribution that transformers would draw from, for every filter and all together.
+//! The sampler draws from transformers' distribution, for every filter and for all together.
 #![cfg(not(target_family = "wasm"))]
 
 use std::{fs, path::Path};
@@ -21,7 +21,7 @@ struct Case {
     probabilities: Vec<f64>,
 }
 
-/// What `settings` of transformers are in ours: what is not named filters nothing.
+/// Transformers' `settings` as ours; filters that are not named are off.
 fn settings(settings: &Value) -> Settings {
     let neutral = Options {
         temperature: Some(1.0),
@@ -58,14 +58,15 @@ fn draws_follow_the_probabilities_of_transformers() {
             let share = count as f64 / DRAWS as f64;
             let place = format!("{}: token {token} came {count} times, expected a share of {expected}", case.settings);
             assert!(expected > 0.0 || count == 0, "{place}");
-            // Five standard deviations: a sound sampler fails one such test in a million, and this one is seeded.
+            // Five standard deviations: a correct sampler fails one such test in a million, and this one is
+            // seeded.
             assert!((share - expected).abs() <= 5.0 * (expected * (1.0 - expected) / DRAWS as f64).sqrt(), "{place}");
         }
     }
 }
 
 #[test]
-fn without_a_temperature_the_penalised_likeliest_is_taken() {
+fn at_temperature_0_the_likeliest_after_penalties_is_taken() {
     let mut sampler = Sampler::new(Settings { temperature: 0.0, ..settings(&Value::Null) }, 1, Vec::new());
     assert_eq!(sampler.sample(&mut [0.5, 2.0, 2.0, -1.0], &[], &[]).token, 1, "the first of equals");
     let mut sampler = Sampler::new(Settings { temperature: 0.0, repetition_penalty: 1.5, ..settings(&Value::Null) }, 1, Vec::new());
@@ -75,7 +76,7 @@ fn without_a_temperature_the_penalised_likeliest_is_taken() {
 }
 
 #[test]
-fn one_candidate_is_drawn_whatever_the_filters() {
+fn a_single_candidate_is_drawn_whatever_the_filters() {
     for filters in [r#"{"top_k": 1}"#, r#"{"top_p": 0.0001}"#, r#"{"min_p": 1.0}"#, "{}"] {
         let mut sampler = Sampler::new(settings(&serde_json::from_str(filters).unwrap()), 3, Vec::new());
         assert_eq!(sampler.sample(&mut [7.5], &[0], &[]).token, 0, "{filters}");

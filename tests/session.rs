@@ -1,4 +1,4 @@
-//! What a session promises to its callers: pieces, stops, turns, reuse, and that it works on after anything.
+//! What a session guarantees: pieces, stops, turns, reuse, and that it keeps working after any failure.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -39,7 +39,7 @@ fn pieces_joined_are_the_whole_text() {
             let completion = generate(&model, prompt, &greedy(120));
             assert_eq!(joined, completion.text, "{name}, {prompt:?}");
             assert_eq!(tokens, completion.tokens, "{name}, {prompt:?}");
-            // The whole text is the decoding of the whole: with the prompt before it, where a leading space is kept.
+            // The text is the decoding of the whole, including the prompt, where a leading space is kept.
             let ids = model.tokenizer().encode_prompt(prompt).unwrap();
             let all = model.tokenizer().decode(&[ids.clone(), tokens].concat(), true).unwrap();
             let head = model.tokenizer().decode(&ids, true).unwrap();
@@ -73,11 +73,11 @@ fn a_stop_string_ends_the_text_right_before_it() {
 }
 
 #[test]
-fn a_stop_string_that_does_not_come_loses_nothing() {
+fn a_stop_string_that_does_not_occur_loses_nothing() {
     let model = model("llama-bias-f32");
     let whole = generate(&model, PROMPT, &greedy(100));
     for at in (10..whole.text.len() - 4).filter(|&at| whole.text.is_char_boundary(at) && whole.text.is_char_boundary(at + 4)) {
-        // Begins like the text at that place, and then does not.
+        // Begins like the text at that place, then differs.
         let stop = format!("{}\u{1}", &whole.text[at..at + 4]);
         let completion = generate(&model, PROMPT, &Options { stop: vec![stop], ..greedy(100) });
         assert_eq!(completion.text, whole.text);
@@ -121,7 +121,7 @@ fn the_story_models_end_mark_of_four_tokens_is_cut_as_a_stop_string() {
 }
 
 #[test]
-fn max_tokens_is_kept_to_the_token() {
+fn max_tokens_is_exact() {
     let model = model("qwen2-bf16");
     let whole = generate(&model, PROMPT, &greedy(40));
     for max_tokens in [1, 2, 7, 39, 40] {
@@ -139,14 +139,14 @@ fn usage_counts_what_was_computed() {
     let prompt = model.tokenizer().encode_prompt(PROMPT).unwrap();
     let first = session.generate(PROMPT, &greedy(10)).unwrap().finish().unwrap();
     assert_eq!((first.usage.prompt_tokens, first.usage.completion_tokens, first.usage.cached_tokens), (prompt.len(), 10, 0));
-    // The same prompt again: all is known but the last token, whose logits are needed.
+    // For the same prompt only the last token is computed, because its logits are needed.
     let again = session.generate(PROMPT, &greedy(10)).unwrap().finish().unwrap();
     assert_eq!((again.usage.prompt_tokens, again.usage.completion_tokens, again.usage.cached_tokens), (prompt.len(), 10, prompt.len() - 1));
     assert_eq!(again.tokens, first.tokens);
 }
 
 #[test]
-fn a_second_turn_computes_only_what_is_new() {
+fn a_second_turn_computes_only_the_new_tokens() {
     for name in ["qwen2-bf16", "minueza-shape-f16", "smollm3-bf16", "llama-tied-bf16"] {
         let model = model(name);
         for chat in &golden(name).chats {
@@ -158,7 +158,7 @@ fn a_second_turn_computes_only_what_is_new() {
                 assert_eq!(usage.prompt_tokens, turn.ids.len(), "{name}");
                 assert_eq!(usage.cached_tokens, common.min(turn.ids.len() - 1), "{name}");
                 known = turn.ids.clone();
-                // The last token was chosen and never computed.
+                // The last token was chosen but never computed.
                 known.extend(&turn.answer.tokens[..turn.answer.tokens.len() - 1]);
             }
         }
@@ -179,7 +179,7 @@ fn a_chat_keeps_its_messages() {
 }
 
 #[test]
-fn a_turn_dropped_half_way_is_rolled_back() {
+fn an_abandoned_turn_is_rolled_back() {
     let model = model("smollm3-bf16");
     let mut session = Session::new(model.clone());
     session.chat("hello", &greedy(6)).unwrap().finish().unwrap();
@@ -201,7 +201,7 @@ fn a_turn_dropped_half_way_is_rolled_back() {
 }
 
 #[test]
-fn a_prompt_dropped_half_way_leaves_a_session_that_works() {
+fn an_abandoned_prompt_leaves_a_session_that_works() {
     let model = model("qwen3-f32");
     let mut session = Session::new(model.clone());
     session.generate(PROMPT, &greedy(50)).unwrap().take(3).for_each(|piece| drop(piece.unwrap()));
@@ -215,7 +215,7 @@ fn a_seed_makes_sampling_reproducible() {
     let seeded = |seed| Options { temperature: Some(1.0), seed: Some(seed), ..greedy(40) };
     let first = generate(&model, PROMPT, &seeded(7));
     assert_eq!(generate(&model, PROMPT, &seeded(7)).tokens, first.tokens);
-    // Also in a session that has done other things before.
+    // Also in a session with other calls before.
     let mut session = Session::new(model.clone());
     session.generate("t", &seeded(3)).unwrap().finish().unwrap();
     assert_eq!(session.generate(PROMPT, &seeded(7)).unwrap().finish().unwrap().tokens, first.tokens);
@@ -226,14 +226,15 @@ fn a_seed_makes_sampling_reproducible() {
 
 #[test]
 fn without_a_seed_the_engine_draws_as_with_seed_0() {
-    // It has no randomness of its own: the command line and the browser surface draw a seed for each run.
+    // The engine has no source of randomness. The command line and the browser interface draw a seed for
+    // each run.
     let model = model("llama-untied-f32");
     let sampled = |seed| Options { temperature: Some(1.0), seed, ..greedy(40) };
     assert_eq!(generate(&model, PROMPT, &sampled(None)).tokens, generate(&model, PROMPT, &sampled(Some(0))).tokens);
 }
 
 #[test]
-fn all_that_leaves_one_candidate_is_greedy() {
+fn settings_that_leave_one_candidate_are_greedy() {
     let model = model("llama-untied-f32");
     let expected = generate(&model, PROMPT, &greedy(60)).tokens;
     let sampled = Options { temperature: Some(1.5), seed: Some(1), ..greedy(60) };
@@ -244,21 +245,22 @@ fn all_that_leaves_one_candidate_is_greedy() {
 }
 
 #[test]
-fn a_stop_token_ends_the_text_and_is_no_part_of_it() {
+fn a_stop_token_ends_the_text_and_is_not_part_of_it() {
     let model = model("llama-untied-f32");
     let free = generate(&model, PROMPT, &greedy(20)).tokens;
     let stop = free[7];
     let first = free.iter().position(|&token| token == stop).unwrap();
     let stopped = generate(&model, PROMPT, &Options { stop_tokens: vec![stop], ..greedy(20) });
     assert_eq!((&*stopped.tokens, stopped.finish_reason), (&free[..first], FinishReason::Stop));
-    // It waits for the minimum, and other tokens take its place until then.
+    // It is masked up to the minimum, and other tokens take its place.
     let late = generate(&model, PROMPT, &Options { stop_tokens: vec![stop], min_tokens: Some(15), ..greedy(20) });
     assert!(late.tokens.len() >= 15 && !late.tokens.contains(&stop));
 }
 
 #[test]
-fn a_repetition_penalty_is_that_of_transformers() {
-    // Greedy with the penalty, written out: a seen token's logit is divided by it when positive, multiplied when negative.
+fn the_repetition_penalty_is_that_of_transformers() {
+    // Greedy decoding with the penalty, written out: the logit of a seen token is divided by it if
+    // positive, multiplied if negative.
     let model = model("qwen2-bf16");
     let (prompt, penalty) = ("t", 1.3);
     let mut seen = model.tokenizer().encode_prompt(prompt).unwrap();
@@ -284,7 +286,7 @@ fn a_repetition_penalty_is_that_of_transformers() {
 }
 
 #[test]
-fn text_up_to_the_end_of_the_context_ends_by_length() {
+fn a_text_that_reaches_the_end_of_the_context_ends_by_length() {
     let model = model("qwen2-bf16");
     let context = model.config().context;
     let mut session = Session::new(model.clone());
@@ -299,7 +301,7 @@ fn text_up_to_the_end_of_the_context_ends_by_length() {
 }
 
 #[test]
-fn a_prompt_longer_than_the_context_is_refused_and_the_session_works_on() {
+fn a_prompt_longer_than_the_context_is_refused_and_the_session_keeps_working() {
     let model = model("qwen2-bf16");
     let context = model.config().context;
     let mut session = Session::new(model.clone());
@@ -353,10 +355,10 @@ fn a_system_message_is_part_of_the_history() {
     assert_eq!(session.messages()[2].content, completion.text);
 }
 
-/// The embedding of this fixture is padded to 328 rows, as that of Qwen2.5 is; its tokenizer has 320 ids. A row without an id was
-/// drawn after some fifty tokens, and the run ended in an error.
+/// The embedding of this fixture is padded to 328 rows, like that of Qwen2.5, and its tokenizer has 320
+/// ids. In an earlier version, a row without an id was drawn after some fifty tokens, and the run failed.
 #[test]
-fn rows_of_the_embedding_without_a_token_are_never_drawn() {
+fn embedding_rows_without_a_token_are_never_drawn() {
     let model = model("qwen2-bf16");
     assert!(model.config().vocab > model.tokenizer().vocab());
     for seed in 0..4 {
@@ -367,7 +369,7 @@ fn rows_of_the_embedding_without_a_token_are_never_drawn() {
 }
 
 #[test]
-fn a_history_put_back_is_answered_as_the_one_it_was_taken_from() {
+fn a_restored_history_gives_the_same_answer() {
     let model = model("chat");
     let mut first = Session::new(model.clone());
     first.chat("My name is Ada.", &greedy(20)).unwrap().finish().unwrap();
@@ -380,7 +382,7 @@ fn a_history_put_back_is_answered_as_the_one_it_was_taken_from() {
     assert_eq!(second.messages(), history);
     assert_eq!(second.chat("What is my name?", &greedy(20)).unwrap().finish().unwrap().text, answer.text);
 
-    // One that waits for an answer is answered by `regenerate`.
+    // `regenerate` answers a last user message.
     second.set_messages([&history[..], &[user("What is my name?")]].concat());
     assert_eq!(second.regenerate(&greedy(20)).unwrap().finish().unwrap().text, answer.text);
     assert_eq!(second.messages(), first.messages());
@@ -389,7 +391,7 @@ fn a_history_put_back_is_answered_as_the_one_it_was_taken_from() {
 }
 
 #[test]
-fn a_prompt_is_computed_in_steps_as_short_as_the_driver_wants() {
+fn a_prompt_is_computed_in_steps_as_short_as_the_caller_wants() {
     use fireside::session::Step;
     let model = model("llama-tied-bf16");
     let layers = model.config().layers;
@@ -397,7 +399,7 @@ fn a_prompt_is_computed_in_steps_as_short_as_the_driver_wants() {
     let whole = generate(&model, &prompt, &greedy(12));
     for work in [0, 1, 9, 64, 65, 100, 1000, usize::MAX] {
         let mut session = Session::new(model.clone());
-        // A run that is given up in the middle of a pass leaves nothing behind.
+        // A run that is abandoned in the middle of a pass leaves nothing behind.
         let mut given_up = session.begin_generate(&prompt, &greedy(12)).unwrap();
         given_up.set_prefill_work(1);
         session.step(&mut given_up).unwrap();
@@ -410,7 +412,7 @@ fn a_prompt_is_computed_in_steps_as_short_as_the_driver_wants() {
             run.set_prefill_work(work);
             match session.step(&mut run).unwrap() {
                 Step::Prefill { total, work: step, .. } => {
-                    // At least one layer of eight tokens (or of the few that are left), at most a whole pass.
+                    // At least one layer of eight tokens (or of the few that remain), at most a whole pass.
                     assert!(step <= work.max(8).max(64) && step <= 64 * layers, "{step} of {work}");
                     (computed, tokens) = (computed + step, total);
                 }

@@ -1,4 +1,4 @@
-//! A session as a value: reuse that is exact whatever happened before, clones, saved states, histories that are edited.
+//! Sessions with clones, saved bytes and edited histories: reuse is exact, whatever happened before.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -24,7 +24,7 @@ fn chat(session: &mut Session, text: &str, tokens: usize) -> Completion {
     session.chat(text, &greedy(tokens)).unwrap().finish().unwrap()
 }
 
-/// The answer of a session that has never done anything else.
+/// The answer of a new session.
 fn fresh(model: &Arc<Model>, conversation: &[Message], options: &Options) -> Completion {
     Session::new(model.clone()).chat(conversation.to_vec(), options).unwrap().finish().unwrap()
 }
@@ -35,7 +35,7 @@ fn words(random: &mut Random) -> &'static str {
     WORDS[random.below(WORDS.len())]
 }
 
-/// One way of ending a run early or late, at random, and what the history then is.
+/// Ends a run early or late, at random. Returns the resulting history.
 fn ask(
     session: &mut Session,
     random: &mut Random,
@@ -79,7 +79,7 @@ fn reuse_is_exact_over_random_edits() {
                         ask(session, &mut random, &options, |session| session.begin_regenerate(&options));
                     }
                     3 => {
-                        // An earlier message is edited, and what came after it is gone.
+                        // An earlier message is edited, and later ones are dropped.
                         let mut messages = session.messages().to_vec();
                         messages.truncate(random.below(messages.len() + 1));
                         if let Some(last) = messages.last_mut() {
@@ -101,7 +101,7 @@ fn reuse_is_exact_over_random_edits() {
                     7 if sessions.len() > 1 => drop(sessions.swap_remove(index)),
                     _ => {}
                 }
-                // Whatever it was, every session answers as one that has just begun, and computes no more than it must.
+                // In every case, each session answers like a new one, and computes no more than necessary.
                 let index = random.below(sessions.len());
                 let session = &mut sessions[index];
                 let question = words(&mut random);
@@ -115,7 +115,7 @@ fn reuse_is_exact_over_random_edits() {
                 assert_eq!((&got.tokens, got.finish_reason), (&expected.tokens, expected.finish_reason), "{name}");
                 reused += got.usage.cached_tokens;
                 asked += got.usage.prompt_tokens;
-                // The same question again finds all of it but the last token.
+                // The same question again finds everything in the cache except the last token.
                 let again = session.regenerate(&options).unwrap().finish().unwrap();
                 assert_eq!(again.tokens, expected.tokens, "{name}");
                 assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1, "{name}");
@@ -126,7 +126,7 @@ fn reuse_is_exact_over_random_edits() {
 }
 
 #[test]
-fn a_clone_shares_what_was_computed_and_goes_its_own_way() {
+fn a_clone_shares_the_cache_and_is_independent() {
     let model = model("chat");
     let mut session = Session::new(model.clone());
     chat(&mut session, "My name is Ada. I live by the sea with two cats, a dog and an old clock that is always late.", 40);
@@ -170,7 +170,7 @@ fn a_clone_made_in_the_middle_of_a_pass_disturbs_neither() {
 }
 
 #[test]
-fn a_saved_session_goes_on_where_it_was() {
+fn a_saved_session_continues_where_it_was() {
     for (name, kv_dtype) in
         [("chat", KvDtype::F32), ("chat", KvDtype::F16), ("llama-odd-f32", KvDtype::F32), ("llama-odd-f32", KvDtype::F16)]
     {
@@ -183,7 +183,7 @@ fn a_saved_session_goes_on_where_it_was() {
         let (with, without) = (session.save(true).unwrap(), session.save(false).unwrap());
         let mut rest = session.clone();
         let expected = chat(&mut rest, "What is my name?", 20);
-        // Also by another load of the same files.
+        // Also on another load of the same files.
         for model in [model, load()] {
             for (bytes, is_whole) in [(&with, true), (&without, false)] {
                 let mut restored = Session::restore(model.clone(), bytes).unwrap();
@@ -199,7 +199,7 @@ fn a_saved_session_goes_on_where_it_was() {
     }
 }
 
-/// What restoring says of bytes.
+/// The error of restoring these bytes.
 fn refusal(model: &Arc<Model>, bytes: &[u8]) -> String {
     let error = Session::restore(model.clone(), bytes).unwrap_err();
     assert_eq!(error.code(), "BAD_INPUT");
@@ -207,7 +207,7 @@ fn refusal(model: &Arc<Model>, bytes: &[u8]) -> String {
 }
 
 #[test]
-fn a_state_is_refused_with_what_is_wrong_with_it() {
+fn a_refused_saved_session_says_what_is_wrong() {
     let files = folder("chat");
     let as_q8 = Arc::new(files.try_load(Some(Dtype::Q8)).unwrap());
     let model = model("chat");
@@ -240,7 +240,7 @@ fn a_state_is_refused_with_what_is_wrong_with_it() {
 }
 
 #[test]
-fn a_forged_state_with_a_sound_checksum_harms_nobody() {
+fn a_forged_saved_session_with_a_correct_checksum_does_no_harm() {
     use sha2::{Digest, Sha256};
     let model = model("qwen2-bf16");
     let mut session = Session::new(model.clone());
@@ -255,7 +255,7 @@ fn a_forged_state_with_a_sound_checksum_harms_nobody() {
             0 => forged.truncate(16 + random.below(body - 16)),
             1 => forged.extend_from_slice(&[0; 7]),
             2 => (0..4).for_each(|_| forged[12 + random.below(400)] = random.below(256) as u8),
-            // Numbers of the cache: some are not finite then.
+            // Numbers of the cache, some of which are then not finite.
             _ => (0..20).for_each(|_| forged[body - 1 - random.below(body / 2)] = 0xff),
         }
         let digest = Sha256::digest(&forged);
@@ -267,7 +267,8 @@ fn a_forged_state_with_a_sound_checksum_harms_nobody() {
             }
             Err(other) => panic!("{other}"),
             Ok(mut session) => {
-                // What it computes from forged numbers may be nonsense, or no number; then it says so and works on.
+                // Computing with forged numbers may give nonsense or an error for non-finite numbers. The
+                // session keeps working.
                 if let Ok(pieces) = session.chat("again", &greedy(4)) {
                     let _ = pieces.finish();
                 }
@@ -281,7 +282,7 @@ fn a_forged_state_with_a_sound_checksum_harms_nobody() {
 }
 
 #[test]
-fn the_caches_of_all_sessions_share_one_bound() {
+fn the_caches_of_all_sessions_share_one_limit() {
     let files = folder("qwen2-bf16");
     let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
     let one = Arc::new(files.load());
@@ -303,7 +304,7 @@ fn the_caches_of_all_sessions_share_one_bound() {
 }
 
 #[test]
-fn what_was_read_ahead_is_not_computed_again() {
+fn tokens_read_in_advance_are_not_computed_again() {
     let model = model("chat");
     let mut session = Session::new(model.clone());
     let ahead = vec![message("system", "You are kind."), message("user", "My name is Ada."), message("assistant", "Hello Ada!")];
@@ -317,7 +318,7 @@ fn what_was_read_ahead_is_not_computed_again() {
     assert_eq!(got.tokens, expected.tokens);
     assert_eq!(got.usage.cached_tokens, read, "all of it served");
 
-    // A question that was appended is answered by `regenerate`.
+    // `regenerate` answers an appended question.
     let mut asked = Session::new(model.clone());
     asked.append(conversation, &Options::default()).unwrap();
     assert_eq!(asked.regenerate(&greedy(20)).unwrap().finish().unwrap().tokens, expected.tokens);
@@ -326,7 +327,7 @@ fn what_was_read_ahead_is_not_computed_again() {
 }
 
 #[test]
-fn an_answer_is_replaced_when_the_new_one_is_there_and_not_before() {
+fn an_answer_is_replaced_only_when_the_new_one_is_complete() {
     let model = model("chat");
     let mut session = Session::new(model.clone());
     chat(&mut session, "My name is Ada.", 12);
@@ -347,7 +348,7 @@ fn an_answer_is_replaced_when_the_new_one_is_there_and_not_before() {
 }
 
 #[test]
-fn several_continuations_are_those_of_several_runs() {
+fn several_completions_equal_several_runs() {
     let model = model("qwen2-bf16");
     let options = |seed, n| Options { temperature: Some(1.2), seed: Some(seed), n: Some(n), ..greedy(24) };
     let prompt = "Once upon a time";
@@ -368,7 +369,7 @@ fn several_continuations_are_those_of_several_runs() {
     assert_eq!(texts, expected.iter().map(|completion| completion.text.clone()).collect::<Vec<_>>());
     assert_eq!(got.usage.completion_tokens, expected.iter().map(|completion| completion.tokens.len()).sum::<usize>());
     assert_eq!(got.usage.prompt_tokens, expected[0].usage.prompt_tokens, "one prefill");
-    // The first is a chat's answer, and what the next turn goes on from.
+    // A chat keeps the first and continues from it.
     let turn = session.chat("hello", &options(7, 3)).unwrap().finish().unwrap();
     assert_eq!(session.messages()[1].content, turn.text);
     assert_eq!(session.messages().len(), 2);
@@ -379,7 +380,7 @@ fn several_continuations_are_those_of_several_runs() {
 }
 
 #[test]
-fn a_run_is_driven_on_its_own_session_alone() {
+fn a_run_can_be_driven_only_on_its_own_session() {
     let model = model("qwen2-bf16");
     let (mut a, mut b) = (Session::new(model.clone()), Session::new(model));
     let mut run = a.begin_chat("hello".into(), &greedy(4)).unwrap();
@@ -392,14 +393,14 @@ fn a_run_is_driven_on_its_own_session_alone() {
 }
 
 #[test]
-fn a_system_message_is_no_question() {
+fn a_system_message_is_not_a_question() {
     let mut session = Session::new(model("chat"));
     session.set_messages(vec![message("system", "You are kind.")]);
     assert_eq!(session.regenerate(&greedy(4)).unwrap_err().code(), "BAD_INPUT");
 }
 
 #[test]
-fn a_state_belongs_to_what_its_keys_depend_on() {
+fn a_saved_session_belongs_to_what_its_keys_depend_on() {
     let files = folder("llama-odd-f32");
     let mut config: serde_json::Value = serde_json::from_slice(&files.config).unwrap();
     config["rms_norm_eps"] = 0.5.into();
@@ -411,7 +412,7 @@ fn a_state_belongs_to_what_its_keys_depend_on() {
 }
 
 #[test]
-fn two_sessions_that_take_turns_answer_as_two_alone() {
+fn two_sessions_taking_turns_answer_like_two_alone() {
     let model = model("chat");
     let questions = ["My name is Ada.", "Tell me about the sea."];
     let mut sessions = questions.map(|_| Session::new(model.clone()));

@@ -1,4 +1,4 @@
-//! The command line as somebody uses it: the real program, through pipes and through a terminal.
+//! The command line as a user runs it: the real program, through pipes and in a terminal.
 #![cfg(all(unix, feature = "cli"))]
 
 use std::io::Write;
@@ -9,10 +9,10 @@ use rexpect::session::{PtySession, spawn_command};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
 
-/// Longer than anything here takes on a busy machine. Units: milliseconds.
+/// Longer than any test here takes on a busy machine. Units: milliseconds.
 const PATIENCE_MS: u64 = 120_000;
 
-/// An answer without end: the context is shifted for ever.
+/// An answer without an end: the context is shifted forever.
 const ENDLESS: [&str; 6] = ["--min-tokens", "1000000", "--max-tokens", "1000000", "--overflow", "shift"];
 
 fn fireside(arguments: &[&str]) -> Command {
@@ -21,11 +21,11 @@ fn fireside(arguments: &[&str]) -> Command {
     command
 }
 
-/// What a chat with these flags makes of these lines.
+/// The output of a chat with these flags for these lines.
 fn piped(flags: &[&str], lines: &str) -> Output {
     let mut command = fireside(&[&["chat", "--temperature", "0"], flags].concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that refuses its flags ends without reading.
+    // A program that refuses its flags exits without reading.
     let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -45,7 +45,7 @@ fn answers(flags: &[&str], lines: &str) -> Vec<String> {
     stdout(&output).lines().map(str::to_owned).collect()
 }
 
-/// A file of this test's own, not there yet.
+/// A path for this test's file, which does not exist yet.
 fn fresh(name: &str) -> PathBuf {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_file(&file);
@@ -58,7 +58,7 @@ fn a_name_of_the_hub_in_place_of_a_folder_is_recognised() {
     for model in ["HuggingFaceTB/SmolLM2-135M-Instruct", "hf:HuggingFaceTB/SmolLM2-135M-Instruct"] {
         assert!(told(model).contains("Did you mean hf:HuggingFaceTB/SmolLM2-135M-Instruct?"), "{}", told(model));
     }
-    // Paths, although they look like it.
+    // These are paths, although they look like hub names.
     for model in ["models/nowhere", "./HuggingFaceTB/SmolLM2-135M-Instruct", "nowhere", "/nowhere/at-all"] {
         assert!(told(model).contains("A model folder has config.json"), "{}", told(model));
     }
@@ -72,7 +72,7 @@ fn a_chat_remembers_and_forgets() {
 }
 
 #[test]
-fn a_copy_goes_its_own_way() {
+fn a_copy_of_a_chat_is_independent() {
     let straight = answers(&[], "My name is Ada.\nWhat is my name?\n");
     let said = answers(&[], "My name is Ada.\n/clone\n/reset\nMy name is Tom.\nWhat is my name?\n/back\nWhat is my name?\n");
     assert!(said[2].contains("Tom"), "{said:?}");
@@ -82,7 +82,7 @@ fn a_copy_goes_its_own_way() {
 }
 
 #[test]
-fn an_answer_is_given_once_more() {
+fn an_answer_is_regenerated() {
     let said = answers(&[], "My name is Ada.\n/regenerate\nWhat is my name?\n");
     assert_eq!(said[0], said[1]);
     assert_eq!(said[2], answers(&[], "My name is Ada.\nWhat is my name?\n")[1], "in place of the other answer");
@@ -91,7 +91,7 @@ fn an_answer_is_given_once_more() {
 }
 
 #[test]
-fn a_chat_goes_on_in_another_program() {
+fn a_chat_continues_in_another_process() {
     let file = fresh("chat.state");
     let path = file.to_str().unwrap();
     let said = answers(&[], &format!("My name is Ada.\n/save {path}\nWhat is my name?\n"));
@@ -101,7 +101,7 @@ fn a_chat_goes_on_in_another_program() {
     assert!(stderr(&output).contains("2 messages") && first_cached(&output) > 10, "{}", stderr(&output));
 }
 
-/// What the chat of the npm package makes of these lines.
+/// The output of the npm package's chat for these lines.
 fn piped_node(lines: &str) -> Output {
     let mut command = Command::new("node");
     command.args(["www/lib/node/cli.js", "chat", "--model", "models/chat", "--temperature", "0", "--threads", "1"]);
@@ -115,7 +115,7 @@ fn piped_node(lines: &str) -> Output {
 
 #[test]
 #[ignore = "needs node, and the npm package built of the same source: `node scripts/test.mjs lib` runs it"]
-fn a_chat_that_one_of_the_two_programs_saved_goes_on_in_the_other() {
+fn a_chat_saved_by_one_of_the_two_programs_continues_in_the_other() {
     let file = fresh("native.state");
     let path = file.to_str().unwrap();
     let native = answers(&[], &format!("My name is Ada.\n/save {path}\nWhat is my name?\n"));
@@ -132,13 +132,13 @@ fn a_chat_that_one_of_the_two_programs_saved_goes_on_in_the_other() {
     assert!(first_cached(&native) > 10, "{}", stderr(&native));
 }
 
-/// Of the first turn that it tells of: the tokens that were not computed again.
+/// How many tokens of the first turn were cached.
 fn first_cached(output: &Output) -> usize {
     stderr(output).split(" of them cached").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
-fn what_cannot_be_done_is_told_and_the_chat_goes_on() {
+fn failures_are_reported_and_the_chat_continues() {
     let damaged = fresh("damaged.state");
     std::fs::write(&damaged, b"no state").unwrap();
     let lines = format!(
@@ -162,7 +162,7 @@ fn what_cannot_be_done_is_told_and_the_chat_goes_on() {
 }
 
 #[test]
-fn help_names_every_command_and_a_space_makes_text_of_one() {
+fn help_lists_every_command_and_a_leading_space_makes_text() {
     let output = piped(&[], "/help\n /help\n/exit\nnever said\n");
     for command in ["/help", "/regenerate", "/clone", "/back", "/save FILE", "/load FILE", "/reset", "/exit"] {
         assert!(stderr(&output).contains(&format!("\n{command} ")), "{command}");
@@ -171,7 +171,7 @@ fn help_names_every_command_and_a_space_makes_text_of_one() {
 }
 
 #[test]
-fn the_system_message_comes_first_also_after_a_reset() {
+fn the_system_prompt_comes_first_also_after_a_reset() {
     let prompt_tokens = |flags: &[&str], lines: &str| -> Vec<usize> {
         let output = piped(flags, lines);
         let reports = stderr(&output).lines().filter_map(|line| line.strip_prefix("[prompt ")?.split(' ').next()?.parse().ok());
@@ -183,7 +183,7 @@ fn the_system_message_comes_first_also_after_a_reset() {
 }
 
 #[test]
-fn a_value_for_what_the_chat_template_reads_is_checked() {
+fn a_variable_of_the_chat_template_is_checked() {
     let output = piped(&["--template-kwarg", "enable_thinking=false"], "Hello\n");
     let expected = "option `chatTemplateKwargs.enable_thinking`: This model's chat template reads no name of a caller. Leave it out.";
     assert!(stderr(&output).contains(expected), "{}", stderr(&output));
@@ -207,7 +207,7 @@ fn wrong_options_are_refused_before_the_model_is_loaded() {
 }
 
 #[test]
-fn the_flags_of_sampling_reach_the_model() {
+fn the_sampling_flags_reach_the_model() {
     let said = |flags: &[&str]| {
         let output = fireside(&[&["generate", "Once upon a time", "--max-tokens", "6"], flags].concat()).output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
@@ -224,7 +224,7 @@ fn the_flags_of_sampling_reach_the_model() {
 }
 
 #[test]
-fn the_native_example_of_the_manual_is_what_it_says() {
+fn the_native_example_of_the_manual_prints_what_the_page_says() {
     let page = include_str!("../docs/terminal.md");
     let (_, rest) = page.split_once("```sh native example\n").unwrap();
     let (code, rest) = rest.split_once("```\n\n").unwrap();
@@ -236,7 +236,7 @@ fn the_native_example_of_the_manual_is_what_it_says() {
 }
 
 #[test]
-fn every_option_of_the_manual_is_known_and_no_other() {
+fn the_manual_has_every_option_and_no_other() {
     let page = include_str!("../docs/sampling.md");
     let rows: Vec<&str> =
         page.lines().skip_while(|line| !line.starts_with("| name |")).skip(2).take_while(|line| line.starts_with('|')).collect();
@@ -248,7 +248,7 @@ fn every_option_of_the_manual_is_known_and_no_other() {
         names.join(" ")
     };
     assert_eq!(sorted(documented), sorted(known.split(", ").collect()));
-    // Each other spelling is known too, whatever is wrong with its value.
+    // Each other name is known too, whatever is wrong with its value.
     for spelling in rows.iter().flat_map(|row| row.split('|').nth(2).unwrap().split('`').skip(1).step_by(2)) {
         let options = serde_json::Map::from_iter([(spelling.to_owned(), serde_json::json!("?"))]);
         let error = fireside::Options::from_json(&options.into()).map(drop).err().map(|error| error.to_string());
@@ -264,17 +264,17 @@ fn typed(flags: &[&str]) -> PtySession {
 }
 
 #[test]
-fn a_terminal_does_not_obey_what_a_model_writes() {
+fn a_terminal_does_not_obey_control_characters_of_a_model() {
     let tokenizer = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/story/tokenizer.json")).unwrap();
     let escape = fireside::Tokenizer::from_bytes(&tokenizer, None).unwrap().id("<0x1B>").unwrap();
     let bias = format!("{escape}=100");
     let arguments = ["generate", "Once", "--temperature", "0", "--max-tokens", "3", "--logit-bias", &bias];
     let mut terminal = spawn_command(fireside(&arguments), Some(PATIENCE_MS)).unwrap();
     let shown = terminal.exp_eof().unwrap();
-    // rexpect takes each byte for a character.
+    // rexpect treats each byte as a character.
     let replaced: String = "Once\u{fffd}\u{fffd}\u{fffd}".bytes().map(char::from).collect();
     assert!(shown.contains(&replaced) && !shown.contains('\x1b'), "{shown:?}");
-    // A pipe gets the text as it is.
+    // A pipe gets the text unchanged.
     assert_eq!(stdout(&fireside(&arguments).output().unwrap()), "Once\x1b\x1b\x1b\n");
 }
 
@@ -288,7 +288,8 @@ fn a_reader_that_has_gone_is_a_failure_and_no_crash() {
     assert!(stderr(&output).ends_with("fireside: Broken pipe (os error 32)\n"), "{}", stderr(&output));
 }
 
-/// What the program in a terminal has ended with. The type of nix is not ours to name; it shows as `Exited(Pid(1), 0)`.
+/// The exit status of the program in a terminal. Its type belongs to nix, which this crate does not import;
+/// it is printed as `Exited(Pid(1), 0)`.
 fn exit_code(terminal: &PtySession) -> i32 {
     let status = format!("{:?}", terminal.process().wait().unwrap());
     let code = status.strip_prefix("Exited(").and_then(|rest| rest.strip_suffix(')')?.rsplit(' ').next()?.parse().ok());
@@ -296,10 +297,10 @@ fn exit_code(terminal: &PtySession) -> i32 {
 }
 
 #[test]
-fn ctrl_c_stops_the_answer_and_at_the_prompt_the_program() {
+fn ctrl_c_stops_the_answer_and_at_the_prompt_ends_the_program() {
     let mut terminal = typed(&ENDLESS);
     terminal.send_line("Tell me a story.").unwrap();
-    // More than a few words: the answer is under way.
+    // More than a few words: the answer is running.
     terminal.exp_regex(r"story\.[\s\S]{80,}").unwrap();
     terminal.send_control('c').unwrap();
     terminal.exp_string("ended by abort]").unwrap();
@@ -314,7 +315,7 @@ fn ctrl_c_stops_the_answer_and_at_the_prompt_the_program() {
 }
 
 #[test]
-fn a_terminal_has_a_history_of_lines_and_ctrl_d_ends() {
+fn a_terminal_has_a_line_history_and_ctrl_d_ends() {
     let mut terminal = typed(&["--max-tokens", "8"]);
     terminal.send_line("/dance").unwrap();
     terminal.exp_string("there is no command /dance").unwrap();
@@ -331,13 +332,14 @@ fn a_terminal_has_a_history_of_lines_and_ctrl_d_ends() {
 #[test]
 fn an_interrupt_ends_a_program_that_waits_at_a_pipe() {
     let mut child = fireside(&["chat"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    // It listens once it has answered.
+    // It handles the signal once it has answered.
     let mut input = child.stdin.take().unwrap();
     input.write_all(b"Hello\n").unwrap();
     let mut first = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut first).unwrap();
     assert!(!first.trim().is_empty());
-    // The end of the answer is printed before it waits again: an interrupt in between only ends what has ended.
+    // The program prints the end of the answer before it waits for input. An interrupt in between only ends
+    // an answer that has ended.
     while child.try_wait().unwrap().is_none() {
         Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
         std::thread::yield_now();

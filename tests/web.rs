@@ -1,6 +1,7 @@
-//! The raw wasm surface as JavaScript sees it: names, shapes of values, errors and lifetimes, in a browser.
+//! The raw wasm interface as JavaScript sees it, in a browser: names, shapes of values, errors and
+//! lifetimes.
 //!
-//! Everything goes through property names, as a page would; that the text itself is right is asked in `web_golden.rs`.
+//! All access is through property names, as in a page. `web_golden.rs` tests the text itself.
 #![cfg(target_family = "wasm")]
 
 use js_sys::{Array, Function, Object, Reflect, Uint8Array};
@@ -51,7 +52,7 @@ fn bytes(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).into()
 }
 
-/// The chat model's small files as an object, with some replaced.
+/// The chat model's small files as an object, with some of them replaced.
 fn files(replaced: &[(&str, &[u8])]) -> JsValue {
     let files = Object::new();
     for (name, content) in [("config", CONFIG), ("tokenizer", TOKENIZER), ("tokenizerConfig", TOKENIZER_CONFIG)].iter().chain(replaced) {
@@ -60,7 +61,8 @@ fn files(replaced: &[(&str, &[u8])]) -> JsValue {
     files.into()
 }
 
-/// `new Loader(files, options)`. A test has no module object to take the class from: it comes from an instance.
+/// `new Loader(files, options)`. A test has no module object with the class, so it takes the class from an
+/// instance.
 fn loader(files: &JsValue, options: &JsValue) -> Outcome {
     let instance = JsValue::from(fireside::wasm::JsLoader::new(self::files(&[]), JsValue::UNDEFINED)?);
     let class: Function = get(&instance, "constructor").unchecked_into();
@@ -90,7 +92,7 @@ fn from_bytes(weights: &JsValue, options: &JsValue) -> Outcome {
     call(&class, "fromBytes", &[bytes(CONFIG), bytes(TOKENIZER), weights.clone(), options.clone()])
 }
 
-/// Steps a run to its end: the steps, the last of kind `end`.
+/// Steps a run to its end. Returns the steps; the last has kind `end`.
 fn finish(run: &JsValue) -> Vec<JsValue> {
     let mut steps = Vec::new();
     loop {
@@ -103,12 +105,12 @@ fn finish(run: &JsValue) -> Vec<JsValue> {
     }
 }
 
-/// The text of steps, joined.
+/// The joined text of the steps.
 fn joined(steps: &[JsValue]) -> String {
     steps.iter().filter(|step| text(step, "kind") != "prefill").map(|step| text(step, "text")).collect()
 }
 
-/// Asserts that the outcome is an exception of ours with this code, and returns it.
+/// Asserts that the outcome is our exception with this code, and returns it.
 #[track_caller]
 fn refused(outcome: Outcome, code: &str) -> JsValue {
     let error = outcome.err().unwrap_or_else(|| panic!("accepted, expected {code}"));
@@ -120,7 +122,7 @@ fn refused(outcome: Outcome, code: &str) -> JsValue {
 const GREEDY: &str = r#"{"temperature": 0, "maxTokens": 24}"#;
 
 #[test]
-fn the_build_says_what_it_is() {
+fn the_build_reports_its_features() {
     let info = fireside::wasm::build_info().unwrap();
     assert_eq!(text(&info, "kernels"), "simd128");
     assert_eq!(text(&info, "version"), env!("CARGO_PKG_VERSION"));
@@ -139,7 +141,7 @@ fn a_loader_takes_chunks_of_any_size() {
 }
 
 #[test]
-fn a_model_tells_its_shape_its_memory_and_its_defaults() {
+fn a_model_reports_its_shape_its_memory_and_its_defaults() {
     let info = call(&model(), "info", &[]).unwrap();
     assert_eq!(
         (text(&info, "family"), text(&info, "chatTemplate"), text(&info, "kernels")),
@@ -163,7 +165,7 @@ fn another_dtype_is_honoured() {
 }
 
 #[test]
-fn tokens_and_text_go_both_ways() {
+fn tokens_and_text_convert_both_ways() {
     let model = model();
     for sample in ["Hello, world!", " two  spaces", "雪 and 🔥", ""] {
         let tokens = call(&model, "tokenize", &[sample.into()]).unwrap();
@@ -173,7 +175,7 @@ fn tokens_and_text_go_both_ways() {
 }
 
 #[test]
-fn pieces_tell_where_their_text_is() {
+fn pieces_have_the_place_of_their_text() {
     let model = model();
     for sample in ["Hello, world!", "雪 and 🔥🔥 end", ""] {
         let units: Vec<u16> = sample.encode_utf16().collect();
@@ -194,7 +196,7 @@ fn pieces_tell_where_their_text_is() {
 }
 
 #[test]
-fn a_run_prefills_then_tells_then_ends() {
+fn a_run_prefills_then_generates_then_ends() {
     let steps = finish(&call(&session(), "chat", &["Hello! How are you?".into(), json(GREEDY)]).unwrap());
     let kinds: Vec<String> = steps.iter().map(|step| text(step, "kind")).collect();
     let prefills = kinds.iter().take_while(|kind| *kind == "prefill").count();
@@ -254,14 +256,14 @@ fn a_session_has_one_run_at_a_time() {
     assert_eq!(text(&aborted, "choices.0.finishReason"), "abort");
     assert_eq!(Array::from(&call(&session, "messages", &[]).unwrap()).length(), 0);
     refused(call(&run, "step", &[]), "BAD_INPUT");
-    // Freeing a run that is under way ends it as well.
+    // Freeing a running run ends it too.
     call(&start().unwrap(), "free", &[]).unwrap();
     finish(&start().unwrap());
     assert_eq!(Array::from(&call(&session, "messages", &[]).unwrap()).length(), 2);
 }
 
 #[test]
-fn bad_options_are_named_and_the_session_works_on() {
+fn bad_options_are_named_and_the_session_keeps_working() {
     let session = session();
     let error = refused(call(&session, "generate", &["Hi".into(), json(r#"{"temperature": -1}"#)]), "BAD_OPTION");
     assert_eq!(text(&error, "details.option"), "temperature");
@@ -302,7 +304,7 @@ fn construct(instance: JsValue, arguments: &[JsValue]) -> Outcome {
 }
 
 #[test]
-fn a_digest_is_that_of_all_the_pieces() {
+fn a_digest_covers_all_the_pieces() {
     let hash = construct(JsValue::from(fireside::wasm::JsSha256::new()), &[]).unwrap();
     for piece in [&b"ab"[..], b"", b"c"] {
         call(&hash, "update", &[bytes(piece)]).unwrap();
@@ -313,7 +315,7 @@ fn a_digest_is_that_of_all_the_pieces() {
 }
 
 #[test]
-fn a_survey_of_the_header_tells_what_the_model_takes() {
+fn a_header_predicts_the_memory_of_the_model() {
     let survey = |options| construct(fireside::wasm::JsSurvey::new(files(&[]), JsValue::UNDEFINED)?.into(), &[files(&[]), options]);
     let estimate = |options: &str| {
         let survey = survey(json(options)).unwrap();
@@ -334,13 +336,13 @@ fn a_survey_of_the_header_tells_what_the_model_takes() {
 }
 
 #[test]
-fn a_history_can_be_put_back() {
+fn a_history_can_be_restored() {
     let session = session();
     let history = json(r#"[{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Nice to meet you, Ada!"}]"#);
     call(&session, "setMessages", std::slice::from_ref(&history)).unwrap();
     assert_eq!(show(&call(&session, "messages", &[]).unwrap()), show(&history));
     refused(call(&session, "setMessages", &[json("[1]")]), "BAD_INPUT");
-    // One that waits for an answer gets it by `regenerate`.
+    // `regenerate` answers a last user message.
     refused(call(&session, "regenerate", &[json(r#"{"maxTokens": 0}"#)]), "BAD_OPTION");
     call(&session, "setMessages", &[json(r#"[{"role": "user", "content": "My name is Ada."}]"#)]).unwrap();
     let steps = finish(&call(&session, "regenerate", &[json(GREEDY)]).unwrap());
@@ -369,7 +371,7 @@ fn a_session_is_cloned_saved_and_restored() {
 }
 
 #[test]
-fn messages_are_read_ahead_and_of_the_options_overflow_alone_counts() {
+fn append_reads_messages_in_advance_and_uses_only_the_overflow_option() {
     let session = session();
     let ahead = json(r#"[{"role": "user", "content": "My name is Ada."}, {"role": "assistant", "content": "Hello Ada!"}]"#);
     refused(call(&session, "append", &[ahead.clone(), json(r#"{"maxTokens": 5}"#)]), "BAD_OPTION");
@@ -380,14 +382,14 @@ fn messages_are_read_ahead_and_of_the_options_overflow_alone_counts() {
 }
 
 #[test]
-fn tokens_tell_what_they_had_for_them() {
+fn tokens_have_their_probabilities() {
     let session = session();
     let options = json(r#"{"temperature": 0, "maxTokens": 6, "logprobs": 3, "n": 2}"#);
     let steps = finish(&call(&session, "chat", &["Hello!".into(), options]).unwrap());
     let tokens: Vec<_> = steps.iter().filter(|step| get(step, "logprobs").is_object()).collect();
     assert_eq!(tokens.len(), number(steps.last().unwrap(), "usage.completionTokens") as usize);
     for step in &tokens {
-        // Greedy: the likeliest is what was drawn.
+        // Greedy, so the drawn token is the likeliest.
         assert_eq!(number(step, "logprobs.id"), number(step, "logprobs.top.0.id"));
         let (first, third) = (number(step, "logprobs.logprob"), number(step, "logprobs.top.2.logprob"));
         assert!(first <= 0.0 && third <= first, "{}", show(step));
@@ -400,7 +402,7 @@ fn tokens_tell_what_they_had_for_them() {
 }
 
 #[test]
-fn a_step_of_prefill_is_as_long_as_its_caller_says() {
+fn a_prefill_step_is_as_long_as_its_caller_says() {
     let session = session();
     let run =
         call(&session, "generate", &["one two three four five six seven eight nine ten".into(), json(r#"{"maxTokens": 1}"#)]).unwrap();

@@ -1,6 +1,6 @@
-//! The same reference values and the same bit-for-bit properties in WebAssembly, with the kernels that a page runs.
+//! The same reference values and bit-for-bit properties in WebAssembly, with the kernels that a page uses.
 //!
-//! Everything is built into the test, for a browser has no files.
+//! Everything is compiled into the test, because a browser has no files.
 #![cfg(target_family = "wasm")]
 
 mod common;
@@ -13,7 +13,7 @@ use wasm_bindgen_test::wasm_bindgen_test;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_browser);
 
-/// The folder of a model and its golden values: `model!("story", "../models/story")`, with further files as fields.
+/// A model folder and its golden values: `model!("story", "../models/story")`, with more files as fields.
 macro_rules! model {
     ($name:literal, $folder:literal) => { model!($name, $folder, ["/model.safetensors"]) };
     ($name:literal, $folder:literal, [$($weights:literal),+] $(, $field:ident: $value:expr)*) => {
@@ -66,7 +66,7 @@ fn mistral_agrees_with_transformers() {
 }
 
 #[wasm_bindgen_test]
-fn the_relatives_agree_with_transformers() {
+fn the_other_families_agree_with_transformers() {
     check(model!("qwen2-bf16", "fixtures/qwen2-bf16"));
     check(model!("qwen2-window-f16", "fixtures/qwen2-window-f16"));
     check(model!("qwen3-f32", "fixtures/qwen3-f32"));
@@ -101,7 +101,7 @@ fn prefill_equals_single_steps() {
 }
 
 #[wasm_bindgen_test]
-fn a_session_that_reuses_its_cache_equals_a_fresh_one() {
+fn a_session_that_reuses_its_cache_equals_a_new_one() {
     let (folder, _) = model!("qwen2-bf16", "fixtures/qwen2-bf16");
     equivalence::reuse_equals_fresh(&folder.name, Arc::new(folder.load()), 40);
 }

@@ -73,7 +73,7 @@ pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usiz
 
 /// A token that no layer's window reaches does not affect the logits, and the last one that a window
 /// reaches does.
-pub fn a_window_ends_where_it_says(name: &str, model: &Model, count: usize) {
+pub fn a_window_has_the_configured_length(name: &str, model: &Model, count: usize) {
     let windows: Option<Vec<usize>> = model.config().attention.iter().map(|layer| layer.window).collect();
     let windows = windows.unwrap_or_else(|| panic!("{name} has a layer that sees everything"));
     let reach = 1 + windows.iter().map(|window| window - 1).sum::<usize>();
