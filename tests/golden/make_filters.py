@@ -20,7 +20,6 @@ import torch
 import transformers
 from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
 
-CASES = 400
 NUDGE = 1e-5
 THEIRS = {"maxTokens": None, "minTokens": "min_new_tokens", "temperature": "temperature", "topK": "top_k", "topP": "top_p", "minP": "min_p",
           "typicalP": "typical_p", "repetitionPenalty": "repetition_penalty"}  # fmt: skip
@@ -100,14 +99,19 @@ def number(value):
     return float(f"{value:.9g}")
 
 
-def main():
+def make(name, seed, count, drawn, processed, kept):
+    """Writes `<name>.json` with so many cases."""
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    chance = random.Random(5)
-    cases, close, empty = [], 0, 0
-    while len(cases) < CASES:
+    chance = random.Random(seed)
+    cases, close, empty, refused = [], 0, 0, 0
+    while len(cases) < count:
         case = drawn(chance)
-        scores = processed(case)
+        try:
+            scores = processed(case)
+        except ValueError:  # a list of unwanted words of which none is left, a token that is forced and suppressed
+            refused += 1
+            continue
         if scores.max() == -math.inf:
             empty += 1
         elif case["settings"]["temperature"] == 0:
@@ -117,12 +121,12 @@ def main():
         else:
             logprobs = scores.log_softmax(dim=-1).tolist()
             cases.append(case | {"logprobs": [None if value == -math.inf else number(value) for value in logprobs]})
-    golden = {"made_by": "tests/golden/make_filters.py", "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
+    golden = {"made_by": f"tests/golden/make_{name}.py", "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
               "cases": cases}  # fmt: skip
-    path = Path(__file__).parent / "filters.json"
+    path = Path(__file__).parent / f"{name}.json"
     path.write_text(json.dumps(golden, separators=(",", ":")).replace('{"logits"', '\n{"logits"') + "\n")
-    print(f"{path.stat().st_size} bytes; {CASES} cases; left out: {close} where rounding decides, {empty} where nothing is left")
+    print(f"{path.stat().st_size} bytes; {count} cases; left out: {close} where rounding decides, {empty} where nothing is left, {refused} refused")
 
 
 if __name__ == "__main__":
-    main()
+    make("filters", 5, 400, drawn, processed, kept)

@@ -7,17 +7,12 @@ As `make_filters.py`, whose cases have the other settings: the processors are th
 is left is left out, and so is one whose bound falls so near to a token that rounding decides.
 """
 
-import json
 import math
-import random
-from pathlib import Path
 
 import torch
-import transformers
-from make_filters import MODEL, NUDGE, Penalties, eighth, number
+from make_filters import MODEL, Penalties, eighth, make
 from transformers import GenerationConfig
 
-CASES = 300
 THEIRS = {"minTokens": "min_new_tokens", "temperature": "temperature", "topK": "top_k", "topP": "top_p", "minP": "min_p", "typicalP": "typical_p",
           "repetitionPenalty": "repetition_penalty", "noRepeatNgramSize": "no_repeat_ngram_size",
           "encoderNoRepeatNgramSize": "encoder_no_repeat_ngram_size", "encoderRepetitionPenalty": "encoder_repetition_penalty",
@@ -95,33 +90,5 @@ def drawn(chance):
     return {"logits": logits, "prompt": prompt, "generated": generated, "ends": ends, "settings": settings}
 
 
-def main():
-    transformers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    chance = random.Random(8)
-    cases, close, empty, refused = [], 0, 0, 0
-    while len(cases) < CASES:
-        case = drawn(chance)
-        try:
-            scores = processed(case)
-        except ValueError:  # a list of unwanted words of which none is left, a token that is forced and suppressed
-            refused += 1
-            continue
-        if scores.max() == -math.inf:
-            empty += 1
-        elif case["settings"]["temperature"] == 0:
-            cases.append(case | {"greedy": scores.tolist().index(scores.max())})
-        elif kept(case, NUDGE) != kept(case, -NUDGE):
-            close += 1
-        else:
-            logprobs = scores.log_softmax(dim=-1).tolist()
-            cases.append(case | {"logprobs": [None if value == -math.inf else number(value) for value in logprobs]})
-    golden = {"made_by": "tests/golden/make_rules.py", "versions": {"transformers": transformers.__version__, "torch": torch.__version__},
-              "cases": cases}  # fmt: skip
-    path = Path(__file__).parent / "rules.json"
-    path.write_text(json.dumps(golden, separators=(",", ":")).replace('{"logits"', '\n{"logits"') + "\n")
-    print(f"{path.stat().st_size} bytes; {CASES} cases; left out: {close} where rounding decides, {empty} where nothing is left, {refused} refused")
-
-
 if __name__ == "__main__":
-    main()
+    make("rules", 8, 300, drawn, processed, kept)

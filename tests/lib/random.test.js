@@ -9,21 +9,12 @@ import { gzipSync } from 'node:zlib';
 
 import { load } from '../../www/lib/client/load.js';
 import { CHUNK_BYTES } from '../../www/lib/shared/store.js';
+import { random } from '../random.js';
 import { Disk } from './disk.js';
 import { fakePlatform } from './fake.js';
 
 const SERVERS = Number(process.env.RANDOM_SERVERS ?? 60);
 const SEED = 39;
-
-/** mulberry32: numbers from 0 to 1, the same for the same seed. @param {number} seed */
-function random(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** The properties of a server, and the odd responses of its first load. @param {number} seed */
 function describe(seed) {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { assertGolden, CHUNK } from '../driver.mjs';
+import { random } from '../../random.js';
 import { ALL, NOTHING, REST } from '../runner.mjs';
 
 /** Cuts in each browser, a hundred places in all, and how many loads run side by side: most of their time is the pause before the first further attempt. */
@@ -9,16 +10,6 @@ const CUTS = 50;
 const SEEDS = { chrome: 20261121, firefox: 20261122 };
 const ABREAST = 5;
 const KILLS = 10;
-
-/** The same numbers in every run: mulberry32, from 0 to below 1. @param {number} seed */
-function random(seed) {
-  return () => {
-    seed = (seed + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -17,6 +17,7 @@ import { perform } from './openai/runs.js';
 import { Sessions } from './openai/sessions.js';
 import { early, streamed, whole } from './openai/stream.js';
 import { readable, templateKwargs } from './openai/template.js';
+import { until, within } from './wait.js';
 
 /** @import { Model } from '../client/model.js' */
 /** @import { Asked } from './openai/parameters.js' */
@@ -215,11 +216,9 @@ export function createHandler({ models, base = '', ...limits }) {
 
   async function close({ graceMs = 0 } = {}) {
     queue.close();
-    const end = performance.now() + graceMs;
-    while (underWay.size > 0 && performance.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    await until(() => underWay.size === 0, graceMs);
     for (const closing of underWay) closing.abort();
-    const last = performance.now() + ABORT_MS;
-    while (queue.running > 0 && performance.now() < last) await new Promise((resolve) => setTimeout(resolve, 5));
+    await until(() => queue.running === 0, ABORT_MS);
     for (const { sessions } of served.values()) sessions.clear({ isOver: true });
   }
 
@@ -282,15 +281,10 @@ function fingerprint(model) {
 
 /** @param {Model} model @param {number} patienceMs @returns {Promise<{ status: 'ok' | 'crashed' | 'stuck', message?: string }>} */
 async function state(model, patienceMs) {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const late = new Promise((resolve) => (timer = setTimeout(resolve, patienceMs, 'stuck')));
   try {
-    const answer = await Promise.race([model.stats(), late]);
+    const answer = await within(model.stats(), patienceMs, 'stuck');
     return answer === 'stuck' ? { status: 'stuck', message: `the engine has not answered for ${patienceMs} ms` } : { status: 'ok' };
   } catch (error) {
     return { status: 'crashed', message: error instanceof Error ? error.message : String(error) };
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -10,6 +10,7 @@
 
 import { badOption, FiresideError } from '../shared/errors.js';
 import { settle } from './openai/limits.js';
+import { until } from './wait.js';
 
 /** @import { Model } from '../client/model.js' */
 /** @import { HandlerOptions } from './openai.js' */
@@ -104,14 +105,14 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
 
 /** The service worker of this page, as soon as it is the one with this script. @param {ServiceWorkerContainer} container @param {ServiceWorkerRegistration} registration @param {URL} url */
 async function controller(container, registration, url) {
-  const end = performance.now() + PATIENCE_MS;
-  while (container.controller?.scriptURL !== url.href || container.controller.state !== 'activated') {
-    if (performance.now() > end) throw unsupported(`a page within ${registration.scope}`, 'A service worker answers pages of its own folder and below.');
+  const isOurs = () => {
+    if (container.controller?.scriptURL === url.href && container.controller.state === 'activated') return true;
     // By itself a service worker only takes pages that are opened after it.
     registration.active?.postMessage({ fireside: 'claim' });
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  return container.controller;
+    return false;
+  };
+  if (await until(isOurs, PATIENCE_MS)) return container.controller;
+  throw unsupported(`a page within ${registration.scope}`, 'A service worker answers pages of its own folder and below.');
 }
 
 /** @param {string} lacks @param {string} remedy @param {unknown} [cause] */

@@ -2,6 +2,7 @@
 // reads too slowly loses its turn, not its answer: others are answered until it has read, then its run goes on.
 
 import { isFireside } from '../../shared/errors.js';
+import { within } from '../wait.js';
 
 /** @import { Piece, RunResult } from '../../shared/types.d.ts' */
 /** @import { Full } from './outlet.js' */
@@ -29,7 +30,7 @@ export async function perform(queue, { sessions, owner, inputs, options }, signa
   let leave = await queue.enter(signal);
   /** @param {Full} full @param {Kept} kept */
   const wait = async ({ room, cut }, kept) => {
-    if (await isSoon(room)) return;
+    if (await within(room.then(() => true), PATIENCE_MS, false)) return;
     leave();
     kept.cut = cut;
     await room;
@@ -81,17 +82,5 @@ async function runOnce(sessions, owner, input, options, onPiece) {
     return await run;
   } finally {
     await sessions.give(kept, input, answer);
-  }
-}
-
-/** Whether there is room soon. @param {Promise<void>} room */
-async function isSoon(room) {
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const late = new Promise((/** @type {(isSoon: boolean) => void} */ resolve) => (timer = setTimeout(resolve, PATIENCE_MS, false)));
-  try {
-    return await Promise.race([room.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
