@@ -19,12 +19,12 @@ pub enum FileDtype {
 }
 
 impl FileDtype {
-    /// Bytes of a number.
-    pub fn size(self) -> usize {
+    /// Bytes of `len` numbers.
+    pub fn bytes(self, len: usize) -> usize {
         match self {
-            FileDtype::F64 => 8,
-            FileDtype::F32 => 4,
-            FileDtype::F16 | FileDtype::Bf16 => 2,
+            FileDtype::F64 => 8 * len,
+            FileDtype::F32 => 4 * len,
+            FileDtype::F16 | FileDtype::Bf16 => 2 * len,
         }
     }
 
@@ -37,7 +37,7 @@ impl FileDtype {
         }
     }
 
-    /// Reads little-endian numbers. Shapes: `bytes` (at least len * size), `out` (len).
+    /// Reads little-endian numbers. Shapes: `bytes` (those of at least len numbers), `out` (len).
     pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             FileDtype::F64 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = f64::from_le_bytes(value) as f32),
@@ -82,7 +82,7 @@ mod tests {
         let formats =
             [(FileDtype::F32, 0x7f7f_ffff_u64), (FileDtype::F16, 0x7bff), (FileDtype::Bf16, 0x7f7f), (FileDtype::F64, LARGEST_AS_SINGLE)];
         for (dtype, largest) in formats {
-            let size = dtype.size();
+            let size = dtype.bytes(1);
             let sign = 1 << (8 * size - 1);
             let row = |last: u64| [&[0; 24][..], &last.to_le_bytes()[..size]].concat();
             let is_finite = |last: u64| dtype.is_finite(&row(last));

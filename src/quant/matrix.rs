@@ -63,8 +63,8 @@ impl Matrix {
     ///
     /// Panics: if the row does not exist, or the bytes are not those of one row.
     pub fn set_row(&mut self, row: usize, source: FileDtype, bytes: &[u8]) {
-        assert_eq!(bytes.len(), self.cols * source.size(), "bytes of a row of {} {source:?}", self.cols);
-        self.store(row, |first, out| source.widen(&bytes[first * source.size()..], out));
+        assert_eq!(bytes.len(), source.bytes(self.cols), "bytes of a row of {} {source:?}", self.cols);
+        self.store(row, |first, out| source.widen(&bytes[source.bytes(first)..], out));
     }
 
     /// Stores a row piece by piece. `read` gets the first column of a piece and writes its values.

@@ -162,7 +162,7 @@ impl Loader {
         };
         let row_bytes = match tensor.target {
             Target::Matrix { source, cols, .. } | Target::Vector { source, len: cols, .. } | Target::Twin { source, cols, .. } => {
-                source.size() * cols
+                source.bytes(cols)
             }
             Target::Skip | Target::Zero => {
                 let (now, rest) = chunk.split_at((tensor.end - *pos).min(chunk.len() as u64) as usize);
