@@ -14,61 +14,20 @@ mod block;
 mod budget;
 
 use std::ops::Range;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kernels;
 use crate::quant::TILE_COLS;
 use block::Block;
 
+pub use crate::quant::KvDtype;
 pub use block::Shape;
 pub use budget::Budget;
 
 /// Positions per block. At 64 the slack of a short text is small, and the keys of one head, 16 KB where heads have 64 numbers, stay in a
 /// processor's innermost cache while all queries look at them.
 pub const BLOCK: usize = 64;
-
-/// How keys and values are stored.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
-pub enum KvDtype {
-    /// IEEE single precision: what attention computes with.
-    #[default]
-    F32,
-    /// IEEE half precision, with a power of two per position and head: half the memory.
-    F16,
-}
-
-impl KvDtype {
-    /// The name, as options spell it.
-    pub fn name(self) -> &'static str {
-        match self {
-            KvDtype::F32 => "f32",
-            KvDtype::F16 => "f16",
-        }
-    }
-
-    /// Bytes of one position of one head, keys and values, padding included.
-    pub fn position_bytes(self, head_dim: usize) -> u64 {
-        let padded = head_dim.next_multiple_of(TILE_COLS) as u64;
-        match self {
-            KvDtype::F32 => 2 * 4 * padded,
-            KvDtype::F16 => 2 * (2 * padded + 4),
-        }
-    }
-}
-
-impl FromStr for KvDtype {
-    type Err = Error;
-
-    fn from_str(name: &str) -> Result<KvDtype> {
-        [KvDtype::F32, KvDtype::F16].into_iter().find(|dtype| dtype.name() == name).ok_or_else(|| Error::BadOption {
-            option: "kvDtype".into(),
-            expected: "f32 or f16".into(),
-            got: format!("`{name}`"),
-        })
-    }
-}
 
 /// Keys and values of one session, for all layers.
 #[derive(Debug)]

@@ -42,9 +42,8 @@ pub use rules::{Rules, SequenceBias};
 
 use std::collections::HashSet;
 
-use crate::cache::KvDtype;
 use crate::error::Result;
-use crate::quant::Dtype;
+use crate::quant::{Dtype, KvDtype};
 use fields::Fields;
 use generation::ENDS_MAX;
 

@@ -9,6 +9,7 @@
 mod block;
 mod file;
 mod half;
+mod kv;
 mod matrix;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub(crate) use self::block::{BLOCK_COLS, BLOCK_ROWS, Q4_OFFSET, Q4Block, Q8Block
 pub use self::file::FileDtype;
 pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
 use self::half::{f16_scale, to_f16};
+pub use self::kv::KvDtype;
 pub use self::matrix::Matrix;
 use crate::error::{Error, Result};
 

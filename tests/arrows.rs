@@ -21,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("text", &["error", "json"]),
     ("template", &["error", "sniff", "text"]),
     ("tokenizer", &["error", "sniff", "json", "text"]),
-    ("config", &["error", "quant", "json", "cache"]),
+    ("config", &["error", "quant", "json"]),
     ("options", &["error", "text", "config"]),
     ("sampler", &["kernels", "config", "options"]),
     ("weights", &["error", "quant", "sniff", "json", "config"]),
