@@ -1,12 +1,16 @@
-// What the fault tests share: pages of one profile, a load in such a page with what came of it, and the golden text it must end in.
+// What the fault tests share: pages of one profile, loads in them with their outcomes, and the golden text
+// in which a load must end.
 
 import assert from 'node:assert/strict';
 import { golden, launch, PATIENCE_MS } from '../browser/harness.js';
 
-/** How the browsers are started: puppeteer would have Firefox keep the body of every response for it, 100 MB for fifty loads of the smallest model. */
+/**
+ * Settings for the browsers: puppeteer would have Firefox keep the body of every response, 100 MB for fifty
+ * loads of the smallest model.
+ */
 export const UNWATCHED = { networkEnabled: false };
 
-/** The chunk in which the library stores. */
+/** The library's chunk size in the cache. */
 export const CHUNK = 1 << 20;
 
 const goldenOf = (model) => golden().find((values) => values.model === model);
@@ -14,7 +18,7 @@ const [storyCase] = goldenOf('story').cases;
 const [greenTurn] = goldenOf('chat').chats[1].turns;
 const [tinyCase] = goldenOf('llama-sharded-bf16').cases;
 
-/** What each model is asked, and what it must answer. */
+/** Each model's prompt and golden answer. */
 export const TOLD = {
   chat: { chat: greenTurn.user, maxTokens: greenTurn.tokens.length, text: greenTurn.text },
   story: { generate: storyCase.prompt, maxTokens: 24, start: storyCase.greedy.text },
@@ -22,7 +26,11 @@ export const TOLD = {
 };
 TOLD.shards = TOLD.chat;
 
-/** Asserts that a load ended in the golden text. @param {any} outcome @param {string} model */
+/**
+ * Asserts that a load ended with the golden text.
+ * @param {any} outcome
+ * @param {string} model
+ */
 export function assertGolden(outcome, model) {
   const { text, start } = TOLD[model];
   assert.equal(outcome.code, undefined, `${outcome.code}: ${outcome.message}`);
@@ -30,7 +38,7 @@ export function assertGolden(outcome, model) {
   else assert(outcome.text.length > 0 && start.startsWith(outcome.text), outcome.text);
 }
 
-/** In the page: loads, asks, disposes. Resolves with what came of it, an error among the rest. */
+/** Runs in the page: loads, asks, disposes. Resolves with the outcome, which may be an error. */
 async function tell({ Session }, { source, options, asked, keep }) {
   const progress = [];
   window.loaded = 0;
@@ -51,7 +59,7 @@ async function tell({ Session }, { source, options, asked, keep }) {
   }
 }
 
-/** Progress never runs backwards, and never beyond the total once there is one. */
+/** Progress never decreases, and never exceeds a known total. */
 function assertProgress(progress) {
   let before = 0;
   for (const [phase, file, loaded, total] of progress) {
@@ -62,21 +70,27 @@ function assertProgress(progress) {
   }
 }
 
-/** A browser's pages and loads. */
+/** The pages and loads of a browser. */
 export class Driver {
   /** Pages that wait for their next use. */
   #idle = [];
 
-  /** @param {any} browser as harness.js gives it @param {any} server of faults */
+  /**
+   * @param {any} browser from harness.js
+   * @param {any} server of faults
+   */
   constructor(browser, server) {
     this.browser = browser;
     this.server = server;
     this.name = browser.name;
   }
 
-  /** A page of the one profile that all share, or of another context's; `worker`: what runs in place of the engine's. @param {{ worker?: string, context?: any }} [settings] */
+  /**
+   * A page of the common profile, or of another context; `worker`: runs in place of the engine's worker.
+   * @param {{ worker?: string, context?: any }} [settings]
+   */
   async newPage({ worker = '', context = this.browser.browser } = {}) {
-    // Firefox loses a new page now and then.
+    // Firefox occasionally loses a new page.
     const page = await context.newPage().catch(() => context.newPage());
     page.setDefaultTimeout(PATIENCE_MS);
     await page.goto(`${this.server.url}faults/page.html${worker && `?worker=${encodeURIComponent(worker)}`}`);
@@ -88,7 +102,12 @@ export class Driver {
     return page;
   }
 
-  /** Runs `body(page)` with a page from the pool; one in which it failed does not go back. @template T @param {(page: any) => Promise<T>} body @returns {Promise<T>} */
+  /**
+   * Runs `body(page)` with a page from the pool. A page in which it failed does not return to the pool.
+   * @template T
+   * @param {(page: any) => Promise<T>} body
+   * @returns {Promise<T>}
+   */
   async withPage(body) {
     const page = this.#idle.pop() ?? (await this.newPage());
     const result = await body(page).catch(async (error) => {
@@ -105,26 +124,38 @@ export class Driver {
   }
 
   /**
-   * Loads a folder's model and asks it. Resolves with `{ text, info }` or `{ code, message, details }`, and `bytes`, what the server sent meanwhile.
-   * @param {any} page @param {any} folder @param {{ model?: string, source?: string, options?: object, keep?: boolean }} [settings]
+   * Loads a folder's model and asks it. Resolves with `{ text, info }` or `{ code, message, details }`, and
+   * `bytes`, the number of bytes that the server sent meanwhile.
+   * @param {any} page
+   * @param {any} folder
+   * @param {{ model?: string, source?: string, options?: object, keep?: boolean }} [settings]
    */
   async load(page, folder, { model = 'chat', source = folder.url, options = {}, keep = false } = {}) {
     const before = folder.log.length;
     const outcome = await this.run(page, tell, { source, options: { threads: 1, ...options }, asked: TOLD[model], keep });
     assertProgress(outcome.progress);
     const log = folder.log.slice(before);
-    // A lock is of no use unless it is read anew each time.
+    // A lock file is useful only if it is fetched each time.
     const files = log.filter(({ file, status }) => file !== 'fireside.lock.json' && (status === 200 || status === 206));
     return { ...outcome, log, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
 
-  /** Bytes of a folder's model that lie in the cache. @param {any} page @param {any} folder */
+  /**
+   * The bytes of a folder's model in the cache.
+   * @param {any} page
+   * @param {any} folder
+   */
   async stored(page, folder) {
     const models = await this.run(page, ({ cache }) => cache.list());
     return models.find(({ source }) => source.includes(folder.hub?.path ?? folder.path))?.bytes ?? 0;
   }
 
-  /** Waits until a load that stands still has dealt with all whole chunks that were sent: what breaks off before may be lost on its way. @param {any} page @param {any} folder */
+  /**
+   * Waits until a stalled load has stored all complete chunks that were sent; a break before that may lose
+   * them in transit.
+   * @param {any} page
+   * @param {any} folder
+   */
   async settled(page, folder) {
     const whole = ({ file, bytes }) => (bytes === folder.files.get(file)?.length ? bytes : bytes - (bytes % CHUNK));
     const expected = folder.log.reduce((sum, entry) => sum + whole(entry), 0);
@@ -132,20 +163,23 @@ export class Driver {
     while ((await page.evaluate(() => window.loaded)) < expected && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
   }
 
-  /** A page in a private window. Chromium's other contexts are such; Firefox's are not, and it is started once more for it. */
+  /**
+   * A page in a private window. In Chromium other contexts are private. In Firefox they are not, so it is
+   * started again.
+   */
   async privatePage() {
     if (this.name === 'chrome') return this.apartPage();
     const browser = await launch(this.name, { prefs: { 'browser.privatebrowsing.autostart': true } });
     return { page: await this.newPage({ context: browser }), end: () => browser.close() };
   }
 
-  /** A page whose storage is its own. */
+  /** A page with separate storage. */
   async apartPage() {
     const context = await this.browser.browser.createBrowserContext();
     return { page: await this.newPage({ context }), end: () => context.close() };
   }
 
-  /** A page of a site that may store so many bytes. */
+  /** A page of a site that may store this many bytes. */
   async limitedPage(bytes) {
     if (this.name === 'firefox') {
       const browser = await launch(this.name, { prefs: { 'dom.quotaManager.temporaryStorage.fixedLimit': bytes >> 10 } });

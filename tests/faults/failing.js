@@ -1,10 +1,11 @@
-// The library's worker with the real engine, which can be made to fail in the middle of a run by what the prompt begins with: `trap:` ends as a wasm trap
-// does, `full:` does so with all memory taken, and `slow:` makes each step of prefill take 50 ms more and tell of itself.
+// The library's worker with the real engine, which fails on request by the beginning of the prompt. `trap:`
+// ends as a wasm trap, `full:` does so with all memory used, and `slow:` makes each prefill step take 50 ms
+// more and report itself.
 
 import { serve } from '/lib/worker/engine.js';
 import { start } from '/lib/worker/threads.js';
 
-/** A module whose start is the instruction `unreachable`. */
+/** A module whose start function is the instruction `unreachable`. */
 const TRAP = new WebAssembly.Module(
   Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 3, 2, 1, 0, 8, 1, 0, 10, 5, 1, 3, 0, 0, 11),
 );

@@ -1,13 +1,21 @@
-// A stand-in for the hub: the listing of a repository at a revision, and its files by commit or by revision, large ones by a redirect.
+// A fake hub: the file list of a repository at a revision, and its files by commit or by revision, large
+// ones through a redirect.
 
 import { createHash } from 'node:crypto';
 
 export const COMMIT = '0123456789abcdef0123456789abcdef01234567';
 
-/** @param {Buffer} bytes the name that git gives a file's content */
+/**
+ * @param {Buffer} bytes
+ * @returns {string} git's name for a file with this content
+ */
 const blobId = (bytes) => createHash('sha1').update(`blob ${bytes.length}\0`).update(bytes).digest('hex');
 
-/** The listing. @param {Map<string, Buffer>} files @param {(listing: any) => void} [edit] */
+/**
+ * The file list.
+ * @param {Map<string, Buffer>} files
+ * @param {(listing: any) => void} [edit]
+ */
 function listing(files, edit) {
   const siblings = [...files].map(([rfilename, bytes]) => {
     const entry = { rfilename, size: bytes.length, blobId: blobId(bytes) };
@@ -21,9 +29,14 @@ function listing(files, edit) {
 
 /**
  * Answers one request to a hub.
- * @param {any} hub `folder`: the repository's files; `api`: a list that grows by what is asked of the listing; `listingFault`: an answer in place of it
- *   (`{ status, body, wait }`); `edit(listing)`: what is wrong with it; `weightsAt`: where weights are redirected to
- * @param {string} path @param {URLSearchParams} query @param {any} request @param {any} response @param {string} origin
+ * @param {any} hub `folder`: the repository's files; `api`: a growing list of the requests for the file
+ *   list; `listingFault`: a response in place of it (`{ status, body, wait }`); `edit(listing)`: introduces
+ *   a fault; `weightsAt`: where weights are redirected to
+ * @param {string} path
+ * @param {URLSearchParams} query
+ * @param {any} request
+ * @param {any} response
+ * @param {string} origin
  */
 export async function hubAnswer(hub, path, query, request, response, origin) {
   response.setHeader('Access-Control-Allow-Origin', '*');

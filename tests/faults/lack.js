@@ -1,4 +1,5 @@
-// In a worker, before the library: takes away what the worker's address names: `opfs` (the Origin Private File System), `caches` (the Cache API).
+// Runs in a worker before the library: removes the features that the worker's URL names: `opfs` (the Origin
+// Private File System), `caches` (the Cache API).
 
 const lacking = new URLSearchParams(self.location.search);
 if (lacking.has('opfs')) delete StorageManager.prototype.getDirectory;

@@ -1,4 +1,4 @@
-// The library's worker in a world that lacks something.
+// The library's worker in an environment that lacks a feature.
 
 import './lack.js';
 import '/lib/worker.js';

@@ -1,7 +1,8 @@
-// The fault matrix: every case in both browsers, and the table of how they ended in record.md.
+// The fault matrix: every case in both browsers, and the table of their outcomes in record.md.
 //
-// Cases run some at a time, each with a folder of its own: most of them wait for a pause between two attempts to pass.
-// `FAULTS_ONLY='firefox.*hub'` before the command runs the cases that fit: browser, section and name in one line.
+// Several cases run at the same time, each with its own folder, because most of them wait for a pause
+// between two attempts. `FAULTS_ONLY='firefox.*hub'` before the command runs the cases that match: browser,
+// section and name in one line.
 
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
@@ -45,7 +46,7 @@ let server;
 before(async () => (server = await serveFaults()));
 after(() => server.close());
 
-test('every case has a name of its own', () => {
+test('every case has a unique name', () => {
   assert.equal(new Set(CASES.map(({ fault }) => fault)).size, CASES.length);
 });
 
@@ -58,10 +59,10 @@ inEachBrowser('faults', (browser) => {
     });
   const here = CASES.filter(({ section, fault }) => CHOSEN.test(`${browser.name} ${section}: ${fault}`));
   describe('side by side', { concurrency: ABREAST }, () => here.filter(({ alone }) => !alone).forEach(define));
-  describe('one after the other', () => here.filter(({ alone }) => alone).forEach(define));
+  describe('one after another', () => here.filter(({ alone }) => alone).forEach(define));
 }, UNWATCHED);
 
-test('tests/faults/record.md is what this run has found', (context) => {
+test('tests/faults/record.md matches this run', (context) => {
   if (process.env.FAULTS_ONLY) return context.skip('only some of the cases were run');
   const table = renderTable(CASES, ended);
   if (process.env.FAULTS_TABLE === 'write') writeTable(table);

@@ -1,16 +1,18 @@
-// The models that the faulty server serves, as files by name: those of the repository, and the chat model cut into shards.
+// The models that the faulty server serves, as files by name: those of the repository, and the chat model
+// cut into shards.
 
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
 
 export const WEIGHTS = 'model.safetensors';
-/** Those of the repository have one; cases that want one make it. */
+/** The repository's models have a lock file; cases that need one make it. */
 const LOCK = 'fireside.lock.json';
 
 /**
- * 'chat' (6 MB of weights) and 'story' (2 MB) as they are; 'shards': chat in three files; 'relaid' and 'padded': chat again, with its tensors in another
- * order and after a longer header, so that bytes of the one among those of the other are nonsense.
+ * 'chat' (6 MB of weights) and 'story' (2 MB) unchanged; 'shards': chat in three files; 'relaid' and
+ * 'padded': chat with its tensors in another order or after a longer header, so that a mixture of their
+ * bytes with the original's is nonsense.
  */
 const MODELS = {
   chat: () => readFolder(join(ROOT, 'models', 'chat')),
@@ -35,14 +37,22 @@ function readFolder(folder) {
   return new Map(readdirSync(folder).filter((name) => !name.endsWith('.md') && name !== LOCK).map((name) => [name, readFileSync(join(folder, name))]));
 }
 
-/** A safetensors file taken apart. @param {Buffer} file @returns {{ name: string, dtype: string, shape: number[], bytes: Buffer }[]} in the file's order */
+/**
+ * The parts of a safetensors file.
+ * @param {Buffer} file
+ * @returns {{ name: string, dtype: string, shape: number[], bytes: Buffer }[]} in the file's order
+ */
 function tensorsOf(file) {
   const start = 8 + Number(file.readBigUInt64LE(0));
   const { __metadata__, ...tensors } = JSON.parse(file.toString('utf8', 8, start));
   return Object.entries(tensors).map(([name, { data_offsets: [from, to], ...rest }]) => ({ name, ...rest, bytes: file.subarray(start + from, start + to) }));
 }
 
-/** A safetensors file of tensors in this order. @param {ReturnType<typeof tensorsOf>} tensors @param {number} [headerBytes] to which its header is filled up */
+/**
+ * A safetensors file of tensors in this order.
+ * @param {ReturnType<typeof tensorsOf>} tensors
+ * @param {number} [headerBytes] the length to which its header is padded
+ */
 function safetensors(tensors, headerBytes = 0) {
   let at = 0;
   const entries = tensors.map(({ name, bytes, ...rest }) => [name, { ...rest, data_offsets: [at, (at += bytes.length)] }]);
@@ -52,7 +62,11 @@ function safetensors(tensors, headerBytes = 0) {
   return Buffer.concat([length, header, ...tensors.map(({ bytes }) => bytes)]);
 }
 
-/** The same model with its weights in `count` files and an index. @param {Map<string, Buffer>} files @param {number} count */
+/**
+ * The same model with its weights in `count` files and an index.
+ * @param {Map<string, Buffer>} files
+ * @param {number} count
+ */
 function inShards(files, count) {
   const tensors = tensorsOf(/** @type {Buffer} */ (files.get(WEIGHTS)));
   const total = tensors.reduce((sum, { bytes }) => sum + bytes.length, 0);
@@ -70,7 +84,11 @@ function inShards(files, count) {
   return result;
 }
 
-/** The chat model with its weights laid out anew, after a header that is longer by so many bytes. @param {(tensors: any[]) => any[]} order @param {number} longer */
+/**
+ * The chat model with its tensors in another order, after a longer header.
+ * @param {(tensors: any[]) => any[]} order
+ * @param {number} longer in bytes
+ */
 function rewritten(order, longer) {
   const files = readModel('chat');
   const weights = /** @type {Buffer} */ (files.get(WEIGHTS));

@@ -1,15 +1,17 @@
-// A server that misbehaves on command: model folders whose answers break off, stall, lie or change, a fake hub, and a count of every byte sent.
+// A server that misbehaves on command: model folders whose responses break off, stall, lie or change, a fake
+// hub, and a count of every byte sent.
 //
-// It answers at two addresses, `home` (whose page is the test's) and `other` (another origin, which must allow itself to be read). Each folder has an
-// address of its own, so that no test finds what another has stored, and these handles:
+// It listens on two origins, `home` (that of the test's page) and `other` (which must allow access). Each
+// folder has its own URL, so that no test finds what another one stored, and these methods:
 //
-//     folder.on(file, fault, times)   what is wrong with the next answers for a file ('*': for any)
-//     folder.breakAt(bytes, after)    after so many bytes of all files together every connection breaks, and what is asked then is answered by `after`
-//     folder.holdAt(bytes)            after so many bytes everything stands still; resolves when that is so
-//     folder.breakNow(after)          what stands still breaks, and what is asked from now on is answered by `after`
-//     folder.release()                what stands still goes on
-//     folder.passNew()                what stands still goes on standing still, what is asked from now on is answered
-//     folder.mend()                   all is well again; connections that stand still break
+//     folder.on(file, fault, times)   the fault of the next responses for a file ('*': for any file)
+//     folder.breakAt(bytes, after)    after this many bytes of all files together, breaks every connection
+//                                     and answers later requests with `after`
+//     folder.holdAt(bytes)            after this many bytes, stalls everything; resolves when it does
+//     folder.breakNow(after)          breaks stalled responses, and answers later requests with `after`
+//     folder.release()                lets stalled responses continue
+//     folder.passNew()                keeps stalled responses stalled, and answers later requests
+//     folder.mend()                   removes all faults; stalled connections break
 //     folder.log                      of every request: file, method, range, ifRange, status, bytes
 
 import { createHash } from 'node:crypto';
@@ -19,37 +21,52 @@ import { serveTests } from '../browser/harness.js';
 import { hubAnswer } from './hub.mjs';
 import { readModel } from './models.mjs';
 
-/** Bytes written at once: small beside a chunk of the library's, so that folders' files come side by side. */
+/**
+ * How many bytes are written at once: few compared with a chunk of the library, so that files of a folder
+ * arrive side by side.
+ */
 const PIECE = 64 << 10;
 const LONG_AGO = 'Mon, 05 Jan 2026 00:00:00 GMT';
 
 /**
- * What may be wrong with one answer. `refuse`: no answer at all. `status`, `headers`, `body`: another answer. `redirect`: where the file is said to be.
- * `cut`, `stall`, `end`: after so many bytes of the body the connection breaks, stands still, or ends as if that were all. `length`: false for an
- * answer that does not say how long it is, or a number that it says. `corrupt`: the place in the file of a byte that is wrong. `bytes`: other content.
- * `encoding`: 'gzip' (packed), 'unpacked' (said to be gzip and is not), 'unsaid' (gzip and not said to be). `ranges`: false where Range is ignored.
- * `contentRange`: what it says instead; `part`: the range of bytes sent as a 206 whatever was asked. `etag`: another than the content's, false for none.
- * `wait`: a promise before the answer.
- * @typedef {{ refuse?: boolean, status?: number, headers?: object, body?: string, redirect?: string, cut?: number, stall?: number, end?: number,
- *   length?: number | false, corrupt?: number, bytes?: Buffer, encoding?: string, ranges?: false, contentRange?: string, part?: number[],
- *   etag?: string | false, wait?: Promise<unknown> }} Fault
+ * The faults of one response. `refuse`: no response at all. `status`, `headers`, `body`: another response.
+ * `redirect`: where the file is said to be. `cut`, `stall`, `end`: after this many bytes of the body the
+ * connection breaks, stalls, or ends normally. `length`: false for a response without a length, or the stated
+ * length. `corrupt`: the position of a wrong byte in the file. `bytes`: other content. `encoding`: 'gzip'
+ * (compressed), 'unpacked' (labelled as gzip but not compressed), 'unsaid' (gzip without a label). `ranges`:
+ * false if Range is ignored. `contentRange`: the stated one; `part`: the range of bytes sent as a 206, whatever
+ * was requested. `etag`: another than the content's, or false for none. `wait`: a promise before the response.
+ * @typedef {{ refuse?: boolean, status?: number, headers?: object, body?: string, redirect?: string,
+ *   cut?: number, stall?: number, end?: number, length?: number | false, corrupt?: number, bytes?: Buffer,
+ *   encoding?: string, ranges?: false, contentRange?: string, part?: number[], etag?: string | false,
+ *   wait?: Promise<unknown> }} Fault
  */
 
 class Folder {
-  /** @type {{ file: string, method: string, origin: string, range?: string, ifRange?: string, status: number, bytes: number }[]} */
+  /**
+   * @type {{ file: string, method: string, origin: string, range?: string, ifRange?: string, status:
+   *   number, bytes: number }[]}
+   */
   log = [];
-  /** @type {{ file: string, fault: Fault | ((request: any) => Fault | undefined), times: number, method?: string }[]} */
+  /**
+   * @type {{ file: string, fault: Fault | ((request: any) => Fault | undefined), times: number, method?:
+   *   string }[]}
+   */
   #faults = [];
   #sockets = new Set();
   #left = Infinity;
   /** @type {Fault | undefined} */
   #after;
   #reached = () => {};
-  /** What lets each answer that stands still go on. @type {(() => void)[]} */
+  /** Functions that let stalled responses continue. @type {(() => void)[]} */
   #held = [];
-  /** Whether other origins may read it: true, false, or 'unexposed' (without the headers that only an explicit list lets through). @type {boolean | string} */
+  /**
+   * Whether other origins may read it: true, false, or 'unexposed' (without the headers that need an
+   * explicit list).
+   * @type {boolean | string}
+   */
   cors = true;
-  /** Where validators are sent: 'all', 'modified' (no ETag), 'none'. */
+  /** Which validators are sent: 'all', 'modified' (no ETag), 'none'. */
   validators = 'all';
 
   /** @param {string} id @param {Map<string, Buffer>} files @param {{ home: string, other: string }} bases */
@@ -61,7 +78,12 @@ class Folder {
     this.bytes = [...files.values()].reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** @param {string} file @param {Fault | ((request: any) => Fault | undefined)} fault @param {number} [times] @param {string} [method] */
+  /**
+   * @param {string} file
+   * @param {Fault | ((request: any) => Fault | undefined)} fault
+   * @param {number} [times]
+   * @param {string} [method]
+   */
   on(file, fault, times = Infinity, method = undefined) {
     this.#faults.push({ file, fault, times, method });
     return this;
@@ -81,7 +103,7 @@ class Folder {
     return new Promise((resolve) => (this.#reached = resolve));
   }
 
-  /** What stands still breaks, and what is asked from now on is answered by `after`. @param {Fault} after */
+  /** Breaks stalled responses, and answers later requests with `after`. @param {Fault} after */
   breakNow(after) {
     this.#after = after;
     for (const socket of this.#sockets) socket.destroy();
@@ -105,12 +127,12 @@ class Folder {
     return this;
   }
 
-  /** The ETag of a file's present content. @param {string} file */
+  /** The ETag of a file's current content. @param {string} file */
   etag(file) {
     return `"${createHash('sha1').update(this.files.get(file) ?? '').digest('hex').slice(0, 16)}"`;
   }
 
-  /** A fireside.lock.json for what is there now. */
+  /** Writes a fireside.lock.json for the current files. */
   lock() {
     const entry = (/** @type {Buffer} */ bytes) => ({ size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') });
     const files = Object.fromEntries([...this.files].filter(([name]) => name !== 'fireside.lock.json').map(([name, bytes]) => [name, entry(bytes)]));
@@ -118,7 +140,10 @@ class Folder {
     return files;
   }
 
-  /** Body bytes of files sent so far, of all or of those whose name fits. @param {RegExp} [name] */
+  /**
+   * How many body bytes of files were sent so far, of all files or of those with a matching name.
+   * @param {RegExp} [name]
+   */
   sent(name = /./) {
     return this.log.filter(({ file, status }) => name.test(file) && (status === 200 || status === 206)).reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -135,12 +160,19 @@ class Folder {
     return {};
   }
 
-  /** Answers one request. @param {string} file @param {any} request @param {any} response @param {string} origin 'home' or 'other' @param {object} [extra] further headers */
+  /**
+   * Answers one request.
+   * @param {string} file
+   * @param {any} request
+   * @param {any} response
+   * @param {string} origin 'home' or 'other'
+   * @param {object} [extra] additional headers
+   */
   async answer(file, request, response, origin, extra = {}) {
     const { socket, method, headers } = request;
     const entry = { file, method, origin, range: headers.range, ifRange: headers['if-range'], status: 0, bytes: 0 };
     this.log.push(entry);
-    // Only while it answers: the browser may use the connection for something else afterwards.
+    // Only while it responds, because the browser may use the connection for something else afterwards.
     this.#sockets.add(socket);
     response.once('close', () => this.#sockets.delete(socket));
     const fault = this.#faultFor(entry);
@@ -186,7 +218,7 @@ class Folder {
       body = Buffer.from(body);
       body[fault.corrupt - start] ^= 0xff;
     }
-    // A browser that asks for a part wants it unpacked.
+    // A browser that requests a part wants it uncompressed.
     const packs = fault.encoding === 'unsaid' || (fault.encoding === 'gzip' && /gzip/.test(headers['accept-encoding'] ?? ''));
     if (packs) body = gzipSync(body, { level: 1 });
     if (fault.encoding === 'unpacked' || (packs && fault.encoding === 'gzip')) response.setHeader('Content-Encoding', 'gzip');
@@ -198,15 +230,18 @@ class Folder {
     return this.#pour(body, fault, entry, request.socket, response);
   }
 
-  /** Writes a body piece by piece, each handed to the system before the next, so that what is counted as sent has left. */
+  /**
+   * Writes a body piece by piece. Each piece is handed to the system before the next, so that the counted
+   * bytes have been sent.
+   */
   async #pour(body, { cut = Infinity, stall = Infinity, end = Infinity }, entry, socket, response) {
     const most = Math.min(body.length, cut, stall, end);
-    // Headers leave even where no byte follows.
+    // Sends the headers even if no byte follows.
     response.flushHeaders();
     while (entry.bytes < most) {
       if (this.#left <= 0) {
         this.#reached();
-        // Broken off for all, or standing still.
+        // Broken off for all, or stalled.
         if (this.#after) for (const one of this.#sockets) one.destroy();
         else await new Promise((resolve) => this.#held.push(() => resolve(undefined)));
         if (socket.destroyed) return;
@@ -226,7 +261,7 @@ class Folder {
     else if (entry.bytes === cut) socket.destroy();
   }
 
-  /** What a server sends that other sites may read. */
+  /** The headers with which other sites may read a response. */
   #allow(response) {
     if (!this.cors) return;
     response.setHeader('Access-Control-Allow-Origin', '*');
@@ -234,7 +269,7 @@ class Folder {
   }
 }
 
-/** Starts it. Resolves with the addresses, `folder`, `hub` and `close`. */
+/** Starts it. Resolves with the URLs, `folder`, `hub` and `close`. */
 export async function serveFaults() {
   const folders = new Map();
   const hubs = new Map();
@@ -254,15 +289,19 @@ export async function serveFaults() {
   return {
     url: home.url,
     otherUrl: other.url,
-    /** One more of its kind, to be switched off. */
+    /** Starts another such server, to be switched off. */
     another: serveFaults,
-    /** @param {string} [model] of those that models.mjs knows */
+    /** @param {string} [model] of models.mjs */
     folder(model = 'chat') {
       const folder = new Folder(String(++count), readModel(model), bases);
       folders.set(String(count), folder);
       return folder;
     },
-    /** A hub whose one repository is `owner/name`. @param {Folder} folder its files @param {object} [settings] see hub.mjs */
+    /**
+     * A hub with one repository, `owner/name`.
+     * @param {Folder} folder its files
+     * @param {object} [settings] see hub.mjs
+     */
     hub(folder, settings = {}) {
       const id = String(++count);
       const hub = { folder, api: [], ...settings };

@@ -1,7 +1,9 @@
-// The soak: thousands of runs, hundreds of aborts, dozens of loads, after which memory is what it was after the first of them.
+// The soak test: thousands of runs, hundreds of aborts, dozens of loads, after which memory is as large as
+// after the first of them.
 //
-// Wasm memory never shrinks, so the most that it was is what `wasmBytes` says; the browser's is the sum of its processes' resident sets (Linux only), the
-// smallest of some samples, since what is no longer used is given back at leisure.
+// Wasm memory never shrinks, so `wasmBytes` is its peak. The browser's memory is the sum of its processes'
+// resident sets (Linux only). The smallest of several samples counts, because unused memory is returned
+// with a delay.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -11,10 +13,10 @@ import { Driver, UNWATCHED } from './driver.mjs';
 import { serveFaults } from './server.mjs';
 
 const ROUNDS = { generations: 2000, aborts: 300, loads: 50 };
-/** Enough for the code to be compiled well, and for every pool and cache of the browser's to have been filled once. */
+/** Enough for the code to be compiled, and for every pool and cache of the browser to be filled once. */
 const WARM_UP = { generations: 300, aborts: 50, loads: 10 };
 
-/** How much more memory the browser may hold than after the warm-up. */
+/** How much the browser's memory may grow after the warm-up. */
 const GROWTH_MAX = 0.05;
 
 const [{ prompt, greedy }] = golden().find(({ model }) => model === 'story').cases;
@@ -23,7 +25,10 @@ let server;
 before(async () => (server = await serveFaults()));
 after(() => server.close());
 
-/** In the page, with `window.model` loaded: runs, aborts and loads so many times. Resolves with what the wasm memory came to, and a golden text at the end. */
+/**
+ * Runs in the page with `window.model` loaded: the given numbers of runs, aborts and loads. Resolves with
+ * the bytes of wasm memory, and a golden text at the end.
+ */
 async function soak({ Model }, { url, generations, aborts, loads, prompt, maxTokens }) {
   const greedy = { temperature: 0, repetitionPenalty: 1 };
   window.model ??= await Model.load(url, { threads: 1 });
@@ -38,7 +43,7 @@ async function soak({ Model }, { url, generations, aborts, loads, prompt, maxTok
     const controller = new AbortController();
     const long = session.generate(prompt, { temperature: 9, seed: run, maxTokens: 400, signal: controller.signal });
     const ended = long.then(() => 'ended', ({ name }) => name);
-    // Every third in prefill, the others once a piece is there.
+    // Every third is aborted during prefill, the others after the first piece.
     if (run % 3 === 0) controller.abort();
     else (async () => {
       for await (const _ of long) controller.abort();
@@ -56,15 +61,15 @@ async function soak({ Model }, { url, generations, aborts, loads, prompt, maxTok
   return { text, aborted, wasmBytes: (await session.stats()).wasmBytes };
 }
 
-/** The ids of a process and all that descend from it. @param {number} root */
+/** The ids of a process and all its descendants. @param {number} root */
 function family(root) {
   const parents = new Map();
   for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
     try {
-      // The name, in parentheses, may hold anything.
+      // The name, in parentheses, may contain anything.
       parents.set(Number(pid), Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /s, '').split(' ')[1]));
     } catch {
-      // ended meanwhile
+      // the process ended meanwhile
     }
   }
   const found = [root];
@@ -72,7 +77,7 @@ function family(root) {
   return found;
 }
 
-/** Resident bytes of these processes. @param {number[]} pids */
+/** The resident bytes of these processes. @param {number[]} pids */
 function residentBytes(pids) {
   const of = (/** @type {number} */ pid) => {
     try {
@@ -84,7 +89,7 @@ function residentBytes(pids) {
   return pids.reduce((sum, pid) => sum + of(pid), 0);
 }
 
-/** The least of some samples of a browser's memory, after its garbage has been collected as far as it can be asked to. */
+/** The smallest of several samples of a browser's memory, after as much garbage collection as possible. */
 async function settledBytes(name, browser, page) {
   const client = name === 'chrome' ? await page.createCDPSession() : undefined;
   let least = Infinity;
@@ -106,7 +111,7 @@ inEachBrowser('soak', (browser) => {
     const folder = server.folder('story');
     const { name } = browser;
     page.setDefaultTimeout(0);
-    /** In pieces that end before the connection to the browser loses its patience. */
+    /** In parts short enough for the connection to the browser. */
     const run = async ({ generations, aborts, loads }) => {
       let last;
       for (let part = 0; part < 10; part++) {

@@ -1,4 +1,4 @@
-// record.md: the table of the matrix, as the last run that wrote it found it.
+// record.md: the table of the matrix, as the last run wrote it.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -8,11 +8,11 @@ const PATH = join(ROOT, 'tests', 'faults', 'record.md');
 
 const HEAD = `# Faults: the record of a run
 
-Written by the tests. Each row is a case in \`tests/faults/cases/\`, run in both browsers with the package as it is published. A case ends in the reference text, or in an error with the code
-given here; loading again, without clearing anything, then ends in the reference text. \`node scripts/test.mjs faults\` runs all cases and compares them with this page;
-\`FAULTS_TABLE=write\` before the command writes it anew.
+The tests write this page. Each row is a case in \`tests/faults/cases/\`, run in both browsers with the published package. A case ends with the reference text, or with an error that has the
+code given here. Loading again without clearing anything then gives the reference text. \`node scripts/test.mjs faults\` runs all cases and compares them with this page;
+\`FAULTS_TABLE=write\` before the command updates it.
 
-The columns: what goes wrong; what a user or a program sees; what is fetched a second time; how the case ended in each browser.
+The columns: the fault; what a user or a program sees; what is fetched a second time; how the case ended in each browser.
 `;
 
 /**
@@ -22,7 +22,7 @@ The columns: what goes wrong; what a user or a program sees; what is fetched a s
 export function renderTable(cases, ended) {
   const sections = new Map();
   for (const one of cases) sections.set(one.section, [...(sections.get(one.section) ?? []), one]);
-  const cell = (name, { fault }) => ended.get(`${name} ${fault}`) ?? 'did not end as it should';
+  const cell = (name, { fault }) => ended.get(`${name} ${fault}`) ?? 'did not end as expected';
   const word = (end) => (/^[A-Z]/.test(end) ? `\`${end}\`` : end);
   const row = (one) => `| ${[one.fault, one.sees, one.again, word(cell('chrome', one)), word(cell('firefox', one))].join(' | ')} |`;
   const parts = Array.from(sections, ([section, rows]) =>
@@ -31,7 +31,7 @@ export function renderTable(cases, ended) {
   return `${[HEAD, ...parts].join('\n')}\n`.replaceAll('\n## ', '\n\n## ').replace(/\n{3,}/g, '\n\n');
 }
 
-/** The page as it stands in the repository. */
+/** The page in the repository. */
 export function committedTable() {
   try {
     return readFileSync(PATH, 'utf8');

@@ -1,5 +1,6 @@
-// Runs in the page before the library: keeps the workers that it makes within reach of the tests, which end some behind its back, and gives it others for
-// the engine's where the page's address says so: in a world that lacks something (`?worker=lacking.js?opfs`), or with an engine that can be made to fail.
+// Runs in the page before the library. Keeps the library's workers, so that tests can terminate them, and
+// replaces the engine's worker if the page's URL says so: by one in an environment that lacks a feature
+// (`?worker=lacking.js?opfs`), or by one whose engine can be made to fail.
 
 window.workers = [];
 const instead = new URLSearchParams(location.search).get('worker');

@@ -1,10 +1,10 @@
-// A fixture with the edits of a case: the files by their names.
+// Applies a case's edits to a fixture. Returns the files by name.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
 
-/** The place that `at` names in so many bytes; a negative one counts from the end. */
+/** The position that `at` names in so many bytes; a negative one counts from the end. */
 const place = (at, bytes) => (at < 0 ? bytes + at : at);
 
 function change(file, { text, repeat, replace, keep, append, at, hex }) {
@@ -28,7 +28,7 @@ function change(file, { text, repeat, replace, keep, append, at, hex }) {
   return patched;
 }
 
-/** The same for the header of a safetensors file, whose length is put right. */
+/** Applies an edit to the header of a safetensors file, and corrects the header's length. */
 function changeHeader(file, edit) {
   const end = 8 + Number(file.readBigUInt64LE());
   const header = change(file.subarray(8, end), edit);

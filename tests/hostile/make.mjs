@@ -1,11 +1,12 @@
-// Writes cases.json, the corpus of malformed model files: each is one of tests/fixtures with a few bytes changed, and what must come of it, its code and
-// its message in full. tests/hostile.rs runs it against the native build, wasm.test.js against the wasm that is published. The same words give the same
-// file on every machine:
+// Writes cases.json, the corpus of malformed model files. Each case is one of tests/fixtures with a few
+// bytes changed, and its outcome: a code and the full message. tests/hostile.rs runs the cases natively,
+// wasm.test.js on the published wasm. The output is the same on every machine:
 //
 //     node tests/hostile/make.mjs
 //
-// A case has a `name`, the `base` fixture, the `edits` (write.mjs says which there are), what is done once the model is loaded (`encode`, `prompt`,
-// `decode`, `chat`), and what is expected: `code` and `message`, or nothing where all goes well, and then perhaps the `tokens`.
+// A case has a `name`, the `base` fixture, the `edits` (described in write.mjs), what to do with the loaded
+// model (`encode`, `prompt`, `decode`, `chat`), and the outcome: `code` and `message`, or neither if
+// everything works, and then sometimes the `tokens`.
 
 import { writeFileSync } from 'node:fs';
 import { command } from '../../scripts/tools.mjs';

@@ -1,5 +1,6 @@
-// The corpus of malformed model files on the wasm that is published: each case ends as cases.json says, with its code and its message in full, the same as
-// native (tests/hostile.rs). A trap is a failure, and the instance is not used again.
+// The corpus of malformed model files on the published wasm. Each case ends with the code and the full
+// message of cases.json, as natively (tests/hostile.rs). A trap is a failure, and the instance is not used
+// again.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ const corpus = readFileSync(new URL('cases.json', import.meta.url), 'utf8');
 const pkg = join(ROOT, 'www', 'lib', 'pkg');
 const module = new WebAssembly.Module(readFileSync(join(pkg, 'simd128_bg.wasm')));
 
-/** The engine: one instance until it traps, then another. */
+/** The engine: one instance until it traps, then a new one. */
 let engine;
 let instances = 0;
 async function fresh() {
@@ -33,7 +34,7 @@ function load(files) {
   return loader.finish();
 }
 
-/** Does what a case asks for. Returns the tokens where it asks for some. */
+/** Runs a case. Returns the tokens, if the case asks for some. */
 function run({ encode, prompt, decode, chat }, files) {
   const model = load(files);
   let tokens;
@@ -47,7 +48,7 @@ function run({ encode, prompt, decode, chat }, files) {
   return tokens;
 }
 
-test('the corpus is what make.mjs writes', () => assert(manifest === corpus, 'run node tests/hostile/make.mjs'));
+test('the corpus matches make.mjs', () => assert(manifest === corpus, 'run node tests/hostile/make.mjs'));
 
 for (const one of JSON.parse(corpus)) {
   test(one.name, async () => {

@@ -1,13 +1,14 @@
-// The words in which the cases are written: the edits of a file, and what is to come of it.
+// The functions with which the cases are written: the edits of a file, and the outcome.
 //
-// An edit changes the bytes of one file of the fixture, or with `header` those of a safetensors file's header, whose length is then put right:
+// An edit changes the bytes of one file of the fixture. With `header` it changes the header of a
+// safetensors file, whose length is then corrected:
 //
-//     text      all of it, as UTF-8                 keep      its first bytes; a negative number: all but its last
-//     hex       all of it, as bytes                 append    bytes after it
-//     repeat    all of it: [before, unit, count, after], where each unit may hold its number as {i}
-//     replace   the first occurrence of a text by another; it has to be there
-//     at, hex   the bytes from there on; a negative number counts from the end
-//     remove    the file is not there
+//     text      replaces everything, as UTF-8       keep      keeps the first bytes; negative: drops the last
+//     hex       replaces everything, as bytes       append    appends bytes
+//     repeat    replaces everything: [before, unit, count, after]; a unit may contain its number as {i}
+//     replace   replaces the first occurrence of a text, which must exist
+//     at, hex   replaces bytes from a position; negative counts from the end
+//     remove    removes the file
 
 const edit = (file, change, header = {}) => ({ file, ...header, ...change });
 
@@ -30,7 +31,10 @@ export const header = {
 
 const AGAIN = 'Download the file again, or report it to the publisher of the model.';
 
-/** What comes of a case: it loads and does what it is asked (`{}`), or fails with a code and the whole message. */
+/**
+ * The outcome of a case: it loads and does what it is asked (`{}`), or fails with a code and the full
+ * message.
+ */
 export const works = (more = {}) => more;
 export const badFile = (file, at, expected, got) => ({ code: 'BAD_FILE', message: `${file}: ${at}: expected ${expected}, got ${got}. ${AGAIN}` });
 export const unsupported = (file, field, expected, got) => ({
@@ -48,5 +52,5 @@ export const badTemplate = (detail) => ({
 export const badInput = (what, expected, got) => ({ code: 'BAD_INPUT', message: `${what}: expected ${expected}, got ${got}.` });
 export const notAModel = (file, found, remedy) => ({ code: 'NOT_A_MODEL_FILE', message: `${file} is not the model file it should be: it is ${found}. ${remedy}` });
 
-/** One case; `then` is what is done with the model once it is loaded. */
+/** One case; `then` is what to do with the loaded model. */
 export const hostile = (name, base, edits, outcome, then = {}) => ({ name, base, edits: [edits].flat(), ...then, ...outcome });

@@ -1,4 +1,5 @@
-// Answers that are not what they seem: pages in place of files, wrong labels, parts of files, packed bodies, redirects, other origins.
+// Responses that are not what they seem: HTML pages in place of files, wrong headers, parts of files,
+// compressed bodies, redirects, other origins.
 
 import assert from 'node:assert/strict';
 import { WEIGHTS } from '../models.mjs';
@@ -9,26 +10,26 @@ const HTML = { body: '<!DOCTYPE html><html><body>Sign in</body></html>', headers
 const POINTER = { body: `version https://git-lfs.github.com/spec/v1\noid sha256:${'0'.repeat(64)}\nsize 6056712\n` };
 const askedFor = (log, file) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
 
-/** Nothing of a file that is not one stays: `folder.mend()` alone, and the next load takes the true one. */
+/** A wrong file is never stored: after `folder.mend()` alone, the next load gets the right one. */
 const mislabelled = [
-  { fault: 'config.json is a page of HTML with status 200', file: 'config.json', wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
-  { fault: 'tokenizer.json is a page of HTML with status 200', file: 'tokenizer.json', wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
-  { fault: 'the weights are a page of HTML with status 200', file: WEIGHTS, wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
+  { fault: 'config.json is an HTML page with status 200', file: 'config.json', wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
+  { fault: 'tokenizer.json is an HTML page with status 200', file: 'tokenizer.json', wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
+  { fault: 'the weights are an HTML page with status 200', file: WEIGHTS, wrong: HTML, ends: 'NOT_A_MODEL_FILE' },
   {
-    fault: 'the weights are a page of HTML that says it is binary',
+    fault: 'the weights are an HTML page with a binary content type',
     file: WEIGHTS,
     wrong: { ...HTML, headers: { 'Content-Type': 'application/octet-stream' } },
     ends: 'NOT_A_MODEL_FILE',
   },
-  { fault: 'the weights are the pointer of a file in Git LFS', file: WEIGHTS, wrong: POINTER, ends: 'NOT_A_MODEL_FILE' },
-  { fault: 'tokenizer.json is the pointer of a file in Git LFS', file: 'tokenizer.json', wrong: POINTER, ends: 'NOT_A_MODEL_FILE' },
+  { fault: 'the weights are a Git LFS pointer', file: WEIGHTS, wrong: POINTER, ends: 'NOT_A_MODEL_FILE' },
+  { fault: 'tokenizer.json is a Git LFS pointer', file: 'tokenizer.json', wrong: POINTER, ends: 'NOT_A_MODEL_FILE' },
   { fault: 'config.json is {"error": ...} with status 200', file: 'config.json', wrong: { body: '{"error":"Repository not found"}' }, ends: 'NOT_A_MODEL_FILE' },
   { fault: 'the weights are empty, with status 200', file: WEIGHTS, wrong: { body: '' }, ends: 'NOT_A_MODEL_FILE' },
   { fault: 'config.json is not JSON', file: 'config.json', wrong: { body: '{"model_type": ' }, ends: 'BAD_FILE' },
-  { fault: 'config.json is of an unknown kind of model', file: 'config.json', wrong: { body: '{"model_type": "rwkv"}' }, ends: 'UNSUPPORTED_MODEL' },
+  { fault: 'config.json has an unknown model type', file: 'config.json', wrong: { body: '{"model_type": "rwkv"}' }, ends: 'UNSUPPORTED_MODEL' },
 ].map(({ fault, file, wrong, ends }) => ({
   fault,
-  sees: `\`${ends}\`; it is not kept${file === WEIGHTS ? '' : '; no weights are asked for'}`,
+  sees: `\`${ends}\`; it is not stored${file === WEIGHTS ? '' : '; no weights are requested'}`,
   again: ALL,
   set: (folder) => folder.on(file, wrong),
   ends,
@@ -42,8 +43,8 @@ const mislabelled = [
 export const answers = [
   ...mislabelled,
   {
-    fault: 'files that a model may lack are pages of HTML with status 200',
-    sees: 'the text: they are taken to be absent',
+    fault: 'optional files are HTML pages with status 200',
+    sees: 'the text; the files count as absent',
     again: NOTHING,
     model: 'story',
     set: (folder) => {
@@ -53,42 +54,42 @@ export const answers = [
     ends: 'text',
   },
   {
-    fault: 'the weights are said to be text',
-    sees: 'the text: what they are said to be does not matter',
+    fault: 'the weights have the content type of text',
+    sees: 'the text; the content type does not matter',
     again: NOTHING,
     set: (folder) => folder.on(WEIGHTS, { headers: { 'Content-Type': 'text/plain' } }),
     ends: 'text',
   },
   {
-    fault: 'a request for a whole file is answered by its first byte (206)',
-    sees: '`NETWORK`; the byte is not kept',
+    fault: 'a request for a whole file gets its first byte (206)',
+    sees: '`NETWORK`; the byte is not stored',
     again: ALL,
     set: (folder) => folder.on('config.json', { part: [0, 1] }),
     ends: 'NETWORK',
   },
   {
-    fault: 'a request for the rest is answered by one byte of the beginning',
-    sees: 'the file comes from its beginning again, what was there is compared',
+    fault: 'a request for the rest gets one byte of the beginning',
+    sees: 'the file is fetched from its beginning; stored bytes are compared',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { cut: MID }, 1).on(WEIGHTS, (request) => request.range && { part: [0, 1] }),
     ends: 'text',
   },
   {
-    fault: 'a request for the rest is answered by another part, which says what it is',
-    sees: 'the file comes from its beginning again, what was there is compared',
+    fault: 'a request for the rest gets another part, correctly labelled',
+    sees: 'the file is fetched from its beginning; stored bytes are compared',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { cut: MID }, 1).on(WEIGHTS, (request) => request.range && { part: [1000, 6_056_712] }),
     ends: 'text',
   },
   {
-    fault: 'a request for the rest is answered by a part of a file of another length',
+    fault: 'a request for the rest gets a part of a file with another length',
     sees: 'the load starts over',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { cut: MID }, 1).on(WEIGHTS, (request) => request.range && { contentRange: 'bytes 2097152-6056711/9999999' }, 1),
     ends: 'text',
   },
   {
-    fault: 'a request for the rest is answered by other bytes, labelled as if they were it (with a lock)',
+    fault: 'a request for the rest gets other bytes with the expected label (with a lock)',
     again: ALL,
     model: 'story',
     set: (folder) => {
@@ -96,25 +97,25 @@ export const answers = [
       folder.on(WEIGHTS, { cut: 1_500_000 }, 1).on(WEIGHTS, (request) => request.range && { bytes: Buffer.alloc(2_103_480, 7) }, 1);
       return { options: { lock: true } };
     },
-    sees: 'it is fetched once more: its sha256 is not the one in fireside.lock.json',
+    sees: 'it is fetched again, because its sha256 is not the one in fireside.lock.json',
     ends: 'text',
   },
   {
-    fault: 'everything comes packed (gzip), with the length of the packed bytes',
-    sees: 'the text; progress keeps to its total',
+    fault: 'every response is compressed (gzip), with the compressed length',
+    sees: 'the text; progress stays within its total',
     again: NOTHING,
     set: (folder) => folder.on('*', { encoding: 'gzip' }),
     ends: 'text',
   },
   {
-    fault: 'the connection breaks in the middle of packed weights',
-    sees: 'a pause; the load goes on. Firefox does not tell of the break: `BAD_FILE`, nothing is kept',
+    fault: 'the connection breaks in the middle of compressed weights',
+    sees: 'a pause; the load continues. Firefox does not report the break: `BAD_FILE`, nothing is stored',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { encoding: 'gzip', cut: MID }, 1),
     ends: { chrome: 'text', firefox: 'BAD_FILE' },
   },
   {
-    fault: 'the weights are said to be packed and are not',
+    fault: 'the weights are labelled as compressed and are not',
     sees: '`NETWORK`: the browser cannot read them',
     again: ALL,
     options: { stallMs: 400 },
@@ -122,14 +123,14 @@ export const answers = [
     ends: 'NETWORK',
   },
   {
-    fault: 'the weights are packed and nothing says so',
-    sees: '`NOT_A_MODEL_FILE`; they are not kept',
+    fault: 'the weights are compressed without a label',
+    sees: '`NOT_A_MODEL_FILE`; they are not stored',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { encoding: 'unsaid' }),
     ends: 'NOT_A_MODEL_FILE',
   },
   {
-    fault: 'the weights are elsewhere on the same site (302)',
+    fault: 'the weights are at another path of the same site (302)',
     sees: 'the text',
     again: NOTHING,
     set: (folder, server) => {
@@ -140,7 +141,7 @@ export const answers = [
   },
   {
     fault: 'the weights are on another site that allows it (302, CORS), and the connection breaks',
-    sees: 'a pause; the load goes on from where it was',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder, server) => {
       const elsewhere = server.folder('chat').on(WEIGHTS, { cut: MID }, 1);
@@ -174,8 +175,8 @@ export const answers = [
     check: ({ first }) => assert.match(first.message, /CORS/),
   },
   ...[true, 'unexposed'].map((cors) => ({
-    fault: `the connection breaks on another site that allows to be read${cors === true ? '' : ', but not its ETag and Content-Range'}`,
-    sees: `a pause; ${cors === true ? 'the load goes on from where it was' : 'the file comes from its beginning again'}`,
+    fault: `the connection breaks on another site that allows access${cors === true ? '' : ', but not to its ETag and Content-Range'}`,
+    sees: `a pause; ${cors === true ? 'the load continues where it stopped' : 'the file is fetched from its beginning'}`,
     again: cors === true ? REST : ALL,
     set: (folder) => {
       folder.cors = cors;
@@ -183,7 +184,7 @@ export const answers = [
       return { source: folder.other };
     },
     ends: 'text',
-    // Neither Range nor anything else that is sent needs to be asked for first.
+    // Neither Range nor any other request header needs a preflight.
     check: ({ first, second }) => assert.deepEqual([...first.log, ...second.log].filter(({ method }) => method === 'OPTIONS'), []),
   })),
 ];

@@ -1,11 +1,14 @@
-// What is stored: told of, checked, damaged, taken away, and without room.
+// The model cache: listed, verified, damaged, cleared, and without space.
 
 import assert from 'node:assert/strict';
 import { assertGolden, CHUNK, TOLD } from '../driver.mjs';
 import { WEIGHTS } from '../models.mjs';
 import { ALL, NOTHING } from '../runner.mjs';
 
-/** In the page: changes the files that are stored of a source. `change(bytes)` gets a file's bytes and returns others, or nothing to remove it. */
+/**
+ * Runs in the page: changes the stored files of a source. `change(bytes)` gets a file's bytes and returns
+ * others, or nothing to remove the file.
+ */
 async function tamper({ cache }, { path, name }, change) {
   const root = await (await navigator.storage.getDirectory()).getDirectoryHandle('fireside-lm');
   const isOf = async (folder) => {
@@ -34,7 +37,8 @@ async function tamper({ cache }, { path, name }, change) {
 }
 
 /**
- * A case in which what a first load stored is damaged: the next load must give the golden text and fetch no more than `most`, one after it nothing.
+ * A case that damages what a first load stored. The next load must give the golden text and fetch no more
+ * than `most`, and the one after it nothing.
  * @param {any} settings
  */
 const damaged = ({ fault, name = WEIGHTS, change, most, verify, ...rest }) => ({
@@ -66,7 +70,9 @@ const damaged = ({ fault, name = WEIGHTS, change, most, verify, ...rest }) => ({
 
 const flip = (at) => `(bytes) => { bytes[${at}] ^= 1; return bytes; }`;
 
-/** Loads twice where there is no room or no place: the text each time, and `info()` says why nothing is kept. */
+/**
+ * Loads twice without space or storage. Both loads give the text, and `info()` says why nothing is stored.
+ */
 async function unstored({ page, server, driver, options = {}, reasons, model = 'story' }) {
   const folder = server.folder(model);
   for (let load = 1; load <= 2; load++) {
@@ -93,8 +99,8 @@ export const cache = [
     },
   },
   {
-    fault: 'what is stored is listed, measured and deleted',
-    sees: 'the files with their bytes; the bytes that were freed',
+    fault: 'stored models are listed, measured and deleted',
+    sees: 'the files with their bytes; the freed bytes',
     again: ALL,
     run: ({ driver, server }) =>
       driver.withPage(async (page) => {
@@ -126,8 +132,8 @@ export const cache = [
       }),
   },
   {
-    fault: 'what is stored is listed again and again while models are loaded and deleted',
-    sees: 'the files with their bytes, of what is there at the time',
+    fault: 'stored models are listed repeatedly while models are loaded and deleted',
+    sees: 'the files with their current bytes',
     again: NOTHING,
     run: ({ driver, server }) =>
       driver.withPage(async (page) => {
@@ -149,15 +155,15 @@ export const cache = [
       }),
   },
   damaged({
-    fault: 'a byte of what is stored has changed',
-    sees: 'the text; `cache.verify` tells which file; the chunk is fetched again',
+    fault: 'a stored byte has changed',
+    sees: 'the text; `cache.verify` names the file; the chunk is fetched again',
     again: 'the chunk',
     change: flip(3_500_000),
     most: CHUNK,
     verify: WEIGHTS,
   }),
   damaged({
-    fault: 'the last chunk of what is stored has a wrong byte',
+    fault: 'a byte of the last stored chunk has changed',
     sees: 'the text; the chunk is fetched again',
     again: 'the chunk',
     change: flip(6_056_000),
@@ -174,22 +180,22 @@ export const cache = [
     verify: 'tokenizer.json',
   }),
   damaged({
-    fault: 'the stored weights have lost their end',
-    sees: 'the text; the chunks that are missing are fetched again',
-    again: 'the chunks that are missing',
+    fault: 'the stored weights are truncated',
+    sees: 'the text; the missing chunks are fetched again',
+    again: 'the missing chunks',
     change: '(bytes) => bytes.subarray(0, 3_000_000)',
     most: 6_056_712 - 3_000_000 + CHUNK,
     verify: WEIGHTS,
   }),
   damaged({
-    fault: 'the stored weights are gone, their journal is not',
+    fault: 'the stored weights are missing, their journal is not',
     sees: 'the text; the file is fetched again',
     again: ALL,
     change: '() => undefined',
     most: 6_060_000,
   }),
   damaged({
-    fault: 'the journal of the stored weights is gone',
+    fault: 'the journal of the stored weights is missing',
     sees: 'the text; the file is fetched again',
     again: ALL,
     name: `${WEIGHTS}.journal`,
@@ -198,8 +204,8 @@ export const cache = [
   }),
   damaged({
     fault: 'the journal of the stored weights ends in half a line',
-    sees: 'the text; what the journal does not tell of is fetched again',
-    again: 'the chunks that are missing',
+    sees: 'the text; chunks that the journal does not list are fetched again',
+    again: 'the missing chunks',
     name: `${WEIGHTS}.journal`,
     change: '(bytes) => { const text = new TextDecoder().decode(bytes); return bytes.subarray(0, text.trimEnd().lastIndexOf("\\n") - 20); }',
     most: 2 * CHUNK,
@@ -230,7 +236,7 @@ export const cache = [
       }),
   },
   ...[405, 503].map((status) => ({
-    fault: `the server answers ${status} when asked whether what is stored is current`,
+    fault: `the server answers ${status} to the check of the stored files`,
     sees: 'the text, from the cache',
     again: NOTHING,
     set: (folder) => folder.on('*', { status }, Infinity, 'HEAD'),
@@ -239,14 +245,14 @@ export const cache = [
     check: ({ second }) => assert.equal(second.info.cache, 'reused'),
   })),
   {
-    fault: 'nothing is to be stored (`cache: false`)',
+    fault: 'storing is disabled (`cache: false`)',
     sees: 'the text; `info().cacheReason` is `off`',
     again: ALL,
     run: ({ driver, server }) => driver.withPage((page) => unstored({ page, server, driver, options: { cache: false }, reasons: ['off'] })),
   },
   {
     fault: 'the browser has no private file system',
-    sees: 'the text; the Cache API serves in its place',
+    sees: 'the text; the Cache API is used instead',
     again: NOTHING,
     run: async ({ driver, server }) => {
       const page = await driver.newPage({ worker: 'lacking.js?opfs' });
@@ -278,7 +284,7 @@ export const cache = [
   {
     fault: 'the window is private, and the connection breaks',
     sees: 'the text',
-    again: 'what the browser lets be stored: nothing; else the file',
+    again: 'nothing, if the browser stores files; otherwise the file',
     run: async ({ driver, server }) => {
       const { page, end } = await driver.privatePage();
       const folder = server.folder('chat');
@@ -294,8 +300,8 @@ export const cache = [
     },
   },
   {
-    fault: 'there is no room for the weights',
-    sees: 'the text, from memory; `info().cacheReason` is `quota`, or `lost` where the browser does not say why',
+    fault: 'there is no space for the weights',
+    sees: 'the text, from memory; `info().cacheReason` is `quota`, or `lost` if the browser does not say why',
     again: ALL,
     alone: true,
     run: async ({ driver, server }) => {
@@ -306,8 +312,8 @@ export const cache = [
     },
   },
   {
-    fault: 'what is stored is deleted by the browser while it is being read',
-    sees: 'the text; what is missing is fetched again',
+    fault: 'the browser deletes stored files while they are being read',
+    sees: 'the text; missing chunks are fetched again',
     again: ALL,
     alone: true,
     run: async ({ driver, server }) => {

@@ -1,4 +1,5 @@
-// Files that change at the server, between loads and under way; and what is published about them: fireside.lock.json, and the hub's listing.
+// Files that change on the server, between loads and during them; and what is published about them:
+// fireside.lock.json, and the hub's file list.
 
 import assert from 'node:assert/strict';
 import { COMMIT } from '../hub.mjs';
@@ -8,26 +9,26 @@ import { ALL, NOTHING, REST } from '../runner.mjs';
 const MID = 2_500_000;
 const weightsOf = (model) => readModel(model).get(WEIGHTS);
 const askedFor = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
-/** What a load is told that is to check what it gets. */
+/** The settings of a load that checks its files. */
 const WITH_LOCK = { options: { lock: true } };
 /** Writes a folder's lock file. @param {any} folder */
 const locked = (folder) => (folder.lock(), WITH_LOCK);
-/** A place in the middle of the third chunk. */
+/** A position in the middle of the third chunk. */
 const BYTE = 2_600_000;
 
 /** @type {import('../runner.mjs').Case[]} */
 export const changes = [
   ...[
-    { fault: 'the weights at the server have changed since they were stored', model: 'padded', validators: 'all' },
-    { fault: 'the weights have changed and are as long as before', model: 'relaid', validators: 'all' },
-    { fault: 'the weights have changed, and the server names no versions', model: 'padded', validators: 'none' },
+    { fault: 'the weights on the server have changed since they were stored', model: 'padded', validators: 'all' },
+    { fault: 'the weights have changed and have the same length', model: 'relaid', validators: 'all' },
+    { fault: 'the weights have changed, and the server sends no versions', model: 'padded', validators: 'none' },
   ].map(({ fault, model, validators }) => ({
     fault,
     sees: 'the new model',
     again: ALL,
     set: (folder) => (folder.validators = validators),
     ends: 'text',
-    // The second load of every case finds the file as it was; a third finds it changed.
+    // In every case the second load finds the old file, and a third load finds the new one.
     check: async ({ folder, page, driver }) => {
       folder.files.set(WEIGHTS, weightsOf(model));
       const third = await driver.load(page, folder);
@@ -39,7 +40,7 @@ export const changes = [
     },
   })),
   ...['padded', 'relaid'].map((model) => ({
-    fault: `the weights change while they are being fetched${model === 'padded' ? '' : ', and are as long as before'}`,
+    fault: `the weights change while they are being fetched${model === 'padded' ? '' : ', and have the same length'}`,
     sees: 'the load starts over with the new file',
     again: ALL,
     set: (folder) =>
@@ -54,7 +55,7 @@ export const changes = [
     ends: 'text',
   })),
   {
-    fault: 'the weights change while they are being fetched, and the server names no versions',
+    fault: 'the weights change while they are being fetched, and the server sends no versions',
     sees: 'the load starts over with the new file',
     again: ALL,
     set: (folder) => {
@@ -65,7 +66,7 @@ export const changes = [
     ends: 'text',
   },
   {
-    fault: 'the weights change between two loads, the first of which did not get them all',
+    fault: 'the weights change between two loads, the first of which did not complete',
     sees: '`NETWORK`, then the new model',
     again: ALL,
     set: (folder) => folder.breakAt(4_000_000, { status: 403 }),
@@ -73,7 +74,7 @@ export const changes = [
     ends: 'NETWORK',
   },
   {
-    fault: 'the weights are another version at every request',
+    fault: 'the weights change at every request',
     sees: '`INTEGRITY` after starting over',
     again: ALL,
     set: (folder) => {
@@ -83,8 +84,8 @@ export const changes = [
     ends: 'INTEGRITY',
   },
   {
-    fault: 'fireside.lock.json is there and right',
-    sees: 'the text; only what it lists is asked for',
+    fault: 'fireside.lock.json exists and is correct',
+    sees: 'the text; only listed files are requested',
     again: NOTHING,
     set: (folder) => locked(folder),
     ends: 'text',
@@ -94,11 +95,11 @@ export const changes = [
     },
   },
   ...[
-    { what: 'another sha256', edit: (entry) => (entry.sha256 = 'a'.repeat(64)) },
-    { what: 'another size', edit: (entry) => (entry.size += 1) },
+    { what: 'a wrong sha256', edit: (entry) => (entry.sha256 = 'a'.repeat(64)) },
+    { what: 'a wrong size', edit: (entry) => (entry.size += 1) },
   ].map(({ what, edit }) => ({
-    fault: `fireside.lock.json tells ${what} of the weights than they have`,
-    sees: '`INTEGRITY` with what was expected and what came; it is not kept',
+    fault: `fireside.lock.json lists ${what} for the weights`,
+    sees: '`INTEGRITY` with the expected and the actual value; it is not stored',
     again: ALL,
     set: (folder) => {
       const files = folder.lock();
@@ -117,8 +118,8 @@ export const changes = [
     },
   })),
   {
-    fault: 'a byte of the weights is wrong on its way, once (with a lock)',
-    sees: 'it is fetched once more',
+    fault: 'a byte of the weights is corrupted once in transit (with a lock)',
+    sees: 'it is fetched again',
     again: ALL,
     set: (folder) => {
       folder.on(WEIGHTS, { corrupt: BYTE }, 1);
@@ -128,8 +129,8 @@ export const changes = [
     check: ({ first }) => assert(askedFor(first.log) >= 2),
   },
   {
-    fault: 'a byte of tokenizer.json is wrong on its way, once (with a lock)',
-    sees: 'it is fetched once more',
+    fault: 'a byte of tokenizer.json is corrupted once in transit (with a lock)',
+    sees: 'it is fetched again',
     again: ALL,
     set: (folder) => {
       folder.on('tokenizer.json', { corrupt: 1000 }, 1);
@@ -139,8 +140,8 @@ export const changes = [
     check: ({ first }) => assert.equal(askedFor(first.log, 'tokenizer.json'), 2),
   },
   {
-    fault: 'a byte of the weights is always wrong (with a lock)',
-    sees: '`INTEGRITY`; it is not kept',
+    fault: 'a byte of the weights is always corrupted (with a lock)',
+    sees: '`INTEGRITY`; it is not stored',
     again: ALL,
     set: (folder) => {
       folder.on(WEIGHTS, { corrupt: BYTE });
@@ -150,8 +151,8 @@ export const changes = [
     check: ({ first }) => assert.equal(first.details.file, WEIGHTS),
   },
   {
-    fault: 'the weights end early and nothing says so, once (with a lock)',
-    sees: 'the load goes on: the lock tells how long they are',
+    fault: 'the weights end early once, without an error (with a lock)',
+    sees: 'the load continues; the lock file has the length',
     again: REST,
     set: (folder) => {
       folder.on(WEIGHTS, { end: MID }, 1);
@@ -160,7 +161,7 @@ export const changes = [
     ends: 'text',
   },
   {
-    fault: 'the weights and their lock have changed since they were stored',
+    fault: 'the weights and their lock file have changed since they were stored',
     sees: 'the new model',
     again: ALL,
     set: (folder) => locked(folder),
@@ -175,7 +176,7 @@ export const changes = [
     },
   },
   {
-    fault: 'fireside.lock.json is not one',
+    fault: 'fireside.lock.json is not a lock file',
     sees: '`BAD_FILE`, which names it',
     again: ALL,
     set: (folder) => {
@@ -187,7 +188,7 @@ export const changes = [
     check: ({ first }) => assert.match(first.message, /fireside\.lock\.json/),
   },
   {
-    fault: 'fireside.lock.json is asked for and is not there',
+    fault: 'fireside.lock.json is requested and missing',
     sees: '`NETWORK`, which names it',
     again: ALL,
     set: () => WITH_LOCK,
@@ -196,8 +197,8 @@ export const changes = [
     check: ({ first }) => assert.equal(first.details.status, 404),
   },
   {
-    fault: 'nothing says that there is a fireside.lock.json',
-    sees: 'the text; it is not asked for',
+    fault: 'the option lock is not set',
+    sees: 'the text; the lock file is not requested',
     again: NOTHING,
     set: (folder) => {
       folder.lock();
@@ -207,7 +208,13 @@ export const changes = [
   },
 ];
 
-/** Loads from a hub whose repository is the folder. @param {any} folder @param {any} server @param {object} [settings] @param {string} [source] */
+/**
+ * Loads from a hub whose repository is the folder.
+ * @param {any} folder
+ * @param {any} server
+ * @param {object} [settings]
+ * @param {string} [source]
+ */
 function fromHub(folder, server, settings, source = 'hf:owner/name') {
   folder.hub = server.hub(folder, settings);
   return { source, options: { hub: folder.hub.url } };
@@ -216,8 +223,8 @@ function fromHub(folder, server, settings, source = 'hf:owner/name') {
 /** @type {import('../runner.mjs').Case[]} */
 export const hub = [
   {
-    fault: 'hub: all is well',
-    sees: 'the text; every file is of the one commit',
+    fault: 'hub: everything works',
+    sees: 'the text; every file is from the same commit',
     again: NOTHING,
     set: (folder, server) => fromHub(folder, server),
     ends: 'text',
@@ -228,8 +235,8 @@ export const hub = [
     },
   },
   {
-    fault: 'hub: a revision is asked for',
-    sees: 'the text; every file is of that revision\'s commit',
+    fault: 'hub: a revision is requested',
+    sees: 'the text; every file is from that revision\'s commit',
     again: NOTHING,
     set: (folder, server) => fromHub(folder, server, {}, 'hf:owner/name@v1.0'),
     ends: 'text',
@@ -242,10 +249,10 @@ export const hub = [
     { what: 'answers 404', listingFault: { status: 404, body: '{"error":"Not found"}' } },
     { what: 'answers 500', listingFault: { status: 500, body: 'no' } },
     { what: 'is not JSON', listingFault: { body: '<html>' } },
-    { what: 'tells of no commit', listingFault: { body: '{"siblings": "none"}' } },
+    { what: 'names no commit', listingFault: { body: '{"siblings": "none"}' } },
   ].map(({ what, listingFault }) => ({
-    fault: `hub: the listing ${what}`,
-    sees: 'the text; the revision is taken as it is',
+    fault: `hub: the file list ${what}`,
+    sees: 'the text; the revision is used unchanged',
     again: NOTHING,
     model: 'story',
     set: (folder, server) => fromHub(folder, server, { listingFault }),
@@ -253,8 +260,8 @@ export const hub = [
     check: ({ folder }) => assert.deepEqual(folder.hub.revisions, ['main']),
   })),
   {
-    fault: 'hub: the weights are at another host (302), and the connection breaks',
-    sees: 'a pause; the load goes on from where it was',
+    fault: 'hub: the weights are on another host (302), and the connection breaks',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder, server) => {
       const elsewhere = server.folder('chat').on(WEIGHTS, { cut: MID }, 1);
@@ -266,7 +273,7 @@ export const hub = [
   },
   {
     fault: 'hub: the connection breaks in the middle of the weights',
-    sees: 'a pause; the load goes on from where it was',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder, server) => {
       folder.on(WEIGHTS, { cut: MID }, 1);
@@ -275,8 +282,8 @@ export const hub = [
     ends: 'text',
   },
   {
-    fault: 'hub: a byte of the weights is wrong on its way, once',
-    sees: 'it is fetched once more: the hub tells its sha256',
+    fault: 'hub: a byte of the weights is corrupted once in transit',
+    sees: 'it is fetched again, because the hub lists its sha256',
     again: ALL,
     set: (folder, server) => {
       folder.on(WEIGHTS, { corrupt: BYTE }, 1);
@@ -285,8 +292,8 @@ export const hub = [
     ends: 'text',
   },
   {
-    fault: 'hub: the weights are not those that the listing tells of',
-    sees: '`INTEGRITY`; they are not kept',
+    fault: 'hub: the weights are not those of the file list',
+    sees: '`INTEGRITY`; they are not stored',
     again: ALL,
     set: (folder, server) => {
       folder.on(WEIGHTS, { bytes: weightsOf('relaid') });
@@ -296,7 +303,7 @@ export const hub = [
   },
   ...[401, 403].map((status) => ({
     fault: `hub: the repository is closed (${status})`,
-    sees: '`NETWORK` with the status and what to do',
+    sees: '`NETWORK` with the status and a remedy',
     again: ALL,
     set: (folder, server) => {
       folder.on('*', { status });
@@ -314,7 +321,7 @@ export const hub = [
   })),
   {
     fault: 'hub: there is no such repository (404)',
-    sees: '`NETWORK` with the status and what to do',
+    sees: '`NETWORK` with the status and a remedy',
     again: ALL,
     set: (folder, server) => {
       folder.on('*', { status: 404 });

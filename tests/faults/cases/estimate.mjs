@@ -1,17 +1,17 @@
-// What is known before a download: estimates from headers alone, and models that cannot fit.
+// What is known before a download: estimates from headers, and models that cannot fit.
 
 import assert from 'node:assert/strict';
 import { assertGolden } from '../driver.mjs';
 import { WEIGHTS } from '../models.mjs';
 import { ALL, NOTHING } from '../runner.mjs';
 
-/** Config, index and headers of these models are well below this; their weights are megabytes. */
+/** More than the config, index and headers of these models; their weights are megabytes. */
 const HEADERS = 300_000;
 
 const estimateOf = (page, driver, source, options = {}) =>
   driver.run(page, ({ Model }, { source, options }) => Model.estimate(source, options).catch((error) => ({ code: error.code, message: error.message })), { source, options });
 
-/** Asserts that of the weights only parts were asked for. */
+/** Asserts that only parts of the weights were requested. */
 function assertHeadersOnly(log) {
   const weights = log.filter(({ file, method }) => file.endsWith('.safetensors') && method === 'GET');
   assert(weights.length > 0);
@@ -25,9 +25,9 @@ function assertHeadersOnly(log) {
 /** @type {import('../runner.mjs').Case[]} */
 export const estimates = [
   ...['chat', 'shards'].map((model) => ({
-    fault: `what a model ${model === 'shards' ? 'in three files ' : ''}takes is asked before it is loaded`,
+    fault: `the memory of a model ${model === 'shards' ? 'in three files ' : ''}is estimated before it is loaded`,
     sees: 'the same figures as after loading it',
-    again: 'the headers alone are fetched',
+    again: 'only the headers are fetched',
     run: ({ driver, server }) =>
       driver.withPage(async (page) => {
         const folder = server.folder(model);
@@ -47,9 +47,9 @@ export const estimates = [
       }),
   })),
   {
-    fault: 'what a model takes is asked of a server that cannot send parts of files',
-    sees: 'the same figures; the rest of the answer is not waited for',
-    again: 'the headers, and what was on its way',
+    fault: 'the memory of a model is estimated from a server that cannot send parts of files',
+    sees: 'the same figures, without waiting for the rest of the response',
+    again: 'the headers, and bytes in transit',
     run: ({ driver, server }) =>
       driver.withPage(async (page) => {
         const [folder, other] = [server.folder('chat'), server.folder('chat').on('*', { ranges: false })];
@@ -59,8 +59,8 @@ export const estimates = [
       }),
   },
   {
-    fault: 'a model cannot fit into memory',
-    sees: '`OUT_OF_MEMORY` with what it takes and what there is, before its weights are fetched',
+    fault: 'a model does not fit into memory',
+    sees: '`OUT_OF_MEMORY` with the required and the available memory, before the weights are fetched',
     again: ALL,
     run: ({ driver, server }) =>
       driver.withPage(async (page) => {
@@ -76,7 +76,7 @@ export const estimates = [
       }),
   },
   {
-    fault: 'what a model takes is asked of a page of HTML',
+    fault: 'the memory of a model is estimated from an HTML page',
     sees: '`NOT_A_MODEL_FILE`',
     again: NOTHING,
     run: ({ driver, server }) =>

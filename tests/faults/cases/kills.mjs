@@ -1,11 +1,15 @@
-// Loads that end in the middle: broken off at 100 places, by 20 deaths of tabs and workers; and tabs that load the same model at once.
+// Loads that end midway: broken off at 100 places, ended with 20 tabs and workers; and tabs that load the
+// same model at once.
 
 import assert from 'node:assert/strict';
 import { assertGolden, CHUNK } from '../driver.mjs';
 import { random } from '../../random.js';
 import { ALL, NOTHING, REST } from '../runner.mjs';
 
-/** Cuts in each browser, a hundred places in all, and how many loads run side by side: most of their time is the pause before the first further attempt. */
+/**
+ * How often each browser breaks a load off (a hundred times in total), and how many loads run side by side.
+ * Most of their time is the pause before the first retry.
+ */
 const CUTS = 50;
 const SEEDS = { chrome: 20261121, firefox: 20261122 };
 const ABREAST = 5;
@@ -13,7 +17,9 @@ const KILLS = 10;
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** Asserts that a load after a broken one gives the golden text, and fetches at most one chunk of what was stored. */
+/**
+ * Asserts that a load after a broken one gives the golden text, and fetches at most one stored chunk again.
+ */
 async function assertResumes(driver, page, folder, place) {
   const stored = await driver.stored(page, folder);
   const again = await driver.load(page, folder);
@@ -22,7 +28,10 @@ async function assertResumes(driver, page, folder, place) {
   return stored;
 }
 
-/** Waits for a folder to stand still at a byte, and ends the load there by `kill(page)`: at once, or when what has arrived has been `settled` in the cache. */
+/**
+ * Waits until a folder's load stalls at a byte, and ends it there with `kill(page)`: at once, or when the
+ * cache has stored (`settled`) what has arrived.
+ */
 async function killAt({ driver, server }, { bytes, settled, kill, place }) {
   const page = await driver.newPage();
   const folder = server.folder('chat');
@@ -31,7 +40,7 @@ async function killAt({ driver, server }, { bytes, settled, kill, place }) {
   await held;
   if (settled) await driver.settled(page, folder);
   const alive = await kill(page);
-  // Of a tab that is no more nothing need come.
+  // A closed tab may never respond.
   const outcome = await (alive ? loading : Promise.race([loading, pause(1000)]));
   folder.mend();
   if (!alive) return driver.withPage((other) => assertResumes(driver, other, folder, place));
@@ -41,7 +50,7 @@ async function killAt({ driver, server }, { bytes, settled, kill, place }) {
   return stored;
 }
 
-/** How a tab ends; each resolves with whether its page can still be asked. */
+/** Ways to end a tab. Each resolves with whether its page still responds. */
 const DEATHS = {
   close: async (page) => void (await page.close()),
   leave: async (page) => {
@@ -57,7 +66,10 @@ const DEATHS = {
   },
 };
 
-/** Most bytes of the model, so that some deaths come early, most in the middle, and some at the very end. */
+/**
+ * Mostly positions among all bytes of the model, so that some loads end early, most in the middle, and some
+ * at the very end.
+ */
 const places = (seed, count, bytes) => {
   const next = random(seed);
   return Array.from({ length: count }, () => Math.floor(next() * (bytes - 1)) + 1);
@@ -66,7 +78,7 @@ const places = (seed, count, bytes) => {
 /** @type {import('../runner.mjs').Case[]} */
 export const kills = [
   {
-    fault: `the connection breaks for good at one of ${CUTS} random bytes of all files`,
+    fault: `the connection breaks off at one of ${CUTS} random bytes of all files`,
     sees: '`NETWORK`, then the text',
     again: REST,
     patienceMs: 240_000,
@@ -87,7 +99,7 @@ export const kills = [
             assert.equal(first.code, 'NETWORK', `cut at ${cut}: ${first.message ?? first.text}`);
             folder.mend();
             sent += first.bytes;
-            // In two steps: other workers add to it while this one waits.
+            // In two steps, because other workers add to it while this one waits.
             const kept = await assertResumes(driver, page, folder, `cut at ${cut}`);
             stored += kept;
             await driver.run(page, ({ cache }, source) => cache.delete(source), folder.url);
@@ -95,13 +107,13 @@ export const kills = [
         }
       };
       await Promise.all(Array.from({ length: ABREAST }, worker));
-      // All whole chunks that had arrived: on average half a chunk is lost.
+      // All complete chunks that had arrived are stored; on average half a chunk is lost.
       assert(stored > sent * 0.7, `${stored} bytes were stored of ${sent} sent`);
       return 'NETWORK';
     },
   },
   {
-    fault: `the tab is closed, left or crashes while it loads, ${KILLS} times`,
+    fault: `the tab is closed, left or crashes during the load, ${KILLS} times`,
     sees: 'the text, in another tab',
     again: REST,
     alone: true,
@@ -118,7 +130,7 @@ export const kills = [
     },
   },
   {
-    fault: `the worker is ended behind the library's back while it loads, ${KILLS} times`,
+    fault: `the worker is terminated during the load, ${KILLS} times`,
     sees: '`CRASHED`, then the text',
     again: REST,
     patienceMs: 240_000,
@@ -128,7 +140,7 @@ export const kills = [
         return true;
       };
       let stored = 0;
-      // Also at the first byte, when the engine itself may not be there yet.
+      // Also at the first byte, when the engine may not exist yet.
       for (const [index, bytes] of [1, ...places(11, KILLS - 1, 6_200_000)].entries()) {
         stored += await killAt(world, { bytes, settled: index % 2 === 1, kill: end, place: `worker ended at ${bytes}` });
       }
@@ -165,7 +177,10 @@ export const kills = [
   },
 ];
 
-/** Loads in two tabs, the second once the first stands still at a byte. `then({ first, folder, other })` goes on from there; `other`: the second's end. */
+/**
+ * Loads in two tabs, the second once the first stalls at a byte. `then({ first, folder, other })` continues
+ * from there; `other` is the outcome of the second.
+ */
 async function inTwoTabs({ driver, server }, then, options = {}) {
   const first = await driver.newPage();
   const second = await driver.newPage();
@@ -208,8 +223,8 @@ export const sharing = [
       }),
   },
   {
-    fault: 'of two tabs that load the same model, the one that downloads is closed',
-    sees: 'the text in the other, which goes on with the download',
+    fault: 'two tabs load the same model, and the one that downloads is closed',
+    sees: 'the text in the other tab, which continues the download',
     again: REST,
     run: async (world) => {
       const { folder, outcomes } = await inTwoTabs(world, async ({ first, folder }) => {
@@ -223,8 +238,8 @@ export const sharing = [
     },
   },
   {
-    fault: 'of two tabs that load the same model, the one that downloads stands still',
-    sees: 'after `stallMs` the other fetches for itself',
+    fault: 'two tabs load the same model, and the one that downloads stalls',
+    sees: 'after `stallMs` the other tab downloads it itself',
     again: ALL,
     run: async (world) => {
       const { folder, outcomes } = await inTwoTabs(

@@ -1,4 +1,4 @@
-// Connections that break or stand still, servers that are busy, and answers that say how long they are and lie.
+// Connections that break or stall, busy servers, and responses with a wrong length.
 
 import assert from 'node:assert/strict';
 import { CHUNK } from '../driver.mjs';
@@ -8,21 +8,21 @@ import { ALL, NOTHING, REST } from '../runner.mjs';
 const MID = 2_500_000;
 const QUICK = { stallMs: 400 };
 
-/** How often a file was asked for. */
+/** How often a file was requested. */
 const asked = (log, file = WEIGHTS) => log.filter((entry) => entry.file === file && entry.method === 'GET').length;
 
-/** An answer that never comes. */
+/** A response that never comes. */
 const SILENCE = { wait: new Promise(() => {}) };
 /** A cached model must not wait for it: the case's own patience is shorter. */
 const PATIENT = { stallMs: 600_000 };
 
-/** What a model that is in the cache meets, and loads in spite of. @type {import('../runner.mjs').Case[]} */
+/** Silent servers, in spite of which a cached model loads. @type {import('../runner.mjs').Case[]} */
 const silent = [
-  { fault: 'a model is in the cache, and the server takes every request and never answers', silence: (folder) => folder.on('*', SILENCE) },
-  { fault: 'a model is in the cache, and the server answers everything but HEAD', silence: (folder) => folder.on('*', SILENCE, Infinity, 'HEAD') },
-  { fault: 'a model is in the cache, and the server never answers about its weights', silence: (folder) => folder.on(WEIGHTS, SILENCE) },
+  { fault: 'a model is in the cache, and the server accepts every request and never responds', silence: (folder) => folder.on('*', SILENCE) },
+  { fault: 'a model is in the cache, and the server responds to everything but HEAD', silence: (folder) => folder.on('*', SILENCE, Infinity, 'HEAD') },
+  { fault: 'a model is in the cache, and the server never responds about its weights', silence: (folder) => folder.on(WEIGHTS, SILENCE) },
   {
-    fault: 'a model of the hub is in the cache, and nothing there is ever answered',
+    fault: 'a model of the hub is in the cache, and the hub never responds',
     atHub: true,
     silence(folder) {
       folder.on('*', SILENCE);
@@ -60,7 +60,7 @@ const endless = [
   { file: 'tokenizer_config.json', bytes: 18 << 20 },
 ].map(({ file, bytes, options }) => ({
   fault: `${file} does not end`,
-  sees: '`BAD_FILE` at its limit; nothing of it is kept',
+  sees: '`BAD_FILE` at its limit; it is not stored',
   again: ALL,
   set: (folder) => {
     folder.on(file, { bytes: Buffer.alloc(bytes + 1, ' '), stall: bytes, length: false });
@@ -76,7 +76,7 @@ export const network = [
   ...silent,
   ...endless,
   {
-    fault: 'the server takes every request and never answers',
+    fault: 'the server accepts every request and never responds',
     sees: '`NETWORK` after `stallMs`, three times',
     again: ALL,
     options: QUICK,
@@ -84,8 +84,8 @@ export const network = [
     ends: 'NETWORK',
   },
   {
-    fault: 'config.json stops in its middle, each time it is asked for',
-    sees: '`NETWORK` after five further attempts',
+    fault: 'config.json stalls in the middle at every request',
+    sees: '`NETWORK` after five retries',
     again: ALL,
     options: QUICK,
     set: (folder) => folder.on('config.json', { stall: 100 }),
@@ -94,7 +94,7 @@ export const network = [
   },
   {
     fault: 'the connection breaks in the middle of the weights',
-    sees: 'a pause; the load goes on from where it was',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { cut: MID }, 1),
     ends: 'text',
@@ -105,15 +105,15 @@ export const network = [
     },
   },
   {
-    fault: 'the connection breaks, and the server had not said how long the file is',
-    sees: 'a pause; the load goes on from where it was',
+    fault: 'the connection breaks, and the server has not sent the length of the file',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { cut: MID, length: false }, 1),
     ends: 'text',
   },
   {
-    fault: 'the connection breaks again and again, each time a little further on',
-    sees: 'pauses; each time the load goes on from where it was',
+    fault: 'the connection breaks repeatedly, each time a little later',
+    sees: 'pauses; each time the load continues where it stopped',
     again: REST,
     cuts: 4,
     set: (folder) => folder.on(WEIGHTS, { cut: 1_800_000 }, 4),
@@ -122,59 +122,59 @@ export const network = [
   {
     fault: 'the connection breaks in the middle of the second of three weight files',
     model: 'shards',
-    sees: 'a pause; the load goes on from where it was',
+    sees: 'a pause; the load continues where it stopped',
     again: REST,
     set: (folder) => folder.on('model-00002-of-00003.safetensors', { cut: 1_500_000 }, 1),
     ends: 'text',
   },
   {
     fault: 'the connection breaks in the middle of config.json',
-    sees: 'a pause; the load goes on',
+    sees: 'a pause; the load continues',
     again: REST,
     set: (folder) => folder.on('config.json', { cut: 300 }, 1),
     ends: 'text',
   },
   {
     fault: 'the connection breaks in the middle of tokenizer.json',
-    sees: 'a pause; the load goes on',
+    sees: 'a pause; the load continues',
     again: REST,
     set: (folder) => folder.on('tokenizer.json', { cut: 100_000 }, 1),
     ends: 'text',
   },
   {
-    fault: 'the connection breaks before the first answer',
-    sees: 'a pause; the load goes on',
+    fault: 'the connection breaks before the first response',
+    sees: 'a pause; the load continues',
     again: REST,
     set: (folder) => folder.on('config.json', { refuse: true }, 1),
     ends: 'text',
   },
   {
     fault: 'the connection breaks, and the server cannot send parts of files',
-    sees: 'a pause; the file comes from its beginning again, what was there is compared',
+    sees: 'a pause; the file is fetched from its beginning; stored bytes are compared',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { cut: MID, ranges: false }, 1).on(WEIGHTS, { ranges: false }),
     ends: 'text',
     check: ({ first }) => assert.equal(asked(first.log), 2),
   },
   {
-    fault: 'the download stands still in the middle of the weights',
-    sees: 'after `stallMs` the load goes on from where it was',
+    fault: 'the download stalls in the middle of the weights',
+    sees: 'after `stallMs` the load continues where it stopped',
     again: REST,
     options: QUICK,
     set: (folder) => folder.on(WEIGHTS, { stall: MID }, 1),
     ends: 'text',
   },
   {
-    fault: 'the server takes a request and never answers',
-    sees: 'after `stallMs` it is asked again',
+    fault: 'the server accepts a request and never responds',
+    sees: 'after `stallMs` the request is repeated',
     again: REST,
     options: QUICK,
     set: (folder) => folder.on('tokenizer.json', { wait: new Promise(() => {}) }, 1),
     ends: 'text',
   },
   {
-    fault: 'the download stands still, each time it is taken up again',
-    sees: '`NETWORK` with the address, the file and how far it came',
+    fault: 'the download stalls again after every retry',
+    sees: '`NETWORK` with the URL, the file and the progress',
     again: REST,
     options: QUICK,
     set: (folder) => folder.on(WEIGHTS, (request) => ({ stall: request.range ? 0 : MID })),
@@ -185,8 +185,8 @@ export const network = [
     },
   },
   {
-    fault: 'the server goes away in the middle of the weights and does not come back',
-    sees: '`NETWORK` after five further attempts; what was stored stays',
+    fault: 'the server disappears in the middle of the weights',
+    sees: '`NETWORK` after five retries; stored chunks stay',
     again: REST,
     set: (folder) => folder.breakAt(4_000_000),
     ends: 'NETWORK',
@@ -204,7 +204,7 @@ export const network = [
   },
   {
     fault: 'the server answers 503 twice',
-    sees: 'pauses; the load goes on',
+    sees: 'pauses; the load continues',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { status: 503 }, 2),
     ends: 'text',
@@ -212,14 +212,14 @@ export const network = [
   },
   {
     fault: 'the server answers 500 once, 408 once',
-    sees: 'pauses; the load goes on',
+    sees: 'pauses; the load continues',
     again: REST,
     set: (folder) => folder.on('tokenizer.json', { status: 500 }, 1).on(WEIGHTS, { status: 408 }, 1),
     ends: 'text',
   },
   {
-    fault: 'the server answers 500 and keeps doing so',
-    sees: '`NETWORK` with the status, after further attempts',
+    fault: 'the server answers 500 every time',
+    sees: '`NETWORK` with the status, after retries',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { status: 500 }),
     ends: 'NETWORK',
@@ -230,7 +230,7 @@ export const network = [
   },
   {
     fault: 'the server asks for fewer requests (429, Retry-After: 1)',
-    sees: 'a pause as long as it says; the load goes on',
+    sees: 'a pause of the stated length; the load continues',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { status: 429, headers: { 'Retry-After': '1' } }, 2),
     ends: 'text',
@@ -249,7 +249,7 @@ export const network = [
   },
   ...[401, 403, 404, 410].map((status) => ({
     fault: `the server answers ${status} for the weights`,
-    sees: '`NETWORK` with the status and what to do; it is not asked again',
+    sees: '`NETWORK` with the status and a remedy; no retry',
     again: REST,
     set: (folder) => folder.on(WEIGHTS, { status }).on('model.safetensors.index.json', { status }),
     ends: 'NETWORK',
@@ -261,7 +261,7 @@ export const network = [
   })),
   {
     fault: 'the server answers 404 for config.json',
-    sees: '`NETWORK` with the status; no weights are asked for',
+    sees: '`NETWORK` with the status; no weights are requested',
     again: ALL,
     set: (folder) => folder.on('config.json', { status: 404 }),
     ends: 'NETWORK',
@@ -272,8 +272,8 @@ export const network = [
     },
   },
   {
-    fault: 'the server answers 403 in the middle, when the rest is asked for',
-    sees: '`NETWORK` with the status; what was stored stays',
+    fault: 'the server answers 403 to the request for the rest',
+    sees: '`NETWORK` with the status; stored chunks stay',
     again: REST,
     set: (folder) => folder.breakAt(4_000_000, { status: 403 }),
     ends: 'NETWORK',
@@ -283,23 +283,23 @@ export const network = [
     },
   },
   {
-    fault: 'the server says that the file is longer than it is',
-    sees: 'after `stallMs` the rest is asked for; the true length is taken',
+    fault: 'the server states a length greater than the file\'s',
+    sees: 'after `stallMs` the rest is requested; the true length is used',
     again: ALL,
     options: QUICK,
     set: (folder) => folder.on(WEIGHTS, { length: folder.files.get(WEIGHTS).length + 1000 }, 1),
     ends: 'text',
   },
   {
-    fault: 'the weights end early, and nothing says so',
-    sees: '`BAD_FILE`; what came is not kept',
+    fault: 'the weights end early without an error',
+    sees: '`BAD_FILE`; it is not stored',
     again: ALL,
     set: (folder) => folder.on(WEIGHTS, { end: MID }),
     ends: 'BAD_FILE',
   },
   {
-    fault: 'tokenizer.json ends early, and nothing says so',
-    sees: '`BAD_TOKENIZER`; what came is not kept; no weights are asked for',
+    fault: 'tokenizer.json ends early without an error',
+    sees: '`BAD_TOKENIZER`; it is not stored; no weights are requested',
     again: ALL,
     set: (folder) => folder.on('tokenizer.json', { end: 100_000 }),
     ends: 'BAD_TOKENIZER',

@@ -1,11 +1,11 @@
-// Models that are in the page's hands: bytes, Blobs, files, folders, responses and streams, whole and broken.
+// Models from the page: bytes, Blobs, files, folders, responses and streams, intact and broken.
 
 import assert from 'node:assert/strict';
 import { TOLD } from '../driver.mjs';
 import { WEIGHTS } from '../models.mjs';
 import { NOTHING } from '../runner.mjs';
 
-/** In the page: ways to hold a model's files, and what loading them so ends in. */
+/** Runs in the page: ways to hold a model's files, and the outcome of loading them. */
 const TOOLS = `
   const NAMES = { config: 'config.json', tokenizer: 'tokenizer.json', tokenizerConfig: 'tokenizer_config.json', generationConfig: 'generation_config.json', weights: 'model.safetensors' };
   const each = async (make) => Object.fromEntries(await Promise.all(Object.entries(NAMES).map(async ([key, file]) => [key, await make(await fetch(url + file), file)])));
@@ -65,7 +65,7 @@ export const sources = [
   }),
   held({
     fault: 'a stream of weights breaks in the middle',
-    sees: '`NETWORK`; nothing of it is kept',
+    sees: '`NETWORK`; it is not stored',
     ends: 'NETWORK',
     body: `async () => {
       const files = await each((response) => response.bytes?.() ?? response.arrayBuffer().then((buffer) => new Uint8Array(buffer)));
@@ -82,7 +82,7 @@ export const sources = [
   }),
   held({
     fault: 'a stream of weights ends early',
-    sees: '`BAD_FILE`; nothing of it is kept',
+    sees: '`BAD_FILE`; it is not stored',
     ends: 'BAD_FILE',
     body: `async () => {
       const files = await each((response) => response.blob());
@@ -91,7 +91,7 @@ export const sources = [
     expected: ['BAD_FILE', FINE],
   }),
   held({
-    fault: 'a stream of weights gives something else than bytes',
+    fault: 'a stream of weights yields something other than bytes',
     sees: '`BAD_INPUT`',
     ends: 'BAD_INPUT',
     body: `async () => {
@@ -102,7 +102,7 @@ export const sources = [
     expected: ['BAD_INPUT', FINE],
   }),
   held({
-    fault: 'one of the files is given by its address, and the others are bytes',
+    fault: 'one of the files is given by URL, and the others are bytes',
     sees: 'the text',
     body: `async () => {
       const files = await each((response) => response.blob());

@@ -1,4 +1,5 @@
-// Engines that trap, run out of memory or are ended in the middle, and calls that come too early, too late or twice. Everything ends, once.
+// Engines that trap, run out of memory or are terminated midway, and calls that come too early, too late or
+// twice. Every call ends exactly once.
 
 import assert from 'node:assert/strict';
 import { golden } from '../../browser/harness.js';
@@ -7,7 +8,7 @@ import { NOTHING } from '../runner.mjs';
 const [adaTurns] = golden().find(({ model }) => model === 'chat').chats.map(({ turns }) => turns);
 const [{ prompt, greedy }] = golden().find(({ model }) => model === 'story').cases;
 
-/** What a page needs of the golden values. */
+/** The golden values that a page needs. */
 const ARGS = {
   prompt,
   text: greedy.text,
@@ -16,7 +17,7 @@ const ARGS = {
   turns: adaTurns.map(({ user, text, tokens }) => ({ user, text, maxTokens: tokens.length })),
 };
 
-/** In the page, for every case: what calls ended in, and ways to end a worker. */
+/** Runs in the page, for every case: outcomes of calls, and ways to end a worker. */
 const TOOLS = `
   const codeOf = (promise) => Promise.resolve(promise).then(() => 'ended', (error) => (error.name === 'FiresideError' ? error.code : error.name));
   const engine = () => window.workers.findLast(({ isEngine }) => isEngine);
@@ -25,7 +26,10 @@ const TOOLS = `
   const tell = async (session) => (await session.generate(args.prompt, { ...args.greedy, maxTokens: args.maxTokens })).text;
 `;
 
-/** A case that runs in one page of its own on one model. `body` is a function's text, with `TOOLS`, `fireside`, `url` and `args` in reach, and returns what is `expected`. */
+/**
+ * A case that runs in its own page on one model. `body` is the text of a function that can use `TOOLS`,
+ * `fireside`, `url` and `args` and returns what is `expected`.
+ */
 const inPage = ({ fault, sees, again = NOTHING, ends, model = 'story', worker = '', body, expected, more = () => {} }) => ({
   fault,
   sees,
@@ -46,11 +50,11 @@ const inPage = ({ fault, sees, again = NOTHING, ends, model = 'story', worker = 
   },
 });
 
-/** What ends an engine in the middle of a run, as text for the page. */
+/** Ways to end an engine during a run, as text for the page. */
 const ENDS = [
-  { fault: 'the engine traps in the middle of a run', code: 'CRASHED', worker: 'failing.js', begin: "session.generate('trap: it does not end well')", end: '' },
-  { fault: 'memory runs out in the middle of a run', code: 'OUT_OF_MEMORY', worker: 'failing.js', begin: "session.generate('full: it does not end well')", end: '' },
-  { fault: "the worker is ended behind the library's back in the middle of a run", code: 'CRASHED', end: 'engine().terminate();' },
+  { fault: 'the engine traps during a run', code: 'CRASHED', worker: 'failing.js', begin: "session.generate('trap: it does not end well')", end: '' },
+  { fault: 'memory runs out during a run', code: 'OUT_OF_MEMORY', worker: 'failing.js', begin: "session.generate('full: it does not end well')", end: '' },
+  { fault: "the worker is terminated during a run", code: 'CRASHED', end: 'engine().terminate();' },
   { fault: 'the worker throws', code: 'CRASHED', end: "engine().dispatchEvent(new ErrorEvent('error', { message: 'of its own' }));" },
   { fault: 'a message of the worker cannot be read', code: 'CRASHED', end: "engine().dispatchEvent(new MessageEvent('messageerror'));" },
 ];
@@ -62,7 +66,7 @@ export const supervision = [
   ...ENDS.map(({ fault, code, worker, begin = LONG, end }) =>
     inPage({
       fault,
-      sees: `\`${code}\` for every call under way and every later one; after \`model.reload()\` the golden text`,
+      sees: `\`${code}\` for every open and later call; after \`model.reload()\` the golden text`,
       ends: code,
       worker,
       body: `async () => {
@@ -79,8 +83,8 @@ export const supervision = [
     }),
   ),
   inPage({
-    fault: "a thread's worker is ended behind the library's back in the middle of a run",
-    sees: 'the run ends, with `CRASHED` or without noticing; after `model.reload()` the golden text',
+    fault: "a thread's worker is terminated during a run",
+    sees: 'the run ends, with `CRASHED` or normally; after `model.reload()` the golden text',
     ends: 'text',
     body: `async () => {
       const session = await Session.load(url, { threads: 2 });
@@ -96,8 +100,8 @@ export const supervision = [
     expected: { ended: true, text: ARGS.text },
   }),
   inPage({
-    fault: 'the worker ends in the middle of a conversation',
-    sees: 'after `model.reload()` the sessions have their histories, and go on as if nothing had been',
+    fault: 'the worker ends during a conversation',
+    sees: 'after `model.reload()` the sessions have their histories and continue',
     ends: 'text',
     model: 'chat',
     body: `async () => {
@@ -121,7 +125,7 @@ export const supervision = [
     expected: { ended: 'CRASHED', texts: ARGS.turns.slice(0, 3).map(({ text }) => text), same: true, turns: [4, 2] },
   }),
   inPage({
-    fault: 'a model that works is loaded again, twice at once, in the middle of a run',
+    fault: 'a working model is reloaded twice at once during a run',
     sees: '`CRASHED` for the run, then the golden text',
     ends: 'CRASHED',
     body: `async () => {
@@ -133,7 +137,7 @@ export const supervision = [
     expected: { code: 'CRASHED', text: ARGS.text, engines: 2 },
   }),
   inPage({
-    fault: 'a model that came from a stream is to be loaded again',
+    fault: 'a model that came from a stream is reloaded',
     sees: '`BAD_INPUT`: it can be read only once',
     ends: 'BAD_INPUT',
     body: `async () => {
@@ -147,7 +151,7 @@ export const supervision = [
   }),
   inPage({
     fault: 'the script of the worker cannot be loaded',
-    sees: '`UNSUPPORTED_ENVIRONMENT` with its address and what to do',
+    sees: '`UNSUPPORTED_ENVIRONMENT` with its URL and a remedy',
     ends: 'UNSUPPORTED_ENVIRONMENT',
     worker: 'nothing-here.js',
     body: `async () => [await codeOf(Session.load(url, { threads: 1 })), await codeOf(Model.estimate(url, { threads: 1 }))]`,
@@ -176,8 +180,8 @@ export const supervision = [
     expected: { session: ['DISPOSED'], all: ['DISPOSED'], made: 'DISPOSED', text: ARGS.text },
   }),
   inPage({
-    fault: 'a session is disposed of in the middle of its run, others are not',
-    sees: '`DISPOSED` for its calls; the others go on',
+    fault: 'a session is disposed of during its run, and others are not',
+    sees: '`DISPOSED` for its calls; the others continue',
     ends: 'DISPOSED',
     body: `async () => {
       const model = await Model.load(url, { threads: 1 });
@@ -198,7 +202,7 @@ export const supervision = [
     expected: { ended: ['DISPOSED', 'DISPOSED', 'DISPOSED'], told: ARGS.text, code: 'DISPOSED' },
   }),
   inPage({
-    fault: 'a model that has crashed is disposed of',
+    fault: 'a crashed model is disposed of',
     sees: '`DISPOSED` from then on',
     ends: 'DISPOSED',
     body: `async () => {
@@ -211,8 +215,8 @@ export const supervision = [
     expected: ['CRASHED', 'DISPOSED', 'DISPOSED'],
   }),
   inPage({
-    fault: 'a run is aborted before its start, twice in its middle, and after its end',
-    sees: '`AbortError`, the same, nothing; the next run gives the golden text',
+    fault: 'a run is aborted before its start, twice during it, and after its end',
+    sees: '`AbortError`, the same, then nothing; the next run gives the golden text',
     ends: 'AbortError',
     body: `async () => {
       const session = await Session.load(url, { threads: 1 });
@@ -237,14 +241,15 @@ export const supervision = [
   }),
   inPage({
     fault: 'a run is aborted while a long prompt is being read',
-    sees: '`AbortError`; the engine is free after the step at hand, not after the prompt',
+    sees: '`AbortError`; the engine is free after the current step, not after the prompt',
     ends: 'AbortError',
     worker: 'failing.js',
     body: `async () => {
       const session = await Session.load(url, { threads: 1 });
       const controller = new AbortController();
       const prompt = 'slow: ' + 'Once upon a time there was a little boat. '.repeat(40);
-      // Each step of this prompt takes 50 ms more than it needs to, and says so; how many there are is the engine's choice.
+      // Each step of this prompt takes 50 ms more than needed and reports itself. The engine chooses their
+      // number.
       const steps = new BroadcastChannel('prefill');
       let count = 0;
       steps.onmessage = () => count++;
@@ -257,7 +262,7 @@ export const supervision = [
       steps.onmessage = () => count++;
       await session.stats();
       await new Promise((resolve) => setTimeout(resolve, 100));
-      // The step that was being computed, and the one that was begun before the message had come through.
+      // The step that was running, and one that began before the message arrived.
       return { code: await code, whole: whole > 5, after: count <= 2, text: await tell(session) };
     }`,
     expected: { code: 'AbortError', whole: true, after: true, text: ARGS.text },

@@ -1,4 +1,5 @@
-// config.json and generation_config.json: fields that are missing, absurd, contradictory or ask for what is not implemented.
+// config.json and generation_config.json: fields that are missing, out of range, contradictory or not
+// supported.
 
 import { badFile, hostile, repeat, replace, text, unsupported, works } from '../write.mjs';
 
@@ -11,9 +12,9 @@ const EPS = 'a number above 0 and at most 1';
 const THETA = 'a number above 0';
 
 const config = (name, edits, outcome, base = 'qwen2-bf16') => hostile(`config: ${name}`, base, edits, outcome);
-/** A field with another value, and what is said of it. */
+/** A field with another value, and the error about it. */
 const field = (name, was, is, expected, got = is) => [replace(C, `"${name}": ${was}`, `"${name}": ${is}`), badFile(C, name, expected, got)];
-/** A field more. */
+/** Adds a field. */
 const more = (json) => replace(C, '{', `{\n  ${json},`);
 const without = (name, was, expected) => config(`without ${name}`, replace(C, `  "${name}": ${was},\n`, ''), badFile(C, name, expected, 'nothing'));
 
@@ -26,14 +27,14 @@ export default [
   config('cut off', text(C, '{'), badFile(C, 'line 1, column 1', 'sound JSON', '“EOF while parsing an object”')),
   config('a list', text(C, '[]'), badFile(C, 'the whole file', 'a JSON object', '[]')),
   config('a comma too many', replace(C, '328\n', '328,\n'), badFile(C, 'line 32, column 1', 'sound JSON', '“trailing comma”')),
-  config('a field that stands twice', more('"vocab_size": 1'), badFile(C, 'line 32, column 14', 'sound JSON', '“the key "vocab_size" stands twice”')),
-  config('a field that stands twice, once with an escape', more('"\\u0076ocab_size": 1'), badFile(C, 'line 32, column 14', 'sound JSON', '“the key "vocab_size" stands twice”')),
+  config('a field that occurs twice', more('"vocab_size": 1'), badFile(C, 'line 32, column 14', 'sound JSON', '“the key "vocab_size" stands twice”')),
+  config('a field that occurs twice, once with an escape', more('"\\u0076ocab_size": 1'), badFile(C, 'line 32, column 14', 'sound JSON', '“the key "vocab_size" stands twice”')),
   config('a list nested 10,000 deep', repeat(C, '{"a":', '[', 10000, ''), badFile('config.json', 'line 1, column 132', 'sound JSON', '“recursion limit exceeded”')),
   config('not UTF-8', { file: C, at: 10, hex: 'ff' }, badFile(C, 'byte 10', 'UTF-8 text', 'the byte 0xff')),
   config('an unknown model type', replace(C, '"qwen2"', '"gpt2"'), unsupported(C, 'model_type', 'llama, mistral, qwen2, qwen3, smollm3', 'gpt2')),
   config('an unknown architecture without a model type', [replace(C, 'Qwen2ForCausalLM', 'GPT2LMHeadModel'), replace(C, '"qwen2"', 'null')], unsupported(C, 'architectures', 'LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, SmolLM3ForCausalLM', '["GPT2LMHeadModel"]')),
   config('neither a model type nor an architecture', [replace(C, '"Qwen2ForCausalLM"', ''), replace(C, '"qwen2"', 'null')], badFile(C, 'model_type', 'one of llama, mistral, qwen2, qwen3, smollm3', 'nothing')),
-  config('an architecture that the model type contradicts, which has no say', replace(C, 'Qwen2ForCausalLM', 'LlamaForCausalLM'), works()),
+  config('an architecture that the model type contradicts, which is ignored', replace(C, 'Qwen2ForCausalLM', 'LlamaForCausalLM'), works()),
   config('zero layers', ...field('num_hidden_layers', 2, '0', LAYERS)),
   config('10^9 layers', ...field('num_hidden_layers', 2, '1000000000', LAYERS)),
   config('half a layer', ...field('num_hidden_layers', 2, '2.5', LAYERS)),
@@ -72,8 +73,8 @@ export default [
   config('an untied head without a tensor', replace(C, '"tie_word_embeddings": true', '"tie_word_embeddings": false'), badFile('model.safetensors', 'tensor lm_head.weight', 'a tensor of shape [328, 48]', 'nothing')),
   config('a truth value that is a number', ...field('tie_word_embeddings', 'true', '1', 'true or false')),
   config('a token id that is text', replace(C, '"bos_token_id": 1', '"bos_token_id": "<s>"'), badFile(C, 'bos_token_id', 'a token id, a list of them or null', '"<s>"')),
-  config('an end beyond the vocabulary, left aside as transformers does', replace(C, '"eos_token_id": [\n    2,', '"eos_token_id": [\n    2000000000000,'), {}),
-  // Defaults that a caller may override stop no load: what cannot be read is left out and listed.
+  config('an end beyond the vocabulary, ignored as by transformers', replace(C, '"eos_token_id": [\n    2,', '"eos_token_id": [\n    2000000000000,'), {}),
+  // Bad defaults that a caller can override stop no load. They are ignored and listed.
   ...['{"temperature": -1}', '{"top_p": "all"}', '{"top_k": -1}', '{"repetition_penalty": 0}', '{"temperature": NaN}', '{"eos_token_id": [[1]]}', 'null', '{'].map((json) =>
     hostile(`generation config: ${json}`, 'qwen2-bf16', text(G, json), {}),
   ),

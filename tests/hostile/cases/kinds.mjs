@@ -1,4 +1,4 @@
-// Files that are something else altogether.
+// Files of a different kind.
 
 import { hex, hostile, notAModel, text } from '../write.mjs';
 
@@ -21,7 +21,7 @@ const ZEROS = '00'.repeat(200);
 const M = 'model.safetensors';
 const INDEX = 'model.safetensors.index.json';
 const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', M, INDEX];
-/** A model can do without this one. */
+/** An optional file. */
 const G = 'generation_config.json';
 
 const kind = (what, file, edit, outcome) => hostile(`${file}: ${what}`, file === INDEX ? 'llama-sharded-bf16' : 'qwen2-bf16', edit, outcome);

@@ -1,4 +1,5 @@
-// tokenizer.json and tokenizer_config.json: files that the tokenizers library panics on, patterns without end, and tokens that contradict each other.
+// tokenizer.json and tokenizer_config.json: files on which the tokenizers library panics, endless patterns,
+// and contradictory tokens.
 
 import { badFile, badInput, badTokenizer, hostile, keep, repeat, replace, text, unsupported, works } from '../write.mjs';
 
@@ -7,7 +8,7 @@ const TC = 'tokenizer_config.json';
 
 const added = (id, content, more = {}) => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true, ...more });
 
-/** A small sound tokenizer with some of its parts changed. */
+/** A small valid tokenizer with some parts replaced. */
 const whole = (parts = {}, model = {}) => ({
   version: '1.0',
   added_tokens: [added(3, '<s>')],
@@ -32,14 +33,14 @@ const CHARSMAP = 'normalizer.precompiled_charsmap';
 const TABLE = 'a table of replacements as SentencePiece stores it';
 /** A table with this trie and these replacements. */
 const table = (units, replacements = '') => base64([...new Uint8Array(Uint32Array.from([units.length * 4, ...units]).buffer), ...Buffer.from(replacements)]);
-/** A trie of 512 units with one way through it: the byte of `a`, whose replacement begins at `value`. */
+/** A trie of 512 units with one path: the byte of `a`, whose replacement begins at `value`. */
 const trie = (value) => {
   const units = Array(512).fill(0);
   units[0x61] = ((0x61 ^ 256) << 10) | (1 << 8) | 0x61;
   units[256] = ((1 << 31) | value) >>> 0;
   return units;
 };
-/** The same, but after an `a` comes an `a` again. */
+/** The same, but an `a` is followed by an `a` again. */
 const loop = () => {
   const units = trie(0);
   [units[0], units[256 ^ 0x61]] = [256 << 10, (0x61 << 10) | (1 << 8) | 0x61];
@@ -59,14 +60,14 @@ export default [
   hostile('tokenizer: cut off in the decoder, where the library panics', 'qwen2-bf16', keep(T, 1700), badTokenizer('line 1, column 1700', 'a tokenizer as JSON', '“EOF while parsing a string”')),
   hostile('tokenizer: a decoder nested 10,000 deep, where the library panics', 'qwen2-bf16', repeat(T, '{"decoder":', '{"type":"Sequence","decoders":[', 10000, ''), badTokenizer('line 1, column 1965', 'a tokenizer as JSON', '“recursion limit exceeded”')),
   hostile('tokenizer: a normalizer nested 100 deep', 'qwen2-bf16', [file(whole()), replace(T, '"normalizer":null', `"normalizer":${'{"type":"Sequence","normalizers":['.repeat(100)}${']}'.repeat(100)}`)], badTokenizer('line 1, column 2299', 'a tokenizer as JSON', '“recursion limit exceeded”')),
-  tokenizer('a small sound one', whole(), works({ tokens: [2, 0] }), { encode: 'aba' }),
+  tokenizer('a small valid one', whole(), works({ tokens: [2, 0] }), { encode: 'aba' }),
   tokenizer('a null model', { ...whole(), model: null }, badTokenizer('line 1, column 242', 'a tokenizer as JSON', '“invalid type: null, expected struct Model”')),
-  tokenizer('a part that stands twice', JSON.stringify(whole()).replace('{', '{"decoder":null,'), badTokenizer('line 1, column 228', 'a tokenizer as JSON', '“duplicate field `decoder`”')),
+  tokenizer('a part that occurs twice', JSON.stringify(whole()).replace('{', '{"decoder":null,'), badTokenizer('line 1, column 228', 'a tokenizer as JSON', '“duplicate field `decoder`”')),
 
   // The vocabulary.
   tokenizer('no tokens', whole({ added_tokens: [] }, { vocab: {}, merges: [] }), badTokenizer('model.vocab', 'tokens', 'none')),
   tokenizer('two tokens with one id', whole({}, { vocab: { a: 0, b: 0, ab: 2 } }), badTokenizer('line 1, column 272', 'a tokenizer as JSON', '“two tokens have the id 0”')),
-  tokenizer('a token that stands twice', JSON.stringify(whole()).replace('"a":0', '"a":0,"\\u0061":5'), badTokenizer('model.vocab', 'every token once', '1 that stand twice')),
+  tokenizer('a token that occurs twice', JSON.stringify(whole()).replace('"a":0', '"a":0,"\\u0061":5'), badTokenizer('model.vocab', 'every token once', '1 that stand twice')),
   tokenizer('an id of 2^32 - 1', whole({}, { vocab: { a: 0, b: 1, ab: 4294967295 } }), badTokenizer('line 1, column 289', 'a tokenizer as JSON', '“id 4294967295 is not below 16777216”')),
   tokenizer('an id of 2^32', whole({}, { vocab: { a: 0, b: 1, ab: 4294967296 } }), badTokenizer('line 1, column 288', 'a tokenizer as JSON', '“invalid value: integer `4294967296`, expected u32”')),
   tokenizer('a negative id', whole({}, { vocab: { a: 0, b: -1, ab: 2 } }), badTokenizer('line 1, column 273', 'a tokenizer as JSON', '“invalid value: integer `-1`, expected u32”')),
@@ -81,30 +82,30 @@ export default [
   tokenizer('dropout', whole({}, { dropout: 0.5 }), badTokenizer('model.dropout', 'null: the same text must give the same tokens', '0.5')),
   tokenizer('a dropout of 2', whole({}, { dropout: 2 }), badTokenizer('model.dropout', 'null: the same text must give the same tokens', '2')),
   tokenizer('a prefix of continuing words longer than the tokens', whole({}, { continuing_subword_prefix: '####' }), badTokenizer('model.continuing_subword_prefix', 'null', '"####"')),
-  tokenizer('text that the vocabulary cannot spell, which is left out as by the library', whole(), works({ tokens: [2, 2] }), { encode: 'abxab' }),
+  tokenizer('text that the vocabulary cannot spell, which is skipped as by the library', whole(), works({ tokens: [2, 2] }), { encode: 'abxab' }),
   tokenizer('byte fallback without the tokens of bytes', whole({}, { byte_fallback: true }), works({ tokens: [0] }), { encode: 'aé' }),
   tokenizer('an unknown token that does not exist', whole({}, { unk_token: '<unk>' }), badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'abxab' }),
-  tokenizer('pieces whose scores are no numbers', JSON.stringify(unigram([['<unk>', 0], ['a', 0]])).replace('["a",0]', '["a",NaN]'), badTokenizer('line 1, column 186', 'a tokenizer as JSON', '“expected value”')),
+  tokenizer('pieces whose scores are not numbers', JSON.stringify(unigram([['<unk>', 0], ['a', 0]])).replace('["a",0]', '["a",NaN]'), badTokenizer('line 1, column 186', 'a tokenizer as JSON', '“expected value”')),
   tokenizer('pieces whose scores are infinite', JSON.stringify(unigram([['<unk>', 0], ['a', 0]])).replace('["a",0]', '["a",1e999]'), badTokenizer('line 1, column 190', 'a tokenizer as JSON', '“number out of range”')),
   tokenizer('pieces whose scores add up to infinities', unigram([['<unk>', 0], ['a', 1e308], ['aa', -1e308], ['b', 1e308]]), works(), { encode: 'aaaaaaaabbbb' }),
-  tokenizer('an empty piece, which the library never gets past', unigram([['<unk>', 0], ['', 0], ['a', 0]]), badTokenizer('line 1, column 187', 'a tokenizer as JSON', '“a piece of 0 bytes, not of 1 to 256”')),
+  tokenizer('an empty piece, at which the library never ends', unigram([['<unk>', 0], ['', 0], ['a', 0]]), badTokenizer('line 1, column 187', 'a tokenizer as JSON', '“a piece of 0 bytes, not of 1 to 256”')),
   tokenizer('the same piece twice, of which the library takes the last', unigram([['<unk>', 0], ['a', 0], ['a', -1]]), works()),
   tokenizer('an unknown piece beyond the list', unigram([['<unk>', 0], ['a', 0]], { unk_id: 2 }), badTokenizer('model.unk_id', 'an id below 2', '2')),
   tokenizer('text without pieces and no unknown piece', unigram([['a', 0], ['b', 0]], { unk_id: null }), badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'abx' }),
-  tokenizer('words of which there is no unknown one', { ...whole({ added_tokens: [] }), model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: { a: 0, b: 1 } } }, badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'xyz' }),
-  tokenizer('levels of words of which there is no unknown one', { ...whole({ added_tokens: [] }), model: { type: 'WordLevel', unk_token: '[UNK]', vocab: { a: 0, b: 1 } } }, badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'xyz' }),
+  tokenizer('words without an unknown word', { ...whole({ added_tokens: [] }), model: { type: 'WordPiece', unk_token: '[UNK]', continuing_subword_prefix: '##', max_input_chars_per_word: 100, vocab: { a: 0, b: 1 } } }, badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'xyz' }),
+  tokenizer('a word level model without an unknown word', { ...whole({ added_tokens: [] }), model: { type: 'WordLevel', unk_token: '[UNK]', vocab: { a: 0, b: 1 } } }, badInput('text', LACKING, "'x'. Leave that character out"), { encode: 'xyz' }),
 
   tokenizer('words of 10^9 letters, looked up in parts', { ...whole({ added_tokens: [] }), model: { type: 'WordPiece', unk_token: 'a', continuing_subword_prefix: '##', max_input_chars_per_word: 1000000000, vocab: { a: 0, b: 1 } } }, badTokenizer('model.max_input_chars_per_word', 'at most 1000', '1000000000')),
-  hostile('tokenizer: a piece of 100,000 letters, whose tree the library takes down by recursion', 'qwen2-bf16', repeat(T, '{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["', 'a', 100000, '",0]]}}'), badTokenizer('line 1, column 100066', 'a tokenizer as JSON', '“a piece of 100000 bytes, not of 1 to 256”')),
+  hostile('tokenizer: a piece of 100,000 letters, whose tree the library frees by recursion', 'qwen2-bf16', repeat(T, '{"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["', 'a', 100000, '",0]]}}'), badTokenizer('line 1, column 100066', 'a tokenizer as JSON', '“a piece of 100000 bytes, not of 1 to 256”')),
 
   // Added tokens.
   tokenizer('an added token without text', whole({ added_tokens: [added(3, '')] }), badTokenizer('added_tokens', 'texts of 1 to 256 bytes', 'one of 0')),
   tokenizer('an added token with the id of another', whole({ added_tokens: [added(2, '<s>')] }), badTokenizer('added token "<s>"', 'the id 3 it has in the vocabulary', '2')),
-  tokenizer('added tokens with ids that go round', whole({ added_tokens: [added(1, 'a'), added(0, 'b')] }), badTokenizer('added token "a"', 'the id 0 it has in the vocabulary', '1')),
+  tokenizer('added tokens with ids in a circle', whole({ added_tokens: [added(1, 'a'), added(0, 'b')] }), badTokenizer('added token "a"', 'the id 0 it has in the vocabulary', '1')),
   tokenizer('two added tokens with one id', whole({ added_tokens: [added(3, '<s>'), added(3, '</s>')] }), badTokenizer('added token "</s>"', 'the id 4 it has in the vocabulary', '3')),
-  tokenizer('an added token that stands twice', whole({ added_tokens: [added(3, '<s>'), added(4, '<s>')] }), badTokenizer('added token "<s>"', 'the id 3 it has in the vocabulary', '4')),
+  tokenizer('an added token that occurs twice', whole({ added_tokens: [added(3, '<s>'), added(4, '<s>')] }), badTokenizer('added token "<s>"', 'the id 3 it has in the vocabulary', '4')),
   tokenizer('an added token with an id of 2^32 - 1', whole({ added_tokens: [added(4294967295, '<s>')] }), badTokenizer('added_tokens', 'ids below 16777216', '4294967295')),
-  tokenizer('an added token that the normalizer takes away', whole({ normalizer: replacing({ String: '<s>' }, ''), added_tokens: [added(3, '<s>', { normalized: true })] }), badTokenizer('added token "<s>"', 'a text that the normalizer keeps', 'one that it takes away'), { encode: 'a<s>b' }),
+  tokenizer('an added token that the normalizer removes', whole({ normalizer: replacing({ String: '<s>' }, ''), added_tokens: [added(3, '<s>', { normalized: true })] }), badTokenizer('added token "<s>"', 'a text that the normalizer keeps', 'one that it takes away'), { encode: 'a<s>b' }),
   tokenizer('two added tokens that the normalizer makes one', whole({ normalizer: { type: 'Lowercase' }, added_tokens: [added(3, 'X', { normalized: true }), added(4, 'x', { normalized: true })] }), works(), { encode: 'aXb' }),
   tokenizer('250 special tokens, each the end of another, taken apart', whole({ added_tokens: Array.from({ length: 250 }, (_, i) => added(i + 3, 'a'.repeat(i + 2))) }, { type: 'WordLevel', unk_token: 'b', merges: undefined, vocab: Object.fromEntries([['a', 0], ['b', 1], ['c', 2], ...Array.from({ length: 250 }, (_, i) => ['a'.repeat(i + 2), i + 3])]) }), works({ tokens: [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0] }), { encode: 'a'.repeat(251) }),
   tokenizer('an added token of 300 letters', whole({ added_tokens: [added(3, 'x'.repeat(300))] }), badTokenizer('added_tokens', 'texts of 1 to 256 bytes', 'one of 300')),
@@ -116,14 +117,14 @@ export default [
   hostile('tokenizer config: a token that is a number', 'qwen2-bf16', text(TC, '{"bos_token": 1}'), badFile(TC, 'bos_token', 'the text of a token, or an object with its text in `content`', '1')),
   hostile('tokenizer config: cut off', 'qwen2-bf16', keep(TC, 50), badFile(TC, 'line 3, column 0', 'sound JSON', '“EOF while parsing a value”')),
   hostile('tokenizer config: nested 10,000 deep', 'qwen2-bf16', repeat(TC, '{"chat_template":', '[', 10000, ''), badFile(TC, 'line 1, column 144', 'sound JSON', '“recursion limit exceeded”')),
-  hostile('tokenizer config: a field that stands twice', 'qwen2-bf16', text(TC, '{"bos_token": "<s>", "bos_token": "</s>"}'), badFile(TC, 'line 1, column 32', 'sound JSON', '“the key "bos_token" stands twice”')),
+  hostile('tokenizer config: a field that occurs twice', 'qwen2-bf16', text(TC, '{"bos_token": "<s>", "bos_token": "</s>"}'), badFile(TC, 'line 1, column 32', 'sound JSON', '“the key "bos_token" stands twice”')),
   hostile('special tokens map: a token that is a number', 'qwen2-bf16', text('special_tokens_map.json', '{"eos_token": 1}'), badFile('special_tokens_map.json', 'eos_token', 'the text of a token, or an object with its text in `content`', '1')),
   hostile('special tokens map: not read beside added tokens', 'qwen2-bf16', [text(TC, '{"added_tokens_decoder": {}}'), text('special_tokens_map.json', '{')], works()),
   hostile('added tokens: a token with another id', 'qwen2-bf16', text('added_tokens.json', '{"<new>": 7}'), badTokenizer('added token "<new>"', 'the id 320 it has in the vocabulary', '7')),
 
   // Normalizers, pre-tokenizers, decoders, post-processors.
   tokenizer('an unknown normalizer', whole({ normalizer: { type: 'Imaginary' } }), badTokenizer('normalizer.type', 'one of BertNormalizer, ByteLevel, Lowercase, NFC, NFD, NFKC, NFKD, Nmt, Precompiled, Prepend, Replace, Sequence, Strip, StripAccents', '"Imaginary"')),
-  tokenizer('a character map that is no base64, where the library panics', charsmap('?'), badTokenizer(CHARSMAP, 'base64', 'something else')),
+  tokenizer('a character map that is not base64, where the library panics', charsmap('?'), badTokenizer(CHARSMAP, 'base64', 'something else')),
   tokenizer('a character map with bits to spare', charsmap('AAAAAB=='), badTokenizer(CHARSMAP, 'base64', 'something else')),
   tokenizer('a character map that is too short, where the library panics', charsmap('AAAA'), badTokenizer(CHARSMAP, TABLE, 'no length')),
   tokenizer('a character map that is not there, where the library panics', whole({ normalizer: { type: 'Precompiled' } }), badTokenizer(CHARSMAP, TABLE, 'no length')),
@@ -133,10 +134,10 @@ export default [
   tokenizer('a character map that leads out of itself, where the library panics', charsmap(table([1 << 10])), badTokenizer(CHARSMAP, TABLE, 'a trie that leads out of itself'), { encode: 'aa' }),
   tokenizer('a character map with a replacement in a character, where the library panics', charsmap(table(trie(1), 'é')), badTokenizer(CHARSMAP, TABLE, 'a replacement that does not begin where a character does'), { encode: 'ab' }),
   tokenizer('a character map with a replacement that is not there, where the library panics', charsmap(table(trie(9), 'b')), badTokenizer(CHARSMAP, TABLE, 'a replacement that does not begin where a character does'), { encode: 'ab' }),
-  tokenizer('a character map with replacements that are no text', charsmap(table(trie(0), [0xff])), badTokenizer(CHARSMAP, TABLE, 'replacements that are not UTF-8')),
+  tokenizer('a character map with replacements that are not text', charsmap(table(trie(0), [0xff])), badTokenizer(CHARSMAP, TABLE, 'replacements that are not UTF-8')),
   tokenizer('a character map that makes a text 5,000 times longer', charsmap(table(trie(0), 'b'.repeat(5000))), badTokenizer('normalizer', 'stages that make a text at most 4096 times longer', 'stages that may make it longer than that'), { encode: 'aaaa' }),
   tokenizer('a character map that leads back to itself', charsmap(table(loop(), 'b')), works({ tokens: [1, 1] }), { encode: 'aa' }),
-  tokenizer('a character map that makes b of a', charsmap(table(trie(0), 'b')), works({ tokens: [1, 1] }), { encode: 'ab' }),
+  tokenizer('a character map that turns a into b', charsmap(table(trie(0), 'b')), works({ tokens: [1, 1] }), { encode: 'ab' }),
   tokenizer('bytes of bytes of bytes', whole({ pre_tokenizer: { type: 'Sequence', pretokenizers: Array(40).fill({ type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false }) } }), badTokenizer('pre_tokenizer', 'stages that make a text at most 4096 times longer', 'stages that may make it longer than that'), { encode: 'é' }),
   tokenizer('text that only grows', whole({ normalizer: { type: 'Sequence', normalizers: Array(40).fill(replacing({ String: 'a' }, 'aa')) } }), badTokenizer('normalizer', 'stages that make a text at most 4096 times longer', 'stages that may make it longer than that'), { encode: 'aaaa' }),
   tokenizer('an empty text to replace', whole({ normalizer: replacing({ String: '' }) }), badTokenizer('normalizer.pattern', 'some text', 'none'), { encode: 'éé' }),
@@ -148,14 +149,14 @@ export default [
   tokenizer('a decoder for speech', whole({ decoder: { type: 'CTC', pad_token: '<pad>', word_delimiter_token: '|', cleanup: true } }), badTokenizer('decoder.type', 'one of ByteFallback, ByteLevel, Fuse, Metaspace, Replace, Sequence, Strip, WordPiece', '"CTC"')),
   tokenizer('a template with an unknown token, where the library panics', template([{ SpecialToken: { id: '<x>', type_id: 0 } }]), badTokenizer('post_processor.special_tokens', 'the token "<x>" of the template', 'none')),
   tokenizer('a template for the second of two texts, where the library panics', template([{ Sequence: { id: 'B', type_id: 0 } }]), badTokenizer('post_processor.single', 'the sequence A', '{"Sequence":{"id":"B","type_id":0}}')),
-  tokenizer('a template that leaves the text out', template([{ SpecialToken: { id: '<s>', type_id: 0 } }], { '<s>': { id: '<s>', ids: [3], tokens: ['<s>'] } }), badTokenizer('post_processor.single', 'the sequence A once', '0 times'), { prompt: 'ab' }),
+  tokenizer('a template without the text', template([{ SpecialToken: { id: '<s>', type_id: 0 } }], { '<s>': { id: '<s>', ids: [3], tokens: ['<s>'] } }), badTokenizer('post_processor.single', 'the sequence A once', '0 times'), { prompt: 'ab' }),
   tokenizer('a template of 10,000 ids', template([...Array(100).fill({ SpecialToken: { id: '<s>', type_id: 0 } }), { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: Array(100).fill(3), tokens: ['<s>'] } }), badTokenizer('post_processor.special_tokens', 'at most 1000 ids around a text', '10000')),
   tokenizer('a template with an id beyond the vocabulary', template([{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: [99], tokens: ['<s>'] } }), badTokenizer('post_processor', 'ids below 4', '99')),
   tokenizer('a template with more ids than tokens', template([{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }], { '<s>': { id: '<s>', ids: [3, 3], tokens: ['<s>'] } }), works()),
   tokenizer('ids that the tokenizer does not have', whole(), badInput('token', 'an id below 4, the size of the vocabulary', '4294967295'), { decode: [0, 4294967295] }),
 
   // Patterns.
-  tokenizer('a pattern that is none', split('(a'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(a” (a group does not end)')),
+  tokenizer('an invalid pattern', split('(a'), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“(a” (a group does not end)')),
   tokenizer('a pattern nested 1,000 deep', split(`${'('.repeat(1000)}a${')'.repeat(1000)}`), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, '“((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((...” (groups are nested more than 60 deep)')),
   tokenizer('conditions in conditions, 2^50 of them', split(`${'(?('.repeat(50)}a${')b)'.repeat(50)}`), unsupported(T, 'pre_tokenizer.pattern', 'patterns without it', `“${'(?('.repeat(20)}...”, with a condition inside the condition of another`)),
   tokenizer('a repeat of a repeat, 4,000 deep', split(`a${'*'.repeat(4000)}`), badTokenizer('pre_tokenizer.pattern', SEARCHABLE, `“a${'*'.repeat(59)}...” (more than 60 repeats are of repeats)`)),
