@@ -189,7 +189,6 @@ impl<'a> Run<'a, '_> {
                 let now = meter.now.ok_or_else(|| fault("`strftime_now` is undefined"))?;
                 meter.text(now.strftime(format.as_str()).map_err(fault)?)
             }
-            "fromkeys" => call_method(&Value::dict(Vec::new()), "fromkeys", args, meter),
             _ => Err(fault(format!("Fireside does not have the function {name}, because its text differs each time"))),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Lists and dicts never change once they are made (transformers renders in jinja2's immutable sandbox), so
 //! they are shared by reference. Only a namespace changes, so only a namespace can hold itself.
-//! [`Meter`](super::limits::Meter) keeps all namespaces and empties them at the end.
+//! [`Meter`] keeps all namespaces and empties them at the end.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
