@@ -5,7 +5,7 @@ import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } f
 import { join, sep } from 'node:path';
 import { workerScript } from './bundle.mjs';
 import { page, WWW } from './modules.mjs';
-import { DOORS } from './sizes.mjs';
+import { INTEGRATIONS } from './sizes.mjs';
 import { must, ROOT } from './tools.mjs';
 
 const LIB = join(ROOT, 'www', 'lib');
@@ -58,7 +58,7 @@ function origin() {
  */
 async function manifest() {
   const { version } = JSON.parse(await must('asking cargo', 'cargo', ['metadata', '--no-deps', '--format-version=1', '--locked'])).packages[0];
-  const doors = DOORS.map(({ name }) => [`./${name}`, { types: `./lib/integrations/${name}.d.ts`, default: `./lib/integrations/${name}.js` }]);
+  const integrations = INTEGRATIONS.map(({ name }) => [`./${name}`, { types: `./lib/integrations/${name}.d.ts`, default: `./lib/integrations/${name}.js` }]);
   return {
     name: 'fireside-lm',
     version,
@@ -80,7 +80,7 @@ async function manifest() {
       './isolation': { types: './lib/isolation.d.ts', default: './lib/isolation.js' },
       './isolation-worker.js': './lib/isolation-worker.js',
       './service-worker.js': './lib/bundled/service-worker.js',
-      ...Object.fromEntries(doors),
+      ...Object.fromEntries(integrations),
       './pkg/*': './lib/pkg/*',
       './package.json': './package.json',
     },

@@ -23,7 +23,7 @@ const LIB = join('www', 'lib');
  * The entries besides the library: `fireside-lm/<name>` is `lib/integrations/<name>.js`. `max`: what each
  * may add to a visit; `scripts`: the scripts that it starts.
  */
-export const DOORS = [
+export const INTEGRATIONS = [
   { name: 'openai', max: 32_000, scripts: [] },
   { name: 'prompt-api', max: 18_000, scripts: [] },
   { name: 'service-worker', max: 32_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
@@ -44,15 +44,15 @@ export async function printSizes(builds) {
   const worker = gzipSync(await workerScript(), { level: 9 }).length;
   const js = total(modules) + worker;
   const wasm = Math.max(...builds.map((name) => gzipBytes(join(LIB, 'pkg', `${name}_bg.wasm`))));
-  const doors = DOORS.map(async ({ name, max, scripts }) => {
+  const integrations = INTEGRATIONS.map(async ({ name, max, scripts }) => {
     const more = [...(await reachable([join(LIB, 'integrations', `${name}.js`)])).filter((file) => !modules.includes(file)), ...scripts];
-    return { name: `door ${name}, ${more.length} files`, gzip: total(more), max };
+    return { name: `${name}, ${more.length} files`, gzip: total(more), max };
   });
   const rows = [
     ...builds.map((name) => ({ name: `${name}_bg.wasm`, gzip: gzipBytes(join(LIB, 'pkg', `${name}_bg.wasm`)), max: WASM_MAX })),
     { name: `${modules.length} JS modules, the worker`, gzip: js, max: JS_MAX },
     { name: 'one visit', gzip: js + wasm, max: VISIT_MAX },
-    ...(await Promise.all(doors)),
+    ...(await Promise.all(integrations)),
   ];
   for (const { name, gzip, max } of rows) console.log(`${name.padEnd(32)} gzip ${kb(gzip)} of at most ${kb(max)}`);
   return rows.filter(({ gzip, max }) => gzip > max).map(({ name, gzip }) => `${name}: ${gzip} bytes after gzip exceed the budget`);

@@ -3,7 +3,7 @@
 //
 //     node scripts/test.mjs [SUITE]...
 //
-// The suites are those of SUITES below: format, lint, rust, build, types, lib, doors, ...
+// The suites are those of SUITES below: format, lint, rust, build, types, lib, integrations, ...
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
@@ -134,7 +134,7 @@ const SUITES = [
     ],
   },
   {
-    name: 'doors',
+    name: 'integrations',
     browsers: true,
     // One file at a time, because some tests measure time.
     steps: () => [
@@ -198,9 +198,9 @@ async function runSuite({ name, steps }, tools) {
 }
 
 function printTable(rows) {
-  console.log('\nsuite     seconds  passed  failed  skipped');
+  console.log('\nsuite         seconds  passed  failed  skipped');
   for (const { name, seconds, passed, failed, skipped, note } of rows) {
-    console.log(`${name.padEnd(8)} ${seconds.toFixed(1).padStart(8)} ${String(passed).padStart(7)} ${String(failed).padStart(7)} ${String(skipped).padStart(8)}  ${note}`.trimEnd());
+    console.log(`${name.padEnd(12)} ${seconds.toFixed(1).padStart(8)} ${String(passed).padStart(7)} ${String(failed).padStart(7)} ${String(skipped).padStart(8)}  ${note}`.trimEnd());
   }
 }
 

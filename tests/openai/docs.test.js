@@ -12,7 +12,7 @@ import { build } from 'esbuild';
 import { ROOT } from '../../scripts/tools.mjs';
 import { inEachBrowser, serveTests } from '../browser/harness.js';
 import { examples } from '../docs.js';
-import { PARAMETERS, until } from './door.js';
+import { PARAMETERS, until } from './handler.js';
 
 const PAGE = 'docs/openai.md';
 const [SERVE, CLIENT, IN_A_PAGE, HANDLER, FETCH] = examples(PAGE);

@@ -9,7 +9,7 @@ import { StringOutputParser } from '@langchain/core/output_parsers';
 import { ChatPromptTemplate } from '@langchain/core/prompts';
 import { ChatOpenAI } from '@langchain/openai';
 import { APICallError, generateText, jsonSchema, Output, streamText, tool } from 'ai';
-import { createHandler, until } from './door.js';
+import { createHandler, until } from './handler.js';
 import { answerTo, fakeModel } from '../fake.js';
 
 const PROMPT = '<user> Hello <assistant> ';
@@ -33,7 +33,7 @@ after(() => {
 });
 
 /** A model and its handler. A token takes 2 ms, so that an answer can be aborted. */
-function door() {
+function setUp() {
   const fake = fakeModel({ tokenMs: 2 });
   return { ...fake, handler: createHandler({ models: { story: fake.model } }) };
 }
@@ -50,7 +50,7 @@ async function wasAborted(state) {
 
 /** The arguments for calls of the AI SDK. */
 function sdk(more) {
-  const { handler, ...fake } = door();
+  const { handler, ...fake } = setUp();
   const fireside = createOpenAICompatible({ name: 'fireside', baseURL: BASE_URL, fetch: handler, includeUsage: true });
   const ask = { model: fireside('story'), messages: [{ role: 'user', content: 'Hello' }], maxOutputTokens: 4, seed: 7, maxRetries: 0, ...more };
   return { ...fake, fireside, ask };
@@ -142,7 +142,7 @@ test('AI SDK: a stream reports refusals, and failures midway', async () => {
 
 /** LangChain's model. */
 function langchain(more) {
-  const { handler, ...fake } = door();
+  const { handler, ...fake } = setUp();
   const create = (other) => new ChatOpenAI({ model: 'story', apiKey: 'none', maxRetries: 0, maxTokens: 4, ...other, configuration: { baseURL: BASE_URL, fetch: handler } });
   return { ...fake, create, chat: create(more) };
 }

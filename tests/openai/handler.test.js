@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import OpenAI from 'openai';
-import { createHandler, events, get, post } from './door.js';
+import { createHandler, events, get, post } from './handler.js';
 import { answerTo, fakeModel } from '../fake.js';
 
 const USER = [{ role: 'user', content: 'Hello' }];
@@ -11,7 +11,7 @@ const ask = (more = {}) => ({ model: 'story', messages: USER, max_tokens: 4, see
 const CHAT_PROMPT = '<user> Hello <assistant> ';
 
 /** @param {any} [settings] @param {object} [limits] */
-function door(settings, limits) {
+function setUp(settings, limits) {
   const fake = fakeModel(settings);
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };
 }
@@ -39,7 +39,7 @@ test('a single model without an id is called fireside', async () => {
 });
 
 test('a chat is answered in OpenAI\'s format', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const response = await handler(post('/v1/chat/completions', ask()));
   assert.equal(response.status, 200);
   assert.match(response.headers.get('content-type'), /^application\/json/);
@@ -59,14 +59,14 @@ test('a chat is answered in OpenAI\'s format', async () => {
 });
 
 test('content parts are joined, and a developer message is a system message', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const messages = [{ role: 'developer', content: [{ type: 'text', text: 'Be ' }, { type: 'text', text: 'brief.' }] }, ...USER];
   const { choices } = await (await handler(post('/v1/chat/completions', ask({ messages })))).json();
   assert.equal(choices[0].message.content, answerTo(`<system> Be brief. ${CHAT_PROMPT}`, 7, 4));
 });
 
 test('an answer can be sent back in the history', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const { choices } = await (await handler(post('/v1/chat/completions', ask()))).json();
   const messages = [...USER, choices[0].message, { role: 'user', content: 'More' }];
   const response = await handler(post('/v1/chat/completions', ask({ messages })));
@@ -76,7 +76,7 @@ test('an answer can be sent back in the history', async () => {
 });
 
 test('a chat streams its role, its text, its end and [DONE]', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const response = await handler(post('/v1/chat/completions', ask({ stream: true, n: 2 })));
   assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8');
   const all = await events(response);
@@ -93,7 +93,7 @@ test('a chat streams its role, its text, its end and [DONE]', async () => {
 });
 
 test('a stream reports its usage at the end on request', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const all = await events(await handler(post('/v1/chat/completions', ask({ stream: true, stream_options: { include_usage: true } }))));
   assert.equal(all.pop(), '[DONE]');
   const { choices, usage } = all.pop();
@@ -103,7 +103,7 @@ test('a stream reports its usage at the end on request', async () => {
 });
 
 test('texts are completed, several at a time and several times each', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const response = await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1 }));
   const { id, object, choices, usage } = await response.json();
   assert.match(id, /^cmpl-/);
@@ -114,13 +114,13 @@ test('texts are completed, several at a time and several times each', async () =
 });
 
 test('a completion has sixteen tokens by default, as in OpenAI\'s API', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const { usage } = await (await handler(post('/v1/completions', { model: 'story', prompt: 'The fox ' }))).json();
   assert.equal(usage.completion_tokens, 16);
 });
 
 test('completions stream with the index of their prompt and choice', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const all = await events(await handler(post('/v1/completions', { model: 'story', prompt: ['The fox ', 'The sea '], n: 2, max_tokens: 3, seed: 1, stream: true })));
   assert.equal(all.pop(), '[DONE]');
   const texts = ['', '', '', ''];
@@ -130,7 +130,7 @@ test('completions stream with the index of their prompt and choice', async () =>
 });
 
 test('token probabilities have the format of each route, streamed or not', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const chatted = ask({ logprobs: true, top_logprobs: 2 });
   const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', chatted))).json();
   assert.equal(logprobs.content.length, 4);
@@ -150,7 +150,7 @@ test('token probabilities have the format of each route, streamed or not', async
 });
 
 test('a stop sequence ends the text with the reason stop', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const text = answerTo(CHAT_PROMPT, 7, 4);
   const third = text.split(' ')[3];
   const { choices: [{ finish_reason, message }] } = await (await handler(post('/v1/chat/completions', ask({ stop: [third] })))).json();
@@ -159,7 +159,7 @@ test('a stop sequence ends the text with the reason stop', async () => {
 });
 
 test('honoured parameters reach the engine under its own names, and no others do', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const sampling = { temperature: 0.5, top_p: 0.9, top_k: 5, min_p: 0.1, typical_p: 0.8, repetition_penalty: 1.1, frequency_penalty: 0.2, presence_penalty: -0.3, logit_bias: { 7: -1 }, stop: 'x', seed: 9, n: 2, min_tokens: 1 };
   const passed = { temperature: 0.5, topP: 0.9, topK: 5, minP: 0.1, typicalP: 0.8, repetitionPenalty: 1.1, frequencyPenalty: 0.2, presencePenalty: -0.3, logitBias: { 7: -1 }, stop: ['x'], seed: 9, n: 2, minTokens: 1, maxTokens: 3 };
   const options = async (request) => {
@@ -176,13 +176,13 @@ test('honoured parameters reach the engine under its own names, and no others do
 });
 
 test('an impossible token has the least probability that JSON can express', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const { choices: [{ logprobs }] } = await (await handler(post('/v1/chat/completions', ask({ logprobs: true, top_logprobs: 6 })))).json();
   assert.deepEqual(logprobs.content.map(({ top_logprobs }) => top_logprobs[5].logprob), [-9999, -9999, -9999, -9999]);
 });
 
 test('the simple route generates max_length tokens and returns its duration', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const response = await handler(post('/generate', { text: 'The fox ', max_length: 5 }));
   const { generated_text, latency_ms, ...rest } = await response.json();
   assert.equal(generated_text, answerTo('The fox ', 0, 5));
@@ -193,7 +193,7 @@ test('the simple route generates max_length tokens and returns its duration', as
 });
 
 test('health reports running and waiting requests, and a crashed or stuck engine', async () => {
-  const { handler, state } = door({}, { healthMs: 30 });
+  const { handler, state } = setUp({}, { healthMs: 30 });
   const health = async () => {
     const response = await handler(get('/health'));
     return [response.status, await response.json()];
@@ -209,7 +209,7 @@ test('health reports running and waiting requests, and a crashed or stuck engine
 });
 
 test('a crash is 503 for non-streamed answers, and the last event of streams', async () => {
-  const { handler, state } = door({ tokenMs: 5 });
+  const { handler, state } = setUp({ tokenMs: 5 });
   const response = await handler(post('/v1/chat/completions', ask({ stream: true, max_tokens: 100 })));
   assert.equal(response.status, 200);
   state.crashed = true;
@@ -224,7 +224,7 @@ test('a crash is 503 for non-streamed answers, and the last event of streams', a
 });
 
 test('an error in the prompt is a status even if a stream was requested', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const response = await handler(post('/v1/completions', { model: 'story', prompt: 'a '.repeat(600), stream: true }));
   assert.equal(response.status, 400);
   assert.deepEqual((await response.json()).error, {
@@ -236,7 +236,7 @@ test('an error in the prompt is a status even if a stream was requested', async 
 });
 
 test('the limit of characters in a prompt is exact', async () => {
-  const { handler, state } = door({}, { promptCharsMax: 8 });
+  const { handler, state } = setUp({}, { promptCharsMax: 8 });
   const status = async (path, asked) => (await handler(post(path, asked))).status;
   for (const [text, expected] of [['The fox ', 200], ['The fox a', 400]]) {
     assert.equal(await status('/v1/completions', { model: 'story', prompt: text }), expected);
@@ -248,7 +248,7 @@ test('the limit of characters in a prompt is exact', async () => {
 });
 
 test('the handler works as the fetch of the official client: streamed or not, aborted, and with errors', async () => {
-  const { handler, state } = door({ tokenMs: 1 });
+  const { handler, state } = setUp({ tokenMs: 1 });
   const client = new OpenAI({ baseURL: 'http://localhost/v1', apiKey: 'none', maxRetries: 0, fetch: handler });
   const { choices } = await client.chat.completions.create(ask());
   assert.equal(choices[0].message.content, answerTo(CHAT_PROMPT, 7, 4));

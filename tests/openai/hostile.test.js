@@ -6,7 +6,7 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { listen } from '../../www/lib/node/http.js';
 import { refusals } from '../../www/lib/node/refusals.js';
-import { createHandler, until } from './door.js';
+import { createHandler, until } from './handler.js';
 import { fakeModel } from '../fake.js';
 import { raw, request } from './raw.js';
 

@@ -7,7 +7,7 @@ import { connect } from 'node:net';
 import { after, before, test } from 'node:test';
 import { Model } from '../../www/lib/node/index.js';
 import { listen } from '../../www/lib/node/http.js';
-import { createHandler, until } from './door.js';
+import { createHandler, until } from './handler.js';
 import { request } from './raw.js';
 import { folder, serving, start } from './server.js';
 

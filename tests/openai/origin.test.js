@@ -7,7 +7,7 @@ import { build } from 'esbuild';
 import { ROOT } from '../../scripts/tools.mjs';
 import { inEachBrowser, launch, serveTests } from '../browser/harness.js';
 import { listen } from '../../www/lib/node/http.js';
-import { createHandler } from './door.js';
+import { createHandler } from './handler.js';
 import { answerTo, fakeModel } from '../fake.js';
 
 const HTML = '<!doctype html><link rel="icon" href="data:," /><script type="module">import OpenAI from "/openai.js"; window.OpenAI = OpenAI;</script>';

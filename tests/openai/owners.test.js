@@ -7,7 +7,7 @@ import { Agent, request as ask } from 'node:http';
 import { test } from 'node:test';
 import { Model } from '../../www/lib/node/index.js';
 import { listen } from '../../www/lib/node/http.js';
-import { createHandler, post, until } from './door.js';
+import { createHandler, post, until } from './handler.js';
 import { fakeModel } from '../fake.js';
 import { folder } from './server.js';
 

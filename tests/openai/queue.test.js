@@ -3,32 +3,32 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createHandler, events, get, post, until } from './door.js';
+import { createHandler, events, get, post, until } from './handler.js';
 import { answerTo, fakeModel } from '../fake.js';
 
 const text = (prompt, { init, ...more } = {}) => post('/v1/completions', { model: 'story', prompt, max_tokens: 6, seed: 1, ...more }, init);
 
 /** @param {any} [settings] @param {object} [limits] */
-function door(settings, limits) {
+function setUp(settings, limits) {
   const fake = fakeModel(settings);
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };
 }
 
 test('requests are answered one at a time, in the order of their arrival', async () => {
-  const { handler, state } = door({ tokenMs: 1 });
+  const { handler, state } = setUp({ tokenMs: 1 });
   await Promise.all(Array.from({ length: 10 }, (_, i) => handler(text(`Story ${i} `)).then((response) => response.json())));
   assert.equal(state.computingMax, 1);
   assert.deepEqual(state.log.filter(({ what }) => what === 'start').map(({ prompt }) => prompt), Array.from({ length: 10 }, (_, i) => `Story ${i} `));
 });
 
 test('with a concurrency of two, requests interleave', async () => {
-  const { handler, state } = door({ tokenMs: 1 }, { concurrency: 2 });
+  const { handler, state } = setUp({ tokenMs: 1 }, { concurrency: 2 });
   await Promise.all(Array.from({ length: 6 }, (_, i) => handler(text(`Story ${i} `)).then((response) => response.json())));
   assert.equal(state.computingMax, 2);
 });
 
 test('two concurrent requests that continue one conversation do not share its session', async () => {
-  const { handler, state } = door({ tokenMs: 2 }, { concurrency: 2 });
+  const { handler, state } = setUp({ tokenMs: 2 }, { concurrency: 2 });
   const prompt = 'The fox who kept a fire by the sea told this ';
   const { choices } = await (await handler(text(prompt))).json();
   const prompts = ['', ' and so'].map((more) => prompt + choices[0].text + more);
@@ -38,7 +38,7 @@ test('two concurrent requests that continue one conversation do not share its se
 });
 
 test('a full queue refuses at once, and says when to retry', async () => {
-  const { handler, state } = door({ tokenMs: 20 }, { queueMax: 2 });
+  const { handler, state } = setUp({ tokenMs: 20 }, { queueMax: 2 });
   const under = [0, 1, 2].map((i) => handler(text(`Story ${i} `)));
   await until(() => state.computing === 1);
   const refused = await handler(text('One more '));
@@ -55,7 +55,7 @@ test('a full queue refuses at once, and says when to retry', async () => {
 for (const [when, prefillMs, tokenMs] of [['before its first token', 5_000, 1], ['in the middle of its answer', 0, 20]]) {
   for (const stream of [true, false]) {
     test(`a client that disconnects ${when} frees its turn, ${stream ? 'streaming' : 'waiting'}`, async () => {
-      const { handler, state } = door({ prefillMs, tokenMs });
+      const { handler, state } = setUp({ prefillMs, tokenMs });
       const controller = new AbortController();
       const gone = handler(text('Long ', { max_tokens: 500, stream, init: { signal: controller.signal } }));
       await until(() => state.computing === 1);
@@ -73,7 +73,7 @@ for (const [when, prefillMs, tokenMs] of [['before its first token', 5_000, 1], 
 }
 
 test('cancelling the stream frees its turn', async () => {
-  const { handler, state } = door({ tokenMs: 5 });
+  const { handler, state } = setUp({ tokenMs: 5 });
   const response = await handler(text('Long ', { max_tokens: 500, stream: true }));
   const reader = response.body.getReader();
   await reader.read();
@@ -84,7 +84,7 @@ test('cancelling the stream frees its turn', async () => {
 });
 
 test('a request whose client disconnects in the queue is never computed', async () => {
-  const { handler, state } = door({ tokenMs: 5 });
+  const { handler, state } = setUp({ tokenMs: 5 });
   const first = handler(text('First '));
   const controller = new AbortController();
   const second = handler(text('Second ', { init: { signal: controller.signal } }));
@@ -97,7 +97,7 @@ test('a request whose client disconnects in the queue is never computed', async 
 });
 
 test('a reader that reads nothing blocks nobody', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   const unread = await handler(text('Unread ', { max_tokens: 400, stream: true }));
   const { choices } = await (await handler(text('Next '))).json();
   assert.equal(choices[0].text, answerTo('Next ', 1, 6));
@@ -106,7 +106,7 @@ test('a reader that reads nothing blocks nobody', async () => {
 });
 
 test('a conversation continues in its session, undisturbed by others', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const histories = ['Ada', 'Bob', 'Cyd'].map((name) => [{ role: 'user', content: `I am ${name}, and this is what I have to say today.` }]);
   for (let turn = 0; turn < 4; turn++) {
     for (const messages of histories) {
@@ -119,7 +119,7 @@ test('a conversation continues in its session, undisturbed by others', async () 
 });
 
 test('a common prefix is computed once: the second request gets a clone', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const system = { role: 'system', content: 'You are a very long instruction that all have in common.' };
   const usages = [];
   for (const content of ['One', 'Two', 'Three']) {
@@ -132,7 +132,7 @@ test('a common prefix is computed once: the second request gets a clone', async 
 });
 
 test('a conversation stays after another one was cloned from it', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const talk = async (messages) => (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5 }))).json();
   const first = [{ role: 'user', content: 'This is how all of these conversations begin, word for word.' }];
   const { choices } = await talk(first);
@@ -144,7 +144,7 @@ test('a conversation stays after another one was cloned from it', async () => {
 });
 
 test('with several answers, the session continues from the first', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const messages = [{ role: 'user', content: 'Which of these answers do I like best of all?' }];
   const { choices } = await (await handler(post('/v1/chat/completions', { model: 'story', messages, max_tokens: 5, n: 3 }))).json();
   const more = [...messages, choices[0].message, { role: 'user', content: 'Go on' }];
@@ -154,13 +154,13 @@ test('with several answers, the session continues from the first', async () => {
 });
 
 test('the number of sessions is limited', async () => {
-  const { handler, state } = door({}, { sessionsMax: 3 });
+  const { handler, state } = setUp({}, { sessionsMax: 3 });
   for (let i = 0; i < 12; i++) await (await handler(text(`${i} is the number of this story `))).json();
   assert.equal(state.sessions.size, 3);
 });
 
 test('the bytes of sessions are limited, except for the latest', async () => {
-  const { handler, state } = door({}, { kvBytesMax: 32 * 25 });
+  const { handler, state } = setUp({}, { kvBytesMax: 32 * 25 });
   for (let i = 0; i < 6; i++) await (await handler(text(`${i} a b c `))).json(); // 11 tokens each, of 32 bytes
   assert.equal(state.sessions.size, 2);
   await (await handler(text(`z ${'a '.repeat(30)}`))).json();
@@ -168,7 +168,7 @@ test('the bytes of sessions are limited, except for the latest', async () => {
 });
 
 test('a single session serves all requests', async () => {
-  const { handler, state } = door({}, { sessionsMax: 1 });
+  const { handler, state } = setUp({}, { sessionsMax: 1 });
   for (const prompt of ['The fox went home ', 'The fox went home again ', 'The sea ', 'The fox went home ']) {
     const { choices } = await (await handler(text(prompt))).json();
     assert.equal(choices[0].text, answerTo(prompt, 1, 6));
@@ -177,7 +177,7 @@ test('a single session serves all requests', async () => {
 });
 
 test('sessions are freed when memory is short', async () => {
-  const { handler, state } = door({ kvBytesMax: 32 * 25 });
+  const { handler, state } = setUp({ kvBytesMax: 32 * 25 });
   for (let i = 0; i < 8; i++) {
     const response = await handler(text(`${i} a b c `));
     assert.equal(response.status, 200, await response.clone().text());
@@ -190,7 +190,7 @@ test('sessions are freed when memory is short', async () => {
 
 for (const limits of [{ queueMax: 1000 }, { queueMax: 1000, concurrency: 4 }, { queueMax: 1000, sessionsMax: 1 }, { queueMax: 1000, kvBytesMax: 0, concurrency: 3 }]) {
   test(`each of a hundred clients gets the answer that it would get alone: ${JSON.stringify(limits)}`, async () => {
-    const { handler, state } = door({}, limits);
+    const { handler, state } = setUp({}, limits);
     await Promise.all(Array.from({ length: 100 }, async (_, client) => {
       for (let i = 0; i < 10; i++) {
         const prompt = `Client ${client % 7} asks for story ${i} `;
@@ -210,7 +210,7 @@ for (const limits of [{ queueMax: 1000 }, { queueMax: 1000, concurrency: 4 }, { 
 }
 
 test('closing refuses new and waiting requests, lets an answer end, and frees every session', async () => {
-  const { handler, state } = door({ tokenMs: 5 });
+  const { handler, state } = setUp({ tokenMs: 5 });
   const running = handler(text('Running '));
   const waiting = handler(text('Waiting '));
   await until(() => state.computing === 1);
@@ -225,7 +225,7 @@ test('closing refuses new and waiting requests, lets an answer end, and frees ev
 });
 
 test('closing does not wait for finished runs', async () => {
-  const { handler } = door();
+  const { handler } = setUp();
   await (await handler(text('Whole '))).json();
   await events(await handler(text('Streaming ', { stream: true })));
   await (await handler(text(''))).text(); // which fails
@@ -235,7 +235,7 @@ test('closing does not wait for finished runs', async () => {
 });
 
 test('closing without grace aborts running answers and tells their readers', async () => {
-  const { handler, state } = door({ tokenMs: 5 });
+  const { handler, state } = setUp({ tokenMs: 5 });
   const streaming = await handler(text('Streaming ', { stream: true, max_tokens: 400 }));
   const waiting = handler(text('Waiting ', { max_tokens: 400 }));
   await handler.close();

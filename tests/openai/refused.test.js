@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createHandler, get, PARAMETERS, post } from './door.js';
+import { createHandler, get, PARAMETERS, post } from './handler.js';
 import { fakeModel } from '../fake.js';
 
 const handler = createHandler({ models: { story: fakeModel().model } });
@@ -169,10 +169,10 @@ for (const [request, status, code, param] of REFUSED) {
 
 test('no refused request reaches the engine', async () => {
   const { model, state } = fakeModel();
-  const door = createHandler({ models: { story: model } });
+  const handler = createHandler({ models: { story: model } });
   for (const [request, status] of REFUSED) {
     // Faults that only the engine can see reach it, and nothing is computed for them.
-    if (status < 500) await (await door(request())).text();
+    if (status < 500) await (await handler(request())).text();
   }
   assert.equal(state.log.length, 0);
 });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, test } from 'node:test';
 import { Model } from '../../www/lib/node/index.js';
-import './door.js';
+import './handler.js';
 import { folder } from './server.js';
 
 /** The pages that are open. @type {ReturnType<typeof page>[]} */

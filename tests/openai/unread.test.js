@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { listen } from '../../www/lib/node/http.js';
-import { createHandler, events, post, until } from './door.js';
+import { createHandler, events, post, until } from './handler.js';
 import { answerTo, fakeModel } from '../fake.js';
 import { request } from './raw.js';
 import { folder, serving } from './server.js';
@@ -15,7 +15,7 @@ const text = (prompt, more) => post('/v1/completions', { model: 'story', prompt,
 const LONG = { max_tokens: 400, logprobs: 5, stream: true };
 
 /** @param {object} [limits] */
-function door(limits) {
+function setUp(limits) {
   const fake = fakeModel();
   return { ...fake, handler: createHandler({ models: { story: fake.model }, bufferBytesMax: 4_096, ...limits }) };
 }
@@ -30,7 +30,7 @@ const settled = async (count) => {
 };
 
 test('the engine pauses for a client that does not read, and continues when it does', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const response = await handler(text('Unread ', LONG));
   const computed = await settled(() => tokens(state));
   assert(computed < 40, `${computed} tokens`); // 4 KiB hold ten of them
@@ -40,7 +40,7 @@ test('the engine pauses for a client that does not read, and continues when it d
 });
 
 test('others are answered while one client does not read, and it gets its whole answer in the end', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   const unread = [await handler(text('First ', LONG)), await handler(text('Second ', LONG))];
   for (let i = 0; i < 5; i++) {
     const { choices } = await (await handler(text(`Story ${i} `))).json();
@@ -54,7 +54,7 @@ test('others are answered while one client does not read, and it gets its whole 
 });
 
 test('a client that reads nothing for a time is disconnected, and its run ends', async () => {
-  const { handler, state } = door({ stallMs: 300 });
+  const { handler, state } = setUp({ stallMs: 300 });
   const response = await handler(text('Unread ', LONG));
   await until(() => state.computing === 0);
   assert.equal(state.log.at(-1).what, 'abort');
@@ -62,7 +62,7 @@ test('a client that reads nothing for a time is disconnected, and its run ends',
 });
 
 test('a client that reads slowly is not disconnected', async () => {
-  const { handler } = door({ stallMs: 300 });
+  const { handler } = setUp({ stallMs: 300 });
   const reader = (await handler(text('Slow ', { ...LONG, max_tokens: 40 }))).body.getReader();
   let bytes = 0;
   for (let i = 0; ; i++) {
@@ -75,7 +75,7 @@ test('a client that reads slowly is not disconnected', async () => {
 });
 
 test('each client that does not read has one session, and their number is limited', async () => {
-  const { handler, state } = door({ sessionsMax: 3 });
+  const { handler, state } = setUp({ sessionsMax: 3 });
   const unread = [];
   for (let i = 0; i < 6; i++) unread.push(await handler(text(`Unread ${i} `, LONG)));
   await until(() => state.computing <= 3);
@@ -86,7 +86,7 @@ test('each client that does not read has one session, and their number is limite
 });
 
 test('a long non-streamed answer is sent as fast as it is read, and cut off if it is not read', async () => {
-  const { handler, state } = door({ stallMs: 300 });
+  const { handler, state } = setUp({ stallMs: 300 });
   const asked = { ...LONG, stream: false };
   const whole = await (await handler(text('Whole ', asked))).json();
   assert.equal(whole.choices[0].text, answerTo('Whole ', 1, 400));
@@ -97,7 +97,7 @@ test('a long non-streamed answer is sent as fast as it is read, and cut off if i
 });
 
 test('closing ends runs that wait for their client', async () => {
-  const { handler, state } = door();
+  const { handler, state } = setUp();
   await handler(text('Unread ', LONG));
   await settled(() => tokens(state));
   await handler.close();
@@ -106,7 +106,7 @@ test('closing ends runs that wait for their client', async () => {
 });
 
 test('a socket whose client reads nothing is closed', async (context) => {
-  const { handler, state } = door({ stallMs: 500 });
+  const { handler, state } = setUp({ stallMs: 500 });
   const server = await listen(handler, { host: '127.0.0.1', port: 0 });
   context.after(() => server.close());
   // About 20 MB, of which the kernel buffers four.

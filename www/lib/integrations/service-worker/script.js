@@ -7,7 +7,7 @@ import { ApiError } from '../openai/errors.js';
 
 /** @import { Handler } from '../openai.js' */
 
-/** @typedef {{ handler: Handler, models: Model[] }} Door of one page */
+/** @typedef {{ handler: Handler, models: Model[] }} Offering of one page */
 
 const scope = /** @type {any} */ (self);
 
@@ -22,8 +22,8 @@ const OWN_MS = 100;
 /** As long as a browser lets a service worker work. */
 const GRACE_MS = 300_000;
 
-/** By the ids of their pages. @type {Map<string, Promise<Door | undefined>>} */
-const doors = new Map();
+/** By the ids of their pages. @type {Map<string, Promise<Offering | undefined>>} */
+const offerings = new Map();
 
 /** The asking of all pages: under way, or done with success since this service worker was started and since a page was last forgotten. @type {Promise<boolean> | undefined} */
 let asked;
@@ -38,10 +38,10 @@ addEventListener('message', (/** @type {any} */ event) => {
   const { data, source } = event;
   if (data?.fireside === 'claim') event.waitUntil(scope.clients.claim());
   if (data?.fireside !== 'models') return;
-  const old = doors.get(source.id);
+  const old = offerings.get(source.id);
   if (data.models.length > 0) event.waitUntil(offered(source.id, data));
   else forget(source.id);
-  // Those who wait there go on at the new door.
+  // Those who wait there go on at the new offering.
   leave(old);
   source.postMessage({ fireside: 'heard' });
   for (const listener of listeners) listener();
@@ -58,13 +58,13 @@ addEventListener('fetch', (/** @type {any} */ event) => {
 
 /** @param {string} id of the page @param {Offer} offer */
 async function offered(id, offer) {
-  const door = open(offer);
-  doors.set(id, door);
+  const offering = open(offer);
+  offerings.set(id, offering);
   // An engine that has gone meanwhile is no offer.
-  if (!(await door) && doors.get(id) === door) forget(id);
+  if (!(await offering) && offerings.get(id) === offering) forget(id);
 }
 
-/** @param {Offer} offer @returns {Promise<Door | undefined>} */
+/** @param {Offer} offer @returns {Promise<Offering | undefined>} */
 async function open({ models, limits }) {
   try {
     const attached = await Promise.all(models.map(async ({ id, port }) => /** @type {const} */ ([id, await Model.attach(port)])));
@@ -76,15 +76,15 @@ async function open({ models, limits }) {
 
 /** Forgets a page, which is asked again. @param {string} id */
 function forget(id) {
-  const door = doors.get(id);
-  doors.delete(id);
+  const offering = offerings.get(id);
+  offerings.delete(id);
   asked = undefined;
-  return door;
+  return offering;
 }
 
-/** Opens to nobody else. What is being answered may end; its sessions go then, or with its engine. @param {Promise<Door | undefined> | undefined} door */
-async function leave(door) {
-  const { handler, models = [] } = (await door) ?? {};
+/** Opens to nobody else. What is being answered may end; its sessions go then, or with its engine. @param {Promise<Offering | undefined> | undefined} offering */
+async function leave(offering) {
+  const { handler, models = [] } = (await offering) ?? {};
   await handler?.close({ graceMs: GRACE_MS });
   for (const model of models) model.dispose();
 }
@@ -94,24 +94,24 @@ async function answer(event) {
   // A page that is being opened has no id yet.
   const client = event.clientId || event.resultingClientId;
   let page = await find(client);
-  let door = page && (await doors.get(page));
-  if (!page || !door) {
+  let offering = page && (await offerings.get(page));
+  if (!page || !offering) {
     const message = 'No page of this site has a model. Open one that has, and try again.';
     return new ApiError(503, message, { code: 'no_model_loaded' }).toResponse();
   }
   for (;;) {
     // No browser tells a service worker of a page that gives up waiting for a Response.
-    const response = await door.handler(event.request.clone(), { owner: client, waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
+    const response = await offering.handler(event.request.clone(), { owner: client, waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
     if (response.status !== 503) return response;
-    // Nothing of an answer has been sent. Where the door was left meanwhile, there may be another one.
+    // Nothing of an answer has been sent. Where the offering was left meanwhile, there may be another one.
     const next = await choose(client);
-    const other = next && (await doors.get(next));
-    if (!other || other === door) {
+    const other = next && (await offerings.get(next));
+    if (!other || other === offering) {
       // Its page offers it again when it has been loaded again.
-      event.waitUntil(look(page, door));
+      event.waitUntil(look(page, offering));
       return response;
     }
-    [page, door] = [next, other];
+    [page, offering] = [next, other];
   }
 }
 
@@ -126,11 +126,11 @@ async function find(clientId) {
 
 /** Has every page that has offered nothing offer what it has. Resolves with whether there is an offer. @param {string} clientId */
 async function ask(clientId) {
-  const clients = (await scope.clients.matchAll({ type: 'window' })).filter((/** @type {{ id: string }} */ { id }) => !doors.has(id));
-  if (clients.length === 0) return doors.size > 0;
+  const clients = (await scope.clients.matchAll({ type: 'window' })).filter((/** @type {{ id: string }} */ { id }) => !offerings.has(id));
+  if (clients.length === 0) return offerings.size > 0;
   const heard = new Promise((/** @type {(_: void) => void} */ resolve) => {
     const listener = () => {
-      if (doors.has(clientId)) resolve();
+      if (offerings.has(clientId)) resolve();
       else setTimeout(resolve, OWN_MS);
     };
     listeners.add(listener);
@@ -138,23 +138,23 @@ async function ask(clientId) {
   });
   for (const client of clients) client.postMessage({ fireside: 'models?' });
   await heard;
-  return doors.size > 0;
+  return offerings.size > 0;
 }
 
 /** The page that answers: the one that asks, if it has a model, else any. @param {string} clientId */
 async function choose(clientId) {
-  for (const id of new Set([clientId, ...doors.keys()])) {
-    if (!doors.has(id)) continue;
+  for (const id of new Set([clientId, ...offerings.keys()])) {
+    if (!offerings.has(id)) continue;
     if (await scope.clients.get(id)) return id;
     leave(forget(id));
   }
   return undefined;
 }
 
-/** Forgets a page whose engine is gone, so that the next request asks it again. @param {string} page @param {Door} door */
-async function look(page, door) {
-  const states = await Promise.allSettled(door.models.map((model) => model.stats()));
+/** Forgets a page whose engine is gone, so that the next request asks it again. @param {string} page @param {Offering} offering */
+async function look(page, offering) {
+  const states = await Promise.allSettled(offering.models.map((model) => model.stats()));
   if (states.every(({ status }) => status === 'fulfilled')) return;
   // Meanwhile it may have offered a new one.
-  if ((await doors.get(page)) === door) leave(forget(page));
+  if ((await offerings.get(page)) === offering) leave(forget(page));
 }
