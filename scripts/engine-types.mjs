@@ -1,6 +1,6 @@
-// The TypeScript of the wasm modules. wasm-bindgen derives it from the Rust code; the build with threads has everything that the
-// others have. It is committed as www/lib/shared/engine.d.ts, so that types are checked without a build and a change of the
-// surface shows in its diff.
+// The TypeScript declarations of the wasm modules. wasm-bindgen derives them from the Rust code; the build
+// with threads has everything that the others have. They are committed as www/lib/shared/engine.d.ts, so
+// that types are checked without a build, and so that a change of the interface shows in its diff.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,12 +11,16 @@ const TYPES = join(ROOT, 'www', 'lib', 'shared', 'engine.d.ts');
 const HEAD = `/** The surface of the wasm modules. scripts/build.mjs derives this file from the Rust code: change it there. */
 `;
 
-/** What each wasm module's own declarations are. */
+/** The declarations of each wasm module. */
 const FORWARD = `export * from '../shared/engine.js';
 export { default } from '../shared/engine.js';
 `;
 
-/** Keeps the declarations of a build, and replaces them by a reference to those that are kept. @param {string} path */
+/**
+ * Stores the declarations of a build, and replaces them by a reference to the stored ones.
+ * @param {string} path
+ * @param {{ threads: boolean }} build
+ */
 export function keepTypes(path, { threads }) {
   const generated = readFileSync(path, 'utf8');
   writeFileSync(path, FORWARD);

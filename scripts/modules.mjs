@@ -1,5 +1,5 @@
-// Which modules an entry loads, and the page with a link to preload each of its own: a browser then requests all
-// of them at once, not level by level.
+// Finds the modules that an entry loads, and writes a preload link for each module of the page into
+// index.html. A browser then requests all of them at once, not level by level.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,8 +17,8 @@ const VENDOR = {
 };
 
 /**
- * The modules that load with the entries, including the entries, as esbuild finds them. Dynamic imports are not
- * included.
+ * The modules that load with the entries, including the entries, as esbuild finds them. Dynamic imports are
+ * not included.
  * @param {string[]} entries relative to the root
  */
 export async function reachable(entries) {

@@ -104,7 +104,8 @@ mod tests {
     #[cfg(target_family = "wasm")]
     use wasm_bindgen_test::wasm_bindgen_test as test;
 
-    /// The shape of Llama 3.2 1B: 1,235,746,816 weights in matrices, 33 norms of 2,048, 16 layers, 8 KV heads of 64.
+    /// The shape of Llama 3.2 1B: 1,235,746,816 weights in matrices, 33 norms of 2,048, 16 layers, 8 KV
+    /// heads of 64.
     const LLAMA_1B: &str = r#"{"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "intermediate_size": 8192,
         "num_hidden_layers": 16, "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 64, "vocab_size": 128256,
         "max_position_embeddings": 131072, "tie_word_embeddings": true, "torch_dtype": "bfloat16"}"#;

@@ -1,7 +1,7 @@
 //! From logits to the next token: greedily, or by a seeded draw among the tokens that the filters leave.
 //!
-//! The order is that of transformers (`_get_logits_processor` of 5.24). Options that it does not have come where
-//! they fit best.
+//! The order is that of transformers (`_get_logits_processor` of 5.24). Options that it does not have come
+//! where they fit best.
 //!
 //! 1. the log-probabilities to report, from the model's own logits;
 //! 2. logit bias and sequence bias;

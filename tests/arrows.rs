@@ -1,7 +1,7 @@
-//! Holds the arrows between the modules of `src/`: which module uses which.
+//! Checks the arrows between the modules of `src/`: which module uses which.
 //!
-//! The table lists the modules from the ground up. A module may use only modules above it in the table, so there are
-//! no circles. A new arrow is a decision: add it to the table in a commit that says why.
+//! The table lists the modules from the ground up. A module may use only modules above it in the table, so
+//! there are no circles. A new arrow is a decision: add it to the table in a commit that says why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "session", "load"]),
 ];
 
-/// Arrows that point down the table, until somebody removes them.
+/// Arrows that point down the table, until they are removed.
 const CIRCLES: &[(&str, &str)] = &[("estimate", "load")];
 
 /// A use of another module: the file, the line from 1, and the module.
@@ -120,7 +120,7 @@ fn find_files(folder: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The source without comments, and without items for tests. Lines stay where they are.
+/// The source without comments and without items for tests. Lines keep their numbers.
 fn code(source: &str) -> String {
     let mut lines: Vec<&str> = Vec::new();
     let mut of_tests = false;

@@ -1,4 +1,5 @@
-// The examples of the manual: fenced blocks whose info string ends in `example`. Tests run exactly this text.
+// The examples of the manual: fenced blocks whose info string ends in `example`. Tests run exactly this
+// text.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -6,7 +7,8 @@ import { join } from 'node:path';
 import { ROOT } from '../scripts/tools.mjs';
 
 /**
- * The examples of a page, in their order. Errors: there is none, which would make a test of them one that cannot fail.
+ * The examples of a page, in their order. Errors: if there is none, because a test of no example cannot
+ * fail.
  * @param {string} page its path from the repository's root: `docs/node.md`
  * @returns {{ lang: string, code: string }[]} `lang`: the first word of the info string
  */

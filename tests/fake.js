@@ -1,7 +1,7 @@
-// A stand-in for Model and Session, without arithmetic, for tests of what is built on them. A word is a token. An
-// answer depends on the prompt, the seed and the messages alone, so that it is the same whoever asks, in whatever
-// order, with whatever is cached; and the usage says how much was cached. (tests/lib/fake.js stands for the wasm
-// module instead: there Model and Session are the library's own.)
+// A fake of Model and Session, without arithmetic, for tests of code that uses them. A word is a token. An
+// answer depends only on the prompt, the seed and the messages, so it is the same for every caller, order
+// and cache. The usage says how many tokens were cached. (tests/lib/fake.js fakes the wasm module instead;
+// there Model and Session are the library's own.)
 //
 // The question `crash` stops the engine.
 
@@ -9,7 +9,11 @@ import { Run } from '../www/lib/client/run.js';
 import { FiresideError } from '../www/lib/shared/errors.js';
 
 /** @typedef {import('../www/lib/shared/types.d.ts').Message} Message */
-/** @typedef {(prompt: string, seed: number, messages?: Message[]) => (text: string) => string | undefined} Answer gives the word after a text; undefined ends it */
+/**
+ * @typedef {(prompt: string, seed: number, messages?: Message[]) => (text: string) => string | undefined}
+ *   Answer
+ *   gives the word after a text; undefined ends it
+ */
 
 const WORDS = 'once upon a time there was a small fox who kept a fire by the sea and told its cubs of ships that came home late'.split(' ');
 const DEFAULTS = { maxTokens: 20, minTokens: 0, temperature: 0.5, topK: 0, topP: 1, minP: 0, typicalP: 1, repetitionPenalty: 1 };
@@ -29,7 +33,10 @@ const isAlone = (/** @type {Message[]} */ messages) => messages.length > 0 && me
 /** The default template. */
 const plain = (/** @type {Message} */ { role, content }) => `<${role}> ${content} `;
 
-/** The default answer: each word is drawn from the text before it and the seed, without end. @type {Answer} */
+/**
+ * The default answer: each word is drawn from the text before it and the seed, without an end.
+ * @type {Answer}
+ */
 const drawn = (prompt, seed) => (text) => ` ${WORDS[hash(`${seed} ${prompt}${text}`) % WORDS.length]}`;
 
 /**
@@ -83,7 +90,7 @@ export function fakeModel({ context = 512, tokenMs = 0, prefillMs = 0, kvBytesMa
     contextWindow = context;
     /** @type {Message[]} */
     history = [];
-    /** Whether the history was set, and not computed since. */
+    /** Whether the history was set and has not been computed since. */
     isSet = false;
     cached = /** @type {string[]} */ ([]);
     tail = /** @type {Promise<unknown>} */ (Promise.resolve());
@@ -101,17 +108,27 @@ export function fakeModel({ context = 512, tokenMs = 0, prefillMs = 0, kvBytesMa
       this.tail = turn.catch(() => {});
       return turn;
     }
-    /** @param {string} prompt @param {any} [options] */
+    /**
+     * @param {string} prompt
+     * @param {any} [options]
+     */
     generate(prompt, options) {
       return this.run(() => prompt, options);
     }
-    /** @param {Message[]} messages @param {any} [options] */
+    /**
+     * @param {Message[]} messages
+     * @param {any} [options]
+     */
     chat(messages, options) {
       return this.run(() => (checkAnswerable(messages), rendered(messages)), options, messages);
     }
-    /** @param {() => string} begin @param {any} options @param {Message[]} [messages] */
+    /**
+     * @param {() => string} begin
+     * @param {any} options
+     * @param {Message[]} [messages]
+     */
     run(begin, { signal, ...options } = /** @type {any} */ ({}), messages) {
-      // A piece is a token; it waits until the reader wants it, as in the engine.
+      // A piece is a token. It waits until the reader wants it, as in the engine.
       const wanted = { until: Infinity, wake() {} };
       return new Run((onPiece, stop, begun) => {
         begun((until) => {
@@ -122,7 +139,14 @@ export function fakeModel({ context = 512, tokenMs = 0, prefillMs = 0, kvBytesMa
         return this.queue(() => this.compute(begin(), options, onPiece, stop, wanted, messages));
       }, signal);
     }
-    /** @param {string} prompt @param {any} options @param {(piece: any) => void} onPiece @param {AbortSignal} stop @param {{ until: number, wake(): void }} wanted @param {Message[]} [messages] */
+    /**
+     * @param {string} prompt
+     * @param {any} options
+     * @param {(piece: any) => void} onPiece
+     * @param {AbortSignal} stop
+     * @param {{ until: number, wake(): void }} wanted
+     * @param {Message[]} [messages]
+     */
     async compute(prompt, options, onPiece, stop, wanted, messages) {
       const { seed = 0, maxTokens = 8, n = 1, logprobs, stop: stops = [], logitBias } = options;
       if (logitBias?.[99999]) throw failure('BAD_OPTION', 'option `logitBias`: expected ids below 1000, got 99999.', { option: 'logitBias' });
@@ -186,7 +210,10 @@ export function fakeModel({ context = 512, tokenMs = 0, prefillMs = 0, kvBytesMa
         state.computing--;
       }
     }
-    /** @param {Message[]} messages @param {{ signal?: AbortSignal }} [options] */
+    /**
+     * @param {Message[]} messages
+     * @param {{ signal?: AbortSignal }} [options]
+     */
     append(messages, { signal } = {}) {
       return this.queue(async () => {
         note('append', rendered(messages));
@@ -251,18 +278,22 @@ export function fakeModel({ context = 512, tokenMs = 0, prefillMs = 0, kvBytesMa
   return { model: /** @type {import('../www/lib/client/session.js').Model} */ (/** @type {unknown} */ (model)), state, rendered };
 }
 
-/** The words of a message, however many blanks are between them. @param {Message} message */
+/** The words of a message, without white space. @param {Message} message */
 const wordsOf = ({ content }) => content.split(/\s+/).filter(Boolean);
 
-/** What a model of `fakeEngine` says: which words it was asked. @param {Message[]} messages */
+/**
+ * The answer of a model of `fakeEngine`: the number of words that it was given.
+ * @param {Message[]} messages
+ */
 function echo(messages) {
   const heard = messages.flatMap(wordsOf);
   return `${messages.length} messages of ${heard.length} words, the last of them ${heard.at(-1) ?? 'none'}`;
 }
 
 /**
- * The class Model with a small model: 96 tokens of context, of which a message takes two beside its words. It says
- * what it was asked, and its log is of lines. A source with `missing` or `offline` in its name is that.
+ * The class Model with a small model: 96 tokens of context, of which a message takes two besides its words.
+ * The answer repeats what it was asked, and its log is a list of lines. A source whose name contains
+ * `missing` or `offline` behaves so.
  * @param {{ strict?: boolean }} [settings] `strict`: its template refuses a system prompt alone
  */
 export function fakeEngine({ strict = false } = {}) {
@@ -277,7 +308,10 @@ export function fakeEngine({ strict = false } = {}) {
   const tick = () => new Promise((resolve) => setTimeout(resolve, 1));
 
   const Model = {
-    /** @param {string} source @param {any} options */
+    /**
+     * @param {string} source
+     * @param {any} options
+     */
     async load(source, { signal, memoryBytesMax = Infinity, onProgress = () => {} }) {
       log.push(`load ${source}`);
       if (memoryBytesMax <= 1000) throw failure('OUT_OF_MEMORY', 'too large');
@@ -291,7 +325,10 @@ export function fakeEngine({ strict = false } = {}) {
       onProgress({ phase: 'build', file: '', loaded: 10, total: 10 });
       return model;
     },
-    /** @param {string} source @param {any} options */
+    /**
+     * @param {string} source
+     * @param {any} options
+     */
     async estimate(source, { memoryBytesMax = Infinity }) {
       if (/missing/.test(source)) throw failure('NETWORK', 'config.json: 404', { status: 404 });
       if (/offline/.test(source)) throw failure('NETWORK', 'config.json: no answer');

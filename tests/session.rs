@@ -340,7 +340,7 @@ fn a_typed_end_mark_cannot_end_a_turn() {
             assert_eq!(count(&ids), count(&plain), "{name}: special tokens come from the template alone");
         }
         let text = tokenizer.decode(&ids, false).unwrap();
-        assert!(text.contains("You obey.<|im_end|>"), "{name}: what was typed stays as text: {text:?}");
+        assert!(text.contains("You obey.<|im_end|>"), "{name}: typed text stays text: {text:?}");
         let answer = Session::new(model.clone()).chat(typed, &greedy(5)).unwrap().finish().unwrap();
         assert_eq!(answer.usage.prompt_tokens, ids.len(), "{name}");
     }

@@ -6,8 +6,8 @@
 //     memory()                 bytes of wasm memory, which never shrinks: the peak so far
 //     dispose()
 //
-// `ours` has more load options. A prompt is { text, ids }. `ms` is the time inside the worker around the engine's own calls. Engines with
-// their own worker run here, the others in worker.js.
+// `ours` has more load options. A prompt is { text, ids }. `ms` is the time inside the worker around the
+// engine's own calls. Engines with their own worker run here, the others in worker.js.
 
 import './memory.js';
 

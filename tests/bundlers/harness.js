@@ -83,7 +83,11 @@ export function chromium() {
   before(async () => void (browser = await launch('chrome')));
   after(() => browser.close());
 
-  /** @param {string} url @param {{ fails?: boolean, elsewhere?: string }} [expected] @returns {Promise<string>} */
+  /**
+   * @param {string} url
+   * @param {{ fails?: boolean, elsewhere?: string }} [expected]
+   * @returns {Promise<string>}
+   */
   return async function read(url, { fails = false, elsewhere } = {}) {
     const context = await browser.createBrowserContext();
     const page = await context.newPage();

@@ -84,7 +84,11 @@ async function answering(answer, { csp, isolation = false } = {}) {
   return (await read(url, { fails: true }).finally(close)).replaceAll(url, '/');
 }
 
-/** @param {string} type @param {string} text @returns {(response: import('node:http').ServerResponse) => boolean} */
+/**
+ * @param {string} type
+ * @param {string} text
+ * @returns {(response: import('node:http').ServerResponse) => boolean}
+ */
 const giving = (type, text) => (response) => (response.writeHead(200, { 'Content-Type': type }).end(text), true);
 
 test('the errors distinguish an HTML page in place of the worker, a wrong type, another script and a policy', async () => {

@@ -118,7 +118,12 @@ export class Driver {
     return result;
   }
 
-  /** Runs `body(fireside, args)` in a page. @param {any} page @param {Function | string} body @param {any} [args] */
+  /**
+   * Runs `body(fireside, args)` in a page.
+   * @param {any} page
+   * @param {Function | string} body
+   * @param {any} [args]
+   */
   run(page, body, args) {
     return page.evaluate(`(${body})(window.fireside, ${JSON.stringify(args ?? null)})`);
   }

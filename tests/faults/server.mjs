@@ -34,8 +34,9 @@ const LONG_AGO = 'Mon, 05 Jan 2026 00:00:00 GMT';
  * connection breaks, stalls, or ends normally. `length`: false for a response without a length, or the stated
  * length. `corrupt`: the position of a wrong byte in the file. `bytes`: other content. `encoding`: 'gzip'
  * (compressed), 'unpacked' (labelled as gzip but not compressed), 'unsaid' (gzip without a label). `ranges`:
- * false if Range is ignored. `contentRange`: the stated one; `part`: the range of bytes sent as a 206, whatever
- * was requested. `etag`: another than the content's, or false for none. `wait`: a promise before the response.
+ * false if Range is ignored. `contentRange`: the stated one; `part`: the range of bytes sent as a 206,
+ * whatever was requested. `etag`: another than the content's, or false for none. `wait`: a promise before the
+ * response.
  * @typedef {{ refuse?: boolean, status?: number, headers?: object, body?: string, redirect?: string,
  *   cut?: number, stall?: number, end?: number, length?: number | false, corrupt?: number, bytes?: Buffer,
  *   encoding?: string, ranges?: false, contentRange?: string, part?: number[], etag?: string | false,
@@ -69,7 +70,11 @@ class Folder {
   /** Which validators are sent: 'all', 'modified' (no ETag), 'none'. */
   validators = 'all';
 
-  /** @param {string} id @param {Map<string, Buffer>} files @param {{ home: string, other: string }} bases */
+  /**
+   * @param {string} id
+   * @param {Map<string, Buffer>} files
+   * @param {{ home: string, other: string }} bases
+   */
   constructor(id, files, bases) {
     this.files = new Map(files);
     this.path = `/faulty/${id}/`;
@@ -89,7 +94,10 @@ class Folder {
     return this;
   }
 
-  /** @param {number} bytes @param {Fault} [after] */
+  /**
+   * @param {number} bytes
+   * @param {Fault} [after]
+   */
   breakAt(bytes, after = { refuse: true }) {
     this.#left = bytes;
     this.#after = after;
@@ -180,7 +188,10 @@ class Folder {
     if (fault.refuse) return socket.destroy();
     if (origin === 'other') this.#allow(response);
     for (const [name, value] of Object.entries({ ...extra, ...fault.headers })) response.setHeader(name, value);
-    /** @param {number} status @param {string} [text] */
+    /**
+     * @param {number} status
+     * @param {string} [text]
+     */
     const end = (status, text = '') => {
       entry.status = status;
       response.writeHead(status, { 'Content-Type': 'text/plain', ...fault.headers }).end(method === 'HEAD' ? undefined : text);
@@ -194,7 +205,10 @@ class Folder {
     return this.#send(whole, fault, entry, request, response, headers);
   }
 
-  /** @param {Buffer} whole @param {Fault} fault */
+  /**
+   * @param {Buffer} whole
+   * @param {Fault} fault
+   */
   async #send(whole, fault, entry, request, response, headers) {
     const validator = fault.etag ?? this.etag(entry.file);
     if (validator && this.validators === 'all') response.setHeader('ETag', validator);

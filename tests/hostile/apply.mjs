@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
 
-/** The position that `at` names in so many bytes; a negative one counts from the end. */
+/** The position that `at` names; a negative one counts from the end. */
 const place = (at, bytes) => (at < 0 ? bytes + at : at);
 
 function change(file, { text, repeat, replace, keep, append, at, hex }) {

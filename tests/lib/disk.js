@@ -25,7 +25,11 @@ export class Disk {
     return {
       storage: { getDirectory: async () => this.#folder('') },
       locks: {
-        /** @param {string} name @param {any} options @param {() => Promise<unknown>} [job] */
+        /**
+         * @param {string} name
+         * @param {any} options
+         * @param {() => Promise<unknown>} [job]
+         */
         request: (name, options, job = options) => {
           const turn = (this.#locks.get(name) ?? Promise.resolve()).then(() => job());
           this.#locks.set(name, turn.catch(() => {}));
@@ -35,7 +39,11 @@ export class Disk {
     };
   }
 
-  /** @param {string} path @param {Uint8Array} bytes @param {number} at */
+  /**
+   * @param {string} path
+   * @param {Uint8Array} bytes
+   * @param {number} at
+   */
   write(path, bytes, at) {
     if (this.writes-- <= 0) throw new DOMException('gone', 'InvalidStateError');
     const before = this.files.get(path) ?? new Uint8Array();
@@ -58,7 +66,10 @@ export class Disk {
       kind: 'directory',
       /** @param {string} name */
       getDirectoryHandle: async (name) => disk.#folder(`${path}${name}/`),
-      /** @param {string} name @param {{ create?: boolean }} [options] */
+      /**
+       * @param {string} name
+       * @param {{ create?: boolean }} [options]
+       */
       async getFileHandle(name, { create = false } = {}) {
         const file = path + name;
         if (!disk.files.has(file)) {
@@ -80,7 +91,10 @@ export class Disk {
           },
         };
       },
-      /** @param {string} name @param {{ recursive?: boolean }} [options] */
+      /**
+       * @param {string} name
+       * @param {{ recursive?: boolean }} [options]
+       */
       async removeEntry(name, { recursive = false } = {}) {
         const doomed = [...disk.files.keys()].filter((file) => file === path + name || (recursive && file.startsWith(`${path}${name}/`)));
         if (!doomed.length) throw absent();

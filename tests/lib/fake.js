@@ -1,5 +1,6 @@
-// A stand-in for the wasm module, and for the browser around it: the same surface, a word for a token, no arithmetic.
-// A prompt is read word by word, and answered with WORDS; the prompt `trap` ends as a wasm trap does.
+// A fake of the wasm module and of the browser around it: the same interface, a word for a token, no
+// arithmetic. A prompt is read word by word and answered with WORDS. The prompt `trap` ends like a wasm
+// trap.
 
 import { createHash } from 'node:crypto';
 
@@ -26,12 +27,24 @@ const INFO = {
   defaults: { maxTokens: 200, minTokens: 0, temperature: 0.8, topK: 0, topP: 0.9, minP: 0, typicalP: 1, repetitionPenalty: 1 },
 };
 
-/** @param {string} code @param {string} message @param {object} [details] */
+/**
+ * @param {string} code
+ * @param {string} message
+ * @param {object} [details]
+ */
 function failure(code, message, details = {}) {
   return Object.assign(new Error(message), { name: 'FiresideError', code, details });
 }
 
-/** @param {{ stepMs?: number, workMs?: number, overflow?: object, log?: string[], life?: { over: boolean }, onPush?: (chunk: Uint8Array) => void }} [settings] `workMs`: of prefill, whose steps are then as long as they may be; `overflow`: what every run tells at first; `life.over`: the worker was terminated */
+/**
+ * @param {object} [settings]
+ * @param {number} [settings.stepMs]
+ * @param {number} [settings.workMs] of prefill, whose steps are then as long as allowed
+ * @param {object} [settings.overflow] what every run reports first
+ * @param {string[]} [settings.log]
+ * @param {{ over: boolean }} [settings.life] `over`: the worker was terminated
+ * @param {(chunk: Uint8Array) => void} [settings.onPush]
+ */
 export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: false }, onPush = () => {} } = {}) {
   const wait = (ms = stepMs) => {
     const end = performance.now() + ms;
@@ -39,7 +52,12 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
   };
 
   class Run {
-    /** @param {Session} session @param {string} prompt @param {any} options @param {Message[]} [turn] */
+    /**
+     * @param {Session} session
+     * @param {string} prompt
+     * @param {any} options
+     * @param {Message[]} [turn]
+     */
     constructor(session, prompt, options, turn) {
       if (session.busy) throw failure('BAD_INPUT', 'the session is busy');
       for (const key of Object.keys(options ?? {}))
@@ -103,11 +121,17 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
     history = [];
     /** @type {object} */
     opening = {};
-    /** @param {string} prompt @param {object} [options] */
+    /**
+     * @param {string} prompt
+     * @param {object} [options]
+     */
     generate(prompt, options) {
       return new Run(this, prompt, options);
     }
-    /** @param {string | Message[]} input @param {object} [options] */
+    /**
+     * @param {string | Message[]} input
+     * @param {object} [options]
+     */
     chat(input, options) {
       const turn = typeof input === 'string' ? [...this.history, { role: 'user', content: input }] : input;
       return new Run(this, turn.at(-1)?.content ?? '', options, turn);
@@ -251,15 +275,22 @@ export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { 
 
 /**
  * The browser around it: a "worker" is the engine at the other end of a message channel of the same thread.
- * @param {{ stepMs?: number, workMs?: number, overflow?: object, log?: string[], onPush?: (chunk: Uint8Array) => void, choice?: Choice, lame?: number, settled?: { threads: number, reason?: Choice['reason'] } }} [settings] `choice`: of the build;
- *   `settled`: what became of its threads
+ * @param {object} [settings]
+ * @param {number} [settings.stepMs]
+ * @param {number} [settings.workMs]
+ * @param {object} [settings.overflow]
+ * @param {string[]} [settings.log]
+ * @param {(chunk: Uint8Array) => void} [settings.onPush]
+ * @param {Choice} [settings.choice] of the build
+ * @param {number} [settings.lame]
+ * @param {{ threads: number, reason?: Choice['reason'] }} [settings.settled] the threads that started
  */
 export function fakePlatform(settings = {}) {
   const { log = [], choice = { build: 'simd128', threads: 1, auto: true }, settled, lame } = settings;
   return {
-    /** What was asked of `choose`. */
+    /** The arguments of `choose`. */
     wanted: /** @type {object[]} */ ([]),
-    /** Workers now running. */
+    /** The running workers. */
     workers: new Set(),
     log,
     check() {},
@@ -270,7 +301,7 @@ export function fakePlatform(settings = {}) {
     },
     compile: async () => ({}),
     notStarted: async (_kind, detail) => failure('UNSUPPORTED_ENVIRONMENT', detail),
-    /** A thread that is there when it is asked, of which all but the `lame`th can start. */
+    /** A thread. All but the `lame`th can start. */
     spawnThread() {
       const isLame = this.threads.size + 1 === lame;
       const thread = {

@@ -135,7 +135,7 @@ test('a change on the server is noticed, before the load and during it', async (
     site['model.safetensors'] = WEIGHTS;
     return { ...answer, cut: CHUNK_BYTES + 5 };
   };
-  assert.ok((await loading()).weights.subarray(-WEIGHTS.length).equals(WEIGHTS), 'the engine began anew');
+  assert.ok((await loading()).weights.subarray(-WEIGHTS.length).equals(WEIGHTS), 'the engine started again');
 });
 
 test('a server without ranges starts from the beginning, and stored bytes are compared', async () => {

@@ -62,7 +62,7 @@ test('a saved session is restored, and other bytes are refused', () =>
     await assert.rejects(Session.restore(model, Uint8Array.of(1)), { code: 'BAD_INPUT' });
     await assert.rejects(Session.restore(model, 'text'), { code: 'BAD_INPUT', message: /^state: expected a Uint8Array, got "text"/ });
     await assert.rejects(Session.restore({}, bytes), { code: 'BAD_INPUT', message: /^model: expected a Model/ });
-    assert.equal((await model.stats()).sessions, 3, 'what was refused is no session');
+    assert.equal((await model.stats()).sessions, 3, 'refused bytes give no session');
   }));
 
 test('the history is replaced and extended, and its last question answered again', () =>

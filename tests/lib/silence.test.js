@@ -47,7 +47,7 @@ const server = createServer(async (request, response) => {
   response.end(bytes);
 });
 
-/** A response of spaces that continues as long as it is read. */
+/** A response of spaces that ends only when the reader stops. */
 function endless(response) {
   response.writeHead(200, { 'content-type': 'application/json' });
   const piece = Buffer.alloc(1 << 18, ' ');

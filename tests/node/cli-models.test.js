@@ -13,7 +13,11 @@ import { folder, STORY } from './harness.js';
 
 const CLI = join(ROOT, 'www', 'lib', 'node', 'cli.js');
 
-/** @param {string[]} args @param {object} [env] @returns {Promise<{ status: number | null, stdout: string, stderr: string }>} */
+/**
+ * @param {string[]} args
+ * @param {object} [env]
+ * @returns {Promise<{ status: number | null, stdout: string, stderr: string }>}
+ */
 const run = (args, env) =>
   new Promise((resolve) => {
     const child = spawn(process.execPath, [CLI, ...args], { env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });

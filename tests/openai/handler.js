@@ -14,7 +14,10 @@ export function post(path, body, { headers = {}, ...more } = {}) {
   return new Request(`http://localhost${path}`, { method: 'POST', body: text, ...more, headers: { 'Content-Type': 'application/json', ...headers } });
 }
 
-/** @param {string} path @param {RequestInit} [more] */
+/**
+ * @param {string} path
+ * @param {RequestInit} [more]
+ */
 export const get = (path, more) => new Request(`http://localhost${path}`, more);
 
 /** The raw events of a stream, including `[DONE]`. @param {Response} response */

@@ -10,7 +10,10 @@ const USER = [{ role: 'user', content: 'Hello' }];
 const ask = (more = {}) => ({ model: 'story', messages: USER, max_tokens: 4, seed: 7, ...more });
 const CHAT_PROMPT = '<user> Hello <assistant> ';
 
-/** @param {any} [settings] @param {object} [limits] */
+/**
+ * @param {any} [settings]
+ * @param {object} [limits]
+ */
 function setUp(settings, limits) {
   const fake = fakeModel(settings);
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };

@@ -8,7 +8,10 @@ import { answerTo, fakeModel } from '../fake.js';
 
 const text = (prompt, { init, ...more } = {}) => post('/v1/completions', { model: 'story', prompt, max_tokens: 6, seed: 1, ...more }, init);
 
-/** @param {any} [settings] @param {object} [limits] */
+/**
+ * @param {any} [settings]
+ * @param {object} [limits]
+ */
 function setUp(settings, limits) {
   const fake = fakeModel(settings);
   return { ...fake, handler: createHandler({ models: { story: fake.model }, ...limits }) };

@@ -45,7 +45,12 @@ export function raw(port, parts, { patienceMs = 10_000, end = false } = {}) {
   });
 }
 
-/** The text of a request. @param {string} line @param {Record<string, string | string[] | undefined>} headers @param {string} [body] */
+/**
+ * The text of a request.
+ * @param {string} line
+ * @param {Record<string, string | string[] | undefined>} headers
+ * @param {string} [body]
+ */
 export function request(line, headers, body = '') {
   const rows = Object.entries(headers).flatMap(([name, value]) => [value].flat().filter((each) => each !== undefined).map((each) => `${name}: ${each}`));
   return `${[line, ...rows].join('\r\n')}\r\n\r\n${body}`;

@@ -1,12 +1,19 @@
 // Assertions that also work in a page.
 
-/** @param {unknown} got @param {unknown} expected @param {string} [what] */
+/**
+ * @param {unknown} got
+ * @param {unknown} expected
+ * @param {string} [what]
+ */
 export function equal(got, expected, what = 'got') {
   const [a, b] = [got, expected].map((value) => (typeof value === 'object' && value !== null && !(value instanceof Error) ? JSON.stringify(value) : value));
   if (!Object.is(a, b)) throw new Error(`${what}: ${String(a)}, expected ${String(b)}`);
 }
 
-/** @param {unknown} value @param {string} what */
+/**
+ * @param {unknown} value
+ * @param {string} what
+ */
 export function ok(value, what) {
   if (!value) throw new Error(`not so: ${what}`);
 }
@@ -29,7 +36,10 @@ export async function rejects(call, expected) {
   throw new Error(`resolved with ${JSON.stringify(value)}, expected ${expected}`);
 }
 
-/** @param {() => unknown} call @param {string} name */
+/**
+ * @param {() => unknown} call
+ * @param {string} name
+ */
 export function throws(call, name) {
   try {
     call();

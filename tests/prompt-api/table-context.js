@@ -113,7 +113,7 @@ const context = [
           const long = await filler(session, session.contextWindow * 0.4);
           equal(await session.prompt(long), await env.reference([...initialPrompts, user(long)]));
           equal([...events].sort(), ['contextoverflow', 'oncontextoverflow', 'onquotaoverflow']);
-          ok(session.contextUsage < full, 'what was dropped is not counted');
+          ok(session.contextUsage < full, 'dropped messages are not counted');
           session.oncontextoverflow = null;
           equal(session.oncontextoverflow, null);
         },

@@ -1,5 +1,5 @@
-// What the modules of www/lib promise each other: which folder may import which, that no modules import each other in a circle,
-// that a function of the worker fits on a screen, and that both ends of the worker are checked against one protocol.
+// The rules for the modules of www/lib: which folder may import which, no circular imports, no long
+// function in the worker, and one protocol that both ends of the worker are checked against.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -14,7 +14,7 @@ const FILES = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
 const MODULES = FILES.filter((file) => /\.(js|d\.ts)$/.test(file)).map((file) => posix.relative(LIB, file));
 const read = (module) => readFileSync(join(ROOT, LIB, module), 'utf8');
 
-/** The folders that each folder may import from, types included. `entries`: the modules at the top. */
+/** The folders that each folder may import from, including types. `entries`: the modules at the top. */
 const ARROWS = {
   assets: ['shared'],
   shared: [],
@@ -27,14 +27,14 @@ const ARROWS = {
 
 const folderOf = (module) => (module === 'assets.js' ? 'assets' : module.includes('/') ? module.split('/')[0] : 'entries');
 
-/** The modules that a module imports; `types`: those of which it takes types too. */
+/** The modules that a module imports; `types`: also those that it imports types from. */
 function imports(module, { types }) {
   const code = types ? read(module) : read(module).replace(/\/\*\*[^]*?\*\//g, '');
   const statement = types ? /(?:from|import\()\s*'(\.[^']*)'/g : /^(?:import|export)\b[^;]*?from '(\.[^']*)'/gm;
   return [...code.matchAll(statement)].map(([, path]) => posix.join(posix.dirname(module), path));
 }
 
-test('a folder imports only what its place allows', () => {
+test('a folder imports only from the allowed folders', () => {
   const wrong = [];
   for (const module of MODULES) {
     for (const target of imports(module, { types: true })) {
@@ -45,7 +45,7 @@ test('a folder imports only what its place allows', () => {
   assert.deepEqual(wrong, []);
 });
 
-test('no modules import each other in a circle, but Model and Session', () => {
+test('no modules import each other in a circle, except Model and Session', () => {
   const circles = new Set();
   const done = new Set();
   const visit = (module, path) => {
@@ -55,7 +55,7 @@ test('no modules import each other in a circle, but Model and Session', () => {
     done.add(module);
   };
   for (const module of MODULES.filter((module) => module.endsWith('.js'))) visit(module, []);
-  // Each makes the other: `model.session()` and `Session.load()`.
+  // Each creates the other: `model.session()` and `Session.load()`.
   assert.deepEqual([...circles], ['client/model.js client/session.js']);
 });
 
@@ -63,7 +63,7 @@ test('no function of the worker has more than 60 lines', () => {
   for (const module of MODULES.filter((module) => module.startsWith('worker/') && module.endsWith('.js'))) {
     const lines = read(module).split('\n');
     lines.forEach((line, start) => {
-      // A function or method begins a block that ends at a closing brace of the same indent.
+      // A function or method begins a block that ends at a closing brace with the same indent.
       const [, indent] = /^(\s*)(?:export )?(?:async )?(?:function\b|\*?#?\w+ ?\().*\{$/.exec(line) ?? [];
       if (indent === undefined) return;
       const length = lines.slice(start).findIndex((end) => end === `${indent}}` || end === `${indent}};`) + 1;
@@ -113,9 +113,9 @@ test('the protocol and its handlers have no any', () => {
   }
 });
 
-test('engine.d.ts is what the build derives from the Rust code', (t) => {
+test('engine.d.ts matches what the build derives from the Rust code', (t) => {
   const git = (...args) => spawnSync('git', args, { cwd: ROOT, encoding: 'utf8' }).stdout;
-  // The build has written it. While the Rust code is being changed, it is committed with that change.
+  // The build has written it. While the Rust code is changing, it is committed with that change.
   if (git('status', '--porcelain', 'src', 'Cargo.toml')) return t.skip('src has changes that are not committed');
   assert.equal(git('diff', '--stat', `${LIB}/shared/engine.d.ts`), '', 'commit www/lib/shared/engine.d.ts');
 });

@@ -104,7 +104,11 @@ export class SpeedChart {
     this.#draw();
   }
 
-  /** @param {number} tokens of this run @param {number | null} decode @param {number | null} prefill */
+  /**
+   * @param {number} tokens of this run
+   * @param {number | null} decode
+   * @param {number | null} prefill
+   */
   #point(tokens, decode, prefill) {
     const [xs, decodes, prefills] = this.#data;
     xs.push(this.#before + tokens);

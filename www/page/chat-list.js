@@ -19,7 +19,11 @@ export class ChatList {
   /**
    * @param {Conversations} chats
    * @param {import('./seat.js').Seat} seat
-   * @param {{ open: (chat: Conversation) => void, remove: (chat: Conversation) => void, begin: () => void, forget: () => Promise<void> }} acts
+   * @param {object} acts
+   * @param {(chat: Conversation) => void} acts.open
+   * @param {(chat: Conversation) => void} acts.remove
+   * @param {() => void} acts.begin
+   * @param {() => Promise<void>} acts.forget
    */
   constructor(chats, seat, acts) {
     this.#chats = chats;
@@ -67,7 +71,10 @@ export class ChatList {
     this.#memory();
   }
 
-  /** @param {Conversation} chat @param {boolean} inFront */
+  /**
+   * @param {Conversation} chat
+   * @param {boolean} inFront
+   */
   #item(chat, inFront) {
     const parent = this.#chats.all.find(({ id }) => id === chat.parent);
     const date = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'short' }).format(chat.updated);

@@ -189,7 +189,10 @@ export class Chat {
     return ended;
   }
 
-  /** @param {Ask} ask @param {AbortController} controller */
+  /**
+   * @param {Ask} ask
+   * @param {AbortController} controller
+   */
   async #run({ keep, question, start }, { signal }) {
     await null; // #running is set
     const chat = this.#chats.current;

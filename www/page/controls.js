@@ -75,7 +75,10 @@ export class Controls {
     input.focus();
   }
 
-  /** @param {string} name @param {{ step: string, min: string, max?: string }} range */
+  /**
+   * @param {string} name
+   * @param {{ step: string, min: string, max?: string }} range
+   */
   #field(name, { step, min, max }) {
     const id = `${this.#details.id}-${name}`;
     const input = make('input', {

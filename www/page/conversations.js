@@ -242,7 +242,7 @@ export class Conversations extends EventTarget {
       // The chat may have been deleted meanwhile.
       if (this.all.includes(chat)) await keepState(chat.id, state);
     } catch {
-      // The session has ended; what was stored before stays.
+      // The session has ended; the stored one stays.
     }
   }
 

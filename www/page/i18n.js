@@ -16,7 +16,10 @@ export function language() {
   return document.documentElement.lang;
 }
 
-/** @param {string} key @param {Record<string, string | number>} [values] */
+/**
+ * @param {string} key
+ * @param {Record<string, string | number>} [values]
+ */
 export function t(key, values = {}) {
   const text = STRINGS[language()]?.[key] ?? STRINGS.en[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? ''));
@@ -33,7 +36,10 @@ export function translated(render) {
   render();
 }
 
-/** @param {number} value @param {number} [digits] */
+/**
+ * @param {number} value
+ * @param {number} [digits]
+ */
 export function number(value, digits = 0) {
   return new Intl.NumberFormat(language(), { maximumFractionDigits: digits }).format(value);
 }

@@ -74,7 +74,11 @@ export class ModelReturn {
     announce(this.#box.querySelector('p')?.textContent ?? '');
   }
 
-  /** @param {string} key @param {string} name @param {Choice} [choice] */
+  /**
+   * @param {string} key
+   * @param {string} name
+   * @param {Choice} [choice]
+   */
   #ask(key, name, choice) {
     this.#missing = { key, name, choice };
     this.#render();

@@ -161,7 +161,10 @@ export class Picker {
     this.#choose({ key, name: () => folder ?? t('picker.fromDisk'), source: files });
   }
 
-  /** @param {Choice} choice @param {boolean} [stored] whether the storage format applies to it */
+  /**
+   * @param {Choice} choice
+   * @param {boolean} [stored] whether the storage format applies to it
+   */
   #choose(choice, stored = true) {
     const dtype = /** @type {Choice['dtype']} */ (byId('dtype', HTMLSelectElement).value);
     this.#dialog.close();

@@ -13,7 +13,10 @@ import { Model } from '../lib/index.js';
  * @property {'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4'} [dtype]
  */
 
-/** Loaded models and the number of seats that use each. @type {Map<string, { model: Model, seats: number }>} */
+/**
+ * Loaded models and the number of seats that use each.
+ * @type {Map<string, { model: Model, seats: number }>}
+ */
 const shelf = new Map();
 
 export class Seat extends EventTarget {
@@ -126,7 +129,11 @@ export class Seat extends EventTarget {
     }
   }
 
-  /** @param {Choice} choice @param {AbortSignal} signal @param {() => boolean} current */
+  /**
+   * @param {Choice} choice
+   * @param {AbortSignal} signal
+   * @param {() => boolean} current
+   */
   #fetch({ source, dtype = 'auto', bundled = false }, signal, current) {
     const onProgress = (/** @type {Progress} */ progress) => {
       if (!current()) return;

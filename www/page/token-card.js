@@ -67,7 +67,10 @@ function shown() {
   return document.documentElement.hasAttribute('data-tokens');
 }
 
-/** @param {Element} token @param {boolean} on */
+/**
+ * @param {Element} token
+ * @param {boolean} on
+ */
 function setStop(token, on) {
   if (on) {
     token.setAttribute('tabindex', '0');

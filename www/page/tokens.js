@@ -65,7 +65,10 @@ export class TokenText {
     return this.#parts.length === 0;
   }
 
-  /** @param {string} text @param {TokenLogprob[]} [tokens] */
+  /**
+   * @param {string} text
+   * @param {TokenLogprob[]} [tokens]
+   */
   push(text, tokens) {
     this.#text += text;
     if (!tokens) return this.end();
@@ -120,7 +123,10 @@ export class TokenText {
     );
   }
 
-  /** @param {Group | string} part @param {DocumentFragment} fragment */
+  /**
+   * @param {Group | string} part
+   * @param {DocumentFragment} fragment
+   */
   #put(part, fragment) {
     let text = typeof part === 'string' ? part : part.text;
     if (this.#trim) text = text.trimStart();

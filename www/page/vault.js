@@ -90,7 +90,11 @@ function write(job) {
   return tail;
 }
 
-/** @template T @param {() => Promise<T>} job @param {T} otherwise */
+/**
+ * @template T
+ * @param {() => Promise<T>} job
+ * @param {T} otherwise
+ */
 async function attempt(job, otherwise) {
   try {
     const result = await job();
