@@ -1,16 +1,18 @@
 //! The browser's view of the engine: each binding converts, calls, and converts back.
 //!
-//! Values cross as plain objects and typed arrays. An [`Error`] is thrown as a JavaScript `Error` of name `FiresideError`
-//! with `code` and `details`; anything else that is thrown is a crash, after which the instance must not be used again.
-//! The types that JavaScript sees are those that the attributes here name: objects of ours by `tsify`, those of callers
-//! from `www/lib/shared/types.d.ts`. The build writes all of them to `www/lib/shared/engine.d.ts`.
+//! Values cross as plain objects and typed arrays. An [`Error`] is thrown as a JavaScript `Error` of name
+//! `FiresideError` with `code` and `details`; anything else that is thrown is a crash, after which the
+//! instance must not be used again. The types that JavaScript sees are those that the attributes here name:
+//! objects of ours by `tsify`, those of callers from `www/lib/shared/types.d.ts`. The build writes all of
+//! them to `www/lib/shared/engine.d.ts`.
 //!
-//! There is no clock here and no scheduling: a [`Run`](JsRun) is driven a step at a time by whoever holds it.
+//! There is no clock here and no scheduling: JavaScript drives a [`Run`](JsRun) a step at a time.
 
 mod convert;
+mod estimate;
 mod info;
 mod run;
-mod survey;
+
 #[cfg(target_feature = "atomics")]
 mod threads;
 
@@ -32,8 +34,8 @@ use convert::{
 };
 use info::{BuildInfo, EngineModelInfo, EngineStats, SessionStats, TokenPiece};
 
+pub use estimate::{JsEstimator, JsSha256};
 pub use run::JsRun;
-pub use survey::{JsSha256, JsSurvey};
 
 /// A panic becomes an exception that says what happened, instead of a bare `unreachable`.
 #[wasm_bindgen(start)]
@@ -47,7 +49,8 @@ pub fn build_info() -> Result<JsValue> {
     to_js(&BuildInfo { version: env!("CARGO_PKG_VERSION"), kernels: crate::kernels::NAME })
 }
 
-/// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`: otherwise nobody needs to fetch them.
+/// Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`. If
+/// not, they need not be fetched.
 #[wasm_bindgen(js_name = readsOlderFiles)]
 pub fn reads_older_files(#[wasm_bindgen(js_name = tokenizerConfig)] tokenizer_config: Option<Vec<u8>>) -> bool {
     TokenizerConfig::reads_older_files(tokenizer_config.as_deref())
@@ -80,13 +83,13 @@ impl JsLoader {
         self.0.push(chunk).map_err(to_error)
     }
 
-    /// The present weight file has been pushed whole.
+    /// Ends the present weight file.
     #[wasm_bindgen(js_name = endFile)]
     pub fn end_file(&mut self) -> Result<()> {
         self.0.end_file().map_err(to_error)
     }
 
-    /// All files have ended: the model. The loader is used up.
+    /// The model, once all files have ended. The loader is used up.
     pub fn finish(self) -> Result<JsModel> {
         self.0.finish().map(|model| JsModel(Arc::new(model))).map_err(to_error)
     }
@@ -120,7 +123,8 @@ impl JsModel {
         to_js(&EngineStats::of(&self.0))
     }
 
-    /// The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens recognised and added).
+    /// The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens
+    /// recognised and added).
     pub fn tokenize(
         &self,
         text: &str,
@@ -131,7 +135,8 @@ impl JsModel {
         tokens.map_err(to_error)
     }
 
-    /// The tokens of a text, as [`tokenize`](Self::tokenize) gives them, each with the part of the text that it stands for.
+    /// The tokens of a text, as [`tokenize`](Self::tokenize) gives them, each with the part of the text
+    /// that it stands for.
     #[wasm_bindgen(unchecked_return_type = "TokenPiece[]")]
     pub fn pieces(
         &self,
@@ -173,8 +178,9 @@ pub struct JsSession(Rc<RefCell<Shared>>);
 
 #[wasm_bindgen(js_class = Session)]
 impl JsSession {
-    /// A session on a model of its own, from bytes that are all there; `weights` is one file or a list of files. The options are the further files, those of
-    /// loading and those of `Model.session`.
+    /// Opens a session on a model that it does not share, from bytes that are all there. `weights` is one
+    /// file or a list of files. The options are the further files, those of loading and those of
+    /// `Model.session`.
     #[wasm_bindgen(js_name = fromBytes)]
     pub fn from_bytes(
         config: Vec<u8>,
@@ -214,13 +220,14 @@ impl JsSession {
         self.begin(|session| session.begin_chat(turn, &options))
     }
 
-    /// Starts to answer the chat's last question once more.
+    /// Starts to answer the last question of the chat again.
     pub fn regenerate(&self, #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: JsValue) -> Result<JsRun> {
         let options = run_options(&options)?;
         self.begin(|session| session.begin_regenerate(&options))
     }
 
-    /// Starts to read messages that become part of the chat; of the options, `overflow` and `chatTemplateKwargs`.
+    /// Starts to read messages that become part of the chat; of the options, `overflow` and
+    /// `chatTemplateKwargs`.
     pub fn append(
         &self,
         #[wasm_bindgen(unchecked_param_type = "MessageInput[]")] messages: JsValue,
@@ -230,7 +237,8 @@ impl JsSession {
         self.begin(|session| session.begin_append(messages, &options))
     }
 
-    /// The system prompt and the switches of the template that the session has now: `{system?, chatTemplateKwargs?}`.
+    /// The system prompt and the switches of the template that the session has now: `{system?,
+    /// chatTemplateKwargs?}`.
     #[wasm_bindgen(unchecked_return_type = "SessionOptions")]
     pub fn options(&self) -> Result<JsValue> {
         to_js(self.0.borrow().session.options())
@@ -242,7 +250,7 @@ impl JsSession {
         to_js(&self.0.borrow().session.messages())
     }
 
-    /// Replaces the chat: what the cache holds serves as far as the new history begins with it.
+    /// Replaces the chat. The KV cache still serves as far as the new history begins with it.
     #[wasm_bindgen(js_name = setMessages)]
     pub fn set_messages(&self, #[wasm_bindgen(unchecked_param_type = "MessageInput[]")] messages: JsValue) -> Result<()> {
         let messages = to_messages(&messages)?;
@@ -252,13 +260,13 @@ impl JsSession {
         Ok(())
     }
 
-    /// A session that goes its own way from here; what was computed is shared.
+    /// Copies the session. Both share their KV cache until one of them goes on.
     #[wasm_bindgen(js_name = clone)]
     pub fn fork(&self) -> Result<JsSession> {
         Ok(Shared::idle(self.idle()?.session.clone()))
     }
 
-    /// The session as bytes; `{cache: false}`: without what was computed.
+    /// The session as bytes; `{cache: false}`: without the KV cache.
     pub fn save(&self, #[wasm_bindgen(unchecked_optional_param_type = "{ cache?: boolean }")] options: JsValue) -> Result<Vec<u8>> {
         let with_cache = flag(&options, "cache")?.unwrap_or(true);
         self.0.borrow().session.save(with_cache).map_err(to_error)

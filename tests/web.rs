@@ -316,14 +316,14 @@ fn a_digest_covers_all_the_pieces() {
 
 #[test]
 fn a_header_predicts_the_memory_of_the_model() {
-    let survey = |options| construct(fireside::wasm::JsSurvey::new(files(&[]), JsValue::UNDEFINED)?.into(), &[files(&[]), options]);
+    let estimator = |options| construct(fireside::wasm::JsEstimator::new(files(&[]), JsValue::UNDEFINED)?.into(), &[files(&[]), options]);
     let estimate = |options: &str| {
-        let survey = survey(json(options)).unwrap();
-        assert_eq!(number(&call(&survey, "files", &[]).unwrap(), "length"), 1.0);
-        let need = call(&survey, "header", &[bytes(&WEIGHTS[..9])]).unwrap().as_f64().unwrap() as usize;
+        let estimator = estimator(json(options)).unwrap();
+        assert_eq!(number(&call(&estimator, "files", &[]).unwrap(), "length"), 1.0);
+        let need = call(&estimator, "header", &[bytes(&WEIGHTS[..9])]).unwrap().as_f64().unwrap() as usize;
         assert!(need > 9 && need < 100_000);
-        assert_eq!(call(&survey, "header", &[bytes(&WEIGHTS[..need])]).unwrap().as_f64(), Some(need as f64));
-        call(&survey, "finish", &[]).unwrap()
+        assert_eq!(call(&estimator, "header", &[bytes(&WEIGHTS[..need])]).unwrap().as_f64(), Some(need as f64));
+        call(&estimator, "finish", &[]).unwrap()
     };
     let whole = estimate("{}");
     assert_eq!(number(&whole, "fileBytes"), WEIGHTS.len() as f64);

@@ -128,7 +128,8 @@ pub(super) fn load_options(options: &JsValue) -> Result<LoadOptions> {
     Ok(options)
 }
 
-/// The options of a run. The engine has neither a clock nor a source of randomness: both are brought along here.
+/// The options of a run. The engine has neither a clock nor a source of randomness: both are brought along
+/// here.
 pub(super) fn run_options(options: &JsValue) -> Result<Options> {
     let options = Options::from_json(&from_js(options)?).map_err(to_error)?;
     let mut entropy = [0; 8];
@@ -187,7 +188,8 @@ const DEPTH_MAX: usize = 16;
 
 /// A value that a caller passed, as JSON. A property that is undefined is absent, as in JavaScript.
 ///
-/// Errors: `BAD_INPUT` that names the place of what JSON has no word for: a function, a `Map`, an object that contains itself...
+/// Errors: `BAD_INPUT` that names the place of what JSON has no word for: a function, a `Map`, an object
+/// that contains itself...
 fn to_json(place: &str, value: &JsValue, depth: usize) -> Result<Value> {
     let bad = |fact: &str| {
         let remedy = "Pass plain data: texts, numbers, lists and objects of these";
@@ -229,7 +231,8 @@ fn to_json(place: &str, value: &JsValue, depth: usize) -> Result<Value> {
 /// Number.MAX_SAFE_INTEGER.
 const MAX_SAFE: f64 = 9_007_199_254_740_991.0;
 
-/// Whether a value is an object and nothing more: no list, no `Map`, no bytes, no function. Those have properties of their own that `entries` does not show.
+/// Whether a value is an object and nothing more: no list, no `Map`, no bytes, no function. `entries` does
+/// not show all properties of those.
 fn is_record(value: &JsValue) -> bool {
     kind_of(value) == "[object Object]"
 }
@@ -241,7 +244,8 @@ extern "C" {
     fn kind_of(value: &JsValue) -> String;
 }
 
-/// Options as JSON. What JSON has no word for becomes something that no option takes, so that it is refused by its name.
+/// Options as JSON. What JSON has no word for becomes something that no option takes, so that it is refused
+/// by its name.
 fn from_js(value: &JsValue) -> Result<Value> {
     if value.is_null() || value.is_undefined() {
         return Ok(Value::Null);

@@ -1,7 +1,8 @@
 //! What JavaScript is told of the engine, of a model and of a session.
 //!
-//! The TypeScript of these objects is derived from them (`tsify`) and adds nothing to the wasm: it leaves the module with
-//! the other custom sections. `scripts/build.mjs` writes it to `www/lib/shared/engine.d.ts`.
+//! The TypeScript of these objects is derived from them (`tsify`) and adds nothing to the wasm: it leaves
+//! the module with the other custom sections. `scripts/build.mjs` writes it to
+//! `www/lib/shared/engine.d.ts`.
 
 use serde::Serialize;
 use tsify::Tsify;
@@ -41,20 +42,21 @@ pub(super) struct EngineModelInfo<'a> {
     dtype: String,
     weight_bytes: u64,
     kv_bytes_per_token: u64,
-    /// Whose template `chat` uses. `broken`: the model's cannot be used. `chat` then rejects with BAD_TEMPLATE until you load
-    /// the model with a template of yours.
+    /// Whose template `chat` uses. `broken`: the model's cannot be used. `chat` then rejects with
+    /// BAD_TEMPLATE until you load the model with a template of yours.
     #[tsify(type = "'model' | 'chatml' | 'broken'")]
     chat_template: &'static str,
     /// What the chat template reads besides the messages: names for `chatTemplateKwargs`.
     chat_template_kwargs: Vec<String>,
-    /// The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and `reasoning_content`.
+    /// The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and
+    /// `reasoning_content`.
     message_fields: Vec<&'static str>,
     /// The instructions that the kernels use.
     kernels: &'static str,
     /// What a run uses where the caller says nothing.
     defaults: SamplingDefaults,
-    /// The fields of `config.json` and `generation_config.json` that are not used. A file that cannot be read is listed by its
-    /// name. `Model.load` warns of them once.
+    /// The fields of `config.json` and `generation_config.json` that are not used. A file that cannot be
+    /// read is listed by its name. `Model.load` warns of them once.
     ignored_config: Vec<String>,
     /// Tensors of the weight files that the model does not read. Numbers are written `*`, with a count:
     /// `mtp.layers.*.norm.weight (2)`.
@@ -172,7 +174,8 @@ impl TokenPiece<'_> {
     /// The tokens of a text. `special`: as those of a prompt.
     pub(super) fn all<'a>(model: &Model, text: &'a str, special: bool) -> crate::error::Result<Vec<TokenPiece<'a>>> {
         let pieces = model.tokenizer().encode_with_offsets(text, special)?;
-        // Counted from the offset before, forwards or backwards: tokens of one character have the same range.
+        // Counted from the offset before, forwards or backwards: tokens of one character have the same
+        // range.
         let (mut byte, mut unit) = (0, 0);
         let mut utf16 = |at: usize| {
             let units = |range: std::ops::Range<usize>| text[range].encode_utf16().count();

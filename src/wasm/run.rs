@@ -26,7 +26,8 @@ pub struct JsRun {
 
 #[wasm_bindgen(js_class = Run)]
 impl JsRun {
-    /// Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or one token.
+    /// Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or
+    /// one token.
     #[wasm_bindgen(unchecked_return_type = "RunStep")]
     pub fn step(&mut self, #[wasm_bindgen(js_name = prefillWork)] prefill_work: Option<usize>) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
@@ -110,7 +111,8 @@ fn over() -> JsValue {
 enum RunStep {
     /// The context was too small: messages of the chat, or tokens, were dropped.
     Overflow { dropped_messages: usize, dropped_tokens: usize },
-    /// A part of the prompt was computed. Units: tokens; `work`: what this step computed, in tokens times layers.
+    /// A part of the prompt was computed. Units: tokens; `work`: what this step computed, in tokens times
+    /// layers.
     Prefill { done: usize, total: usize, work: usize },
     /// A token was generated. `completionTokens`: tokens generated so far.
     Token {
@@ -161,8 +163,8 @@ struct TokenLogprob {
 #[derive(Clone, Serialize, Tsify)]
 struct Likelihood {
     id: u32,
-    /// The text of this token alone, special tokens shown. A half of a character is U+FFFD here; it is whole in the `bytes` of
-    /// its tokens together.
+    /// The text of this token alone, special tokens shown. A half of a character is U+FFFD here; it is
+    /// whole in the `bytes` of its tokens together.
     text: String,
     bytes: Vec<u8>,
     /// Units: natural logarithm of the probability, as the model gave it, before penalties and filters.

@@ -1,5 +1,5 @@
-//! The threads of one shared memory, as JavaScript starts them: it makes the pool, then starts workers on the same module
-//! and memory, each of which joins it and does not come back.
+//! The threads of one shared memory, as JavaScript starts them: it makes the pool, then starts workers on
+//! the same module and memory, each of which joins it and does not come back.
 //!
 //! A memory has one pool, the only thing that all its instances have to find: hence a global.
 
@@ -19,25 +19,25 @@ pub(super) fn pool() -> Arc<Pool> {
     POOL.get().cloned().unwrap_or_else(|| Pool::new(1))
 }
 
-/// Makes the pool of this memory, for so many threads; before any model is loaded, and once.
+/// Makes the pool of this memory for a number of threads. Call it once, before any model is loaded.
 #[wasm_bindgen(js_name = startPool)]
 pub fn start_pool(threads: usize) {
     POOL.get_or_init(|| Pool::new(threads));
 }
 
-/// Makes the calling worker a thread of the pool. Does not return while the pool has use for it.
+/// Makes the calling worker a thread of the pool. Returns when the pool no longer needs it.
 #[wasm_bindgen(js_name = joinPool)]
 pub fn join_pool() {
     pool().work();
 }
 
-/// Says that a worker has ended by an exception, so that nobody waits for it.
+/// Tells the pool that a worker ended by an exception, so that the pool does not wait for it.
 #[wasm_bindgen(js_name = failPool)]
 pub fn fail_pool() {
     pool().fail();
 }
 
-/// Uses only so many of the threads there are.
+/// Sets the most threads that compute.
 #[wasm_bindgen(js_name = limitThreads)]
 pub fn limit_threads(threads: usize) {
     pool().limit(threads);
@@ -49,9 +49,11 @@ pub fn threads() -> usize {
     pool().threads()
 }
 
-/// Some tokens read and one written again and again, of which nothing is kept: what JavaScript times to choose the number of threads.
+/// Reads some tokens and writes one, and keeps nothing of them. JavaScript times it to choose the number of
+/// threads.
 ///
-/// Reading is half of the time: where one thread can use all of the memory's bandwidth, writing gains nothing by a second one, and reading much.
+/// Reading takes half of the time: where one thread uses all of the memory's bandwidth, a second one speeds
+/// up reading alone.
 #[wasm_bindgen]
 pub struct Rehearsal {
     model: Arc<Model>,
@@ -67,7 +69,7 @@ impl Rehearsal {
         Rehearsal { cache: model.0.cache(), scratch: Scratch::new(&model.0), model: model.0.clone() }
     }
 
-    /// Computes them. What is wrong with them, if anything, a session will say.
+    /// Computes them. An error would come up in a session too.
     pub fn step(&mut self) {
         self.cache.truncate(0);
         for tokens in [&[0; 4][..], &[0]] {

@@ -109,7 +109,7 @@ describe('a message field that is unknown or not supported is refused, with its 
     /** @type {[() => unknown, string][]} */
     const calls = [
       [() => new wasm.Loader(/** @type {any} */ ({ ...small, chat_template: file('config.json') }), {}), 'BAD_INPUT'],
-      [() => new wasm.Survey(/** @type {any} */ ({ ...small, weights: file('config.json') }), {}), 'BAD_INPUT'],
+      [() => new wasm.Estimator(/** @type {any} */ ({ ...small, weights: file('config.json') }), {}), 'BAD_INPUT'],
       [() => new wasm.Loader(small, /** @type {any} */ ({ dtpye: 'q8' })), 'BAD_OPTION'],
       [() => raw({ ...files, sytem: 'x' }), 'BAD_OPTION'],
       [() => session.generate('x', new Map([['temperature', 0]])), 'BAD_INPUT'],

@@ -22,8 +22,8 @@ export type RunOptions = Omit<GenerateOptions & GenerateAliases, 'signal'>;
 export interface Likelihood {
     id: number;
     /**
-     * The text of this token alone, special tokens shown. A half of a character is U+FFFD here; it is whole in the `bytes` of
-     * its tokens together.
+     * The text of this token alone, special tokens shown. A half of a character is U+FFFD here; it is
+     * whole in the `bytes` of its tokens together.
      */
     text: string;
     bytes: number[];
@@ -217,8 +217,8 @@ export interface EngineModelInfo {
     weightBytes: number;
     kvBytesPerToken: number;
     /**
-     * Whose template `chat` uses. `broken`: the model's cannot be used. `chat` then rejects with BAD_TEMPLATE until you load
-     * the model with a template of yours.
+     * Whose template `chat` uses. `broken`: the model's cannot be used. `chat` then rejects with
+     * BAD_TEMPLATE until you load the model with a template of yours.
      */
     chatTemplate: 'model' | 'chatml' | 'broken';
     /**
@@ -226,7 +226,8 @@ export interface EngineModelInfo {
      */
     chatTemplateKwargs: string[];
     /**
-     * The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and `reasoning_content`.
+     * The fields of a message that the chat template reads: `role`, `content`, perhaps `name` and
+     * `reasoning_content`.
      */
     messageFields: string[];
     /**
@@ -238,8 +239,8 @@ export interface EngineModelInfo {
      */
     defaults: SamplingDefaults;
     /**
-     * The fields of `config.json` and `generation_config.json` that are not used. A file that cannot be read is listed by its
-     * name. `Model.load` warns of them once.
+     * The fields of `config.json` and `generation_config.json` that are not used. A file that cannot be
+     * read is listed by its name. `Model.load` warns of them once.
      */
     ignoredConfig: string[];
     /**
@@ -253,13 +254,38 @@ import type { AppendOptions, GenerateAliases, GenerateOptions, Message, MessageI
 
 
 /**
+ * Estimates what a model would take, from its config and the headers of its weight files.
+ */
+export class Estimator {
+    free(): void;
+    [Symbol.dispose](): void;
+    /**
+     * The names of the weight files, in the order in which their headers are expected.
+     */
+    files(): string[];
+    /**
+     * The estimate. The object is used up.
+     */
+    finish(): EngineEstimate;
+    /**
+     * Takes the first bytes of the next file and returns how many are needed. If more are needed, none was
+     * taken.
+     */
+    header(head: Uint8Array | number[]): number;
+    /**
+     * Reads and checks `{config, index?}`.
+     */
+    constructor(files: Pick<SmallFiles, 'config' | 'index'>, options?: StorageOptions);
+}
+
+/**
  * A model whose weights are still arriving.
  */
 export class Loader {
     free(): void;
     [Symbol.dispose](): void;
     /**
-     * The present weight file has been pushed whole.
+     * Ends the present weight file.
      */
     endFile(): void;
     /**
@@ -267,7 +293,7 @@ export class Loader {
      */
     files(): string[];
     /**
-     * All files have ended: the model. The loader is used up.
+     * The model, once all files have ended. The loader is used up.
      */
     finish(): Model;
     /**
@@ -296,7 +322,8 @@ export class Model {
      */
     info(): EngineModelInfo;
     /**
-     * The tokens of a text, as [`tokenize`](Self::tokenize) gives them, each with the part of the text that it stands for.
+     * The tokens of a text, as [`tokenize`](Self::tokenize) gives them, each with the part of the text
+     * that it stands for.
      */
     pieces(text: string, options?: { special?: boolean }): TokenPiece[];
     /**
@@ -312,15 +339,18 @@ export class Model {
      */
     stats(): EngineStats;
     /**
-     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens recognised and added).
+     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens
+     * recognised and added).
      */
     tokenize(text: string, options?: { special?: boolean }): Uint32Array;
 }
 
 /**
- * Some tokens read and one written again and again, of which nothing is kept: what JavaScript times to choose the number of threads.
+ * Reads some tokens and writes one, and keeps nothing of them. JavaScript times it to choose the number of
+ * threads.
  *
- * Reading is half of the time: where one thread can use all of the memory's bandwidth, writing gains nothing by a second one, and reading much.
+ * Reading takes half of the time: where one thread uses all of the memory's bandwidth, a second one speeds
+ * up reading alone.
  */
 export class Rehearsal {
     free(): void;
@@ -330,7 +360,7 @@ export class Rehearsal {
      */
     constructor(model: Model);
     /**
-     * Computes them. What is wrong with them, if anything, a session will say.
+     * Computes them. An error would come up in a session too.
      */
     step(): void;
 }
@@ -347,7 +377,8 @@ export class Run {
      */
     abort(): RunStep;
     /**
-     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or one token.
+     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or
+     * one token.
      */
     step(prefillWork?: number | null): RunStep;
 }
@@ -360,7 +391,8 @@ export class Session {
     free(): void;
     [Symbol.dispose](): void;
     /**
-     * Starts to read messages that become part of the chat; of the options, `overflow` and `chatTemplateKwargs`.
+     * Starts to read messages that become part of the chat; of the options, `overflow` and
+     * `chatTemplateKwargs`.
      */
     append(messages: MessageInput[], options?: AppendOptions): Run;
     /**
@@ -368,12 +400,13 @@ export class Session {
      */
     chat(turn: string | MessageInput[], options?: RunOptions): Run;
     /**
-     * A session that goes its own way from here; what was computed is shared.
+     * Copies the session. Both share their KV cache until one of them goes on.
      */
     clone(): Session;
     /**
-     * A session on a model of its own, from bytes that are all there; `weights` is one file or a list of files. The options are the further files, those of
-     * loading and those of `Model.session`.
+     * Opens a session on a model that it does not share, from bytes that are all there. `weights` is one
+     * file or a list of files. The options are the further files, those of loading and those of
+     * `Model.session`.
      */
     static fromBytes(config: Uint8Array | number[], tokenizer: Uint8Array | number[], weights: Uint8Array | Uint8Array[], options?: Partial<SmallFiles> & StorageOptions & SessionOptions): Session;
     /**
@@ -393,11 +426,12 @@ export class Session {
      */
     messages(): Message[];
     /**
-     * The system prompt and the switches of the template that the session has now: `{system?, chatTemplateKwargs?}`.
+     * The system prompt and the switches of the template that the session has now: `{system?,
+     * chatTemplateKwargs?}`.
      */
     options(): SessionOptions;
     /**
-     * Starts to answer the chat's last question once more.
+     * Starts to answer the last question of the chat again.
      */
     regenerate(options?: RunOptions): Run;
     /**
@@ -405,11 +439,11 @@ export class Session {
      */
     reset(): void;
     /**
-     * The session as bytes; `{cache: false}`: without what was computed.
+     * The session as bytes; `{cache: false}`: without the KV cache.
      */
     save(options?: { cache?: boolean }): Uint8Array;
     /**
-     * Replaces the chat: what the cache holds serves as far as the new history begins with it.
+     * Replaces the chat. The KV cache still serves as far as the new history begins with it.
      */
     setMessages(messages: MessageInput[]): void;
     /**
@@ -419,7 +453,7 @@ export class Session {
 }
 
 /**
- * The SHA-256 of bytes that come in pieces, which a browser has only for bytes that are all there.
+ * The SHA-256 of bytes that come in pieces. Browsers compute it only of bytes that are all there.
  */
 export class Sha256 {
     free(): void;
@@ -429,7 +463,7 @@ export class Sha256 {
      */
     digest(): string;
     /**
-     * Of nothing yet.
+     * The SHA-256 of no bytes so far.
      */
     constructor();
     /**
@@ -439,51 +473,28 @@ export class Sha256 {
 }
 
 /**
- * What a model would take, from its config and the headers of its weight files.
- */
-export class Survey {
-    free(): void;
-    [Symbol.dispose](): void;
-    /**
-     * The names of the weight files, in the order in which their headers are expected.
-     */
-    files(): string[];
-    /**
-     * What all of it comes to. The object is used up.
-     */
-    finish(): EngineEstimate;
-    /**
-     * Takes the beginning of the next file and returns how many bytes of it are needed; where they are more than these, none was taken.
-     */
-    header(head: Uint8Array | number[]): number;
-    /**
-     * Of `{config, index?}`.
-     */
-    constructor(files: Pick<SmallFiles, 'config' | 'index'>, options?: StorageOptions);
-}
-
-/**
  * What this build of the engine is: `{version, kernels}`.
  */
 export function buildInfo(): BuildInfo;
 
 /**
- * Says that a worker has ended by an exception, so that nobody waits for it.
+ * Tells the pool that a worker ended by an exception, so that the pool does not wait for it.
  */
 export function failPool(): void;
 
 /**
- * Makes the calling worker a thread of the pool. Does not return while the pool has use for it.
+ * Makes the calling worker a thread of the pool. Returns when the pool no longer needs it.
  */
 export function joinPool(): void;
 
 /**
- * Uses only so many of the threads there are.
+ * Sets the most threads that compute.
  */
 export function limitThreads(threads: number): void;
 
 /**
- * Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`: otherwise nobody needs to fetch them.
+ * Whether `special_tokens_map.json` and `added_tokens.json` count beside this `tokenizer_config.json`. If
+ * not, they need not be fetched.
  */
 export function readsOlderFiles(tokenizerConfig?: Uint8Array | number[] | null): boolean;
 
@@ -493,7 +504,7 @@ export function readsOlderFiles(tokenizerConfig?: Uint8Array | number[] | null):
 export function start(): void;
 
 /**
- * Makes the pool of this memory, for so many threads; before any model is loaded, and once.
+ * Makes the pool of this memory for a number of threads. Call it once, before any model is loaded.
  */
 export function startPool(threads: number): void;
 

@@ -7,7 +7,7 @@ import { Files } from './files.js';
 import { must } from './requests.js';
 
 /** @import { Args, FileNews, FileWanted, LoadingOperations } from '../shared/protocol.d.ts' */
-/** @import { Loader, Survey } from '../shared/engine.d.ts' */
+/** @import { Estimator, Loader } from '../shared/engine.d.ts' */
 /** @import { ModelInfo } from '../shared/types.d.ts' */
 /** @import { Worker } from './engine.js' */
 /** @import { Store } from './model-store.js' */
@@ -23,8 +23,8 @@ export class Loading {
   #files;
   /** @type {Loader | undefined} */
   #loader;
-  /** @type {Survey | undefined} */
-  #survey;
+  /** @type {Estimator | undefined} */
+  #estimator;
   /** Which engine this is, for `info()`. @type {Pick<ModelInfo, 'build' | 'threadsReason'> | undefined} */
   #choice;
   /** @type {(wasm: EngineModule) => void} */
@@ -135,22 +135,22 @@ export class Loading {
 
   /** @param {Args<'beginEstimate'>} args */
   async #beginEstimate({ files, options }) {
-    this.#survey?.free();
-    this.#survey = undefined;
-    this.#survey = new (await this.#wasm).Survey(files, options);
-    return this.#survey.files();
+    this.#estimator?.free();
+    this.#estimator = undefined;
+    this.#estimator = new (await this.#wasm).Estimator(files, options);
+    return this.#estimator.files();
   }
 
   /** @param {Args<'estimateHead'>} args */
   async #estimateHead(args) {
     const head = 'head' in args ? args.head : await must(this.#files).head(args.wanted, args.bytes);
-    return head && must(this.#survey).header(head);
+    return head && must(this.#estimator).header(head);
   }
 
   #finishEstimate() {
-    const survey = must(this.#survey);
-    this.#survey = undefined; // finish() uses it up
-    return survey.finish();
+    const estimator = must(this.#estimator);
+    this.#estimator = undefined; // finish() uses it up
+    return estimator.finish();
   }
 }
 

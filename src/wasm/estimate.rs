@@ -1,4 +1,5 @@
-//! What JavaScript asks of files before a model is loaded: their checksums, and what they would come to.
+//! What JavaScript asks about files before a model is loaded: their checksums, and what the model would
+//! take.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -12,14 +13,14 @@ use crate::estimate::Estimate;
 use crate::load::LoadOptions;
 use crate::weights::HeaderScan;
 
-/// The SHA-256 of bytes that come in pieces, which a browser has only for bytes that are all there.
+/// The SHA-256 of bytes that come in pieces. Browsers compute it only of bytes that are all there.
 #[wasm_bindgen(js_name = Sha256)]
 #[derive(Default)]
 pub struct JsSha256(Sha256);
 
 #[wasm_bindgen(js_class = Sha256)]
 impl JsSha256 {
-    /// Of nothing yet.
+    /// The SHA-256 of no bytes so far.
     #[wasm_bindgen(constructor)]
     pub fn new() -> JsSha256 {
         JsSha256::default()
@@ -36,50 +37,51 @@ impl JsSha256 {
     }
 }
 
-/// What a model would take, from its config and the headers of its weight files.
-#[wasm_bindgen(js_name = Survey)]
-pub struct JsSurvey {
+/// Estimates what a model would take, from its config and the headers of its weight files.
+#[wasm_bindgen(js_name = Estimator)]
+pub struct JsEstimator {
     config: ModelConfig,
     options: LoadOptions,
-    survey: HeaderScan,
+    scan: HeaderScan,
 }
 
-#[wasm_bindgen(js_class = Survey)]
-impl JsSurvey {
-    /// Of `{config, index?}`.
+#[wasm_bindgen(js_class = Estimator)]
+impl JsEstimator {
+    /// Reads and checks `{config, index?}`.
     #[wasm_bindgen(constructor)]
     pub fn new(
         #[wasm_bindgen(unchecked_param_type = "Pick<SmallFiles, 'config' | 'index'>")] files: JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
-    ) -> Result<JsSurvey> {
+    ) -> Result<JsEstimator> {
         let options = load_options(&options)?;
         let files = OwnedFiles::read_alone(&files)?;
         let files = files.borrow();
         let config = ModelConfig::from_json(files.config).map_err(to_error)?;
-        let survey = HeaderScan::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
-        Ok(JsSurvey { config, options, survey })
+        let scan = HeaderScan::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
+        Ok(JsEstimator { config, options, scan })
     }
 
     /// The names of the weight files, in the order in which their headers are expected.
     pub fn files(&self) -> Vec<String> {
-        self.survey.files().to_vec()
+        self.scan.files().to_vec()
     }
 
-    /// Takes the beginning of the next file and returns how many bytes of it are needed; where they are more than these, none was taken.
+    /// Takes the first bytes of the next file and returns how many are needed. If more are needed, none was
+    /// taken.
     pub fn header(&mut self, head: &[u8]) -> Result<usize> {
-        self.survey.header(head).map_err(to_error)
+        self.scan.header(head).map_err(to_error)
     }
 
-    /// What all of it comes to. The object is used up.
+    /// The estimate. The object is used up.
     #[wasm_bindgen(unchecked_return_type = "EngineEstimate")]
     pub fn finish(self) -> Result<JsValue> {
-        let JsSurvey { config, options, survey } = self;
-        let estimate = Estimate::of_survey(&config, &options, &survey);
+        let JsEstimator { config, options, scan } = self;
+        let estimate = Estimate::of_survey(&config, &options, &scan);
         let refusal = estimate.check(&config, &options).err();
         to_js(&EngineEstimate {
-            dtype: estimate.dtype.or(survey.stored).map_or("auto".into(), |dtype| dtype.to_string()),
+            dtype: estimate.dtype.or(scan.stored).map_or("auto".into(), |dtype| dtype.to_string()),
             weight_bytes: estimate.weight_bytes,
-            file_bytes: survey.file_bytes,
+            file_bytes: scan.file_bytes,
             kv_bytes_per_token: estimate.kv_bytes_per_token,
             context: estimate.context,
             context_that_fits: estimate.context_that_fits(),
