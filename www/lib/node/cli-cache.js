@@ -1,4 +1,4 @@
-// `fireside cache`: the models that were downloaded on this machine, to be seen, checked and removed.
+// `fireside cache`: lists, checks and removes the models that were downloaded on this machine.
 
 import { helpOf, parse, Usage } from './cli-options.js';
 import { say } from './cli-run.js';
@@ -21,7 +21,10 @@ Usage: fireside cache list            What is there, the largest first
 
 MODEL is hf:OWNER/NAME or an address, as it was loaded or as the list has it`;
 
-/** @type {Record<string, (model: string | undefined, options: { all?: boolean, hub?: string }) => Promise<number>>} */
+/**
+ * @type {Record<string, (model: string | undefined, options: { all?: boolean, hub?: string }) =>
+ *   Promise<number>>}
+ */
 const ACTIONS = {
   async list() {
     const models = await cache.list();
@@ -34,7 +37,7 @@ const ACTIONS = {
     const files = await cache.verify(named('verify', model), { hub });
     for (const { file, ok } of files) process.stdout.write(`${ok ? 'ok     ' : 'damaged'}  ${file}\n`);
     const isWhole = files.every(({ ok }) => ok);
-    if (!isWhole) say('What is damaged is fetched again when the model is loaded next.\n');
+    if (!isWhole) say('Damaged files are fetched again when the model is loaded next.\n');
     return isWhole ? 0 : 1;
   },
 

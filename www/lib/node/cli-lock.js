@@ -1,4 +1,5 @@
-// `fireside lock`: writes down what the files of a model folder are, for browsers to check what they get. The native program writes the same file.
+// `fireside lock`: writes the sizes and checksums of a model folder's files, by which browsers check them.
+// The native program writes the same file.
 
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';

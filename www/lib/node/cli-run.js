@@ -1,14 +1,19 @@
-// What `chat` and `generate` share: a model being loaded in a terminal, a run being written out as it comes, and what it cost.
+// What `chat` and `generate` share: loading a model in a terminal, writing out a run as it comes, and
+// telling its cost.
 
 import { Model } from './index.js';
 
 /** @import { LoadOptions, Progress, TokenLogprob } from '../shared/types.d.ts' */
 /** @import { Run } from '../client/run.js' */
 
-/** Everything that is not the text. @param {string} text */
+/** Writes anything but the text of the model. @param {string} text */
 export const say = (text) => process.stderr.write(text);
 
-/** Loads a model, its progress on one line where somebody is looking. @param {string} source @param {LoadOptions} options */
+/**
+ * Loads a model, with its progress on one line in a terminal.
+ * @param {string} source
+ * @param {LoadOptions} options
+ */
 export async function loadModel(source, options) {
   const start = performance.now();
   let line = '';
@@ -26,7 +31,12 @@ export async function loadModel(source, options) {
   return model;
 }
 
-/** The library's words for what was given are not those of the command line. @template T @param {string} source @param {Promise<T>} work */
+/**
+ * Says in the words of the command line what is wrong with a source.
+ * @template T
+ * @param {string} source
+ * @param {Promise<T>} work
+ */
 export function naming(source, work) {
   return work.catch((error) => {
     if (error?.details?.what === 'source') throw new Error(`--model ${source}: expected ${error.details.expected}`);
@@ -35,7 +45,7 @@ export function naming(source, work) {
 }
 
 /**
- * Writes a run out, every continuation of it, and tells what it cost. Rejects as the run does.
+ * Writes out a run, all its choices, and tells its cost. Rejects as the run does.
  * @param {Run} run
  * @param {string} [before] what stands before its text
  */
@@ -60,7 +70,10 @@ export async function write(run, before = '') {
   );
 }
 
-/** What a model of strangers writes may be taken for commands by a terminal: control characters, but the end of a line and a tab. @param {string} text */
+/**
+ * Replaces control characters but line ends and tabs: a terminal could take them for commands.
+ * @param {string} text
+ */
 export function harmless(text) {
   return text.replace(/[^\P{Cc}\n\t]/gu, '\uFFFD');
 }

@@ -1,8 +1,9 @@
 #!/usr/bin/env node
-// The command line of the npm package. `chat`, `generate`, `inspect` and `lock` are as the native `fireside` has them.
+// The command line of the npm package. `chat`, `generate`, `inspect` and `lock` are those of the native
+// `fireside`.
 //
-// Text goes to standard output, everything about it to standard error, so that an answer can be piped. Exit status: 0, 1 for a failure, 2 for wrong arguments,
-// 130 for Ctrl-C.
+// Text goes to standard output and everything else to standard error, so that an answer can be piped. Exit
+// status: 0, 1 for a failure, 2 for wrong arguments, 130 for Ctrl-C.
 
 import { readFileSync } from 'node:fs';
 import { Usage } from './cli-options.js';
@@ -24,7 +25,10 @@ Usage: fireside COMMAND [OPTIONS]
   --version          Print the version
 `;
 
-/** Each command gets the arguments after its name, and resolves with the exit status. @type {Record<string, (args: string[]) => Promise<number>>} */
+/**
+ * Each command gets the arguments after its name, and resolves with the exit status.
+ * @type {Record<string, (args: string[]) => Promise<number>>}
+ */
 const COMMANDS = {
   chat: async (args) => (await import('./cli-chat.js')).chat(args),
   generate: async (args) => (await import('./cli-generate.js')).generate(args),
@@ -52,7 +56,7 @@ async function main([name, ...rest]) {
   return COMMANDS[name](rest);
 }
 
-// Whoever reads the text has had enough of it.
+// The program that reads the text has closed the pipe.
 process.stdout.on('error', (error) => {
   if (Reflect.get(error, 'code') === 'EPIPE') process.exit(0);
   throw error;

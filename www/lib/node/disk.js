@@ -1,5 +1,6 @@
-// Folders and files on disk in the shapes in which browsers have them (FileSystemDirectoryHandle, File), as far as the library uses these: models are
-// taken out of such folders (client/source.js) and kept in one (store.js). Files are read piece by piece, never as a whole.
+// Folders and files on disk in the shape of a browser's (FileSystemDirectoryHandle, File), as far as the
+// library uses these. Models come from such folders (client/source.js) and are stored in one (store.js).
+// Files are read piece by piece, never as a whole.
 
 import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
@@ -10,7 +11,7 @@ import { badInput, hubHint } from '../shared/errors.js';
 
 const PIECE_BYTES = 1 << 20;
 
-/** Addresses that are those of folders and files on disk: `file:` URLs, and strings that are no URLs. */
+/** The addresses of folders and files on disk: `file:` URLs, and strings that are not URLs. */
 export const disk = {
   /** @param {string | URL} address @returns {any} */
   folder(address) {
@@ -47,7 +48,7 @@ function pathOf(address) {
   return !text || /^[a-z][a-z\d+.-]+:/i.test(text) ? undefined : text;
 }
 
-/** What is not there is an error of the name that browsers give it, and a full disk too. @param {any} error */
+/** The error by which browsers say that a file is missing or a disk is full. @param {any} error */
 function named(error) {
   if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return new DOMException(error.message, 'NotFoundError');
   if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(error.code)) return new DOMException(error.message, 'QuotaExceededError');
@@ -88,7 +89,7 @@ export class Folder {
     await rm(join(this.#path, name), { recursive }).catch(fail);
   }
 
-  /** What is in it, links as what they lead to. @returns {AsyncGenerator<[string, Folder | FileOnDisk]>} */
+  /** The entries, links as what they lead to. @returns {AsyncGenerator<[string, Folder | FileOnDisk]>} */
   async *entries() {
     for (const name of (await readdir(this.#path).catch(fail)).sort()) {
       const path = join(this.#path, name);
@@ -120,7 +121,7 @@ class FileOnDisk {
     const file = call(() => openSync(this.#path, 'r+'));
     return {
       write(/** @type {Uint8Array} */ bytes, /** @type {{ at: number }} */ { at }) {
-        // The folder was cleared: what is written is nowhere.
+        // The folder was removed: what was written is lost.
         if (fstatSync(file).nlink === 0) throw new DOMException('The file has been removed.', 'InvalidStateError');
         return call(() => writeSync(file, bytes, 0, bytes.length, at));
       },

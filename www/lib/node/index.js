@@ -1,4 +1,5 @@
-// fireside-lm in Node: what index.js is in a browser, and the same code, with a platform of Node's: worker_threads, files on disk, a cache in a folder.
+// fireside-lm in Node: the same code as in a browser, on Node's platform: worker_threads, files on disk,
+// models stored in a folder.
 //
 //     import { Session } from 'fireside-lm';
 //     const session = await Session.load('models/story');
@@ -10,7 +11,9 @@ import { openFolder } from './store.js';
 
 runOn(node);
 
-/** The stored files of models on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`. */
+/**
+ * The stored files of models on this machine: in `$XDG_CACHE_HOME/fireside-lm`, or `~/.cache/fireside-lm`.
+ */
 export const modelCache = modelCacheIn(openFolder);
 
 /** @deprecated Use `modelCache`. */

@@ -1,14 +1,14 @@
-// Locks that hold between the threads and processes of a machine, in the shape of a browser's `navigator.locks.request`: two programs that load the same
-// model share one download.
+// Locks between the threads and processes of a machine, in the shape of a browser's
+// `navigator.locks.request`: two programs that load the same model share one download.
 //
-//     a lock is a file that only one can make; it says whose it is (machine or container, process, thread, and a word of its own), and is touched every
-//     second for as long as it is held
-//     when a thread ends, the one that started it lets go of what it held
-//     one whose process is gone, or that has not been touched for long (its thread was ended), is taken away and made anew; of processes elsewhere (another
-//     container with the same folder) nothing can be known but the touch
+//     A lock is a file that only one of them can make. It names its owner (machine or container, process,
+//     thread, and a random word), which touches it every second.
+//     When a thread ends, the thread that started it removes its locks.
+//     A lock whose process is gone, or that was not touched for long, is removed and made again. Of a process
+//     elsewhere (another container with the same folder) only the touch is known.
 //
-// Should two ever believe that they hold it (both took the same old one away in the same instant), the cost is a download, never a wrong file: every chunk
-// that is kept has its checksum.
+// Should two owners ever hold the same lock (both removed the same old one in the same instant), the cost
+// is a download, never a wrong file: every stored chunk has its checksum.
 
 import { createHash, randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -53,7 +53,7 @@ export async function request(name, { signal }, job) {
 
 const lockFolder = () => join(cacheFolder(), 'locks');
 
-/** None where there is no folder of locks. */
+/** The files of all locks; none where there is no folder. */
 function lockFiles() {
   try {
     return readdirSync(lockFolder()).map((name) => join(lockFolder(), name));
@@ -62,7 +62,7 @@ function lockFiles() {
   }
 }
 
-/** Lets go of every lock that a thread of this process held, which has ended. @param {number} thread */
+/** Removes the locks of a thread of this process that has ended. @param {number} thread */
 export function letGoOf(thread) {
   for (const file of lockFiles()) {
     try {
@@ -70,7 +70,7 @@ export function letGoOf(thread) {
       const { host, pid, thread: holder } = JSON.parse(owner);
       if (host === hostname() && pid === process.pid && holder === thread) letGo(file, owner);
     } catch {
-      // let go of just now, or made just now
+      // removed or made just now
     }
   }
 }
@@ -86,21 +86,29 @@ async function make(file, owner) {
   }
 }
 
-/** One that was held up for long may find another's in its place. @param {string} file @param {string} owner */
+/**
+ * Touches a lock. After a long pause the lock may be another owner's.
+ * @param {string} file
+ * @param {string} owner
+ */
 async function touch(file, owner) {
   if ((await readFile(file, 'utf8')) === owner) await utimes(file, new Date(), new Date());
 }
 
-/** At once: the worker may be ended before it would come to it. @param {string} file @param {string} owner */
+/**
+ * Removes a lock, without waiting: the worker may be ended at once.
+ * @param {string} file
+ * @param {string} owner
+ */
 function letGo(file, owner) {
   try {
     if (readFileSync(file, 'utf8') === owner) rmSync(file, { force: true });
   } catch {
-    // taken away by another
+    // removed by another
   }
 }
 
-/** Whether nobody holds it any more. @param {string} file */
+/** Whether nobody holds a lock any more. @param {string} file */
 async function isLeft(file) {
   try {
     const [{ mtimeMs }, owner] = [await stat(file), await readFile(file, 'utf8')];
@@ -110,13 +118,19 @@ async function isLeft(file) {
   }
 }
 
-/** Whether its process is known to be gone. Throws where it is not written yet. @param {string} owner as the file has it */
+/**
+ * Whether the process of a lock is known to be gone. Throws where the lock is not written yet.
+ * @param {string} owner as the file has it
+ */
 function isGone(owner) {
   const { host, pid } = JSON.parse(owner);
   return host === hostname() && !isAlive(pid);
 }
 
-/** By another name first: of several who try, one can. @param {string} file */
+/**
+ * Removes a lock of another owner. It is renamed first: of several that try, one can.
+ * @param {string} file
+ */
 async function takeAway(file) {
   const old = `${file}.${randomUUID()}`;
   await rename(file, old).then(() => rm(old, { force: true }), () => {});

@@ -1,7 +1,9 @@
-// What loading needs, as Node has it: workers are worker_threads, the engine's code lies beside the library, memory can always be shared.
+// What loading needs, as Node has it: workers are worker_threads, the engine's code is beside the library,
+// memory can always be shared.
 //
-// The process stays alive while a load or a request is open, and no longer: a program that has its text ends by itself, whether it disposed of the model
-// or not, as one does that forgot to close an idle file. Workers themselves never hold the process; a timer does (see `hold`).
+// The process stays alive while a load or a request is open, and no longer: a program that has its text
+// ends by itself, even if it did not dispose of the model. Workers never keep the process alive; a timer
+// does (see `hold`).
 
 import { readFile } from 'node:fs/promises';
 import { availableParallelism, totalmem } from 'node:os';
@@ -14,15 +16,16 @@ import { END, letGoOf } from './locks.js';
 /** @import { WorkerEnd } from '../shared/protocol.d.ts' */
 /** @import { Platform } from '../client/types.d.ts' */
 
-/** The program's own flags (a loader, a test runner, the type of its input) are not for workers. */
+/** The flags of the program (a loader, a test runner, the type of its input) are not for workers. */
 const OPTIONS = { execArgv: [] };
 
 /** The longest delay that a timer takes. Units: milliseconds. */
 const LONG_MS = 2 ** 31 - 1;
 
 /**
- * Keeps the process alive until the returned function is called. A timer, because `worker.ref()` and `port.ref()` are not enough everywhere: Bun 1.4 ends a
- * process in the middle of a load, although its worker was ref'ed.
+ * Keeps the process alive until the returned function is called. It is a timer, because `worker.ref()` and
+ * `port.ref()` are not enough everywhere: Bun 1.4 ends a process in the middle of a load, although its
+ * worker was ref'ed.
  */
 function hold() {
   const timer = setInterval(() => {}, LONG_MS);
@@ -67,8 +70,9 @@ async function read(url) {
 const END_MS = 1_000;
 
 /**
- * Ends the engine's worker. It ends itself when it comes to it: one that is ended while it unpacks an answer may be between two steps of zlib, and then
- * Node 20 ends the whole process ("close before init"). A worker that does not come to it computes, and can be ended. Resolves when it is gone.
+ * Ends the engine's worker. It is asked to end itself: if it is ended while it unpacks an answer, it may be
+ * between two steps of zlib, and then Node 20 ends the whole process ("close before init"). A worker that
+ * does not answer is computing and can be ended. Resolves when it is gone.
  * @param {Worker} worker
  */
 function end(worker) {

@@ -1,17 +1,21 @@
-// What `fireside serve` writes to its terminal: one line for each request that it refuses, with the reason. The texts of clients in it are short and have no control
-// characters, and a client that is refused all the time does not fill the terminal.
+// Writes one line to the terminal for each request that `fireside serve` refuses, with the reason. Texts of
+// clients are cut short and lose their control characters, and a client that is always refused does not
+// fill the terminal.
 
-/** Lines in a second; of what is more, only the number is told. */
+/** The most lines in a second. Of further refusals only the number is told. */
 const LINES_MAX = 10;
 const CHARS_MAX = 120;
 
-/** A client's text as a terminal may have it. @param {string | undefined} text */
+/** A client's text, safe for a terminal. @param {string | undefined} text */
 function shown(text = '') {
   const plain = text.replace(/[^\x20-\x7e]/g, '?');
   return plain.length > CHARS_MAX ? `${plain.slice(0, CHARS_MAX)}...` : plain;
 }
 
-/** @typedef {{ method?: string, url?: string, headers?: { origin?: string, host?: string } }} Asked what is known of the request */
+/**
+ * @typedef {{ method?: string, url?: string, headers?: { origin?: string, host?: string } }} Asked what is
+ *   known of the request
+ */
 /** @typedef {(status: number, message: string, asked?: Asked) => void} Refused */
 
 /** @param {(line: string) => void} write @returns {Refused} */

@@ -1,10 +1,13 @@
-// Published models that were tried here, smallest first: what `npx fireside models` prints, and the table of models/README.md, which a test compares with this.
+// Published models that were tried here, smallest first. `npx fireside models` prints them, and a test
+// compares the table of models/README.md with them.
 //
-// Units: parameters are counted from the shape, tied matrices once; bytes of the weights as 16 bits store them, and of the KV cache in f32 for each token.
+// Units: parameters counted from the shape, tied matrices once; bytes of the weights in 16 bits, and of the
+// KV cache in f32 for each token.
 
 /**
  * `fileBytes`: of the weight file, where that is f32. `about`: what to expect of it.
- * @typedef {{ name: string, parameters: number, weightBytes: number, fileBytes?: number, kvBytesPerToken: number, about: string }} Published
+ * @typedef {{ name: string, parameters: number, weightBytes: number, fileBytes?: number, kvBytesPerToken:
+ *   number, about: string }} Published
  */
 
 /** @type {readonly Published[]} */

@@ -1,4 +1,5 @@
-// Where Node keeps models: in a folder of the user's cache, laid out as in browsers (shared/store.js), with the same journals and checksums.
+// Node stores models in a folder of the user's cache, laid out as in browsers (shared/store.js), with the
+// same journals and checksums.
 
 import { mkdir } from 'node:fs/promises';
 import { homedir } from 'node:os';
@@ -6,10 +7,10 @@ import { join } from 'node:path';
 import { privateFiles } from '../shared/store.js';
 import { Folder } from './disk.js';
 
-/** The folder that models are kept in. */
+/** The folder that models are stored in. */
 export const cacheFolder = () => join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'fireside-lm');
 
-/** Undefined where nothing can be kept: there is no such folder and none can be made. */
+/** The stored files; undefined where there is no such folder and none can be made. */
 export async function openFolder() {
   try {
     const folder = join(cacheFolder(), 'models');

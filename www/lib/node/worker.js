@@ -6,7 +6,8 @@ import { start } from '../worker/threads.js';
 import { END, request } from './locks.js';
 import { openFolder } from './store.js';
 
-// Before the engine's own listener: this message is not for it. Only Node sends it; in Deno a second listener would keep messages from the engine.
+// This listener is added before that of the engine, for which this message is not. Only Node sends it. In
+// Deno a second listener would keep messages from the engine.
 if (!('Deno' in globalThis)) parentPort?.on('message', (message) => message === END && process.exit());
 
 serve(/** @type {any} */ (parentPort), start, { open: openFolder, locks: () => /** @type {any} */ ({ request }) });
