@@ -64,11 +64,11 @@ fn variables_stay_until_a_completed_turn_sets_others() {
     let plain = prompt_tokens(&mut session, &greedy(4));
     let longer = prompt_tokens(&mut session, &with(json!({"thoughts": "I think. I think."})));
     assert!(longer > plain);
-    assert_eq!(prompt_tokens(&mut session, &greedy(4)), longer, "the next turn has them as well");
+    assert_eq!(prompt_tokens(&mut session, &greedy(4)), longer, "the next turn has them too");
     let mut run = session.begin_regenerate(&with(json!({}))).unwrap();
     session.step(&mut run).unwrap();
     session.abort(&mut run);
-    assert_eq!(prompt_tokens(&mut session, &greedy(4)), longer, "a turn that was given up changes nothing");
+    assert_eq!(prompt_tokens(&mut session, &greedy(4)), longer, "an aborted turn changes nothing");
     for mut copy in [session.clone(), Session::restore(model.clone(), &session.save(false).unwrap()).unwrap()] {
         assert_eq!(prompt_tokens(&mut copy, &greedy(4)), longer);
         copy.reset();

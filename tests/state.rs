@@ -143,7 +143,7 @@ fn a_clone_shares_the_cache_and_is_independent() {
     let went_on = session.chat("What is my name?", &greedy(20)).unwrap().finish().unwrap();
     assert_eq!((went_on.tokens, branched.tokens), (expected[0].tokens.clone(), expected[1].tokens.clone()));
     assert!(branched.usage.cached_tokens > 0 && went_on.usage.cached_tokens > 0);
-    assert!(model.kv_budget().used() < session.kv_bytes() + copy.kv_bytes(), "what they have in common is there once");
+    assert!(model.kv_budget().used() < session.kv_bytes() + copy.kv_bytes(), "shared blocks count once");
     drop((session, copy));
     assert_eq!(model.kv_budget().used(), 0);
 }
@@ -298,7 +298,7 @@ fn the_caches_of_all_sessions_share_one_limit() {
     assert_eq!(error.code(), "OUT_OF_MEMORY");
     assert!(error.to_string().contains("kvBytesMax"), "{error}");
     assert!(sessions[2].messages().is_empty());
-    assert_eq!((sessions[2].kv_bytes(), Some(model.kv_budget().used())), (0, kv_bytes_max), "it keeps nothing of what it tried");
+    assert_eq!((sessions[2].kv_bytes(), Some(model.kv_budget().used())), (0, kv_bytes_max), "a failed attempt keeps nothing");
     sessions[0].reset();
     assert_eq!(chat(&mut sessions[2], "hello", 5).tokens, expected.tokens, "there is room again");
 }
@@ -316,7 +316,7 @@ fn tokens_read_in_advance_are_not_computed_again() {
     let expected = fresh(&model, &conversation, &greedy(20));
     let got = chat(&mut session, "What is my name?", 20);
     assert_eq!(got.tokens, expected.tokens);
-    assert_eq!(got.usage.cached_tokens, read, "all of it served");
+    assert_eq!(got.usage.cached_tokens, read, "all of it was reused");
 
     // `regenerate` answers an appended question.
     let mut asked = Session::new(model.clone());

@@ -409,5 +409,5 @@ fn a_prefill_step_is_as_long_as_its_caller_says() {
     let first = call(&run, "step", &[8.into()]).unwrap();
     assert_eq!((text(&first, "kind").as_str(), number(&first, "done"), number(&first, "work")), ("prefill", 0.0, 8.0));
     let second = call(&run, "step", &[]).unwrap();
-    assert_eq!(number(&second, "work"), 8.0, "a caller that says nothing more gets the same");
+    assert_eq!(number(&second, "work"), 8.0, "a caller without options gets the same");
 }

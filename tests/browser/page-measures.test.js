@@ -69,7 +69,7 @@ inEachBrowser('measures', (browser) => {
     assert.equal(await card(it), undefined);
 
     await it.page.focus('#told [tabindex="0"]');
-    assert.deepEqual(await card(it), hovered, 'the Tab key comes back to where one was');
+    assert.deepEqual(await card(it), hovered, 'the Tab key returns to the same token');
     await it.page.keyboard.press('ArrowRight');
     assert.notDeepEqual(await card(it), hovered);
     await it.page.keyboard.press('ArrowLeft');
@@ -130,7 +130,7 @@ inEachBrowser('measures', (browser) => {
     assert.deepEqual(shown.parts.map((part) => part.text ?? part), ['Hi', '🔥', '<b>', '&amp; rest']);
     assert.equal(shown.parts[1].count, 3);
     assert.equal(shown.parts[1].logprob, -3);
-    assert.deepEqual(shown.parts[1].top, [['F0 9F', -1]], 'half a character is told by its bytes');
+    assert.deepEqual(shown.parts[1].top, [['F0 9F', -1]], 'half a character is shown as its bytes');
     assert(!/<b>|<\/s>/.test(shown.html), shown.html);
     await it.close();
   });
@@ -227,7 +227,7 @@ inEachBrowser('measures', (browser) => {
     assert((await drawn()).includes('179 65 15'), 'the line, in the colour of embers');
     await it.click('theme');
     await it.until(() => document.querySelector('#story-chart canvas') !== null);
-    assert((await drawn()).includes('240 150 84'), 'and in that of the dark');
+    assert((await drawn()).includes('240 150 84'), 'and in the colour of the dark theme');
     await it.close();
   });
 

@@ -96,7 +96,7 @@ inEachBrowser('page', (browser) => {
     await it.page.click('#kept-list button');
     await it.until(() => document.getElementById('kept').hidden);
     await it.click('picker-close');
-    assert.equal(await it.tell(STORY.prompt).then((text) => text.startsWith(STORY.prompt)), true, 'a model that is loaded goes on');
+    assert.equal(await it.tell(STORY.prompt).then((text) => text.startsWith(STORY.prompt)), true, 'a loaded model keeps working');
     await it.close();
   });
 

@@ -1,15 +1,16 @@
-"""Makes `filters.json`, what each setting of the sampler leaves of a row of logits, with transformers' own processors in its own order.
+"""Makes `filters.json`: the result of each sampler setting on a row of logits, with transformers' own
+processors in its own order.
 
     python tests/golden/make_filters.py
 
-The processors are those that `generate` would use for a GenerationConfig (`_get_logits_processor`), on float64 scores. transformers has no
-frequency and presence penalty: they are OpenAI's formula, put in as a caller's own processor, which stands where those go. Logits, biases and
-penalties are multiples of 1/8, so that sums are exact and equal logits common; some are -inf. A case whose bound falls so near to a token
-that rounding decides is left out: settings a little larger and smaller must keep the same tokens.
+The processors are those that `generate` would use for a GenerationConfig (`_get_logits_processor`), on
+float64 scores. transformers has no frequency and presence penalty, so they are added as a caller's own
+processor with OpenAI's formula, at its place in the order. Logits, biases and penalties are multiples of
+1/8, so that sums are exact and equal logits are common; some are -inf. A case is skipped if rounding
+could decide about a token: slightly larger and smaller settings must keep the same tokens.
 
-For a case without a temperature, `greedy` is the lowest id of the largest score; `logprobs` are natural logarithms, null where
-nothing is left of a token.
-"""
+For a case without a temperature, `greedy` is the lowest id of the largest score. `logprobs` are natural
+logarithms, null for excluded tokens."""
 
 import json
 import math

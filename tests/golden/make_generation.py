@@ -1,12 +1,13 @@
-"""Makes `generation.json`: what transformers' `generate` writes for a model folder with one or another generation_config.json.
+"""Makes `generation.json`: what transformers' `generate` writes for a model folder with different versions
+of generation_config.json.
 
     python tests/golden/make_generation.py
 
-The folder is tests/fixtures/llama-untied-f32. A case replaces its generation_config.json (`null` removes it) and changes fields of its config.json
-(`null` removes one). `swap` exchanges two rows of the head, so that these ids change places: `2`, the class default of an end in LlamaConfig, then is an
-ordinary token that greedy decoding chooses. Decoding is greedy in float32. `text` leaves out special tokens, the token that ended the text, and the stop
-string with what follows. `ignored` is written by hand: the fields that this engine does not honour.
-"""
+The folder is tests/fixtures/llama-untied-f32. A case replaces its generation_config.json (`null` removes
+it) and changes fields of its config.json (`null` removes one). `swap` exchanges two rows of the head,
+and so the two token ids: `2`, the default end token of LlamaConfig, then is an ordinary token that
+greedy decoding chooses. Decoding is greedy in float32. `text` has no special tokens, and ends before the
+end token or the stop string. `ignored` is written by hand: the fields that this engine ignores."""
 
 import json
 import shutil
@@ -26,7 +27,8 @@ PLAIN = "itA andmitasoiq apen thezfT"
 
 
 def case(name, generation, ignored=(), config=None, swap=False, override=None, options=None):
-    """`override` is for transformers alone: what it would do besides, and we do not. `options` are ours; without `maxTokens` the file says how many."""
+    """`override` is for transformers only: it turns off what we do not support. `options` are ours; without
+    `maxTokens` the file decides."""
     text = generation if generation is None or isinstance(generation, str) else json.dumps(generation)
     return {"name": name, "generation_config": text, "ignored": list(ignored), "config": config or {}, "swap": SWAP if swap else [], "prompt": PROMPT,
             "options": {"maxTokens": 16} if options is None else options, "override": override or {}}  # fmt: skip
@@ -39,7 +41,7 @@ OFF = {"num_beams": 1, "num_beam_groups": 1, "diversity_penalty": 0.0, "penalty_
        "transformers_version": "4.44.0", "pad_token_id": 0, "eos_token_id": 2}  # fmt: skip
 
 CASES = [
-    # Which tokens end a text.
+    # Tokens that end a text.
     case("eos: absent in config, another in generation", {"eos_token_id": [319]}, config={"eos_token_id": None}, swap=True),
     case("eos: another in generation", {"eos_token_id": 319}, swap=True),
     case("eos: absent in generation", {}, swap=True),
@@ -75,16 +77,16 @@ CASES = [
     case("max_length", {"max_length": 44}, options={}),
     case("max_length: max_new_tokens goes before it", {"max_length": 44, "max_new_tokens": 5}, options={}),
     case("all that means off", OFF),
-    # transformers 4 wrote defaults into config.json; they count where there is no other file.
+    # transformers 4 wrote defaults into config.json; they apply if there is no generation_config.json.
     case("config.json: defaults of generation", None, config={"no_repeat_ngram_size": 1, "max_length": 20}),
     case("config.json: not where there is generation_config.json", {"eos_token_id": 2}, config={"no_repeat_ngram_size": 1}),
-    # What is not honoured.
+    # Fields that are ignored.
     case("num_beams", {"num_beams": 2}, ["num_beams"], override={"num_beams": 1}),
     case("guidance_scale", {"guidance_scale": 1.5}, ["guidance_scale"], override={"guidance_scale": None}),
     case("penalty_alpha and dola_layers", {"penalty_alpha": 0.6, "top_k": 4, "dola_layers": "high"}, ["dola_layers", "penalty_alpha"],
          override={"penalty_alpha": None, "dola_layers": None}),  # fmt: skip
     case("unknown fields", {"chat_format": "chatml", "max_window_size": 24000}, ["chat_format", "max_window_size"]),
-    # Values that are odd.
+    # Odd values.
     case("top_k -1", {"top_k": -1}),
     case("top_k 50.0", '{"top_k": 50.0}'),
     case("temperature NaN", '{"temperature": NaN}', ["temperature"]),
@@ -113,7 +115,7 @@ def folder_of(case, place):
 
 
 def continuation(tokenizer, prompt, out):
-    """The text that tokens add to a prompt: a blank at its beginning counts."""
+    """The text that tokens add to a prompt, with its leading space."""
     head = tokenizer.decode(prompt, skip_special_tokens=True)
     return tokenizer.decode(prompt + out, skip_special_tokens=True)[len(head):]
 

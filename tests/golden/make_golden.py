@@ -2,19 +2,19 @@
 
     python tests/golden/make_golden.py           # all models; a name or several: only those
 
-For each tiny checkpoint of `tests/fixtures`, for the bundled models, and for `../shared/models/story` where it is
-there, one JSON file `NAME.json`: for several prompts the ids, the logits of the last position, a greedy continuation
-with its margins, and its text; for a model that chats, whole chats turn by turn. 16-bit weights are widened to f32
-when they are read; nothing else is rounded.
+For each tiny checkpoint of `tests/fixtures`, for the bundled models, and for `../shared/models/story` if
+it exists, it writes a file `NAME.json`. For several prompts the file has the ids, the logits of the last
+position, a greedy completion with its margins, and its text. For a chat model it has whole chats, turn
+by turn. 16-bit weights are widened to f32 when they are read; nothing else is rounded.
 
-A margin is how far the best logit of a step lies above the second, relative to the step's largest magnitude: where it
-is below the bound to which logits are compared, another correct program may choose the other token, and a comparison
-stops. Every continuation is computed twice, step by step with a cache and in one pass without, and the two must agree.
-`sampling.json` holds what temperature, top-k, top-p, min-p and repetition penalty make of a row of logits: the
-probabilities from which transformers would draw.
+The margin of a step is the distance of the best logit from the second, relative to the step's largest
+magnitude. If it is below the bound for comparing logits, another correct program may choose the other
+token, and a comparison stops. Every completion is computed twice, step by step with a cache and in one
+pass without, and the two must agree. `sampling.json` has the result of temperature, top-k, top-p, min-p
+and repetition penalty on a row of logits: the probabilities from which transformers would draw.
 
-`noise` is the largest difference to the same with float64 matrices, on the same scale: what the reference itself does not know.
-"""
+`noise` is the largest difference from the same computation with float64 matrices, on the same scale: the
+error of the reference itself."""
 
 import json
 import sys
@@ -67,20 +67,22 @@ class Reference:
         config = AutoConfig.from_pretrained(folder)
         load = lambda dtype: AutoModelForCausalLM.from_pretrained(folder, config=config, dtype=dtype, attn_implementation="eager").eval()
         self.config, self.model, self.exact = config, load(torch.float32), load(torch.float64)
-        # tokenizer.json as it is: AutoTokenizer of transformers 5 may choose a class by `model_type` and build another from the vocabulary.
+        # Uses tokenizer.json unchanged. AutoTokenizer of transformers 5 may choose a class by `model_type`
+        # and build another tokenizer from the vocabulary.
         self.raw = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
         eos = json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
         self.eos = eos if isinstance(eos, list) else [eos]
 
     def logits(self, ids):
-        """(positions, vocab) of one pass without a cache, and its distance to the same in f64."""
+        """(positions, vocab) of one pass without a cache, and its distance from the same in f64."""
         logits = self.model(torch.tensor([ids]), use_cache=False).logits[0]
         exact = self.exact(torch.tensor([ids]), use_cache=False).logits[0]
         return logits, ((logits - exact).abs().max() / exact.abs().max()).item()
 
     def greedy(self, ids, steps, beyond):
-        """Up to `steps` tokens, the end token included, chosen one by one with a cache; `beyond` it where asked for."""
+        """Up to `steps` tokens, including the end token, chosen one by one with a cache; continues `beyond`
+        it on request."""
         cache, step, tokens = None, ids, []
         while len(tokens) < steps:
             out = self.model(torch.tensor([step]), past_key_values=cache, use_cache=True)
@@ -92,7 +94,8 @@ class Reference:
         return tokens
 
     def continuation(self, ids, steps, beyond=False):
-        """Greedy tokens after `ids`, with margins; `told` of them come before an end token, and only they make the text."""
+        """Greedy tokens after `ids`, with margins. `told` of them come before an end token, and only they
+        make the text."""
         tokens = self.greedy(ids, steps, beyond)
         logits, noise = self.logits(ids + tokens)
         steps = logits[len(ids) - 1 : -1]
@@ -106,10 +109,10 @@ class Reference:
         return {"tokens": tokens, "margins": rounded, "told": told, "finish": finish, "text": self.text(ids, tokens[:told])}, logits, noise
 
     def text(self, ids, tokens):
-        """What `tokens` add to the text of `ids`, for a tokenizer drops the leading space of what it decodes alone.
+        """The text that `tokens` add to that of `ids`. A tokenizer would drop the leading space of tokens
+        that it decodes alone.
 
-        None where bytes are no UTF-8: what their text is depends on where one cuts.
-        """
+        None if the bytes are not UTF-8, because their text then depends on where it is cut."""
         head = self.raw.decode(ids, skip_special_tokens=True)
         whole = self.raw.decode(ids + tokens, skip_special_tokens=True)
         return whole[len(head) :] if whole.startswith(head) and "\ufffd" not in whole else None
@@ -121,7 +124,7 @@ class Reference:
                 "noise": float(f"{noise:.1e}")}  # fmt: skip
 
     def chat(self, turns, steps):
-        """Each user turn answered greedily, the answers going into the history as text."""
+        """Answers each user turn greedily. The answers enter the history as text."""
         messages, answers = [], []
         for turn in turns:
             messages.append({"role": "user", "content": turn})
@@ -137,12 +140,13 @@ class Reference:
 
 
 def number(value):
-    """Nine digits: enough to tell any two f32 apart."""
+    """Nine digits, which distinguish any two f32 values."""
     return float(f"{value:.9g}")
 
 
 def sample(logits):
-    """The logits of one position: `values` are those of the ids 0, stride, 2 stride...; `top` are [id, value], best first."""
+    """The logits of one position: `values` are those of the ids 0, stride, 2 stride...; `top` has [id,
+    value] pairs, best first."""
     stride = 1 if len(logits) <= FULL_VOCAB else 16
     top = [] if stride == 1 else [[int(id), number(value)] for value, id in zip(*(part.tolist() for part in logits.topk(32)), strict=True)]
     return {"max_abs": number(logits.abs().max().item()), "stride": stride, "values": [number(v) for v in logits[::stride].tolist()], "top": top}
@@ -175,7 +179,7 @@ def make(name, folder, prompts, chats):
     reference = Reference(folder)
     vocab, hidden = reference.config.vocab_size, reference.config.hidden_size
     cases = [reference.case(prompt, GREEDY_STEPS) for prompt in prompts]
-    # Long enough for the answers of the bundled model; a random one never ends by itself.
+    # Long enough for the answers of the bundled model. A random model never ends by itself.
     dialogues = [reference.chat(turns, 24 if vocab <= FULL_VOCAB else 100) for turns in chats]
     golden = {"model": name, "made_by": "tests/golden/make_golden.py, float32 on a CPU", "versions": versions(), "vocab": vocab, "hidden": hidden,
               "eos": reference.eos, "cases": cases, "chats": [{"turns": turns} for turns in dialogues if turns]}  # fmt: skip
@@ -190,14 +194,14 @@ def make(name, folder, prompts, chats):
 
 
 def sampling():
-    """Probabilities after the processors of `generate`, in its order."""
+    """The probabilities after the processors of `generate`, in its order."""
     generator = torch.Generator().manual_seed(5)
     logits = 3 * torch.randn(40, generator=generator)
     text = [0, 0, 17, int(logits.argmax()), int(logits.argmin())]  # seen twice, once, likely, unlikely
     cases = []
     for settings in SETTINGS:
         config = GenerationConfig(do_sample=True, **({"temperature": 1.0, "top_k": 0} | settings))
-        # What `generate` itself would use; the model only lends the method.
+        # The processors that `generate` would use; the model only provides the method.
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=40, hidden_size=8, intermediate_size=8,
                                                                       num_hidden_layers=1, num_attention_heads=1))  # fmt: skip
         processors = model._get_logits_processor(config, input_ids_seq_length=len(text))

@@ -2,10 +2,9 @@
 
     cargo build --release && python tests/golden/make_held_out.py
 
-For the bundled models they are the documents that models/train keeps back, special tokens written out, without those that begin and
-end a document. Of the published story model we have no such documents: it is given stories that it tells itself in f32, at temperature 1 with no
-token left out.
-"""
+For the bundled models these are the held-out documents of models/train, with special tokens written out,
+except those that begin and end a document. For the published story model there are no such documents. It
+gets stories that it generates itself in f32, at temperature 1 without filters."""
 
 import json
 import subprocess

@@ -1,12 +1,14 @@
-"""Writes patterns.json: what the reference makes of the patterns of a tokenizer, in Ruby's syntax, for src/tokenizer/ruby.
+"""Writes patterns.json: the results of the reference for tokenizer patterns in Ruby's syntax, for
+src/tokenizer/ruby.
 
     pip install tokenizers==0.23.3
     python tests/golden/make_patterns.py
 
-`patterns`: a pattern, and for each of its texts the pieces of a Split that isolates matches and of one that removes them; null where the reference
-refuses the pattern. Half of them are written by hand, one construct each, the others grow from a seed. `sets`: how many characters an escape or a bracket
-matches below U+32000, and the FNV-1a hash of their ranges (first and last code point of each, as 32 bits, the lowest byte first).
-"""
+`patterns`: a pattern, and for each of its texts the pieces of a Split that isolates matches and of one
+that removes them; null if the reference refuses the pattern. Half of them are written by hand, one
+construct each; the others are random with a fixed seed. `sets`: how many characters an escape or a
+bracket matches below U+32000, and the FNV-1a hash of their ranges (first and last code point of each, as
+32 bits, little-endian)."""
 
 import json
 import random
@@ -79,7 +81,7 @@ def pieces(pattern, texts):
     return [[text, *([piece for piece, _ in split.pre_tokenize_str(text)] for split in splits)] for text in texts]
 
 
-# Beyond are private and unassigned planes, and marks of no kind but one.
+# Above are private and unassigned planes, and one kind of marks.
 CODES = [code for code in range(0x32000) if not 0xD800 <= code < 0xE000]
 ALL = "".join(map(chr, CODES))
 

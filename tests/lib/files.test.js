@@ -182,7 +182,7 @@ test('bytes that do not match the lock file are fetched once more, then refused'
   disk = new Disk();
   times = 2;
   await assert.rejects(loading({ lock: true }), { code: 'INTEGRITY', details: { file: 'model.safetensors', expected: sha256(WEIGHTS), got: sha256(damaged), again: true, url: `${base}model.safetensors` } });
-  assert.deepEqual([...disk.files.keys()].filter((path) => path.includes('model.safetensors')), [], 'nothing of it is kept');
+  assert.deepEqual([...disk.files.keys()].filter((path) => path.includes('model.safetensors')), [], 'it is not stored');
 });
 
 test('an empty file is stored and read like any other', async () => {
@@ -202,7 +202,7 @@ test('on a full disk only the cache is lost, not the load', async () => {
   const { info, weights } = await loading();
   assert.ok(weights.equals(WEIGHTS));
   assert.deepEqual([info.cache, info.cacheReason], ['none', 'quota']);
-  assert.ok([...disk.files.values()].reduce((sum, { length }) => sum + length, 0) < CHUNK_BYTES, 'the part that could not be completed is gone');
+  assert.ok([...disk.files.values()].reduce((sum, { length }) => sum + length, 0) < CHUNK_BYTES, 'the incomplete part is deleted');
 });
 
 test('offline, stored files are used, and missing files are known to be missing', async () => {

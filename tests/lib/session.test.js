@@ -99,7 +99,7 @@ test('aborting a queued turn takes effect at once, and the turn leaves no trace'
     const waiting = session.chat('never', { signal: second.signal });
     setTimeout(() => second.abort(), 20);
     await assert.rejects(async () => waiting, { name: 'AbortError' });
-    assert.ok(!platform.log.includes('abort long'), 'while the other goes on');
+    assert.ok(!platform.log.includes('abort long'), 'while the other continues');
     first.abort();
     assert.deepEqual(await session.messages(), []);
     assert.ok(!platform.log.includes('start never'));

@@ -100,7 +100,7 @@ test('the fastest number of threads is chosen', () => {
   assert.equal(chosen(4, (threads) => 30 / threads).best, 4);
   assert.equal(chosen(4, (threads) => 30 * threads).best, 1);
   assert.equal(chosen(4, (threads) => [0, 5, 3, 0, 4][threads]).best, 2);
-  assert.equal(chosen(2, () => 0.01).best, 1, 'no gain is no reason for a second thread');
+  assert.equal(chosen(2, () => 0.01).best, 1, 'without a gain there is no second thread');
   assert.equal(chosen(1, () => 1).best, 1);
 });
 

@@ -130,7 +130,7 @@ test('text is written as it is generated, and a signal stops the answer but not 
   chat.say('Tell me a story.\n');
   await chat.until(/loaded .*\n/);
   await chat.until(/\w+ \w+ \w+/);
-  assert(!chat.errors.includes('[prompt'), 'it goes on');
+  assert(!chat.errors.includes('[prompt'), 'it continues');
   chat.child.kill('SIGINT');
   await chat.until(/\[stopped: the chat is as it was before this turn\]/);
   chat.say('/regenerate\n');

@@ -195,7 +195,7 @@ test('template variables stay with the session until others are set', async () =
   assert.equal(await prompt(), on, 'a later turn');
   const copies = [await session.clone(), await Session.restore(switched, await session.save({ cache: false }))];
   for (const copy of copies) assert.equal((await copy.regenerate(GREEDY)).usage.promptTokens, on);
-  assert.equal(await prompt({ chat_template_kwargs: {} }), off, 'none are others');
+  assert.equal(await prompt({ chat_template_kwargs: {} }), off, 'an empty object clears them');
   assert(await prompt({ chatTemplateKwargs: { words: 3 } }) > off);
   const run = session.regenerate({ ...GREEDY, maxTokens: 400, minTokens: 400, chatTemplateKwargs: { enable_thinking: true }, signal: AbortSignal.timeout(1) });
   await assert.rejects(Promise.resolve(run));

@@ -151,7 +151,7 @@ for (const [title, bytes, expected] of ROWS) {
     const { statuses, text, closed } = await raw(port, bytes(), { patienceMs: 10_000 });
     if (expected === CLOSED) assert.deepEqual([statuses, closed], [[], true]);
     else assert.deepEqual(statuses, [expected].flat(), text.slice(0, 500));
-    assert(!/evil/.test(text.split('\r\n\r\n')[0]), 'nothing of theirs is in the head of an answer');
+    assert(!/evil/.test(text.split('\r\n\r\n')[0]), 'no response head contains their text');
     assert(!/Access-Control-Allow-Origin: \*/i.test(text));
     const good = await fetch(`http://localhost:${port}/v1/completions`, { method: 'POST', body: BODY, headers: { 'Content-Type': 'application/json' } });
     assert.equal(good.status, 200);

@@ -121,7 +121,7 @@ test('a small queue refuses at once with 429, and clients that retry all get the
     assert.equal(statuses.filter((status) => status === 200).length, 3);
     assert.equal(statuses.filter((status) => status === 429).length, 17);
     const slowest = Math.max(...times.filter(({ status }) => status === 200).map(({ ms }) => ms));
-    assert(times.every(({ status, ms }) => status === 200 || ms < slowest), 'nobody waited to be sent away');
+    assert(times.every(({ status, ms }) => status === 200 || ms < slowest), 'no refused client waited');
 
     const texts = await Promise.all(Array.from({ length: 8 }, async (_, seed) => {
       const client = new OpenAI({ baseURL: server.url, apiKey: 'none', maxRetries: 20 });

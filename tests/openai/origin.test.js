@@ -90,7 +90,7 @@ inEachBrowser('origin', (browser) => {
       ];
     }, server.url);
     assert.deepEqual(results, ['TypeError', 'TypeError', 'TypeError', 'opaque 0', 'loaded', 'error']);
-    assert.equal(model.state.log.length, before, 'the engine was asked nothing');
+    assert.equal(model.state.log.length, before, 'the engine got no request');
     await close();
   });
 });
