@@ -29,7 +29,8 @@ MODEL = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_siz
 
 
 class Penalties(transformers.LogitsProcessor):
-    """OpenAI's: mu[j] - c[j] * frequency - float(c[j] > 0) * presence, with the counts of what was generated."""
+    """OpenAI's formula: mu[j] - c[j] * frequency - float(c[j] > 0) * presence, with counts over the
+    generated tokens."""
 
     def __init__(self, generated, frequency, presence):
         self.generated, self.frequency, self.presence = generated, frequency, presence
@@ -42,7 +43,7 @@ class Penalties(transformers.LogitsProcessor):
 
 
 def processed(case):
-    """The scores that `generate` would draw from, or take the largest of."""
+    """The scores from which `generate` would draw, or take the largest."""
     settings = case["settings"]
     theirs = {name: settings[ours] for ours, name in THEIRS.items() if ours in settings}
     if "logitBias" in settings:
@@ -60,7 +61,7 @@ def processed(case):
 
 
 def kept(case, nudge):
-    """How many tokens are left of each score, with every bound moved a little."""
+    """How many tokens each score leaves, with every bound moved slightly."""
     settings = dict(case["settings"])
     for name in ("topP", "minP", "typicalP"):
         if name in settings:
@@ -73,7 +74,7 @@ def eighth(chance, low, high):
 
 
 def drawn(chance):
-    """A case drawn at random."""
+    """A random case."""
     vocab = chance.choice([1, 2, 3, 7, 20, 20, 60])
     spread = chance.choice([1, 3, 8])
     logits = [None if vocab > 3 and chance.random() < 0.1 else eighth(chance, -spread, spread) for _ in range(vocab)]
@@ -101,7 +102,7 @@ def number(value):
 
 
 def make(name, seed, count, drawn, processed, kept):
-    """Writes `<name>.json` with so many cases."""
+    """Writes `<name>.json` with `count` cases."""
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(1)
     chance = random.Random(seed)
@@ -110,7 +111,7 @@ def make(name, seed, count, drawn, processed, kept):
         case = drawn(chance)
         try:
             scores = processed(case)
-        except ValueError:  # a list of unwanted words of which none is left, a token that is forced and suppressed
+        except ValueError:  # all tokens are bad words, or a token is forced and suppressed
             refused += 1
             continue
         if scores.max() == -math.inf:

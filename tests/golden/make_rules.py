@@ -1,11 +1,12 @@
-"""Makes `rules.json`: what the rules over tokens and sequences, and the filters top-h, epsilon and eta, leave of a row of logits.
+"""Makes `rules.json`: the result of the rules over tokens and sequences, and of the filters top-h, epsilon
+and eta, on a row of logits.
 
     python tests/golden/make_rules.py
 
-As `make_filters.py`, whose cases have the other settings: the processors are those that `generate` of transformers would use for a GenerationConfig
-(`_get_logits_processor`), on float64 scores. The prompt is what `generate` of a decoder-only model passes as the encoder's ids. A case of which nothing
-is left is left out, and so is one whose bound falls so near to a token that rounding decides.
-"""
+Like `make_filters.py`, which has the other settings: the processors are those that `generate` of
+transformers would use for a GenerationConfig (`_get_logits_processor`), on float64 scores. The prompt is
+what `generate` of a decoder-only model passes as the encoder's ids. A case is skipped if it leaves no
+token, or if rounding could decide about a token."""
 
 import math
 
@@ -24,7 +25,7 @@ SAMPLED = {"temperature", "top_k", "top_p", "min_p", "typical_p", "top_h", "epsi
 
 
 def processed(case):
-    """The scores that `generate` would draw from, or take the largest of."""
+    """The scores from which `generate` would draw, or take the largest."""
     settings = case["settings"]
     sampled = settings["temperature"] > 0
     theirs = {name: settings[ours] for ours, name in THEIRS.items() if ours in settings and (sampled or name not in SAMPLED)}
@@ -39,7 +40,7 @@ def processed(case):
 
 
 def kept(case, nudge):
-    """How many tokens are left of each score, with every bound moved a little."""
+    """How many tokens each score leaves, with every bound moved slightly."""
     settings = dict(case["settings"])
     for name in ("topP", "minP", "typicalP", "topH", "epsilonCutoff", "etaCutoff"):
         if name in settings:
@@ -48,11 +49,11 @@ def kept(case, nudge):
 
 
 def drawn(chance):
-    """A case drawn at random."""
+    """A random case."""
     vocab = chance.choice([2, 3, 7, 7, 20, 20, 20, 60, 60, 150])
     spread = chance.choice([1, 3, 8])
     logits = [None if vocab > 3 and chance.random() < 0.1 else eighth(chance, -spread, spread) for _ in range(vocab)]
-    few = chance.choice([vocab, min(vocab, 4)])  # of few tokens sequences repeat
+    few = chance.choice([vocab, min(vocab, 4)])  # with few tokens, sequences repeat
     tokens = lambda least, most: [chance.randrange(few) for _ in range(chance.randint(least, most))]  # noqa: E731
     prompt, generated = tokens(1, chance.choice([1, 8])), tokens(0, 8)
     text = prompt + generated

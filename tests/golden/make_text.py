@@ -2,11 +2,11 @@
 
     python tests/golden/make_text.py
 
-Ids and texts come from `PreTrainedTokenizerFast`, that is from tokenizer.json as it stands (where `AutoTokenizer` gives other ids, because
-transformers 5 rebuilds the tokenizer of some classes, the strings are listed in `auto_differs`); chats from `apply_chat_template`; the
-templates at the end, which use the constructs of well-known published ones, from transformers' own Jinja environment.
-The tokenizers in `tests/fixtures/text` are trained here, on this file's own strings, where they are not there yet.
-"""
+Ids and texts come from `PreTrainedTokenizerFast`, that is, from tokenizer.json unchanged. (transformers
+5 rebuilds the tokenizer of some classes, so `AutoTokenizer` gives other ids; `auto_differs` lists those
+strings.) Chats come from `apply_chat_template`. The templates at the end use the constructs of
+well-known published ones and are rendered by transformers' own Jinja environment. The tokenizers in
+`tests/fixtures/text` are trained here, on this file's own strings, if they do not exist yet."""
 
 import datetime
 import json
@@ -260,7 +260,7 @@ def messages(chat):
 
 
 def byte_offsets(text, offsets):
-    """Flat, in bytes: the library's binding counts characters."""
+    """Flat, in bytes; the library's binding counts characters."""
     return [len(text[:place].encode()) for pair in offsets for place in pair]
 
 
@@ -269,7 +269,8 @@ def reference(folder):
     raw = Tokenizer.from_file(str(path / "tokenizer.json"))
     literal = Tokenizer.from_file(str(path / "tokenizer.json"))
     literal.encode_special_tokens = True
-    # Offsets as the model leaves them: a post-processor may trim the spaces of each token, and adds tokens that are not of the text.
+    # Offsets as the model gives them: a post-processor may trim the spaces of each token, and adds tokens
+    # that are not in the text.
     bare = {special: Tokenizer.from_file(str(path / "tokenizer.json")) for special in [True, False]}
     for special, tokenizer in bare.items():
         tokenizer.post_processor = None
@@ -278,7 +279,7 @@ def reference(folder):
     plain = PreTrainedTokenizerFast(tokenizer_file=str(path / "tokenizer.json"))
     auto = AutoTokenizer.from_pretrained(path)
     special = {id for id, token in raw.get_added_tokens_decoder().items() if token.special}
-    # add_bos_token counts only where tokenizer.json has no post-processor; there the two agree.
+    # add_bos_token applies only if tokenizer.json has no post-processor; there the two agree.
     prompt = fast if raw.post_processor is None else plain
     strings = []
     for text in STRINGS:
@@ -287,7 +288,8 @@ def reference(folder):
             "text": text,
             "ids": ids,
             "literal_ids": literal.encode(text, add_special_tokens=False).ids,
-            # Special tokens are taken out by id: decode(skip_special_tokens=True) misses those with "normalized": true.
+            # Special tokens are removed by id, because decode(skip_special_tokens=True) misses those with
+            # "normalized": true.
             "offsets": byte_offsets(text, bare[True].encode(text).offsets),
             "literal_offsets": byte_offsets(text, bare[False].encode(text).offsets),
             "decoded": raw.decode([id for id in ids if id not in special], skip_special_tokens=False),
@@ -311,7 +313,7 @@ def reference(folder):
 
 
 def render(config, chat, add):
-    """The text, or what raise_exception said."""
+    """The text, or the message of raise_exception."""
     template = config["chat_template"]
     if isinstance(template, list):
         template = next(entry["template"] for entry in template if entry["name"] == "default")
