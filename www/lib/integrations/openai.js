@@ -1,5 +1,5 @@
-// `fireside-lm/openai`: the door that speaks as OpenAI's API does. One function from a Request to a Response, which needs neither a server nor a page: it runs wherever
-// there is fetch, in a service worker and in Node alike. docs/openai.md is its manual.
+// `fireside-lm/openai`: OpenAI's API as one function from a Request to a Response. It needs neither a server
+// nor a page and runs wherever fetch exists, in a service worker as in Node. The manual is docs/openai.md.
 //
 //     const handler = createHandler({ models: { story: await Model.load('models/story/') } });
 //     const response = await handler(new Request('http://localhost/v1/models'));
@@ -26,53 +26,68 @@ import { until, within } from './wait.js';
 
 /**
  * @typedef {object} HandlerOptions
- * @property {Record<string, Model> | Model} models by the ids under which they are asked for; one alone is `fireside`
- * @property {number} [concurrency] requests answered at the same time: 1 unless said otherwise, since one keeps every core busy
- * @property {number} [queueMax] requests that wait for their turn: 32 unless said otherwise; the next one is refused with 429
- * @property {number} [sessionsMax] sessions kept of each model, for requests that go on where another ended: 8 unless said otherwise
- * @property {number} [kvBytesMax] what their caches may take, of each model; in bytes, 512 MiB unless said otherwise. The session used last is kept whatever it takes
- * @property {number} [bodyBytesMax] of a request's body, in bytes: 1 MiB unless said otherwise
- * @property {number} [maxTokens] tokens of an answer to a chat that asks for no number: what is left of the context unless said otherwise
- * @property {number} [bufferBytesMax] of an answer, computed and not yet read, before its run waits: 64 KiB unless said otherwise
- * @property {number} [stallMs] a client that reads nothing of its answer for so long is cut: 30,000 unless said otherwise
- * @property {string} [base] the folder in which the routes may stand as well, without the slash at its end: `/some/where` for `/some/where/v1/models`
- * @property {number} [healthMs] an engine that does not answer for so long is taken to be stuck: 5,000 unless said otherwise
- * @property {readonly string[]} [publicPrompts] system messages, and beginnings of texts, that are no secret: each is computed once for all who ask, and anyone may find out that it is
- *   in use. What else was computed for one owner is reused for that owner alone
- * @property {number} [promptCharsMax] of a prompt, or of a chat's messages together, in UTF-16 units: 32 for each token of the model's context unless said otherwise. To
- *   find out the number of tokens keeps the engine from everybody else
+ * @property {Record<string, Model> | Model} models by id; a single model has the id `fireside`
+ * @property {number} [concurrency] how many requests are answered at the same time; default: 1, because one
+ *   keeps every core busy
+ * @property {number} [queueMax] how many requests may wait; default: 32. The next one is refused with 429
+ * @property {number} [sessionsMax] how many sessions of each model are kept for requests that continue an
+ *   earlier one; default: 8
+ * @property {number} [kvBytesMax] the memory of their KV caches, for each model, in bytes; default: 512 MiB.
+ *   The latest session is kept in any case
+ * @property {number} [bodyBytesMax] of a request's body, in bytes; default: 1 MiB
+ * @property {number} [maxTokens] tokens of an answer to a chat that sets no limit; default: the rest of the
+ *   context
+ * @property {number} [bufferBytesMax] of an answer that is computed and not yet read, before its run waits;
+ *   default: 64 KiB
+ * @property {number} [stallMs] how long a client may read nothing of its answer before it is disconnected;
+ *   default: 30,000
+ * @property {string} [base] a folder that also has the routes, without the last slash: `/some/where` for
+ *   `/some/where/v1/models`
+ * @property {number} [healthMs] how long an engine may take to answer `/health` before it counts as stuck;
+ *   default: 5,000
+ * @property {readonly string[]} [publicPrompts] system messages and beginnings of texts that are not secret:
+ *   each is computed once for all clients, and any client may find out that it is in use. All other prompts
+ *   are reused for their owner only
+ * @property {number} [promptCharsMax] of a prompt, or of all messages of a chat, in UTF-16 units; default:
+ *   32 for each token of the model's context. Counting the tokens of a longer prompt would block the engine
+ *   for all clients
  */
 
 /**
  * @typedef {object} Closing
- * @property {(options?: { graceMs?: number }) => Promise<void>} close refuses new requests with 503, gives those under way so long to end (0 unless said otherwise), aborts
- *   the others, waits a second for an engine that does not notice, and frees every session. The models stay
- * @property {(owner: unknown) => void} forget frees the sessions of an owner (a context's) who will not come back
+ * @property {(options?: { graceMs?: number }) => Promise<void>} close refuses new requests with 503 and
+ *   gives those under way `graceMs` to end (default: 0). It aborts the others, waits a second for the engine
+ *   to notice, and frees every session. The models stay
+ * @property {(owner: unknown) => void} forget frees the sessions of an owner (of a context) that will not
+ *   return
  */
 
 /**
  * What a server knows of a request.
  * @typedef {object} Context
- * @property {unknown} [owner] who asks, as the server knows it and no client can choose it: the id of a key that was checked, the connection (its socket), a page. Compared by
- *   identity. What was computed for one owner is reused for that owner alone; without an owner nothing is
- * @property {(promise: Promise<unknown>) => void} [waitUntil] given what has to be waited for beyond the Response: a service worker is stopped when nothing says that it works
- * @property {boolean} [isDeaf] the request's signal does not tell when its client goes
+ * @property {unknown} [owner] who asks, as only the server can know: the id of a checked key, the connection
+ *   (its socket), a page. Compared by identity. Cached prompts are reused for their owner only; without an
+ *   owner, nothing is reused
+ * @property {(promise: Promise<unknown>) => void} [waitUntil] receives the promises that outlive the
+ *   Response; a browser stops a service worker that has none
+ * @property {boolean} [isDeaf] whether the request's signal does not abort when its client goes
  */
 
 /**
- * Takes a Request, and a context where a server asks for somebody else. Also takes what `fetch` takes, an
- * address and its options, so that it is the `fetch` of a client in the same program: then, and where there is
- * no context, that program is the owner. One signature for both: TypeScript does not assign overloads to the
- * type of `fetch`, which is what clients ask for.
- * @typedef {((input: Request | string | URL, more?: Context | RequestInit) => Promise<Response>) & Closing} Handler
+ * Takes a Request, and a context if a server asks on behalf of a client. Also takes the arguments of
+ * `fetch`, a URL and its options, so that it can be the `fetch` of a client in the same program; then, and
+ * without a context, that program is the owner. One signature serves both, because TypeScript does not
+ * assign overloads to the type of `fetch`, which clients require.
+ * @typedef {((input: Request | string | URL, more?: Context | RequestInit) => Promise<Response>) & Closing}
+ *   Handler
  */
 
 /** @typedef {{ id: string, model: Model, sessions: Sessions }} Served */
 
-/** What an engine may take to notice that a run is aborted, on closing; one that takes longer is stuck and waited for no more. */
+/** How long the engine may take, on closing, to notice an abort. One that takes longer is stuck. */
 const ABORT_MS = 1_000;
 
-/** A text that the simple route asks for is a completion. */
+/** The simple route generates a completion. */
 const SHAPES = { chat, completion, generate: completion };
 
 /** The route of one model, as errors name it. */
@@ -115,7 +130,11 @@ export function createHandler({ models, base = '', ...limits }) {
     ['/health', ['GET', health]],
   ]));
 
-  /** Answers by the route of the request's path. A slash at the end of a path does not count. @param {Request} request @param {Context | undefined} context */
+  /**
+   * Answers by the route of the request's path. A slash at the end of a path does not count.
+   * @param {Request} request
+   * @param {Context | undefined} context
+   */
   async function answerByRoute(request, context) {
     const { method } = request;
     const { pathname } = new URL(request.url);
@@ -157,7 +176,7 @@ export function createHandler({ models, base = '', ...limits }) {
     if (route === 'chat') {
       values.messages = readable(values.messages, info);
       const kwargs = templateKwargs(values, info);
-      // Passed though it is empty: a session that is used again has those of the request before.
+      // Passed even if it is empty, because a reused session has those of the request before.
       if (info.chatTemplateKwargs?.length) options.chatTemplateKwargs = kwargs;
     }
     checkLength(asked, contextWindow);
@@ -165,7 +184,7 @@ export function createHandler({ models, base = '', ...limits }) {
     const closing = new AbortController();
     underWay.add(closing);
     const signal = AbortSignal.any([request.signal, closing.signal]);
-    // Without a limit of the request an answer may be as long as the context allows, as the original has it.
+    // If the request sets no limit, the context is the limit, as in OpenAI's API.
     if (route !== 'generate') options.maxTokens ??= asked.isUnlimited ? contextWindow : Math.min(maxTokens, contextWindow);
     const job = { sessions, owner: ownerOf(request, values, context), inputs: inputs(asked), options };
     const describe = (/** @type {unknown} */ error) => (closing.signal.aborted ? unavailable('The server is shutting down.', 'shutting_down') : fromEngine(error, INPUT[route]));
@@ -191,7 +210,7 @@ export function createHandler({ models, base = '', ...limits }) {
     }
   }
 
-  /** Tells the truth: every engine is asked, and has to answer. */
+  /** Asks every engine, and each has to answer. */
   async function health() {
     const states = await Promise.all([...served.values()].map(async ({ id, model }) => ({ id, ...(await state(model, healthMs)) })));
     const isWell = states.every(({ status }) => status === 'ok');
@@ -239,7 +258,11 @@ function decoded(text) {
   }
 }
 
-/** By what it can do: a model that was attached, or a test's, is as good. @param {any} value @returns {value is Model} */
+/**
+ * Checks by methods: an attached model, or that of a test, will do.
+ * @param {any} value
+ * @returns {value is Model}
+ */
 function isModel(value) {
   return typeof value?.session === 'function' && typeof value.info === 'function';
 }
@@ -279,7 +302,11 @@ function fingerprint(model) {
   return `fp_${(hash >>> 0).toString(16).padStart(8, '0')}`;
 }
 
-/** @param {Model} model @param {number} patienceMs @returns {Promise<{ status: 'ok' | 'crashed' | 'stuck', message?: string }>} */
+/**
+ * @param {Model} model
+ * @param {number} patienceMs
+ * @returns {Promise<{ status: 'ok' | 'crashed' | 'stuck', message?: string }>}
+ */
 async function state(model, patienceMs) {
   try {
     const answer = await within(model.stats(), patienceMs, 'stuck');

@@ -1,12 +1,13 @@
-// The Prompt API of the W3C's Web Machine Learning Community Group (https://webmachinelearning.github.io/prompt-api/) over a model of yours: in browsers that have
-// no `LanguageModel`, or with another model than theirs.
+// The Prompt API of the W3C's Web Machine Learning Community Group
+// (https://webmachinelearning.github.io/prompt-api/) with a model of yours, for browsers without
+// `LanguageModel` or in place of their model.
 //
 //     import { install } from 'fireside-lm/prompt-api';
 //     install({ source: 'models/chat/' });
 //     const session = await LanguageModel.create();
 //     console.log(await session.prompt('What is the capital of France?'));
 //
-// docs/prompt-api.md has every behaviour, and where it comes from.
+// docs/prompt-api.md lists every behaviour with its source.
 
 import { badInput, badOption } from '../shared/errors.js';
 import { Model } from '../client/model.js';
@@ -19,29 +20,42 @@ import { Shared } from './prompt-api/shared.js';
 /** @import { LoadOptions, Source } from '../shared/types.d.ts' */
 /** @import { CreateMonitor } from './prompt-api/handlers.js' */
 
-/** What `create` takes. @typedef {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }} CreateOptions */
+/**
+ * The options of `create`.
+ * @typedef
+ *   {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }}
+ *   CreateOptions
+ */
 
 /**
- * What the class has itself.
+ * The static members of the class.
  * @typedef {object} Statics
  * @property {PromptSession} prototype
- * @property {(options?: object) => Promise<'unavailable' | 'downloadable' | 'downloading' | 'available'>} availability
+ * @property {(options?: object) => Promise<'unavailable' | 'downloadable' | 'downloading' | 'available'>}
+ *   availability
  * @property {(options?: CreateOptions) => Promise<PromptSession>} create
- * @property {() => Promise<ReturnType<typeof params>>} params typed as the browser's, though both resolve with null while a download would be needed to know
+ * @property {() => Promise<ReturnType<typeof params>>} params typed like the browser's. Both resolve with
+ *   null while the answer would need a download
  */
-/** The class, as its users see it: sessions are instances of it, and made by `create`. @typedef {Statics & (abstract new () => PromptSession)} LanguageModelClass */
+/**
+ * The public type of the class. Sessions are its instances; `create` makes them.
+ * @typedef {Statics & (abstract new () => PromptSession)} LanguageModelClass
+ */
 
 /**
- * Where the model is, and how it is loaded. `maxTokens`: the most tokens that an answer may have; 2,048 unless said otherwise.
- * @typedef {{ source: Source, maxTokens?: number } & Omit<LoadOptions, 'signal' | 'onProgress'>} PromptSettings
+ * Where the model is, and how to load it. `maxTokens`: the maximum number of tokens of an answer; default:
+ * 2,048.
+ * @typedef {{ source: Source, maxTokens?: number } & Omit<LoadOptions, 'signal' | 'onProgress'>}
+ *   PromptSettings
  */
 
 /** A small model may repeat itself for as long as it is let. */
 const MAX_TOKENS = 2048;
 
 /**
- * A class like `LanguageModel`, for one model. The model is loaded by the first `create()`, shared by all sessions of the class, and unloaded a minute after the last
- * of them was destroyed. Throws a FiresideError for settings that are none.
+ * A class like `LanguageModel` for one model. The first `create()` loads the model, all sessions of the
+ * class share it, and it is unloaded a minute after the last of them was destroyed. Throws a FiresideError
+ * for invalid settings.
  * @param {PromptSettings} settings
  * @param {{ Model?: typeof Model }} [engine] another engine, for tests
  * @returns {LanguageModelClass}
@@ -58,8 +72,9 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
 
   class LanguageModel extends PromptSession {
     /**
-     * Whether a session can be had, and at what price: `unavailable`, `downloadable`, `downloading` or `available`. Rejects with a TypeError or RangeError for options
-     * that are none, UnknownError where it cannot be told now.
+     * Whether a session is possible: `unavailable`, `downloadable`, `downloading` or `available`. Rejects
+     * with a TypeError or RangeError for invalid options, and with UnknownError if the answer cannot be
+     * known now.
      * @param {object} [options]
      */
     static async availability(options) {
@@ -82,7 +97,7 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
       return /** @type {Promise<LanguageModel>} */ (create(LanguageModel, shared, toCreateOptions(options)));
     }
 
-    /** The model's sampling defaults, and what may be asked for; null as long as a download would be needed to know. */
+    /** The model's sampling defaults and limits; null while they would need a download. */
     static async params() {
       if ((await LanguageModel.availability()) !== 'available') return /** @type {any} */ (null);
       try {
@@ -99,8 +114,9 @@ export function createLanguageModel(settings, { Model: engine = Model } = {}) {
 }
 
 /**
- * Makes `globalThis.LanguageModel`, where there is none, and gives back the class that is there now: the browser's own or this one.
- * @param {PromptSettings & { replace?: boolean }} settings `replace`: also where the browser has one
+ * Sets `globalThis.LanguageModel` if the browser has none, and returns the class that is there now, the
+ * browser's or this one.
+ * @param {PromptSettings & { replace?: boolean }} settings `replace`: also if the browser has one
  * @returns {LanguageModelClass}
  */
 export function install({ replace = false, ...settings }) {

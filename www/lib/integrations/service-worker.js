@@ -1,12 +1,17 @@
-// `fireside-lm/service-worker`: `fetch('/v1/...')` of a page is answered inside the browser, by the model of this page or of another one of the same site.
+// `fireside-lm/service-worker`: answers `fetch('/v1/...')` of a page inside the browser, with the model of
+// this page or of another page of the site.
 //
 //     const model = await Model.load('models/chat/');
-//     await answerRequests({ models: { chat: model } });   // the page's folder has service-worker.js, a copy of fireside-lm's
+//     await answerRequests({ models: { chat: model } });   // service-worker.js lies in the page's folder
 //     await fetch('/v1/models');
 //
-// The service worker answers, with the handler of `fireside-lm/openai`; the engine stays in the worker of the page, which hands over a port of it (service-worker/script.js
-// has the other end). What they say to each other: the page offers `{ fireside: 'models', models: [{ id, port }], limits }` by itself and whenever it is asked
-// `{ fireside: 'models?' }`, which a service worker does that has been stopped and started again; it says `{ fireside: 'heard' }` of each. The page also asks to be taken over, `{ fireside: 'claim' }`.
+// The service worker (service-worker/script.js) answers with the handler of `fireside-lm/openai`. The engine
+// stays in the worker of the page, which passes a port to it. Their messages:
+//
+//     page            { fireside: 'models', models: [{ id, port }], limits }   what the page offers
+//     service worker  { fireside: 'heard' }                                    it has the offer
+//     service worker  { fireside: 'models?' }                                  it was restarted: offer again
+//     page            { fireside: 'claim' }                                    take over this page
 
 import { badOption, FiresideError } from '../shared/errors.js';
 import { settle } from './openai/limits.js';
@@ -15,20 +20,27 @@ import { until } from './wait.js';
 /** @import { Model } from '../client/model.js' */
 /** @import { HandlerOptions } from './openai.js' */
 
-/** @typedef {Omit<HandlerOptions, 'base'> & { worker?: string | URL }} AnswerOptions `worker`: the script's address, relative to the page; its folder is whose pages it answers */
+/**
+ * @typedef {Omit<HandlerOptions, 'base'> & { worker?: string | URL }} AnswerOptions `worker`: the script's
+ *   URL, relative to the page; it answers the pages of its folder
+ */
 
-/** A service worker that takes longer to become this page's is not coming. */
+/** How long a service worker may take to become this page's. */
 const PATIENCE_MS = 20_000;
-/** One that does not say within this time that it has an offer is stopped, or an older script. */
+/** How long to wait for `heard`. A stopped service worker and an older script never say it. */
 const HEARD_MS = 1_000;
 
-/** All that this page offers, in the order in which it was asked to: of models with the same id, and of the limits, the latest holds. @type {Set<{ entries: [string, Model][], limits: object }>} */
+/**
+ * The offers of this page, in the order of its calls. The latest one holds for models with the same id, and
+ * for the limits.
+ * @type {Set<{ entries: [string, Model][], limits: object }>}
+ */
 const offers = new Set();
 
-/** Called when the service worker has the offer that went out last. */
+/** Called when the service worker has the latest offer. */
 let hear = () => {};
 
-/** Offers go out one after the other, each as it is by then. */
+/** Offers are sent one after the other, each in its state at that time. */
 let last = Promise.resolve();
 
 /** @param {ServiceWorker | null | undefined} to */
@@ -36,7 +48,7 @@ function offer(to) {
   const sent = last.then(async () => {
     const models = new Map([...offers].flatMap(({ entries }) => entries));
     const limits = Object.assign({}, ...[...offers].map(({ limits }) => limits));
-    // A model whose engine is gone has no port; when it has been loaded again, it is offered again.
+    // A model whose engine has ended has no port. It is offered again after it was loaded again.
     const offered = (await Promise.all([...models].map(([id, model]) => model.port().then((port) => [{ id, port }], () => [])))).flat();
     if (!to) return;
     const heard = new Promise((/** @type {(_: void) => void} */ resolve) => {
@@ -44,7 +56,7 @@ function offer(to) {
       setTimeout(resolve, offers.size > 0 ? HEARD_MS : 0);
     });
     to.postMessage({ fireside: 'models', models: offered, limits }, offered.map(({ port }) => port));
-    // Messages and fetches go to a service worker by different ways: a fetch could overtake the offer.
+    // Messages and fetches reach a service worker on different ways, so a fetch could overtake the offer.
     await heard;
   });
   last = sent.catch(() => {});
@@ -63,10 +75,11 @@ function onChange() {
 }
 
 /**
- * Has the requests of this page and of others in its folder answered. Resolves when the next `fetch` will be. Rejects with UNSUPPORTED_ENVIRONMENT where there are no service
- * workers (a page from plain http, a private window) or the script cannot be had.
+ * Answers the requests of this page and of others in its folder. Resolves when the next `fetch` will be
+ * answered. Rejects with UNSUPPORTED_ENVIRONMENT if there are no service workers (plain http, a private
+ * window) or the script cannot be loaded.
  * @param {AnswerOptions} options
- * @returns {Promise<{ stop: () => void }>} `stop`: answer no more by these models; those of other calls stay
+ * @returns {Promise<{ stop: () => void }>} `stop`: takes these models back; those of other calls stay
  */
 export async function answerRequests({ worker = 'service-worker.js', models, ...limits }) {
   const { serviceWorker } = navigator;
@@ -82,7 +95,7 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
     throw unsupported(`the service worker at ${url}`, "Copy fireside-lm's service-worker.js into the page's folder, or name its address by `worker`.", cause);
   });
   offers.add(mine);
-  // The same function is added once, however often it is.
+  // The browser adds the same function only once.
   serviceWorker.addEventListener('message', onMessage);
   serviceWorker.addEventListener('controllerchange', onChange);
   serviceWorker.startMessages();
@@ -103,11 +116,16 @@ export async function answerRequests({ worker = 'service-worker.js', models, ...
   return { stop };
 }
 
-/** The service worker of this page, as soon as it is the one with this script. @param {ServiceWorkerContainer} container @param {ServiceWorkerRegistration} registration @param {URL} url */
+/**
+ * Waits until the page's service worker is the one with this script, and returns it.
+ * @param {ServiceWorkerContainer} container
+ * @param {ServiceWorkerRegistration} registration
+ * @param {URL} url
+ */
 async function controller(container, registration, url) {
   const isOurs = () => {
     if (container.controller?.scriptURL === url.href && container.controller.state === 'activated') return true;
-    // By itself a service worker only takes pages that are opened after it.
+    // A service worker by itself takes over only pages that are opened later.
     registration.active?.postMessage({ fireside: 'claim' });
     return false;
   };

@@ -1,7 +1,8 @@
-// `fireside chat`: a conversation in a terminal, or over a pipe, a line for each turn. Lines that begin with / are commands.
+// `fireside chat`: a conversation in a terminal or over a pipe. Each line is a turn, or a command if it
+// begins with a slash.
 //
-//     a line is read; it is a command, or it is answered, piece by piece
-//     Ctrl-C while an answer is being written stops it, and it has never been; at the prompt it ends the program
+//     reads a line, runs it as a command or answers it piece by piece
+//     Ctrl-C during an answer stops it and rolls the turn back; at the prompt it ends the program
 
 import { readFileSync } from 'node:fs';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -36,7 +37,7 @@ export async function chat(args) {
   lines.onInterrupt = () => {
     if (conversation.stop()) return;
     lines.end(130);
-    if (conversation.isAnswering) process.exit(130); // it was told to stop before, and has not
+    if (conversation.isAnswering) process.exit(130); // it was told to stop, but has not
   };
   try {
     await conversation.check();
@@ -51,19 +52,19 @@ export async function chat(args) {
   return lines.status;
 }
 
-/** A line that went wrong is told, and the chat goes on. @param {unknown} error */
+/** Prints the error of a line; the chat goes on. @param {unknown} error */
 function tell(error) {
   say(`fireside: ${error instanceof Error ? error.message : error}\n`);
 }
 
-/** The chat, the chats that it was cloned from, and what each line does to them. */
+/** The chat, the chats it was cloned from, and what each line does to them. */
 class Conversation {
   #model;
   #options;
   #session;
-  /** Left by /clone, the latest last. @type {Session[]} */
+  /** The chats left by /clone, the latest last. @type {Session[]} */
   #left = [];
-  /** Of the answer under way. @type {AbortController | undefined} */
+  /** Stops the running answer. @type {AbortController | undefined} */
   #stop;
 
   /** @param {Model} model @param {GenerateOptions} options @param {SessionOptions} opening */
@@ -74,12 +75,15 @@ class Conversation {
     this.#listen();
   }
 
-  /** What stands before a line: how deep in copies the chat is. */
+  /** The prompt shows how many copies deep the chat is. */
   get prompt() {
     return `${'copy '.repeat(this.#left.length)}> `;
   }
 
-  /** Rejects where the options are not what the engine takes: an empty chat has no answer to give once more, but that is seen after them. */
+  /**
+   * Rejects if the engine refuses the options. An empty chat has nothing to regenerate, but the engine
+   * checks the options first.
+   */
   async check() {
     await this.#session.regenerate(this.#options).catch((error) => {
       if (error.code === 'BAD_OPTION') throw error;
@@ -90,14 +94,14 @@ class Conversation {
     return this.#stop !== undefined;
   }
 
-  /** Stops the answer under way. Returns whether there was one that had not been told before. */
+  /** Stops the running answer. Returns whether there was one that was not stopped before. */
   stop() {
     if (!this.#stop || this.#stop.signal.aborted) return false;
     this.#stop.abort();
     return true;
   }
 
-  /** Does what a line says. @param {string} line */
+  /** Runs a line. @param {string} line */
   async take(line) {
     if (!line.trim()) return undefined;
     if (!line.startsWith('/')) return this.#answer((options) => this.#session.chat(line, options));
@@ -132,7 +136,7 @@ class Conversation {
     }
   }
 
-  /** A file is there as a whole or not at all. @param {string} file */
+  /** Writes the whole file or none. @param {string} file */
   async save(file) {
     const bytes = await this.#session.save();
     const part = `${file}.part`;
@@ -140,7 +144,7 @@ class Conversation {
       await writeFile(part, bytes);
       await rename(part, file);
     } catch (error) {
-      await rm(part, { force: true }).catch(() => {}); // where it cannot be, it is not
+      await rm(part, { force: true }).catch(() => {}); // it may not exist
       throw new Error(`cannot write ${file}: ${reason(error)}`);
     }
     say(`[saved in ${file}: ${await this.#size()}, ${(bytes.length / 1e6).toFixed(1)} MB]\n`);
@@ -170,7 +174,7 @@ class Conversation {
     say(`[back in the chat as it was: ${await this.#size()}]\n`);
   }
 
-  /** Goes on with another session. Returns the one that was left. @param {Session} session */
+  /** Continues with another session. Returns the former one. @param {Session} session */
   #change(session) {
     const left = this.#session;
     this.#session = session;
@@ -183,14 +187,17 @@ class Conversation {
       say(`[the context is full: ${droppedMessages} messages and ${droppedTokens} tokens are forgotten]\n`);
   }
 
-  /** How long the chat is, in words. */
+  /** The length of the chat, in words. */
   async #size() {
     const [messages, { contextUsage }] = await Promise.all([this.#session.messages(), this.#session.stats()]);
     return `${messages.length} messages, ${contextUsage} tokens`;
   }
 }
 
-/** What the commands do. `file`: what stands after one that takes a file. @type {Record<string, (conversation: Conversation, file: string) => Promise<void> | void>} */
+/**
+ * The commands. `file`: the argument of those that take one.
+ * @type {Record<string, (conversation: Conversation, file: string) => Promise<void> | void>}
+ */
 const COMMANDS = {
   help: () => void say(HELP),
   regenerate: (conversation) => conversation.regenerate(),
@@ -201,16 +208,19 @@ const COMMANDS = {
   reset: (conversation) => conversation.reset(),
 };
 
-/** Of a file that could not be read or written, without the name of the system call. @param {any} error */
+/** Why a file could not be read or written, without the name of the system call. @param {any} error */
 function reason(error) {
   return /^\w+: (.*?),/.exec(error.message)?.[1] ?? error.message;
 }
 
-/** Lines of standard input: typed at a prompt, with a history and the keys of readline, or piped. What is typed while an answer is being written waits. */
+/**
+ * Lines of standard input, typed at a prompt with readline's keys and history, or piped. Lines typed during
+ * an answer wait.
+ */
 class Lines {
-  /** What Ctrl-C does. */
+  /** Called on Ctrl-C. */
   onInterrupt = () => {};
-  /** With which the program ends. */
+  /** The exit status of the program. */
   status = 0;
   #isTerminal = Boolean(process.stdin.isTTY && process.stderr.isTTY);
   #reader = createInterface({ input: process.stdin, output: this.#isTerminal ? process.stderr : undefined, terminal: this.#isTerminal });
@@ -228,7 +238,7 @@ class Lines {
       this.#isOver = true;
       this.#wake();
     });
-    // In a terminal that readline has in its hands Ctrl-C is a key; else it is a signal.
+    // In a terminal under readline, Ctrl-C is a key; otherwise it is a signal.
     this.#reader.on('SIGINT', () => this.onInterrupt());
     process.on('SIGINT', this.#onSignal);
   }

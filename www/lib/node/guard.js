@@ -1,5 +1,7 @@
-// Who may ask. A server on one's own machine is reached by every page that a browser there shows: by its address, by a name that its owner lets point here (DNS rebinding), and
-// without being asked first where a request is "simple". So the name in Host has to be ours, the page that asks (Origin) as well, and nobody is let in by a wildcard.
+// Which requests are allowed. Every page in a browser on this machine can reach a local server: by its
+// address, by a name that the page's owner points to it (DNS rebinding), and without a preflight if the
+// request is "simple" in CORS. So Host must be ours, Origin must be ours or allowed, and there is no
+// wildcard.
 
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { isIP } from 'node:net';
@@ -7,22 +9,26 @@ import { ApiError } from '../integrations/openai/errors.js';
 
 /** @import { IncomingMessage } from 'node:http' */
 
-/** @typedef {{ host: string, allowHosts?: string[], allowOrigins?: string[], apiKey?: string | string[] }} Allowed `host`: that the server listens on; `apiKey`: of several, any will do */
+/**
+ * @typedef {{ host: string, allowHosts?: string[], allowOrigins?: string[], apiKey?: string | string[] }}
+ *   Allowed `host`: the server's; `apiKey`: one, or several of which any is accepted
+ */
 
 const LOOPBACK = ['localhost', '127.0.0.1', '[::1]'];
 const WILDCARDS = ['0.0.0.0', '::'];
-/** By these a proxy says that it asks for somebody else. */
+/** The headers by which a proxy tells that it asks for a client. */
 const PROXY_HEADERS = ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'];
 const HEADER_NAMES = /^[\w-]+(\s*,\s*[\w-]+)*$/;
 
-/** Whether only this machine reaches it. @param {string} host */
+/** Whether only this machine can reach the address. @param {string} host */
 export function isLoopback(host) {
   return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
 }
 
 /**
- * An origin as a browser sends it in `Origin`, of an address as somebody writes it: `http://x/` is `http://x`. Those of extensions and of apps (`chrome-extension://ID`,
- * `app://obsidian.md`, `tauri://localhost`) are their scheme and host. Undefined for what is no origin, for `null` and for a wildcard.
+ * The origin of a URL in the form of the header `Origin`: that of `http://x/` is `http://x`. Origins of
+ * extensions and apps (`chrome-extension://ID`, `app://obsidian.md`, `tauri://localhost`) are scheme and
+ * host. Undefined for anything else, `null` and wildcards included.
  * @param {string} text
  */
 export function originOf(text) {
@@ -33,11 +39,11 @@ export function originOf(text) {
 }
 
 /**
- * Makes the check of requests: it gives headers that the answer has to have, throws an ApiError, with the same headers once it is known who
- * asks, or, for a browser's question whether a page may ask, gives the answer's headers with `isPreflight`. `owner` is who asks: the holder of a key, else the connection, but not
- * that of a proxy, which asks for many.
+ * Makes the check of requests. It returns the headers that the answer needs, with `isPreflight` for a
+ * preflight, or throws an ApiError (with the same headers once the origin is known). `owner` is the holder
+ * of the key, else the connection, except for a proxy, which asks for many clients.
  * @param {Allowed} allowed
- * @param {() => number} port that the server listens on
+ * @param {() => number} port the server's
  */
 export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] }, port) {
   const keys = [apiKey].flat().map(digest);
@@ -46,7 +52,10 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] },
   const isEverywhere = WILDCARDS.includes(host);
   const own = new Set([...LOOPBACK, host.includes(':') ? `[${host}]` : host.toLowerCase()]);
 
-  /** Whether it is a name that `allowHosts` has, a proxy's, with the port that it has for others. @param {string} value of the header */
+  /**
+   * Whether `allowHosts` has this name: that of a proxy, with or without its port.
+   * @param {string} value of the header
+   */
   const isAllowed = (value) => hosts.has(value.toLowerCase()) || hosts.has(value.toLowerCase().replace(/:\d{1,5}$/, ''));
 
   /** @param {string} value of the header */
@@ -55,7 +64,7 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] },
     if (!name) return false;
     if (isAllowed(value)) return true;
     if (Number(given ?? 80) !== port()) return false;
-    // No name can be made to point here that is an address already.
+    // An address cannot be a name that somebody points here.
     return own.has(name) || (isEverywhere && isIP(name.replace(/^\[|\]$/g, '')) > 0);
   }
 
@@ -63,7 +72,7 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] },
   function checkOrigin({ headers, method }) {
     const { origin } = headers;
     if (origin === undefined) {
-      // What a page embeds (a script, an image) has no Origin, but current browsers say where it is from.
+      // Embedded requests (a script, an image) have no Origin, but current browsers send Sec-Fetch-Site.
       const isForeign = ['cross-site', 'same-site'].includes(String(headers['sec-fetch-site'])) && headers['sec-fetch-mode'] !== 'navigate';
       if (isForeign) throw forbidden('Pages of other origins may not ask this server.', 'origin_not_allowed');
       return {};
@@ -89,18 +98,25 @@ export function guard({ host, allowHosts = [], allowOrigins = [], apiKey = [] },
     };
   }
 
-  /** The key that is given, by its digest; none where none is asked for. @param {IncomingMessage} request @param {Record<string, string>} shared by which a page may read that it has the wrong key */
+  /**
+   * The digest of the request's key; undefined if the server needs no key.
+   * @param {IncomingMessage} request
+   * @param {Record<string, string>} shared headers, so that a page can read that its key is wrong
+   */
   function checkKey({ headers, url }, shared) {
-    // Whoever watches over the server need not have the key.
+    // A supervisor of the server needs no key.
     if (keys.length === 0 || url === '/health') return undefined;
     const given = digest(headers.authorization?.match(/^Bearer (.+)$/i)?.[1] ?? '');
-    // All are compared, so that the time tells nothing.
+    // Compares with all keys, so that the time reveals nothing.
     const [found] = keys.filter((key) => timingSafeEqual(given, key));
     if (found) return found.toString('hex');
     throw new ApiError(401, 'Incorrect API key provided.', { code: 'invalid_api_key', headers: { ...shared, 'WWW-Authenticate': 'Bearer' } });
   }
 
-  /** @param {IncomingMessage} request @returns {{ isPreflight: boolean, headers: Record<string, string>, owner: unknown }} */
+  /**
+   * @param {IncomingMessage} request
+   * @returns {{ isPreflight: boolean, headers: Record<string, string>, owner: unknown }}
+   */
   return (request) => {
     const { headers, url, rawHeaders, method } = request;
     if (!url?.startsWith('/')) throw new ApiError(400, 'The request target must be a path.', { code: 'invalid_url' });
@@ -121,7 +137,7 @@ function forbidden(message, code) {
   return new ApiError(403, message, { type: 'permission_error', code });
 }
 
-/** Of the same length whatever the text's. @param {string} text */
+/** Has the same length for every text. @param {string} text */
 function digest(text) {
   return createHash('sha256').update(text).digest();
 }

@@ -1,5 +1,5 @@
-// The handler behind Node's http server. web.js turns requests and answers into the web's and back, guard.js checks who asks, and everything that a client could leave
-// open has a limit.
+// Serves the handler with Node's http server. web.js converts requests and answers, guard.js checks who
+// asks, and everything that a client could keep open has a limit.
 
 import { createServer, STATUS_CODES } from 'node:http';
 import { ApiError } from '../integrations/openai/errors.js';
@@ -13,21 +13,28 @@ import { send, toRequest } from './web.js';
 /** @import { Refused } from './refusals.js' */
 
 /**
- * Units: milliseconds and bytes. A client sends its head in 10 s and its body in 30 s or is cut. Its connection is kept for as long as somebody reads an answer and writes the next
- * question: where there is no key, what was computed for the one is reused for the other on that connection alone.
+ * Units: milliseconds and bytes. A client must send its head within 10 s and its body within 30 s. Its
+ * connection stays open long enough for a person to read an answer and write the next question: without a
+ * key, cached prompts are reused on the same connection only.
  */
 const LIMITS = { headersTimeout: 10_000, requestTimeout: 30_000, connectionsCheckingInterval: 1_000, keepAliveTimeout: 300_000, maxHeaderSize: 16_384 };
 
-/** Connections at a time; further ones are closed as they come, and so are those on which nothing is asked. */
+/** How many connections may be open. Further ones are closed at once, and idle ones to make room. */
 const CONNECTIONS_MAX = 1_024;
 
-/** Requests on one connection that have not been answered; who sends more ahead is cut. While many wait, Node reads no further, and does not notice that the client has gone. */
+/**
+ * How many unanswered requests a connection may have; one with more is closed. While many wait, Node stops
+ * reading and does not notice that the client has gone.
+ */
 const AHEAD_MAX = 8;
 
-/** A connection on which nothing moves for so long is cut: longer than an answer is waited for, since waiting is silent. */
+/** How long a connection may be silent. Longer than any wait for an answer, because waiting is silent. */
 const SILENCE_MS = 600_000;
 
-/** Of errors that Node's parser finds, which no handler sees. @type {Record<string, [status: number, code: string, message: string]>} */
+/**
+ * The answers to errors of Node's parser, which no handler sees.
+ * @type {Record<string, [status: number, code: string, message: string]>}
+ */
 const PARSER_ERRORS = {
   HPE_HEADER_OVERFLOW: [431, 'headers_too_large', `The headers may have ${LIMITS.maxHeaderSize} bytes at most.`],
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request did not arrive in time.'],
@@ -36,9 +43,11 @@ const PARSER_ERRORS = {
 /** @typedef {{ url: string, port: number, close: (options?: { graceMs?: number }) => Promise<void> }} Listening */
 
 /**
- * Listens. Rejects as `server.listen` does, `EADDRINUSE` for a port in use.
+ * Listens. Rejects as `server.listen` does, for example with `EADDRINUSE`.
  * @param {Handler} handler
- * @param {Allowed & { port: number, refused?: Refused, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }} options
+ * @param
+ *   {Allowed & { port: number, refused?: Refused, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }}
+ *   options
  * @returns {Promise<Listening>}
  */
 export async function listen(handler, { port, limits: { connectionsMax = CONNECTIONS_MAX, ...limits } = {}, refused = () => {}, ...allowed }) {
@@ -46,10 +55,15 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
   let chosen = port;
   let isClosing = false;
   const check = guard(allowed, () => chosen);
-  /** @param {Request} request @param {unknown} owner who asks @param {IncomingMessage} incoming @param {ServerResponse} outgoing */
+  /**
+   * @param {Request} request
+   * @param {unknown} owner
+   * @param {IncomingMessage} incoming
+   * @param {ServerResponse} outgoing
+   */
   const answer = async (request, owner, incoming, outgoing) => {
     const response = await handler(request, { owner });
-    // A client that has gone (499) was not refused.
+    // 499 is a client that has gone, not a refusal.
     if (response.status >= 400 && response.status < 500 && response.status !== 499) {
       const body = await response.clone().json().catch(() => undefined);
       refused(response.status, body?.error?.message ?? '', incoming);
@@ -100,7 +114,7 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
       isClosing = true;
       const closed = new Promise((resolve) => server.close(resolve));
       await handler.close(options);
-      // What has been answered is still on its way out.
+      // The last answers are still being sent.
       const late = setTimeout(() => server.closeAllConnections(), 500);
       server.closeIdleConnections();
       await closed;
@@ -109,7 +123,12 @@ export async function listen(handler, { port, limits: { connectionsMax = CONNECT
   };
 }
 
-/** Refuses without reading the body, which may never end. @param {IncomingMessage} request @param {ServerResponse} response @param {ApiError} error */
+/**
+ * Refuses without reading the body, which may never end.
+ * @param {IncomingMessage} request
+ * @param {ServerResponse} response
+ * @param {ApiError} error
+ */
 function refuse(request, response, error) {
   const body = JSON.stringify(error);
   response.writeHead(error.status, { ...error.headers, 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body), 'X-Content-Type-Options': 'nosniff', Connection: 'close' });
@@ -117,7 +136,11 @@ function refuse(request, response, error) {
   request.resume();
 }
 
-/** What is no request gets an answer where it can, and its connection is closed. @param {Error & { code?: string }} error @param {Socket} socket */
+/**
+ * Answers what is not a request, if that is possible, and closes the connection.
+ * @param {Error & { code?: string }} error
+ * @param {Socket} socket
+ */
 function cut({ code = '' }, socket) {
   if (!socket.writable || socket.destroyed || code === 'ECONNRESET') {
     socket.destroy();

@@ -1,4 +1,4 @@
-// `fireside serve`: a model of this machine behind OpenAI's API, for this machine. docs/openai.md is its manual.
+// `fireside serve`: OpenAI's API with a model, on this machine and for it. The manual is docs/openai.md.
 
 import { readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
@@ -27,7 +27,7 @@ export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [option
   --api-key KEY         asks for "Authorization: Bearer KEY" (more than once for one key each); FIRESIDE_API_KEY in the environment does the same unseen
   --public-prompt FILE  a system message that is no secret: computed once for all clients (more than once for more)`;
 
-/** What is under way when the server is told to stop gets so long to end. */
+/** How long requests under way may take to end when the server is stopped. */
 const GRACE_MS = 5_000;
 
 /** @satisfies {import('node:util').ParseArgsConfig['options']} */
@@ -49,7 +49,7 @@ const OPTIONS = {
   help: { type: 'boolean', default: false },
 };
 
-/** What the one at the terminal can put right: said in a line, without a stack. */
+/** An error that the user can correct. It is printed as one line, without a stack. */
 class Trouble extends Error {
   /** @param {string} message @param {number} [status] the exit status: 2 for wrong arguments */
   constructor(message, status = 2) {
@@ -96,7 +96,7 @@ function read(args) {
   };
 }
 
-/** A public prompt. The line end that editors put behind the last line is none of it. @param {string} file */
+/** A public prompt, without the line end after its last line, which editors add. @param {string} file */
 function text(file) {
   let content;
   try {
@@ -119,7 +119,11 @@ function named(sources) {
   return models;
 }
 
-/** Runs until it is told to stop. Resolves with the exit status. @param {string[]} args those after `serve` @returns {Promise<number>} */
+/**
+ * Runs until it is told to stop. Resolves with the exit status.
+ * @param {string[]} args those after `serve`
+ * @returns {Promise<number>}
+ */
 export async function serve(args) {
   try {
     const { help, models = new Map(), load, limits, listening } = read(args);
@@ -132,7 +136,12 @@ export async function serve(args) {
   }
 }
 
-/** @param {Map<string, string>} sources @param {any} load @param {object} limits @param {Parameters<typeof listen>[1]} listening */
+/**
+ * @param {Map<string, string>} sources
+ * @param {any} load
+ * @param {object} limits
+ * @param {Parameters<typeof listen>[1]} listening
+ */
 async function run(sources, load, limits, listening) {
   /** @type {Record<string, Model>} */
   const models = Object.create(null);
@@ -159,10 +168,14 @@ async function run(sources, load, limits, listening) {
   }
 }
 
-/** V8 compiles the engine's functions as they are called first: not while a client waits, or one who has gone cannot be noticed. @param {Model} model */
+/**
+ * V8 compiles each function of the engine at its first call. It should not do so while a client waits,
+ * because a client that leaves could not be noticed.
+ * @param {Model} model
+ */
 async function warm(model) {
   const session = model.session();
-  await session.chat([{ role: 'user', content: 'Hello!' }], { maxTokens: 2 }).catch(() => {}); // a model that is for no chats
+  await session.chat([{ role: 'user', content: 'Hello!' }], { maxTokens: 2 }).catch(() => {}); // a model without chats
   session.dispose();
 }
 

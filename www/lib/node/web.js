@@ -1,19 +1,23 @@
-// Between Node's http and the web's Request and Response: what the handler of `fireside serve` needs, and no more. `@hono/node-server` is the well-kept library for this.
-// It is 1,300 lines for every kind of server (HTTP/2, WebSockets, other runtimes) and asks for Hono, which nothing else here needs.
+// Converts between Node's http and the web's Request and Response, as far as `fireside serve` needs it. The
+// well-kept library for this is `@hono/node-server`: 1,300 lines for many kinds of servers (HTTP/2,
+// WebSockets, other runtimes), with Hono as a peer, which nothing else here needs.
 
 import { once } from 'node:events';
 import { setImmediate as later, setTimeout as wait } from 'node:timers/promises';
 
 /** @import { IncomingMessage, ServerResponse } from 'node:http' */
 
-/** A client that still sends when its answer is written has so long to read the answer before its connection is closed. */
+/**
+ * How long a client that still sends its body may take to read its answer. Then its connection is closed.
+ */
 const DRAIN_MS = 500;
 
-/** `Request` refuses these methods. No route has them, nor OPTIONS, which stands for them. */
+/** Methods that `Request` refuses. They become OPTIONS; no route has any of them. */
 const REFUSED = /^(CONNECT|TRACE)$/;
 
 /**
- * A request of Node's as one of the web's. Its signal aborts when the client goes before its answer has been sent. Throws where the target is no path.
+ * Converts a request. Its signal aborts if the client goes before its answer was sent. Throws if the target
+ * is not a path.
  * @param {IncomingMessage} incoming
  * @param {ServerResponse} outgoing
  * @returns {Request}
@@ -25,12 +29,12 @@ export function toRequest(incoming, outgoing) {
   for (let i = 0; i < rawHeaders.length; i += 2) headers.append(rawHeaders[i], rawHeaders[i + 1]);
   const gone = new AbortController();
   outgoing.on('close', () => outgoing.writableFinished || gone.abort());
-  // A body that arrives needs `duplex`, which the types of the web do not have.
+  // A streamed body needs `duplex`, which the types of the web lack.
   const body = method === 'GET' || method === 'HEAD' ? {} : { body: bodyOf(incoming), duplex: 'half' };
   return new Request(`http://localhost${url}`, { method: REFUSED.test(method) ? 'OPTIONS' : method, headers, signal: gone.signal, ...body });
 }
 
-/** A body as it arrives, no faster than it is read. @param {IncomingMessage} incoming */
+/** The body of a request, read no faster than it is consumed. @param {IncomingMessage} incoming */
 function bodyOf(incoming) {
   const leave = () => incoming.removeAllListeners('data').removeAllListeners('end');
   return new ReadableStream({
@@ -49,7 +53,7 @@ function bodyOf(incoming) {
 }
 
 /**
- * Sends an answer, no faster than its client reads. What is left of it is cancelled when the client goes.
+ * Sends an answer no faster than its client reads. If the client goes, the rest of the answer is cancelled.
  * @param {Response} response
  * @param {IncomingMessage} incoming the request, which may not have been read to its end
  * @param {ServerResponse} outgoing
@@ -66,7 +70,7 @@ export async function send({ status, headers, body }, incoming, outgoing) {
   try {
     let part = await read();
     const second = part.done ? part : read();
-    // A short answer is there as a whole, and goes out with its length.
+    // A short answer is complete already, so its length can be sent.
     const isWhole = await Promise.race([Promise.resolve(second).then(({ done }) => done), later(false)]);
     const length = isWhole && body ? { 'Content-Length': part.value?.length ?? 0 } : {};
     outgoing.writeHead(status, { ...Object.fromEntries(headers), ...length });
@@ -84,7 +88,11 @@ export async function send({ status, headers, body }, incoming, outgoing) {
   outgoing.end();
 }
 
-/** @param {ServerResponse} outgoing @returns {Promise<void>} when there is room, or nobody to send to */
+/**
+ * Resolves when there is room, or the client has gone.
+ * @param {ServerResponse} outgoing
+ * @returns {Promise<void>}
+ */
 function drained(outgoing) {
   return new Promise((resolve) => {
     const end = () => (outgoing.off('drain', end).off('close', end), resolve());

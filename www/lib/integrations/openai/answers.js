@@ -2,7 +2,10 @@
 
 /** @import { RunResult, TokenLogprob, Usage } from '../../shared/types.d.ts' */
 
-/** @typedef {{ id: string, created: number, model: string, fingerprint: string }} Head what all chunks of an answer have in common */
+/**
+ * @typedef {{ id: string, created: number, model: string, fingerprint: string }} Head the fields that all
+ *   chunks of an answer share
+ */
 
 /** What stands for the logarithm of nothing, which JSON cannot say. */
 const LOGPROB_MIN = -9999;
@@ -41,7 +44,10 @@ function chatLogprobs(tokens) {
   return { content: tokens.map((token) => ({ ...one(token), top_logprobs: token.top.map(one) })), refusal: null };
 }
 
-/** @param {TokenLogprob[] | undefined} tokens @param {number} offset of the first one in the answer, in UTF-16 units */
+/**
+ * @param {TokenLogprob[] | undefined} tokens
+ * @param {number} offset of the first one in the answer, in UTF-16 units
+ */
 function textLogprobs(tokens, offset) {
   if (!tokens) return null;
   const offsets = [];
@@ -62,7 +68,10 @@ function frame({ id, created, model, fingerprint }, object) {
   return { id, object, created, model, system_fingerprint: fingerprint };
 }
 
-/** The two ways of answering. `n` choices of each prompt have the prompt's number times `n` and their own as their index. */
+/**
+ * The two shapes of an answer. The index of a choice is the prompt's number times `n`, plus the choice's
+ * number.
+ */
 export const chat = {
   prefix: /** @type {const} */ ('chatcmpl'),
 
@@ -77,7 +86,12 @@ export const chat = {
     return { ...frame(head, 'chat.completion'), choices, usage: usage(results), service_tier: 'default' };
   },
 
-  /** @param {Head} head @param {number} index @param {string | undefined} text undefined at the end @param {{ logprobs?: TokenLogprob[], isFirst?: boolean, finishReason?: string }} [more] */
+  /**
+   * @param {Head} head
+   * @param {number} index
+   * @param {string | undefined} text undefined at the end
+   * @param {{ logprobs?: TokenLogprob[], isFirst?: boolean, finishReason?: string }} [more]
+   */
   chunk(head, index, text, { logprobs, isFirst, finishReason = undefined } = {}) {
     const delta = { ...(isFirst && { role: 'assistant', refusal: null }), ...(text !== undefined && { content: text }) };
     return this.chunks(head, [{ index, delta, logprobs: chatLogprobs(logprobs), finish_reason: finishReason ?? null }]);
@@ -103,7 +117,12 @@ export const completion = {
     return { ...frame(head, 'text_completion'), choices, usage: usage(results) };
   },
 
-  /** @param {Head} head @param {number} index @param {string | undefined} text @param {{ logprobs?: TokenLogprob[], offset?: number, finishReason?: string }} [more] */
+  /**
+   * @param {Head} head
+   * @param {number} index
+   * @param {string | undefined} text
+   * @param {{ logprobs?: TokenLogprob[], offset?: number, finishReason?: string }} [more]
+   */
   chunk(head, index, text = '', { logprobs, offset = 0, finishReason = undefined } = {}) {
     return this.chunks(head, [{ text, index, logprobs: textLogprobs(logprobs, offset), finish_reason: finishReason ?? null }]);
   },

@@ -5,7 +5,8 @@ import { ApiError, invalid } from './errors.js';
 const MEDIA_TYPE = /^application\/json\s*(;|$)/i;
 
 /**
- * Errors: 415 for another media type, which a page of another origin could send without asking (CORS calls it a simple request); 413; 400.
+ * Errors: 415 for another media type, because a page of another origin could send it without a preflight (a
+ * "simple request" in CORS); 413; 400.
  * @param {Request} request
  * @param {number} bodyBytesMax
  * @returns {Promise<Record<string, unknown>>}
@@ -44,7 +45,11 @@ async function readText(request, bodyBytesMax) {
   }
 }
 
-/** A name that stands twice has its last value, as for every JSON parser of JavaScript. @param {string} text @returns {Record<string, unknown>} */
+/**
+ * If a name occurs twice, the last value counts, as in every JSON parser of JavaScript.
+ * @param {string} text
+ * @returns {Record<string, unknown>}
+ */
 function parse(text) {
   let value;
   try {

@@ -7,7 +7,9 @@ export class ApiError extends Error {
   /**
    * @param {number} status
    * @param {string} message
-   * @param {{ type?: string, param?: string | null, code?: string | null, headers?: Record<string, string>, cause?: unknown }} [more]
+   * @param
+   *   {{ type?: string, param?: string | null, code?: string | null, headers?: Record<string, string>, cause?: unknown }}
+   *   [more]
    */
   constructor(status, message, { type, param = null, code = null, headers = {}, cause } = {}) {
     super(message, { cause });
@@ -72,7 +74,8 @@ export function fromEngine(error, input) {
     }
     case 'BAD_OPTION':
       return new ApiError(400, message, { param: spelling(details.option), code: 'invalid_value' });
-    // A template refuses what its model was not made for: two turns of the user in a row, a system message in the middle.
+    // Templates refuse chats that the model was not trained for: two user turns in a row, a late system
+    // message.
     case 'BAD_TEMPLATE':
     case 'BAD_INPUT':
       return invalid(input, 'invalid_value', message);

@@ -1,8 +1,12 @@
-// What a handler is given besides its models, checked: where it is made, and in a page that has one made in a service worker.
+// The options of a handler besides its models. They are checked where the handler is created, and in a page
+// whose service worker creates it.
 
 import { badOption } from '../../shared/errors.js';
 
-/** A prompt of more characters (UTF-16 units) than this for each token of the context is refused without being read: tokens of words have four or five. */
+/**
+ * A prompt with more UTF-16 units than this for each token of the context is refused unread. A token of
+ * ordinary text has four or five.
+ */
 export const CHARS_PER_TOKEN = 32;
 
 export const LIMITS = {
@@ -22,7 +26,11 @@ export const LIMITS = {
 /** Those that may be none. */
 const FROM_ZERO = ['queueMax', 'kvBytesMax'];
 
-/** Errors: BAD_OPTION for an unknown name and for a wrong value. @param {Partial<typeof LIMITS>} limits @returns {typeof LIMITS} */
+/**
+ * Errors: BAD_OPTION for an unknown name and for a wrong value.
+ * @param {Partial<typeof LIMITS>} limits
+ * @returns {typeof LIMITS}
+ */
 export function settle(limits) {
   const settled = { ...LIMITS };
   for (const [name, value] of Object.entries(limits)) {

@@ -1,4 +1,5 @@
-// The messages of a chat: from the original's shape, in which a content may be parts and a sender may be a tool, to the engine's, in which they are texts.
+// Converts the messages of a chat from OpenAI's form, where content may be a list of parts and the sender a
+// tool, to the engine's, where content is text.
 
 import { invalid } from './errors.js';
 import { isEmpty, string, wrongType } from './rules.js';
@@ -46,7 +47,12 @@ function readMessage(value, name) {
 /** @param {unknown} value */
 const isAbsent = (value) => value === undefined || value === null;
 
-/** Parts are one text, in their order, with nothing between. @param {unknown} value @param {string} name @returns {string} */
+/**
+ * Joins parts to one text, without a separator.
+ * @param {unknown} value
+ * @param {string} name
+ * @returns {string}
+ */
 function readContent(value, name) {
   if (typeof value === 'string') return value;
   if (!Array.isArray(value)) throw wrongType(name, 'a string or an array of parts', value);

@@ -1,5 +1,5 @@
-// The body of an answer, on its way to a client that may not read it. It holds a bounded number of bytes: whoever writes waits when it
-// is full. A client that reads nothing for `stallMs` is cut.
+// The body of an answer, on its way to a client that may not read it. It holds a bounded number of bytes,
+// and the writer waits when it is full. A client that reads nothing for `stallMs` is disconnected.
 
 /** Bytes of one chunk. */
 const CHUNK_BYTES = 16_384;
@@ -8,7 +8,7 @@ const CHUNK_BYTES = 16_384;
 const HELD_BYTES_MAX = 64 * 2 ** 20;
 
 /** @typedef {{ bufferBytesMax: number, stallMs: number }} OutletLimits */
-/** What to do about a full outlet: wait for room, or end it. @typedef {{ room: Promise<void>, cut: () => void }} Full */
+/** A full outlet: wait for room, or end it. @typedef {{ room: Promise<void>, cut: () => void }} Full */
 
 export class Outlet {
   /** @type {ReadableStreamDefaultController<Uint8Array>} */
@@ -20,7 +20,10 @@ export class Outlet {
   /** Called when something was read, or nobody will read any more. @type {Set<() => void>} */
   #waiting = new Set();
 
-  /** @param {AbortSignal} signal of the request: nothing is waited for once it is aborted @param {OutletLimits} limits */
+  /**
+   * @param {AbortSignal} signal of the request; once it aborts, nothing waits
+   * @param {OutletLimits} limits
+   */
   constructor(signal, limits) {
     this.#limits = limits;
     const wake = () => {
@@ -77,7 +80,7 @@ export class Outlet {
     return this.#controller.desiredSize ?? 0;
   }
 
-  /** Waits until so many bytes are free. @param {number} bytes */
+  /** Waits until `bytes` are free. @param {number} bytes */
   async #reach(bytes) {
     let free = this.#free;
     while (free < bytes && !this.#signal.aborted) {
@@ -87,7 +90,10 @@ export class Outlet {
     }
   }
 
-  /** Resolves when something was read, with true, and after `stallMs`, with false. @returns {Promise<boolean>} */
+  /**
+   * Resolves with true when the client reads, and with false after `stallMs`.
+   * @returns {Promise<boolean>}
+   */
   #move() {
     return new Promise((resolve) => {
       const end = (/** @type {boolean} */ isMoving) => {
@@ -103,7 +109,10 @@ export class Outlet {
   }
 }
 
-/** Answers that are whole before they are sent. All that wait to be read have a bound in common: beyond it, those that have waited longest are cut. */
+/**
+ * Complete answers that wait to be read. They share one bound; beyond it, the ones that have waited longest
+ * are cut.
+ */
 export class Wholes {
   /** @type {Map<Outlet, number>} */
   #held = new Map();

@@ -1,11 +1,13 @@
-// Who asked. What was computed for one owner is of use to that owner alone: a client that is told, or can measure, how much of its prompt was reused could otherwise
-// find out the prompt of another one, piece by piece.
+// Who asked. A cached prompt is reused for its owner only. A client that is told, or can measure, how much
+// of its prompt was cached could otherwise find out the prompt of another client piece by piece.
 //
 // An owner is a party and a label:
 //
-//     party: whom the server itself tells apart: the holder of an API key, a connection, a page. A client cannot choose it.
-//     label: what the request says about its sender: `prompt_cache_key`, `user`, `safety_identifier`, Authorization. Anyone can write these, so a label only
-//            divides a party. It leads nobody into another party.
+//     party: what the server can tell apart: the holder of an API key, a connection, a page. A client cannot
+//            choose it.
+//     label: what the request says about its sender: `prompt_cache_key`, `user`, `safety_identifier`,
+//            Authorization. Anyone can write these, so a label only divides a party; it leads nobody into
+//            another one.
 
 /** @typedef {{ party: unknown, label: string }} Owner */
 
@@ -15,7 +17,8 @@ const PROGRAM = Symbol('the program');
 const LABELS = ['prompt_cache_key', 'user', 'safety_identifier'];
 
 /**
- * The owner of a request; undefined where the server cannot tell who asks, so that nothing is reused. A server passes a context; it names the party there, or it has none.
+ * The owner of a request. Undefined if the server cannot tell who asks; then nothing is reused. A server
+ * passes a context, which names the party or has none.
  * @param {Request} request
  * @param {Record<string, any>} values the parameters of the request
  * @param {{ owner?: unknown } | undefined} context

@@ -1,5 +1,6 @@
-// What each route takes, parameter by parameter. Three kinds: what is honoured becomes an option of the engine or shapes the answer; what is ignored cannot change the
-// answer; what would change it and is not to be had here is refused by name, unless its value asks for nothing. Any other name is refused. `null` is as good as absent.
+// The parameters of each route. Honoured parameters become options of the engine or shape the answer.
+// Ignored ones cannot change the answer. Refused ones would change it and are not supported; the error names
+// them, unless their value asks for nothing. Unknown names are refused too. `null` counts as absent.
 
 import { ApiError, invalid } from './errors.js';
 import { readMessages } from './messages.js';
@@ -7,7 +8,10 @@ import { boolean, decimal, integer, isEmpty, objectOf, only, string, strings } f
 
 /** @import { Rule } from './rules.js' */
 
-/** @typedef {{ use: 'honoured' | 'ignored' | 'refused', rule: Rule, option?: string }} Parameter `option`: the engine's name for it */
+/**
+ * @typedef {{ use: 'honoured' | 'ignored' | 'refused', rule: Rule, option?: string }} Parameter `option`:
+ *   the engine's name for it
+ */
 
 const SAFE = Number.MAX_SAFE_INTEGER;
 
@@ -41,7 +45,7 @@ function logitBias(value, name) {
 /** A number of which -1 asks for nothing: no limit, any seed. @param {Rule} rule @returns {Rule} */
 const orNone = (rule) => (value, name) => (value === -1 ? undefined : rule(value, name));
 
-/** An empty text, which some clients send for none, is none. @type {Rule} */
+/** Some clients send an empty text for "no stop". @type {Rule} */
 function stop(value, name) {
   if (value === '') return undefined;
   const list = strings(STOPS_MAX)(value, name);
@@ -191,7 +195,13 @@ function checkPresent(route, values) {
   if (missing) throw invalid(missing, 'missing_required_parameter', `Missing required parameter: '${missing}'.`);
 }
 
-/** What parameters mean together, and the original's defaults where they are not the model's. @param {string} route @param {Record<string, any>} values @param {Record<string, any>} options @param {boolean} isUnlimited */
+/**
+ * Combines parameters, and sets OpenAI's defaults where the model's do not apply.
+ * @param {string} route
+ * @param {Record<string, any>} values
+ * @param {Record<string, any>} options
+ * @param {boolean} isUnlimited
+ */
 function settle(route, values, options, isUnlimited) {
   const { max_tokens: older = values.max_completion_tokens, max_completion_tokens: newer = older } = values;
   if (older !== newer) {

@@ -1,4 +1,5 @@
-// Who computes now, who waits, and who is sent away at once. The engine takes all cores for one answer: several at a time would only each be slower.
+// Which requests compute, which wait, and which are refused at once. The engine uses all cores for one
+// answer, so several at a time would only be slower each.
 
 import { abortError } from '../../shared/errors.js';
 import { ApiError, unavailable } from './errors.js';
@@ -35,9 +36,10 @@ export class Queue {
   }
 
   /**
-   * Waits for a turn. Resolves with what ends it. Errors: 429 at once where too many wait; 503 once closed; an AbortError.
+   * Waits for a turn. Resolves with a function that ends it. Errors: 429 at once if too many wait; 503 once
+   * closed; an AbortError.
    * @param {AbortSignal} signal
-   * @param {{ isBack?: boolean }} [how] `isBack`: it gave up a turn and goes on, so it is sent away no more
+   * @param {{ isBack?: boolean }} [how] `isBack`: it gave up a turn and continues, so it is not refused
    * @returns {Promise<() => void>}
    */
   async enter(signal, { isBack = false } = {}) {
@@ -57,7 +59,7 @@ export class Queue {
       signal.addEventListener('abort', onAbort);
       line.add(waiting);
     });
-    // Whoever ended gave its place to this one; it stays counted.
+    // The request that ended gave its place to this one; it stays counted.
     return this.#start(true);
   }
 

@@ -1,5 +1,5 @@
-// The checks that parameters go through. A rule takes a value and the parameter's name, and gives the value as it is used from there on, or throws a 400 in the
-// original's words.
+// The checks of parameters. A rule takes a value and the parameter's name. It returns the value in the form
+// used from there on, or throws a 400 in OpenAI's words.
 
 import { invalid } from './errors.js';
 

@@ -1,5 +1,6 @@
-// One request's runs: a turn in the queue, a session, the engine; then the turn is the next one's. The engine gives text no faster than its client reads. A client that
-// reads too slowly loses its turn, not its answer: others are answered until it has read, then its run goes on.
+// The runs of one request: it takes a turn in the queue, gets a session, runs the engine and ends the turn.
+// The engine generates no faster than the client reads. A client that reads too slowly loses its turn, not
+// its answer: others are answered until it has read, then its run continues.
 
 import { isFireside } from '../../shared/errors.js';
 import { within } from '../wait.js';
@@ -10,20 +11,26 @@ import { within } from '../wait.js';
 /** @import { Queue } from './queue.js' */
 /** @import { Input, Kept, Sessions } from './sessions.js' */
 
-/** @typedef {{ sessions: Sessions, owner: Owner | undefined, inputs: Input[], options: Record<string, any> }} Job several inputs are answered one after the other */
+/**
+ * @typedef {{ sessions: Sessions, owner: Owner | undefined, inputs: Input[], options: Record<string, any> }}
+ *   Job several inputs are answered one after the other
+ */
 
-/** Pieces that the engine computes before the last one was taken. */
+/** How many pieces the engine computes ahead of the reader. */
 const AHEAD = 2;
 
-/** A client has so long to read before another's turn begins: one that reads as it should needs less. */
+/**
+ * How long a client may take to read before another request's turn begins. An ordinary client needs less.
+ */
 const PATIENCE_MS = 250;
 
 /**
- * Errors: what the queue and the engine reject with.
+ * Errors: those of the queue and the engine.
  * @param {Queue} queue
  * @param {Job} job
  * @param {AbortSignal} signal
- * @param {(piece: Piece, input: number) => Full | undefined} [onPiece] gives what has to be waited for before the next piece
+ * @param {(piece: Piece, input: number) => Full | undefined} [onPiece] returns what to wait for before the
+ *   next piece
  * @returns {Promise<RunResult[]>} one for each input
  */
 export async function perform(queue, { sessions, owner, inputs, options }, signal, onPiece = () => undefined) {
@@ -49,7 +56,7 @@ export async function perform(queue, { sessions, owner, inputs, options }, signa
       try {
         results.push(await runOnce(sessions, owner, input, { ...options, signal }, hear));
       } catch (error) {
-        // What is kept for later may be in the way of what is wanted now.
+        // Idle sessions may hold the memory that this run needs.
         if (isHeard || sessions.size === 0 || !isFireside(error) || error.code !== 'OUT_OF_MEMORY') throw error;
         sessions.clear();
         results.push(await runOnce(sessions, owner, input, { ...options, signal }, hear));

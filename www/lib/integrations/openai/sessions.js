@@ -1,15 +1,18 @@
-// The API has no memory: every request brings its whole text. But most of it was computed for the request before. So some sessions are kept, and a request gets the one
-// of its owner that has the longest beginning in common with it:
+// The API has no memory: every request brings its whole text. But most of the text was computed for the
+// request before. So the handler keeps sessions, and a request gets the session of its owner with the
+// longest common beginning:
 //
-//     the text goes on where a session stopped:     that session
-//     else, with something in common:               its clone, which shares that part and leaves the session to whoever comes back to it
+//     the text continues where a session stopped:   that session
+//     else, with a common beginning:                a clone of it; the session stays for its own continuation
 //     else:                                         a new session
 //
-// Sessions of other owners are never looked at (owners.js says why). Only a prompt that the server's operator declared public is computed once for all owners: the
-// session that holds it has read nothing else, and a request that begins with it gets a clone.
+// Sessions of other owners are never used (owners.js says why). Only a prompt that the server's operator
+// declared public is computed once for all owners: its session has read nothing else, and a request that
+// begins with it gets a clone.
 //
-// When there are too many sessions, the party that holds most of them loses the one that was of use longest ago. So a client that asks for much pushes out its own.
-// What is computed does not depend on any of this: a session is exact about what it reuses.
+// If there are too many sessions, the party with the most of them loses its least recently used one. So a
+// client with many requests pushes out its own sessions. Answers do not depend on any of this, because a
+// session reuses exactly what is equal.
 
 import { isFireside } from '../../shared/errors.js';
 
@@ -41,10 +44,18 @@ export class Sessions {
   #publicPrompts;
   /** The one that was of use last stands last. @type {Set<Kept>} */
   #kept = new Set();
-  /** Of public prompts, by kind and text: a session that has read nothing else, or none where the model cannot read the prompt alone. @type {Map<string, Promise<Session | undefined>>} */
+  /**
+   * Sessions of public prompts, by kind and text. Each has read nothing else. Undefined if the model cannot
+   * read the prompt alone.
+   * @type {Map<string, Promise<Session | undefined>>}
+   */
   #public = new Map();
 
-  /** @param {Model} model @param {{ sessionsMax: number, kvBytesMax: number, publicPrompts: readonly string[] }} limits `kvBytesMax`: of the caches of the sessions that are kept, the latest excepted */
+  /**
+   * @param {Model} model
+   * @param {{ sessionsMax: number, kvBytesMax: number, publicPrompts: readonly string[] }} limits
+   *   `kvBytesMax`: of the KV caches of all kept sessions except the latest
+   */
   constructor(model, { sessionsMax, kvBytesMax, publicPrompts }) {
     this.#model = model;
     this.#sessionsMax = sessionsMax;
@@ -119,7 +130,10 @@ export class Sessions {
     }
   }
 
-  /** Frees every session that nobody uses; where all `isOver`, the others too, whose engine is stuck. @param {{ isOver?: boolean }} [how] */
+  /**
+   * Frees every idle session; with `isOver` also the busy ones, whose engine is stuck.
+   * @param {{ isOver?: boolean }} [how]
+   */
   clear({ isOver = false } = {}) {
     for (const kept of [...this.#kept]) if (isOver || !kept.isBusy) this.#forget(kept);
     for (const session of this.#public.values()) session.then((session) => session?.dispose(), () => {});
@@ -140,14 +154,22 @@ export class Sessions {
     return found;
   }
 
-  /** The public prompt that a text begins with, or that is the system message of a chat. @param {Input} input */
+  /**
+   * The public prompt at the beginning of a text, or in the system message of a chat.
+   * @param {Input} input
+   */
   #publicPromptOf(input) {
     if (input.kind === 'text') return this.#publicPrompts.find((prompt) => input.text.startsWith(prompt));
     const [{ role, content, name }] = input.messages;
     return role === 'system' && name === undefined ? this.#publicPrompts.find((prompt) => content === prompt) : undefined;
   }
 
-  /** @param {Input['kind']} kind @param {string} prompt @param {AbortSignal} signal @returns {Promise<Session | undefined>} */
+  /**
+   * @param {Input['kind']} kind
+   * @param {string} prompt
+   * @param {AbortSignal} signal
+   * @returns {Promise<Session | undefined>}
+   */
   async #publicSession(kind, prompt, signal) {
     const key = `${kind} ${prompt}`;
     let session = this.#public.get(key);
@@ -158,13 +180,19 @@ export class Sessions {
     try {
       return await session;
     } catch {
-      // The first reader left or the engine failed. The next request tries again; this one runs without the shared session.
+      // The first reader left or the engine failed. The next request tries again; this one runs without the
+      // shared session.
       if (this.#public.get(key) === session) this.#public.delete(key);
       return undefined;
     }
   }
 
-  /** @param {Input['kind']} kind @param {string} prompt @param {AbortSignal} signal @returns {Promise<Session | undefined>} */
+  /**
+   * @param {Input['kind']} kind
+   * @param {string} prompt
+   * @param {AbortSignal} signal
+   * @returns {Promise<Session | undefined>}
+   */
   async #readPublic(kind, prompt, signal) {
     const session = this.#model.session();
     try {
@@ -173,13 +201,17 @@ export class Sessions {
       return session;
     } catch (error) {
       session.dispose();
-      // A template that takes no system message alone, a prompt that is too long: there is nothing to share.
+      // The template refuses a system message alone, or the prompt is too long. There is nothing to share.
       if (isFireside(error) && ['BAD_TEMPLATE', 'BAD_INPUT', 'CONTEXT_OVERFLOW'].includes(error.code)) return undefined;
       throw error;
     }
   }
 
-  /** Counts a session before it is there, so that two at a time are not one too many. @param {Owner | undefined} owner @param {() => Promise<Session>} open */
+  /**
+   * Counts a session before it exists, so that two opened at once do not exceed the limit.
+   * @param {Owner | undefined} owner
+   * @param {() => Promise<Session>} open
+   */
   async #open(owner, open) {
     /** @type {Kept} */
     const kept = { session: /** @type {any} */ (undefined), owner, held: '', isBusy: true, isLast: false, kvBytes: 0, cut: undefined };
@@ -202,7 +234,8 @@ export class Sessions {
   }
 
   /**
-   * Frees idle sessions until one more may be opened. Where too few are idle, a request ends: the one that has waited longest for its client to read.
+   * Frees idle sessions until one more may be opened. If too few are idle, it ends the request that has
+   * waited longest for its client to read.
    * @param {Owner | undefined} owner
    */
   #makeRoom(owner) {
@@ -214,7 +247,8 @@ export class Sessions {
   }
 
   /**
-   * Frees idle sessions for as long as `isDue`: of the party whose sessions weigh most, `more` weighing one session more, the one that was of use longest ago.
+   * Frees idle sessions while `isDue`: each time the least recently used one of the party whose sessions
+   * weigh most. `more`: a party that counts with one session more.
    * @param {() => boolean} isDue
    * @param {{ weight: (kept: Kept) => number, more?: unknown, except?: Kept }} how
    */
@@ -250,7 +284,10 @@ function sum(all, weight) {
   return total;
 }
 
-/** What stands for a text or a chat, to guess what they have in common: the engine compares tokens. @param {Input} input */
+/**
+ * A text or a chat as a string, to estimate common beginnings. The engine compares tokens.
+ * @param {Input} input
+ */
 function textOf(input) {
   if (input.kind === 'text') return input.text;
   const begun = (/** @type {string} */ role, name = '', thought = '') => `${role}\0${name}\0${thought}\0`;

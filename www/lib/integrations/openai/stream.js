@@ -1,5 +1,6 @@
-// Answers that begin before they are whole. Nothing is sent, not even the status, before there is a first piece of text: what is wrong with a request, a status can still say.
-// From there on whoever reads may leave, and the run ends; and one that does not read has the run wait.
+// Answers that are sent while they are generated. Nothing is sent before the first piece of text, so that an
+// error in the request can still set the status. After that, a client that leaves ends the run, and a client
+// that does not read makes it wait.
 
 /** @import { Piece, RunResult } from '../../shared/types.d.ts' */
 /** @import { chat, completion, Head } from './answers.js' */
@@ -10,14 +11,20 @@ import { Outlet, Wholes } from './outlet.js';
 
 /** @typedef {(signal: AbortSignal, onPiece: (piece: Piece, input: number) => Full | undefined) => Promise<RunResult[]>} Run */
 /** @typedef {(text: string) => void} Send */
-/** Where an answer goes. @typedef {{ signal: AbortSignal, limits: OutletLimits, wholes: Wholes, waitUntil?: (promise: Promise<unknown>) => void }} Way `signal`: of the request */
+/**
+ * Where an answer goes.
+ * @typedef
+ *   {{ signal: AbortSignal, limits: OutletLimits, wholes: Wholes, waitUntil?: (promise: Promise<unknown>) => void }}
+ *   Way `signal`: of the request
+ */
 
 /**
  * @typedef {object} Writer
  * @property {Record<string, string>} headers
  * @property {(send: Send, piece: Piece, input: number) => void} [piece]
- * @property {(send: Send, results: RunResult[]) => string | undefined} end gives what is left to be sent, where that may be long
- * @property {(send: Send, error: unknown) => void} fail throws where no text can say it
+ * @property {(send: Send, results: RunResult[]) => string | undefined} end returns the rest to send, if it
+ *   may be long
+ * @property {(send: Send, error: unknown) => void} fail throws if the format has no place for an error
  */
 
 /**
@@ -57,8 +64,8 @@ async function begin(run, writer, { signal, limits, wholes, waitUntil }) {
 }
 
 /**
- * An answer as a stream of server-sent events: `data: {...}`, an empty line, and so on to `data: [DONE]`. What fails after the first event is the last event, and there is
- * no [DONE].
+ * An answer as a stream of server-sent events: `data: {...}`, an empty line, and so on to `data: [DONE]`. An
+ * error after the first event is the last event, without [DONE].
  * @param {object} answer
  * @param {Head} answer.head
  * @param {typeof chat | typeof completion} answer.shape
@@ -103,7 +110,8 @@ export function streamed({ head, shape, n, hasUsage, run, describe }, way) {
 }
 
 /**
- * A whole answer whose head is sent early: where nothing else tells of a client that has gone, its body that nobody reads any more does.
+ * A whole answer whose head is sent early. Where nothing else tells that a client has gone, its cancelled
+ * body does.
  * @param {Run} run
  * @param {(results: RunResult[]) => object} whole
  * @param {Way} way
@@ -121,7 +129,7 @@ export function early(run, whole, way) {
 }
 
 /**
- * A whole answer. One that is long is sent no faster than it is read.
+ * A whole answer. A long one is sent no faster than it is read.
  * @param {object} answer
  * @param {Way} way
  */

@@ -1,11 +1,13 @@
-// What of a request the model's chat template reads: its switches, as clients spell them, and the fields of messages that not every template knows.
+// The parts of a request that the model's chat template reads: its variables, in the spelling of clients,
+// and fields of messages that only some templates know.
 
 import { invalid } from './errors.js';
 
 /** @import { Message, ModelInfo } from '../../shared/types.d.ts' */
 
 /**
- * The engine's `chatTemplateKwargs`. Throws a 400 that names the parameter for a switch that the template does not read.
+ * The engine's `chatTemplateKwargs`. Throws a 400 that names the parameter if the template does not read the
+ * variable.
  * @param {Record<string, any>} values of a request
  * @param {Pick<ModelInfo, 'chatTemplateKwargs'>} info
  * @returns {Record<string, unknown>}
@@ -29,7 +31,8 @@ export function templateKwargs({ chat_template_kwargs: given = {}, enable_thinki
     set('enable_thinking', thinking);
   }
   if (effort !== undefined && names.includes('reasoning_effort')) set('reasoning_effort', effort);
-  // No effort is what a template without degrees of it calls not thinking; one without thoughts makes none anyway.
+  // `none` turns thinking off in a template without levels of effort. A template without thinking needs
+  // nothing.
   else if (effort === 'none' && names.includes('enable_thinking')) kwargs.enable_thinking ??= false;
   else if (effort !== undefined && effort !== 'none') throw unread('reasoning_effort');
   return kwargs;

@@ -1,4 +1,5 @@
-// The exceptions of the Prompt API, and which of them stands for an error of the engine. What the engine said is the message, the error itself the `cause`.
+// The exceptions of the Prompt API, and their mapping from the engine's errors. The engine's message becomes
+// the message, the error itself the `cause`.
 
 import { isFireside } from '../../shared/errors.js';
 
@@ -41,7 +42,10 @@ export function quotaExceeded(requested, quota) {
   return new QuotaExceededError(message, { requested, quota });
 }
 
-/** What becomes of the engine's errors while a session is being created. @type {Partial<Record<ErrorCode, string>>} */
+/**
+ * The exceptions for the engine's errors during the creation of a session.
+ * @type {Partial<Record<ErrorCode, string>>}
+ */
 const CREATING = {
   NETWORK: 'NetworkError',
   UNSUPPORTED_MODEL: 'NotSupportedError',
@@ -69,7 +73,8 @@ export function prompting(error) {
 
 /** @param {unknown} error @param {Partial<Record<ErrorCode, string>>} names @param {string} other */
 function exception(error, names, other) {
-  // An option of the engine's that is wrong is a mistake in the program that made the class: it keeps its name.
+  // A wrong option of the engine is a mistake of the program that made the class, so the error stays as it
+  // is.
   if (!isFireside(error) || error.code === 'BAD_OPTION') return error;
   if (error.code === 'CONTEXT_OVERFLOW') return quotaExceeded(Number(error.details.requested), Number(error.details.contextWindow));
   const replaced = new DOMException(error.message, names[error.code] ?? other);

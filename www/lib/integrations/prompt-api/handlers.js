@@ -43,7 +43,11 @@ export class CreateMonitor extends /** @type {new () => TypedEventTarget<Monitor
     this.#handlers.set('downloadprogress', callback);
   }
 
-  /** Tells of a share of 1, to one part in 2^16 as the specification has it, and never of less than before. @internal @param {number} share */
+  /**
+   * Reports a share of 1, rounded to 1/2^16 as the specification demands, and never less than before.
+   * @internal
+   * @param {number} share
+   */
   tell(share) {
     const loaded = Math.floor(Math.min(share, 1) * 65_536) / 65_536;
     if (loaded <= this.#loaded) return;

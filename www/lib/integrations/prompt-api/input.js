@@ -1,6 +1,7 @@
-// What a page hands to the Prompt API, converted as Web IDL has it and checked as the specification has it: prompts, and the options of each method.
+// Converts prompts and options by the rules of Web IDL, and checks them by those of the specification.
 //
-// A page may rely on both: null as a prompt is the text "null", members that no dictionary has are ignored. What is known and not supported is refused.
+// Pages may rely on both: null as a prompt is the text "null", and unknown members are ignored. Known
+// members that are not supported are refused.
 
 import { notSupported, syntaxError } from './exceptions.js';
 import { MODES } from './sampling.js';
@@ -9,10 +10,14 @@ import { MODES } from './sampling.js';
 /** @import { Mode } from './sampling.js' */
 
 /** @typedef {{ type: string, value: unknown }} Content */
-/** @typedef {{ role: Role, content: Content[], prefix: boolean }} Longhand a message as it was given, its content as a list */
+/**
+ * @typedef {{ role: Role, content: Content[], prefix: boolean }} Longhand a message with its content as a
+ *   list
+ */
 
 /**
- * What `create()` and `availability()` ask for. `unsupported`: what of it cannot be had, in words.
+ * The options that `create()` and `availability()` share. `unsupported`: what of them is not supported, in
+ * words.
  * @typedef {{ samplingMode?: Mode, temperature?: number, topK?: number, unsupported?: string }} CoreSettings
  */
 /** @typedef {CoreSettings & { signal?: AbortSignal, monitor?: Function, initialPrompts: Longhand[] }} CreateSettings */
@@ -20,7 +25,11 @@ import { MODES } from './sampling.js';
 const ROLES = ['system', 'user', 'assistant'];
 const TYPES = ['text', 'image', 'audio', 'tool-call', 'tool-response'];
 
-/** The argument of `prompt()` and its like. Throws a TypeError. @param {unknown} input @returns {Longhand[]} */
+/**
+ * The argument of `prompt()` and similar methods. Throws a TypeError.
+ * @param {unknown} input
+ * @returns {Longhand[]}
+ */
 export function toPrompt(input) {
   if (!isSequence(input)) return [longhand('user', `${/** @type {any} */ (input)}`)];
   const messages = Array.from(input, toMessage);
@@ -28,9 +37,9 @@ export function toPrompt(input) {
 }
 
 /**
- * Messages as the model takes them. Throws what the specification says for roles and contents that are out of place.
+ * Messages in the model's form. Throws the errors of the specification for misplaced roles and contents.
  * @param {Longhand[]} messages
- * @param {boolean} begun whether the session has had input before: a system prompt is the very first message
+ * @param {boolean} begun whether the session has had input before; a system prompt must be the first message
  * @returns {Message[]}
  */
 export function canonical(messages, begun) {
@@ -67,7 +76,11 @@ export function toSignalOptions(options) {
   return { signal: toSignal(dictionary(options).signal) };
 }
 
-/** The options of `availability()`. Throws a TypeError, or a RangeError for a language tag that is none. @param {unknown} options @returns {CoreSettings} */
+/**
+ * The options of `availability()`. Throws a TypeError, or a RangeError for an invalid language tag.
+ * @param {unknown} options
+ * @returns {CoreSettings}
+ */
 export function toCoreOptions(options) {
   const { samplingMode, temperature, topK, expectedInputs, expectedOutputs, tools } = dictionary(options);
   if (samplingMode !== undefined && !Object.hasOwn(MODES, `${samplingMode}`)) throw new TypeError(`\`samplingMode\` is one of ${Object.keys(MODES).join(', ')}.`);
@@ -85,7 +98,11 @@ export function toCoreOptions(options) {
   };
 }
 
-/** The options of `create()`. Throws as `toCoreOptions` does. @param {unknown} options @returns {CreateSettings} */
+/**
+ * The options of `create()`. Throws as `toCoreOptions` does.
+ * @param {unknown} options
+ * @returns {CreateSettings}
+ */
 export function toCreateOptions(options) {
   const { signal, monitor, initialPrompts } = dictionary(options);
   if (monitor !== undefined && typeof monitor !== 'function') throw new TypeError('`monitor` is a function.');
@@ -133,7 +150,8 @@ function toExpected(member, value) {
   return sequence(member, value).flatMap((expected) => {
     const { type, languages } = dictionary(expected);
     if (!TYPES.includes(`${type}`)) throw new TypeError(`The \`type\` of what \`${member}\` lists is one of ${TYPES.join(', ')}.`);
-    // A RangeError for what is no language tag. Which languages a model knows is not in its files: any that is one is taken.
+    // A RangeError for an invalid tag. A model's files do not list its languages, so every valid tag is
+    // accepted.
     if (languages !== undefined) Intl.getCanonicalLocales(sequence('languages', languages).map(String));
     return type === 'text' ? [] : [`${type} in \`${member}\``];
   });

@@ -1,10 +1,11 @@
-// A session of the Prompt API over a session of ours. It owns the conversation: every prompt hands the whole of it to the engine, which computes only what is new.
+// A session of the Prompt API on top of one of the library. It owns the conversation: every prompt passes
+// all of it to the engine, which computes only what is new.
 //
-//     each call waits for those before it; when its turn has come:
-//       check the messages; measure them; while they do not fit: drop the oldest turn, never an initial prompt
-//       let the engine answer; input and answer become part of the conversation
+//     each call waits for those before it; then it
+//       checks and measures the messages; while they do not fit, drops the oldest turn, but no initial prompt
+//       lets the engine answer; input and answer become part of the conversation
 //
-// A call that is aborted leaves no trace but what it had dropped.
+// An aborted call is rolled back, except for the turns that it dropped.
 
 import { checkActive, creating, invalidState, notSupported, prompting, quotaExceeded } from './exceptions.js';
 import { CreateMonitor, Handlers } from './handlers.js';
@@ -20,48 +21,61 @@ import { iterable } from './streams.js';
 /** @import { Shared } from './shared.js' */
 /** @import { LanguageModelEventMap } from './types.d.ts' */
 
-/** Old turns go as soon as an answer would have less room than this part of the window, or so many tokens: one that ends at once is of no use. */
+/**
+ * Old turns are dropped if the answer would have less room than one ANSWER_PARTth of the window, at most
+ * ANSWER_TOKENS.
+ */
 const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
 
 /** @typedef {{ shared: Shared, session: Session, sampling: Sampling, initial: Message[], history: Message[], usage: number, engineHas?: Message[] }} State */
 
-/** Sessions that a page has lost sight of without destroying them: pages written for a browser count on that. */
+/**
+ * Frees sessions that a page dropped without `destroy()`, because pages written for a browser rely on that.
+ */
 const lost = new FinalizationRegistry((/** @type {Pick<State, 'session' | 'shared'> & { listening: AbortController }} */ { session, shared, listening }) => {
   listening.abort();
   session.dispose();
   shared.release();
 });
 
-/** Who may construct. */
+/** Who holds it may construct. */
 const KEY = Symbol('LanguageModel');
 
 /** @type {(Class: typeof PromptSession, shared: Shared, settings: CreateSettings) => Promise<PromptSession>} */
 export let create;
 
-/** What every LanguageModel class has in common; `createLanguageModel` adds the statics. */
+/** The base of every LanguageModel class; `createLanguageModel` adds the static members. */
 export class PromptSession extends /** @type {new () => TypedEventTarget<LanguageModelEventMap>} */ (EventTarget) {
   #shared;
   #session;
   #sampling;
-  /** What is never dropped. @type {Message[]} */
+  /** Messages that are never dropped. @type {Message[]} */
   #initial;
-  /** What may be. @type {Message[]} */
+  /** Messages that may be dropped. @type {Message[]} */
   #history;
-  /** The history that the engine's session has as well; undefined where it is not known to. @type {Message[] | undefined} */
+  /**
+   * The history that the engine's session has; undefined if that is not known.
+   * @type {Message[] | undefined}
+   */
   #engineHas;
   #usage;
   #window;
   /** @type {Promise<unknown>} */
   #tail = Promise.resolve();
-  /** Calls that have not ended, each by how it is given up. @type {Set<(reason: unknown) => void>} */
+  /** Open calls; each entry gives its call up. @type {Set<(reason: unknown) => void>} */
   #calls = new Set();
-  /** Once destroyed: why. @type {{ reason: unknown } | undefined} */
+  /** The reason, once destroyed. @type {{ reason: unknown } | undefined} */
   #gone;
-  /** Aborted when nothing is listened for any more. */
+  /** Aborted when the session stops listening to signals. */
   #listening = new AbortController();
   #handlers = new Handlers(this);
 
-  /** Not for pages: `LanguageModel.create()` makes sessions. @internal @param {symbol} key @param {State} state */
+  /**
+   * Not for pages: `LanguageModel.create()` makes sessions.
+   * @internal
+   * @param {symbol} key
+   * @param {State} state
+   */
   constructor(key, state) {
     if (key !== KEY) throw new TypeError('Illegal constructor: use LanguageModel.create().');
     super();
@@ -151,9 +165,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * Answers. Rejects with a DOMException: NotSupportedError, QuotaExceededError, InvalidStateError once destroyed, the signal's reason; a TypeError for what is no prompt.
+   * Answers. Rejects with NotSupportedError, QuotaExceededError, InvalidStateError once destroyed, the
+   * signal's reason, or a TypeError for an invalid prompt.
    * @param {string | Iterable<object>} input
-   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }}
+   *   [options]
    */
   async prompt(input, options) {
     const messages = toPrompt(input);
@@ -167,9 +183,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * The answer in pieces, as they come. What `prompt` rejects with is what the stream ends with; only wrong arguments and what is over before it begins throw here.
+   * Streams the answer. The stream fails with what `prompt` rejects with. Only wrong arguments, and a
+   * session or signal that has ended already, throw here.
    * @param {string | Iterable<object>} input
-   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }}
+   *   [options]
    * @returns {ReadableStream<string>}
    */
   promptStreaming(input, options) {
@@ -191,7 +209,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * Makes messages part of the conversation, computed ahead of the next prompt. Rejects as `prompt` does.
+   * Adds messages to the conversation and computes them ahead of the next prompt. Rejects as `prompt` does.
    * @param {string | Iterable<object>} input
    * @param {{ signal?: AbortSignal }} [options]
    * @returns {Promise<undefined>}
@@ -203,9 +221,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * Tokens by which `append()` would lengthen the context. What opens the answer counts with the answer.
+   * How many tokens `append()` would add to the context. The tokens that open an answer count with the
+   * answer.
    * @param {string | Iterable<object>} input
-   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }} [options]
+   * @param {{ signal?: AbortSignal, responseConstraint?: object, omitResponseConstraintInput?: boolean }}
+   *   [options]
    * @returns {Promise<number>}
    */
   async measureContextUsage(input, options) {
@@ -214,18 +234,26 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     return this.#call([settings.signal], async () => {
       refuseConstraint(settings);
       const asked = canonical(messages, false);
-      // A system prompt cannot follow other messages: what it would take is what it takes by itself.
+      // A system prompt cannot follow other messages, so it is measured alone.
       const [before, usage] = asked[0].role === 'system' ? [[], 0] : [this.#conversation, this.#usage];
       return Math.max(0, (await this.#shared.usage([...before, ...asked])) - usage);
     });
   }
 
-  /** The former name of `measureContextUsage`. @param {string | Iterable<object>} input @param {object} [options] */
+  /**
+   * The former name of `measureContextUsage`.
+   * @param {string | Iterable<object>} input
+   * @param {object} [options]
+   */
   measureInputUsage(input, options) {
     return this.measureContextUsage(input, options);
   }
 
-  /** The same session a second time, as of after the calls made before. @param {{ signal?: AbortSignal }} [options] @returns {Promise<this>} */
+  /**
+   * A copy of the session, after the calls made before.
+   * @param {{ signal?: AbortSignal }} [options]
+   * @returns {Promise<this>}
+   */
   async clone(options) {
     return this.#call([toSignalOptions(options).signal], async (stop) => {
       const session = await this.#session.clone();
@@ -236,13 +264,16 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     });
   }
 
-  /** Ends the calls under way and frees the session. What it tells of itself can still be read. @returns {undefined} */
+  /** Ends the open calls and frees the session. Its attributes can still be read. @returns {undefined} */
   destroy() {
     this.#destroy(invalidState('The session has been destroyed.'));
     return undefined;
   }
 
-  /** Such a signal may live as long as the page, and must not keep the session. @param {AbortSignal} signal */
+  /**
+   * The signal may live as long as the page, so it must not retain the session.
+   * @param {AbortSignal} signal
+   */
   #endWith(signal) {
     const held = new WeakRef(this);
     const end = () => {
@@ -267,7 +298,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     return [...this.#initial, ...this.#history];
   }
 
-  /** Throws where a call is over before it begins. @param {(AbortSignal | undefined)[]} signals */
+  /** Throws if a call has ended before it begins. @param {(AbortSignal | undefined)[]} signals */
   #check(signals) {
     if (this.#gone) throw this.#gone.reason;
     checkActive();
@@ -275,7 +306,8 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * One call: it waits for those before it. Its end is its job's, or the moment in which it is given up; the next one waits until the engine has let go of it.
+   * Makes one call, which waits for those before it. It settles with its job or when it is given up. The
+   * next call waits until the engine has ended this one.
    * @template T
    * @param {(AbortSignal | undefined)[]} signals
    * @param {(stop: AbortSignal) => Promise<T>} job
@@ -301,7 +333,8 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
           if ((code === 'CRASHED' || code === 'OUT_OF_MEMORY') && !this.#gone) await this.#shared.mend().catch(() => {});
         } finally {
           this.#calls.delete(giveUp);
-          // By hand: in Node a listener with a signal of its own leaves a trace that would keep the session.
+          // Without the `signal` option of listeners: in Node it leaves a reference that would retain the
+          // session.
           for (const signal of signals) signal?.removeEventListener('abort', onAbort);
         }
       });
@@ -324,12 +357,12 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     const answer = /** @type {Message} */ ({ role: 'assistant', content: text });
     const usage = await this.#shared.usage([...asked, answer]);
     stop.throwIfAborted(); // in its last moment
-    // What closes the answer is not there yet where the window is full.
+    // If the window is full, the tokens that close the answer are missing.
     this.#settle(messages, [answer], Math.min(usage, this.#window));
     this.#engineHas = this.#history;
   }
 
-  /** What comes before the first prompt. @param {Message[]} messages @param {AbortSignal} stop */
+  /** Computes the initial prompts. @param {Message[]} messages @param {AbortSignal} stop */
   async #begin(messages, stop) {
     const usage = await this.#shared.usage(messages);
     if (usage >= this.#window) throw quotaExceeded(usage, this.#window);
@@ -353,7 +386,12 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     if (isComputed) this.#engineHas = this.#history;
   }
 
-  /** What was said is part of the conversation now; a system prompt with which it began is never dropped. @param {Message[]} asked @param {Message[]} answer @param {number} usage */
+  /**
+   * Adds a turn to the conversation. A system prompt at its beginning becomes an initial prompt.
+   * @param {Message[]} asked
+   * @param {Message[]} answer
+   * @param {number} usage
+   */
   #settle(asked, answer, usage) {
     const begins = asked[0].role === 'system' ? 1 : 0;
     this.#initial = [...this.#initial, ...asked.slice(0, begins)];
@@ -362,7 +400,8 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 
   /**
-   * Checks messages and makes room for them. Throws QuotaExceededError, with nothing dropped, where that cannot be.
+   * Checks messages and makes room for them. Throws QuotaExceededError, and drops nothing, if they cannot
+   * fit.
    * @param {Longhand[]} given
    * @param {boolean} forAnswer whether an answer follows
    */
@@ -379,7 +418,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       const usage = await this.#shared.usage(asked([]));
       throw quotaExceeded(usage < this.#window ? least : usage, this.#window);
     }
-    // A prompt that leaves less than that room by itself gets what there is.
+    // A prompt that leaves less room even alone gets what there is.
     const wanted = Math.min(room, this.#window - least);
     while (tokens + wanted > this.#window) {
       history = history.slice(turnLength(history));
@@ -393,7 +432,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     return messages;
   }
 
-  /** @param {Message[]} messages @param {AbortSignal} signal @returns {Promise<boolean>} whether the engine has them now */
+  /**
+   * @param {Message[]} messages
+   * @param {AbortSignal} signal
+   * @returns {Promise<boolean>} whether the engine has them now
+   */
   #compute(messages, signal) {
     return this.#session.append(messages, { signal }).then(
       () => true,
@@ -405,7 +448,10 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   }
 }
 
-/** Messages of the oldest turn: up to the end of its answer, or one where none has been answered. @param {Message[]} history */
+/**
+ * The length of the oldest turn: up to the end of its answer, or one message if none is answered.
+ * @param {Message[]} history
+ */
 function turnLength(history) {
   const answer = history.findIndex(({ role }) => role === 'assistant');
   const next = history.findIndex(({ role }, index) => index > answer && role !== 'assistant');

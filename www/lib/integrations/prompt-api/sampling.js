@@ -1,10 +1,10 @@
-// How a session draws its tokens: by the model's published defaults, by a mode that is warmer or colder than these, or by numbers.
+// How a session draws tokens: with the model's published defaults, a mode that scales them, or numbers.
 
 import { notSupported } from './exceptions.js';
 
 /** @import { SamplingDefaults } from '../../shared/types.d.ts' */
 
-/** What a mode makes of the model's own temperature. The numbers are ours: the specification leaves them open. */
+/** The factor of each mode on the model's temperature. The specification leaves the numbers open. */
 export const MODES = Object.freeze({
   'most-predictable': 0,
   predictable: 0.5,
@@ -17,16 +17,21 @@ export const MODES = Object.freeze({
 
 /** @typedef {keyof typeof MODES} Mode */
 
-/** A temperature above it is lowered to it: by then the model hardly has a say. */
+/** The highest temperature; higher ones are lowered to it. */
 const TEMPERATURE_MAX = 2;
 
-/** What a model that is published as greedy is warmed from. */
+/** The temperature that modes scale if the model is published as greedy. */
 const TEMPERATURE = 0.7;
 
-/** A session's: what the engine is told, and what the session shows. @typedef {{ options: { temperature?: number, topK?: number }, samplingMode: Mode | null, temperature: number, topK: number }} Sampling */
+/**
+ * The sampling of a session: the engine's options, and the session's attributes.
+ * @typedef
+ *   {{ options: { temperature?: number, topK?: number }, samplingMode: Mode | null, temperature: number, topK: number }}
+ *   Sampling
+ */
 
 /**
- * Checks what was asked for. Throws a RangeError for numbers out of range, NotSupportedError for only one number.
+ * Checks the numbers. Throws a RangeError for one out of range, NotSupportedError if only one is given.
  * @param {{ temperature?: number, topK?: number }} asked
  */
 export function checkSampling({ temperature, topK }) {
@@ -52,7 +57,7 @@ export function sampling({ samplingMode = 'balanced', temperature, topK }, { def
   return { options: { temperature: warmth }, samplingMode, temperature: warmth, topK: all };
 }
 
-/** What `params()` tells. @param {{ defaults: SamplingDefaults, vocab: number }} model */
+/** The result of `params()`. @param {{ defaults: SamplingDefaults, vocab: number }} model */
 export function params({ defaults, vocab }) {
   return Object.freeze({
     defaultTopK: defaults.topK || vocab,

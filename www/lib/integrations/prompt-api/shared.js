@@ -1,4 +1,5 @@
-// The model behind a LanguageModel class: loaded once, when the first session wants it, shared by all of them, and unloaded a while after the last has gone.
+// The model of a LanguageModel class. The first session loads it, all sessions share it, and it is unloaded
+// a while after the last one has ended.
 
 import { modelCache } from '../../client/model-cache.js';
 import { isFireside } from '../../shared/errors.js';
@@ -11,13 +12,13 @@ import { folderUrl } from '../../client/source.js';
 
 /** @typedef {'unavailable' | 'downloadable' | 'downloading' | 'available'} Availability */
 
-/** How long a model stays loaded that no session needs: pages make a session for each question. */
+/** How long an unused model stays loaded, because pages make a session for each question. */
 const IDLE_MS = 60_000;
 
-/** Statuses of an answer that may be another the next time. */
+/** HTTP statuses that may differ the next time. */
 const TRANSIENT = [408, 425, 429];
 
-/** Makes what ends with an answer measurable. @type {Message} */
+/** Added to measure a conversation that ends with an answer. @type {Message} */
 const QUESTION = { role: 'user', content: '' };
 
 /** @typedef {{ controller: AbortController, reports: Set<(share: number) => void>, isDownload: boolean, model: Promise<Model> }} Loading */
@@ -28,9 +29,9 @@ export class Shared {
   #engine;
   /** @type {Model | undefined} */
   #model;
-  /** A session without history, to measure with. @type {Session | undefined} */
+  /** A session without history, which measures. @type {Session | undefined} */
   #scale;
-  /** One that has the messages which are measured. @type {Session | undefined} */
+  /** A session with the measured messages. @type {Session | undefined} */
   #holder;
   /** @type {Loading | undefined} */
   #loading;
@@ -47,18 +48,21 @@ export class Shared {
    * @param {Engine} engine
    */
   constructor(source, options, maxTokens, engine) {
-    /** The most tokens that an answer may have. */
+    /** The maximum number of tokens of an answer. */
     this.maxTokens = maxTokens;
     this.#source = source;
     this.#options = options;
     this.#engine = engine;
   }
 
-  /** Rejects where it cannot be told now: with the engine's NETWORK, BAD_OPTION or BAD_INPUT. @returns {Promise<Availability>} */
+  /**
+   * Rejects with the engine's NETWORK, BAD_OPTION or BAD_INPUT if the answer cannot be known now.
+   * @returns {Promise<Availability>}
+   */
   async availability() {
     if (this.#model) return 'available';
     if (this.#loading) return this.#loading.isDownload ? 'downloading' : 'available';
-    // A stream can be read once, and is in the page's hands.
+    // A stream is in the page already, and can be read only once.
     if (isRead(this.#source)) return 'available';
     try {
       this.#estimate ??= this.#engine.estimate(this.#source, this.#options);
@@ -74,7 +78,11 @@ export class Shared {
     }
   }
 
-  /** The model, for one holder more; whoever asked calls `release` in any case. @param {(share: number) => void} report @returns {Promise<Model>} */
+  /**
+   * The model, for one more holder. The caller must call `release` in any case.
+   * @param {(share: number) => void} report
+   * @returns {Promise<Model>}
+   */
   async hold(report) {
     clearTimeout(this.#idle);
     this.#holders++;
@@ -88,7 +96,7 @@ export class Shared {
     return /** @type {Model} */ (this.#model);
   }
 
-  /** A holder less. A load that nobody waits for is given up: what has come of it stays in the cache. */
+  /** One holder less. A load that nobody waits for is aborted; the downloaded part stays stored. */
   release() {
     if (--this.#holders > 0) return;
     this.#loading?.controller.abort();
@@ -97,11 +105,15 @@ export class Shared {
     /** @type {{ unref?: () => void }} */ (/** @type {unknown} */ (this.#idle)).unref?.();
   }
 
-  /** Tokens of a whole conversation, with the opening of the answer to it. @param {Message[]} messages @returns {Promise<number>} */
+  /**
+   * The tokens of a whole conversation and of the opening of an answer.
+   * @param {Message[]} messages
+   * @returns {Promise<number>}
+   */
   async tokens(messages) {
     this.#scale ??= /** @type {Model} */ (this.#model).session();
     const scale = this.#scale;
-    // Only what can be answered can be measured: an empty question costs a few tokens more.
+    // Only a conversation with an open question can be measured. An empty question adds a few tokens.
     const withQuestion = () => scale.measureContextUsage([...messages, QUESTION]);
     if (messages.at(-1)?.role === 'assistant') return withQuestion();
     return scale.measureContextUsage(messages).catch((error) => {
@@ -110,11 +122,15 @@ export class Shared {
     });
   }
 
-  /** Tokens of a whole conversation, without the opening of an answer. @param {Message[]} messages @returns {Promise<number>} */
+  /**
+   * The tokens of a whole conversation, without the opening of an answer.
+   * @param {Message[]} messages
+   * @returns {Promise<number>}
+   */
   async usage(messages) {
     this.#holder ??= /** @type {Model} */ (this.#model).session();
     const answerable = messages.at(-1)?.role === 'assistant' ? [...messages, QUESTION] : messages;
-    // Both are sent before anything is awaited: no other call sets messages between them.
+    // Both are sent before the first await, so that no other call sets messages in between.
     const held = this.#holder.setMessages(messages);
     const added = this.#holder.measureContextUsage(answerable);
     try {
@@ -126,7 +142,7 @@ export class Shared {
     }
   }
 
-  /** Loads the model once more where the engine has stopped: then it does not answer anything. */
+  /** Loads the model again if the engine has stopped. */
   async mend() {
     const model = /** @type {Model} */ (this.#model);
     await model.tokenize('').catch(() => model.reload());
@@ -162,7 +178,7 @@ export class Shared {
     this.#model = this.#scale = this.#holder = undefined;
   }
 
-  /** Whether nothing need be fetched. @param {number} fileBytes of the weights */
+  /** Whether all weights are stored already. @param {number} fileBytes of the weights */
   async #isHere(fileBytes) {
     if (!isRemote(this.#source)) return true;
     if (typeof this.#source !== 'string' && !(this.#source instanceof URL)) return false;
@@ -173,12 +189,16 @@ export class Shared {
   }
 }
 
-/** Whether a template refuses these messages because they are a system prompt without a question. @param {any} error @param {Message[]} messages */
+/**
+ * Whether the template refused these messages because they are a system prompt without a question.
+ * @param {any} error
+ * @param {Message[]} messages
+ */
 export function isRefusedAlone(error, messages) {
   return error?.code === 'BAD_TEMPLATE' && messages.every(({ role }) => role === 'system');
 }
 
-/** @param {Source} source @returns {unknown[]} what of it has a form of its own */
+/** @param {Source} source @returns {unknown[]} its single files */
 function inputs(source) {
   return typeof source === 'object' && source !== null && 'config' in source ? Object.values(source).flat() : [];
 }

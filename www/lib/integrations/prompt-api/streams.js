@@ -1,6 +1,7 @@
 // `for await` over a stream, in browsers whose ReadableStream has no async iterator: Safari up to 26.
 //
-// Source: Streams Standard, section 4.2.5, "Asynchronous iteration". Remove this file when every supported browser has it.
+// Source: Streams Standard, section 4.2.5, "Asynchronous iteration". Remove this file when every supported
+// browser has it.
 
 /**
  * Gives a stream the async iterator of the standard where the browser's streams have none.
@@ -16,7 +17,7 @@ export function iterable(stream) {
 }
 
 /**
- * The chunks that a reader still has to come. A loop that is left early cancels the stream, unless told otherwise.
+ * The remaining chunks of a reader. Leaving the loop early cancels the stream, unless `preventCancel`.
  * @template T
  * @param {ReadableStreamDefaultReader<T>} reader
  * @param {boolean} preventCancel

@@ -1,5 +1,7 @@
-// The service worker of `fireside-lm/service-worker`, bundled as one classic script: answers requests to `/v1/...`, at the root of the site and in its own folder, and leaves all
-// others alone. It keeps nothing: the browser may stop it at any time, and it then asks its pages again. Beside another service worker's code it is imported by importScripts.
+// The service worker of `fireside-lm/service-worker`, bundled as one classic script. It answers requests to
+// `/v1/...`, at the root of the site and in its folder, and no others. It stores nothing: the browser may
+// stop it at any time, and it then asks its pages again. Another service worker can load it with
+// importScripts.
 
 import { Model } from '../../client/model.js';
 import { createHandler } from '../openai.js';
@@ -14,18 +16,22 @@ const scope = /** @type {any} */ (self);
 /** The folder of this script's pages, without the slash at its end. */
 const base = new URL(scope.registration.scope).pathname.replace(/\/$/, '');
 
-/** Pages that do not say within this time that they have a model are taken to have none. */
+/** How long pages may take to offer a model. */
 const PATIENCE_MS = 1_000;
-/** Where another page has one, that of the page that asks is waited for so much longer. */
+/** How much longer to wait for the model of the asking page itself, if another page has one. */
 const OWN_MS = 100;
 
-/** As long as a browser lets a service worker work. */
+/** How long a browser lets a service worker work. */
 const GRACE_MS = 300_000;
 
 /** By the ids of their pages. @type {Map<string, Promise<Offering | undefined>>} */
 const offerings = new Map();
 
-/** The asking of all pages: under way, or done with success since this service worker was started and since a page was last forgotten. @type {Promise<boolean> | undefined} */
+/**
+ * The question to all pages: under way, or answered since this service worker started and since it last
+ * forgot a page.
+ * @type {Promise<boolean> | undefined}
+ */
 let asked;
 
 /** Called when a page has spoken. @type {Set<() => void>} */
@@ -41,7 +47,7 @@ addEventListener('message', (/** @type {any} */ event) => {
   const old = offerings.get(source.id);
   if (data.models.length > 0) event.waitUntil(offered(source.id, data));
   else forget(source.id);
-  // Those who wait there go on at the new offering.
+  // Requests that wait there continue at the new offering.
   leave(old);
   source.postMessage({ fireside: 'heard' });
   for (const listener of listeners) listener();
@@ -60,7 +66,7 @@ addEventListener('fetch', (/** @type {any} */ event) => {
 async function offered(id, offer) {
   const offering = open(offer);
   offerings.set(id, offering);
-  // An engine that has gone meanwhile is no offer.
+  // The engine may have ended meanwhile.
   if (!(await offering) && offerings.get(id) === offering) forget(id);
 }
 
@@ -74,7 +80,7 @@ async function open({ models, limits }) {
   }
 }
 
-/** Forgets a page, which is asked again. @param {string} id */
+/** Forgets a page, so that it is asked again. @param {string} id */
 function forget(id) {
   const offering = offerings.get(id);
   offerings.delete(id);
@@ -82,7 +88,11 @@ function forget(id) {
   return offering;
 }
 
-/** Opens to nobody else. What is being answered may end; its sessions go then, or with its engine. @param {Promise<Offering | undefined> | undefined} offering */
+/**
+ * Closes an offering to new requests. Answers under way may end; their sessions are freed then, or end with
+ * the engine.
+ * @param {Promise<Offering | undefined> | undefined} offering
+ */
 async function leave(offering) {
   const { handler, models = [] } = (await offering) ?? {};
   await handler?.close({ graceMs: GRACE_MS });
@@ -91,7 +101,7 @@ async function leave(offering) {
 
 /** @param {any} event @returns {Promise<Response>} */
 async function answer(event) {
-  // A page that is being opened has no id yet.
+  // A page that is still loading has no id yet.
   const client = event.clientId || event.resultingClientId;
   let page = await find(client);
   let offering = page && (await offerings.get(page));
@@ -100,14 +110,14 @@ async function answer(event) {
     return new ApiError(503, message, { code: 'no_model_loaded' }).toResponse();
   }
   for (;;) {
-    // No browser tells a service worker of a page that gives up waiting for a Response.
+    // No browser tells a service worker that a page has stopped waiting for a Response.
     const response = await offering.handler(event.request.clone(), { owner: client, waitUntil: (promise) => event.waitUntil(promise), isDeaf: true });
     if (response.status !== 503) return response;
-    // Nothing of an answer has been sent. Where the offering was left meanwhile, there may be another one.
+    // Nothing of the answer was sent. If the offering was closed meanwhile, there may be another one.
     const next = await choose(client);
     const other = next && (await offerings.get(next));
     if (!other || other === offering) {
-      // Its page offers it again when it has been loaded again.
+      // Its page offers it again after it was loaded again.
       event.waitUntil(look(page, offering));
       return response;
     }
@@ -115,7 +125,10 @@ async function answer(event) {
   }
 }
 
-/** The page that answers. Where this service worker was just started, or no page has a model, they are asked first. @param {string} clientId */
+/**
+ * The page that answers. After a restart, or if no page has a model, it asks all pages first.
+ * @param {string} clientId
+ */
 async function find(clientId) {
   const page = await choose(clientId);
   if (page === clientId || (page && asked)) return page;
@@ -124,7 +137,10 @@ async function find(clientId) {
   return choose(clientId);
 }
 
-/** Has every page that has offered nothing offer what it has. Resolves with whether there is an offer. @param {string} clientId */
+/**
+ * Asks every page without an offer for one. Resolves with whether there is an offer.
+ * @param {string} clientId
+ */
 async function ask(clientId) {
   const clients = (await scope.clients.matchAll({ type: 'window' })).filter((/** @type {{ id: string }} */ { id }) => !offerings.has(id));
   if (clients.length === 0) return offerings.size > 0;
@@ -141,7 +157,7 @@ async function ask(clientId) {
   return offerings.size > 0;
 }
 
-/** The page that answers: the one that asks, if it has a model, else any. @param {string} clientId */
+/** The page that answers: the asking page if it has a model, else any. @param {string} clientId */
 async function choose(clientId) {
   for (const id of new Set([clientId, ...offerings.keys()])) {
     if (!offerings.has(id)) continue;
@@ -151,10 +167,14 @@ async function choose(clientId) {
   return undefined;
 }
 
-/** Forgets a page whose engine is gone, so that the next request asks it again. @param {string} page @param {Offering} offering */
+/**
+ * Forgets a page whose engine has ended, so that the next request asks it again.
+ * @param {string} page
+ * @param {Offering} offering
+ */
 async function look(page, offering) {
   const states = await Promise.allSettled(offering.models.map((model) => model.stats()));
   if (states.every(({ status }) => status === 'fulfilled')) return;
-  // Meanwhile it may have offered a new one.
+  // The page may have offered a new one meanwhile.
   if ((await offerings.get(page)) === offering) leave(forget(page));
 }
