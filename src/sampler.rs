@@ -370,7 +370,7 @@ fn keep_top_h(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, tem
 /// remaining candidates and continues in the half that contains it, so each candidate is looked at a few
 /// times. Changes the order of the list.
 fn reach(candidates: &mut [Candidate], needed: f64, order: impl Fn(&Candidate, &Candidate) -> Ordering) -> Candidate {
-    let (mut low, mut high, mut held) = (0, candidates.len(), 0.0); // the weight of `low` candidates falls short, of `high` reaches it
+    let (mut low, mut high, mut held) = (0, candidates.len(), 0.0); // `low` candidates weigh too little, `high` enough
     while high - low > 1 {
         let middle = low + (high - low) / 2;
         candidates[low..high].select_nth_unstable_by(middle - low, &order);

@@ -78,7 +78,7 @@ fn a_copy_of_a_chat_is_independent() {
     assert!(said[2].contains("Tom"), "{said:?}");
     assert_eq!((&said[0], &said[3]), (&straight[0], &straight[1]), "the chat is as it was at /clone");
     let output = piped(&[], "/back\n");
-    assert!(stderr(&output).contains("fireside: this is no copy: /clone makes one\n"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("fireside: this is not a copy; /clone makes one\n"), "{}", stderr(&output));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn failures_are_reported_and_the_chat_continues() {
         "fireside: cannot read /no/such/file: ",
         "damaged.state: state: expected bytes that `save` made, got others",
         "fireside: cannot write /no/such/folder/file: ",
-        "fireside: /reset takes nothing after it; /help lists the commands\n",
+        "fireside: /reset takes no argument; /help lists the commands\n",
     ] {
         assert!(told.contains(expected), "{expected:?} is not in {told}");
     }
@@ -220,7 +220,7 @@ fn the_sampling_flags_reach_the_model() {
     assert_ne!(said(&["--temperature", "0", "--repetition-penalty", "1.9"]).0, plain);
     assert_ne!(said(&["--temperature", "0", "--logit-bias", "40=100", "--logit-bias", "41=-100"]).0, plain);
     let (several, told) = said(&["-n", "2", "--temperature", "1", "--seed", "3"]);
-    assert!(several.lines().count() == 2 && told.contains("[continuation 2]\n"), "{several}{told}");
+    assert!(several.lines().count() == 2 && told.contains("[completion 2]\n"), "{several}{told}");
 }
 
 #[test]

@@ -94,7 +94,7 @@ test('after a crash at any write, the next load has every byte and fetches at mo
   await loading();
   const total = 5 * 2 + 20; // more than the number of writes of a load
   for (let writes = 1; writes <= 2 * total; writes++) {
-    if (writes > total) atHome(false); // another site's Content-Length may be that of something compressed
+    if (writes > total) atHome(false); // another site's Content-Length may be that of a compressed response
     disk = new Disk();
     disk.writes = ((writes - 1) % total) + 1;
     const first = await loading();

@@ -217,7 +217,7 @@ test('an unhandled failure is reported once; an abort, a dispose and an iterated
   using({ stepMs: 1 }, async ({ session, model }) => {
     const reports = [];
     const listen = (error) => reports.push(error.code ?? error.name);
-    const runners = process.listeners('unhandledRejection'); // the test runner's own would fail the test
+    const runners = process.listeners('unhandledRejection'); // the test runner's own listeners would fail the test
     process.removeAllListeners('unhandledRejection').on('unhandledRejection', listen);
     const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
     session.generate('x', { temperature: -1 });

@@ -91,8 +91,8 @@ const loaded = async (options, source) => {
 const SILENCES = {
   'every request': () => 'swallow',
   'every HEAD': (method) => (method === 'HEAD' ? 'swallow' : undefined),
-  'what is asked about the weights': (_, file) => (file.endsWith('.safetensors') ? 'swallow' : undefined),
-  'what is asked about optional files': (_, file) => (/chat_template|generation_config|tokenizer_config/.test(file) ? 'swallow' : undefined),
+  'every request about the weights': (_, file) => (file.endsWith('.safetensors') ? 'swallow' : undefined),
+  'every request about optional files': (_, file) => (/chat_template|generation_config|tokenizer_config/.test(file) ? 'swallow' : undefined),
 };
 for (const [what, silence] of Object.entries(SILENCES)) {
   test(`a cached model loads if ${what} gets no response`, SECONDS, async () => {

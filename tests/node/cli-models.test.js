@@ -66,7 +66,7 @@ test('lock writes the checksums of a folder', async () => {
     assert.equal(size, statSync(join(copy, name)).size);
     assert.equal(sha256, createHash('sha256').update(readFileSync(join(copy, name))).digest('hex'));
   }
-  assert.match((await run(['lock', folder()])).stderr, /has no config\.json: it is no model folder/);
+  assert.match((await run(['lock', folder()])).stderr, /has no config\.json, so it is not a model folder/);
 });
 
 test('cache lists, verifies and deletes what was downloaded', async () => {

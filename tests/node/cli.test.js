@@ -175,7 +175,7 @@ test('/clone continues in a copy, /back returns, and a second /back is an error'
   const branched = whole('My name is Ada.', '/clone', 'I like the sea.', ask, '/clone', '/back', '/back', ask, '/back');
   const [through, around] = [whole('My name is Ada.', 'I like the sea.', ask), whole('My name is Ada.', ask)];
   for (const name of /** @type {const} */ (['answers', 'prompts'])) assert.deepEqual(branched[name], [...through[name], around[name][1]]);
-  assert.match(branched.stderr, /fireside: this is no copy: \/clone makes one/);
+  assert.match(branched.stderr, /fireside: this is not a copy; \/clone makes one/);
 });
 
 test('/regenerate answers the last message again, /reset starts over', () => {
@@ -194,7 +194,7 @@ test('/help lists every command, an unknown command is reported, a leading space
   assert.equal(stdout.trim().split('\n').length, 1, stdout);
   for (const command of ['/help', '/save FILE', '/load FILE', '/clone', '/back', '/regenerate', '/reset', '/exit']) assert(stderr.includes(`\n${command} `), command);
   assert.match(stderr, /fireside: there is no command \/nope; \/help lists them/);
-  assert.match(stderr, /fireside: \/reset takes nothing after it/);
+  assert.match(stderr, /fireside: \/reset takes no argument/);
   assert.equal(stderr.match(/^\[prompt/gm)?.length, 1);
 });
 
@@ -217,9 +217,9 @@ test('an option that the engine refuses ends the chat before it begins', () => {
 test('dropped messages are reported, and so are token probabilities', () => {
   const story = 'Tell me a story about the sea. '.repeat(60);
   const { stdout, stderr } = run(['chat', ...GREEDY, '--overflow', 'drop-oldest', '--logprobs', '1', '--max-tokens', '2', '-n', '2'], `${story}\n${story}\n${story}\n`);
-  assert.match(stderr, /^\[the context is full: 2 messages and \d+ tokens are forgotten\]$/m);
+  assert.match(stderr, /^\[the context is full: 2 messages and \d+ tokens were dropped\]$/m);
   assert.match(stderr, /^\[-?\d+\.\d{3} ".*" of -?\d+\.\d{3} ".*"\]$/m);
-  assert.equal(stderr.match(/^\[continuation 2\]$/gm)?.length, 3);
+  assert.equal(stderr.match(/^\[completion 2\]$/gm)?.length, 3);
   assert.equal(stdout.trim().split('\n').length, 6, stdout);
 });
 

@@ -70,16 +70,16 @@ const named = { user: 'ada', prompt_cache_key: 'house', safety_identifier: 'ada'
 
 /** Pairs of attacker and victim, as clients identify themselves and as the server knows them. */
 const PAIRS = {
-  'by another connection': {},
-  'who gives the same user and cache key': { victim: { more: named }, attacker: { more: named } },
-  'who gives the same key, which nobody checks': { victim: { headers: bearer('none') }, attacker: { headers: bearer('none') } },
-  'who has another API key, and gives the same user': { victim: { headers: bearer('one'), more: named }, attacker: { headers: bearer('two'), more: named }, apiKey: ['one', 'two'] },
-  'who has the same API key, and is another user': { victim: { headers: bearer('one'), more: { user: 'ada' } }, attacker: { headers: bearer('one'), more: { user: 'eve' } }, apiKey: 'one' },
-  'who has the same API key, and another cache key': { victim: { headers: bearer('one'), more: { prompt_cache_key: 'ada' } }, attacker: { headers: bearer('one') }, apiKey: 'one' },
+  'on another connection': {},
+  'with the same user and cache key': { victim: { more: named }, attacker: { more: named } },
+  'with the same unchecked key': { victim: { headers: bearer('none') }, attacker: { headers: bearer('none') } },
+  'with another API key and the same user': { victim: { headers: bearer('one'), more: named }, attacker: { headers: bearer('two'), more: named }, apiKey: ['one', 'two'] },
+  'with the same API key and another user': { victim: { headers: bearer('one'), more: { user: 'ada' } }, attacker: { headers: bearer('one'), more: { user: 'eve' } }, apiKey: 'one' },
+  'with the same API key and another cache key': { victim: { headers: bearer('one'), more: { prompt_cache_key: 'ada' } }, attacker: { headers: bearer('one') }, apiKey: 'one' },
 };
 
 for (const [title, pair] of Object.entries(PAIRS)) {
-  test(`a client cannot find out the code in another's prompt: one ${title}`, async () => {
+  test(`a client cannot find out the code in another's prompt: ${title}`, async () => {
     const told = [];
     for (const code of [CODE, OTHER]) {
       const { model, state } = fakeModel();

@@ -249,7 +249,7 @@ test('closing without grace aborts running answers and tells their readers', asy
   assert.equal(state.sessions.size, 0);
 });
 
-for (const [what, isHeld] of [['ignores that its run is aborted', 'run'], ['does not tell of its sessions', 'stats']]) {
+for (const [what, isHeld] of [['ignores the abort of its run', 'run'], ['does not report its sessions', 'stats']]) {
   test(`closing does not wait for an engine that ${what}, and frees its session when it responds`, async () => {
     const { model, state } = fakeModel();
     let release;

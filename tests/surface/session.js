@@ -217,7 +217,7 @@ export function sessions(story, chat, { prompt, greedy }) {
         assert.equal(events.length, 1);
         assert(events[0].droppedMessages > 0 && events[0].droppedTokens > 0);
         assert.equal(first.role, 'system');
-        assert.equal(kept, sent - events[0].droppedMessages + 1); // the question and its answer more, the system's message less
+        assert.equal(kept, sent - events[0].droppedMessages + 1); // plus the question and its answer, minus the system message
         assert(long.tokens > long.window, JSON.stringify(long));
         assert(long.length > 2000);
       },

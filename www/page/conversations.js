@@ -144,7 +144,7 @@ export class Conversations extends EventTarget {
    */
   async goOn(chat) {
     this.#answersBy(chat);
-    this.#rest(chat); // its session, if any, is the other model's
+    this.#rest(chat); // its session, if any, belongs to the other model
     this.#tell();
     await keep(chat.record());
   }

@@ -41,7 +41,7 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
         }
         match session.step(&mut run)? {
             Step::Overflow(dropped) => {
-                eprintln!("[the context is full: {} messages and {} tokens are forgotten]", dropped.messages, dropped.tokens);
+                eprintln!("[the context is full: {} messages and {} tokens were dropped]", dropped.messages, dropped.tokens);
             }
             Step::Prefill { .. } => {}
             Step::Token(piece) => {
@@ -75,7 +75,7 @@ impl Printer {
             self.choice = piece.choice;
             writeln!(out)?;
             out.flush()?;
-            eprintln!("[continuation {}]", piece.choice + 1);
+            eprintln!("[completion {}]", piece.choice + 1);
         }
         self.logprobs.extend(piece.logprobs);
         if self.terminal {

@@ -63,7 +63,7 @@ impl Chat<'_> {
         match takes_file(name) {
             None => return Err(format!("there is no command /{name}; /help lists them").into()),
             Some(true) if rest.is_empty() => return Err(format!("/{name} needs a file: /{name} FILE").into()),
-            Some(false) if !rest.is_empty() => return Err(format!("/{name} takes nothing after it; /help lists the commands").into()),
+            Some(false) if !rest.is_empty() => return Err(format!("/{name} takes no argument; /help lists the commands").into()),
             _ => {}
         }
         match name {
@@ -71,7 +71,7 @@ impl Chat<'_> {
             "load" => self.load(Path::new(rest))?,
             "reset" => {
                 self.session.reset();
-                eprintln!("[the chat is forgotten]");
+                eprintln!("[a new chat]");
             }
             "regenerate" => {
                 let run = self.session.begin_regenerate(&self.sampling.options())?;
@@ -83,10 +83,10 @@ impl Chat<'_> {
                 eprintln!("[in a copy of the chat; /back leaves it]");
             }
             "back" => {
-                self.session = self.originals.pop().ok_or("this is no copy: /clone makes one")?;
+                self.session = self.originals.pop().ok_or("this is not a copy; /clone makes one")?;
                 eprintln!("[back in the chat as it was: {}]", self.size());
             }
-            _ => eprint!("{HELP}"), // `help`: there are no others
+            _ => eprint!("{HELP}"), // only `help` is left
         }
         Ok(())
     }

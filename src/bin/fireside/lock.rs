@@ -35,7 +35,7 @@ pub fn lock(folder: &Path) -> Result<()> {
     }
     for needed in ["config.json", "tokenizer.json"] {
         if !names.iter().any(|name| name == needed) {
-            return Err(format!("{} has no {needed}: it is no model folder", folder.display()).into());
+            return Err(format!("{} has no {needed}, so it is not a model folder", folder.display()).into());
         }
     }
     names.sort();

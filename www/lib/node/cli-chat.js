@@ -109,13 +109,13 @@ class Conversation {
     if (!Object.hasOwn(COMMANDS, name)) throw new Error(`there is no command /${name}; /help lists them`);
     const takesFile = HELP.includes(`/${name} FILE`);
     if (takesFile && !rest) throw new Error(`/${name} needs a file: /${name} FILE`);
-    if (!takesFile && rest) throw new Error(`/${name} takes nothing after it; /help lists the commands`);
+    if (!takesFile && rest) throw new Error(`/${name} takes no argument; /help lists the commands`);
     return COMMANDS[name](this, rest);
   }
 
   async reset() {
     await this.#session.reset();
-    say('[the chat is forgotten]\n');
+    say('[a new chat]\n');
   }
 
   regenerate() {
@@ -169,7 +169,7 @@ class Conversation {
 
   async back() {
     const before = this.#left.pop();
-    if (!before) throw new Error('this is no copy: /clone makes one');
+    if (!before) throw new Error('this is not a copy; /clone makes one');
     this.#change(before).dispose();
     say(`[back in the chat as it was: ${await this.#size()}]\n`);
   }
@@ -184,7 +184,7 @@ class Conversation {
 
   #listen() {
     this.#session.oncontextoverflow = ({ detail: { droppedMessages, droppedTokens } }) =>
-      say(`[the context is full: ${droppedMessages} messages and ${droppedTokens} tokens are forgotten]\n`);
+      say(`[the context is full: ${droppedMessages} messages and ${droppedTokens} tokens were dropped]\n`);
   }
 
   /** The length of the chat, in words. */

@@ -27,7 +27,7 @@ export async function lock(args) {
   });
   const names = present.filter((name) => small.includes(name) || name.endsWith('.safetensors')).sort();
   for (const needed of [NAMES.config, NAMES.tokenizer]) {
-    if (!names.includes(needed)) throw new Error(`${folder} has no ${needed}: it is no model folder`);
+    if (!names.includes(needed)) throw new Error(`${folder} has no ${needed}, so it is not a model folder`);
   }
   /** @type {Record<string, { size: number, sha256: string }>} */
   const files = {};

@@ -54,7 +54,7 @@ export async function write(run, before = '') {
   for await (const { text, choice } of run) {
     if (choice !== present) {
       process.stdout.write('\n');
-      say(`[continuation ${choice + 1}]\n`);
+      say(`[completion ${choice + 1}]\n`);
     }
     present = choice;
     process.stdout.write(before + (process.stdout.isTTY ? harmless(text) : text));
