@@ -20,7 +20,19 @@ use crate::text::TokenizerConfig;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Loader;
 
-/// The small files of a model folder, as bytes.
+/// What a model is besides its weights, however it was published.
+pub struct Description {
+    /// What the network computes, and the tokens that begin and end a text.
+    pub config: ModelConfig,
+    /// Text to tokens and back.
+    pub tokenizer: Tokenizer,
+    /// Chats to text.
+    pub template: ChatTemplate,
+    /// The publisher's defaults for sampling.
+    pub generation: GenerationConfig,
+}
+
+/// The small files of a folder in the layout of Hugging Face, as bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelFiles<'a> {
     /// `config.json`.
@@ -45,6 +57,18 @@ impl<'a> ModelFiles<'a> {
     /// The two files that every model needs.
     pub fn new(config: &'a [u8], tokenizer: &'a [u8]) -> ModelFiles<'a> {
         ModelFiles { config, tokenizer, ..ModelFiles::default() }
+    }
+
+    /// Reads the files and checks them against each other.
+    ///
+    /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`.
+    pub fn describe(&self) -> Result<Description> {
+        let config = ModelConfig::from_json(self.config)?;
+        let generation = GenerationConfig::from_files(self.generation_config, self.config).within(config.vocab);
+        let tokens = TokenizerConfig::from_files(self.tokenizer_config, self.special_tokens_map, self.added_tokens)?;
+        let tokenizer = Tokenizer::new(self.tokenizer, &tokens)?;
+        let template = ChatTemplate::new(&tokens, self.chat_template)?;
+        Ok(Description { config, tokenizer, template, generation })
     }
 }
 
@@ -113,33 +137,29 @@ impl LoadOptions {
 
 /// A model whose weights are still arriving.
 pub struct ModelLoader {
-    config: ModelConfig,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    generation: GenerationConfig,
+    description: Description,
     weights: Loader,
     options: LoadOptions,
 }
 
 impl ModelLoader {
-    /// The shape of the model, known before its weights.
-    pub fn config(&self) -> &ModelConfig {
-        &self.config
+    /// A loader for the weights of the model that `description` is of; `index` is the `model.safetensors.index.json` of a
+    /// model with several weight files.
+    ///
+    /// Errors: `BAD_FILE` if the index is broken or lacks a tensor, `OUT_OF_MEMORY` if the model cannot fit.
+    pub fn new(description: Description, index: Option<&[u8]>, options: LoadOptions) -> Result<ModelLoader> {
+        let config = &description.config;
+        Estimate::of(config, &options).check(config, &options)?;
+        let dtype = options.storage(config);
+        let weights = Loader::new(config, index, dtype)?;
+        // The format is chosen, whatever the files turn out to hold.
+        let options = LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), ..options };
+        Ok(ModelLoader { description, weights, options })
     }
 
-    /// The model's tokenizer.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
-    }
-
-    /// The model's chat template.
-    pub fn template(&self) -> &ChatTemplate {
-        &self.template
-    }
-
-    /// The defaults of its publisher.
-    pub fn generation(&self) -> &GenerationConfig {
-        &self.generation
+    /// What the model is, known before its weights.
+    pub fn description(&self) -> &Description {
+        &self.description
     }
 
     /// The names of the weight files, in the order in which they are expected.
@@ -153,11 +173,11 @@ impl ModelLoader {
     /// own, and no room for it.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         self.weights.push(chunk)?;
-        if self.config.tied && self.weights.has_own_head() {
-            // Larger by its head than its config says.
-            self.config.tied = false;
-            self.config.plan.tied = false;
-            Estimate::of(&self.config, &self.options).check(&self.config, &self.options)?;
+        let config = &mut self.description.config;
+        if config.plan.tied && self.weights.has_own_head() {
+            // The model is larger by its head than its config says.
+            (config.tied, config.plan.tied) = (false, false);
+            Estimate::of(config, &self.options).check(config, &self.options)?;
         }
         Ok(())
     }
@@ -173,7 +193,8 @@ impl ModelLoader {
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
-        let ModelLoader { config, tokenizer, template, generation, weights, options } = self;
+        let ModelLoader { description, weights, options } = self;
+        let Description { config, tokenizer, template, generation } = description;
         let passed_over = weights.passed_over();
         let weights = weights.finish()?;
         let load_bytes = Estimate::of(&config, &options).load_bytes;
@@ -201,17 +222,7 @@ impl Model {
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `OUT_OF_MEMORY`.
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
-        let config = ModelConfig::from_json(files.config)?;
-        Estimate::of(&config, &options).check(&config, &options)?;
-        let generation = GenerationConfig::from_files(files.generation_config, files.config).within(config.vocab);
-        let tokens = TokenizerConfig::from_files(files.tokenizer_config, files.special_tokens_map, files.added_tokens)?;
-        let tokenizer = Tokenizer::new(files.tokenizer, &tokens)?;
-        let template = ChatTemplate::new(&tokens, files.chat_template)?;
-        let dtype = options.storage(&config);
-        let weights = Loader::new(&config, files.index, dtype)?;
-        // The format is chosen, whatever the files turn out to hold.
-        let options = LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), ..options };
-        Ok(ModelLoader { config, tokenizer, template, generation, weights, options })
+        ModelLoader::new(files.describe()?, files.index, options)
     }
 
     /// Loads a model from bytes that are all there: the small files, and each file of weights in order.

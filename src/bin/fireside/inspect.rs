@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use fireside::TemplateSource;
-use fireside::load::LoadOptions;
+use fireside::load::{Description, LoadOptions};
 use fireside::options::Settings;
 
 use crate::Result;
@@ -16,7 +16,7 @@ use crate::folder::SmallFiles;
 pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     let files = SmallFiles::read(folder)?;
     let loader = files.loader(options.clone())?;
-    let (config, tokenizer) = (loader.config(), loader.tokenizer());
+    let Description { config, tokenizer, template, generation } = loader.description();
     let row = |name: &str, value: String| println!("{name:<12} {value}");
 
     row("folder", folder.display().to_string());
@@ -26,21 +26,21 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     row("shape", format!("{shape}, {} heads over {} KV heads of {}", config.heads, config.kv_heads, config.head_dim));
     row("context", format!("{} tokens", config.context));
     row("vocabulary", format!("{} rows, {} tokens in the tokenizer", config.vocab, tokenizer.vocab()));
-    let ends: BTreeSet<_> = loader.generation().ends(config).into_iter().collect();
+    let ends: BTreeSet<_> = generation.ends(config).into_iter().collect();
     row("end tokens", format!("{ends:?}"));
     row(
         "template",
-        match (loader.template().source(), loader.template().error()) {
+        match (template.source(), template.error()) {
             (_, Some(error)) => format!("cannot be used: {error}"),
             (TemplateSource::ChatMl, None) => "none; a chat would use ChatML".into(),
             (_, None) => "the model's own".into(),
         },
     );
-    let switches = loader.template().switches();
+    let switches = template.switches();
     if !switches.is_empty() {
         row("", format!("it reads --template-kwarg {}", switches.join(", ")));
     }
-    let defaults = Settings::of(loader.generation());
+    let defaults = Settings::of(generation);
     let filters = format!("top-k {}, top-p {}, min-p {}, typical-p {}", defaults.top_k, defaults.top_p, defaults.min_p, defaults.typical_p);
     row("sampling", format!("temperature {}, {filters}, repetition penalty {}", defaults.temperature, defaults.repetition_penalty));
     for name in loader.files() {
@@ -63,7 +63,7 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     if !config.ignored.is_empty() {
         row("not used", format!("fields of config.json that were not recognised: {}", config.ignored.join(", ")));
     }
-    for ignored in &loader.generation().ignored {
+    for ignored in &generation.ignored {
         row("not used", format!("{} of the defaults for generation {}", ignored.field, ignored.reason));
     }
     Ok(())
