@@ -138,7 +138,7 @@ export async function setupBuild() {
 }
 
 /** rustc's default target, such as `x86_64-unknown-linux-gnu`. */
-export async function rustHost() {
+async function rustHost() {
   return (await must('asking rustc', 'rustc', ['-vV'])).match(/^host: (\S+)$/m)?.[1];
 }
 

@@ -45,7 +45,7 @@ function failure(code, message, details = {}) {
  * @param {{ over: boolean }} [settings.life] `over`: the worker was terminated
  * @param {(chunk: Uint8Array) => void} [settings.onPush]
  */
-export function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: false }, onPush = () => {} } = {}) {
+function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: false }, onPush = () => {} } = {}) {
   const wait = (ms = stepMs) => {
     const end = performance.now() + ms;
     while (performance.now() < end);

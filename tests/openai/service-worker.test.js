@@ -54,6 +54,20 @@ inEachBrowser('service worker', (browser) => {
 
   const status = (page, path = '/v1/models') => page.evaluate(async (path) => (await fetch(path)).status, path);
 
+  /** The statuses of a short chat while the engine is loaded again and afterwards, and with `isBefore` also before. */
+  const aroundReload = (page, isBefore = false) =>
+    page.evaluate(async (isBefore) => {
+      const ask = async () => {
+        const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 });
+        return (await fetch('/v1/chat/completions', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })).status;
+      };
+      const statuses = isBefore ? [await ask()] : [];
+      const reloading = window.model.reload(); // ends the engine at once
+      statuses.push(await ask());
+      await reloading;
+      return [...statuses, await ask()];
+    }, isBefore);
+
   test('a page calls its own model with fetch, and with the official client given only a base URL', async () => {
     const { page, close } = await open({ expected: /404/ });
     await answering(page);
@@ -169,18 +183,7 @@ inEachBrowser('service worker', (browser) => {
     const { page, close } = await open({ expected: /503/ });
     await answering(page);
     assert.equal(await status(page), 200);
-    const statuses = await page.evaluate(async () => {
-      const ask = async () => {
-        const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 });
-        return (await fetch('/v1/chat/completions', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })).status;
-      };
-      const before = await ask();
-      const reloading = window.model.reload(); // ends the engine at once
-      const during = await ask();
-      await reloading;
-      return [before, during, await ask()];
-    });
-    assert.deepEqual(statuses, [200, 503, 200]);
+    assert.equal((await aroundReload(page, true)).join(), '200,503,200');
     await close();
   });
 
@@ -190,17 +193,7 @@ inEachBrowser('service worker', (browser) => {
     await answering(page);
     await stopWorkers(page);
     assert.equal(await status(page), 200);
-    const statuses = await page.evaluate(async () => {
-      const ask = async () => {
-        const body = JSON.stringify({ model: 'chat', messages: [{ role: 'user', content: 'Hello' }], max_tokens: 4 });
-        return (await fetch('/v1/chat/completions', { method: 'POST', body, headers: { 'Content-Type': 'application/json' } })).status;
-      };
-      const reloading = window.model.reload(); // ends the engine at once
-      const during = await ask();
-      await reloading;
-      return [during, await ask()];
-    });
-    assert.deepEqual(statuses, [503, 200]);
+    assert.equal((await aroundReload(page)).join(), '503,200');
     await close();
   });
 

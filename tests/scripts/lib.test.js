@@ -20,8 +20,8 @@ const ARROWS = {
   shared: [],
   client: ['shared', 'assets'],
   worker: ['shared', 'pkg'],
-  integrations: ['client', 'shared', 'bundled'],
-  node: ['client', 'worker', 'shared', 'integrations', 'bundled'],
+  integrations: ['client', 'shared'],
+  node: ['client', 'worker', 'shared', 'integrations'],
   entries: ['client', 'worker', 'shared', 'pkg'],
 };
 

@@ -12,7 +12,7 @@ import { forget, forgetAll, keep, keepState, recordsKept, STATE_BYTES_MAX, state
 /** @import { Group } from './tokens.js' */
 
 /** The most chats that keep a session, and so a KV cache, in memory. */
-export const LIVE_MAX = 4;
+const LIVE_MAX = 4;
 
 /**
  * @typedef {object} Turn

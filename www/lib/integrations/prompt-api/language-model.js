@@ -7,6 +7,7 @@
 //
 // An aborted call is rolled back, except for the turns that it dropped.
 
+import { Conversation } from './conversation.js';
 import { checkActive, creating, invalidState, notSupported, prompting, quotaExceeded } from './exceptions.js';
 import { CreateMonitor, Handlers } from './handlers.js';
 import { canonical, refuseConstraint, toPrompt, toPromptOptions, toSignalOptions } from './input.js';
@@ -21,13 +22,7 @@ import { iterable } from './streams.js';
 /** @import { Shared } from './shared.js' */
 /** @import { LanguageModelEventMap } from './types.d.ts' */
 
-/**
- * Old turns are dropped if the answer would have less room than one ANSWER_PARTth of the window, at most
- * ANSWER_TOKENS.
- */
-const [ANSWER_PART, ANSWER_TOKENS] = [8, 256];
-
-/** @typedef {{ shared: Shared, session: Session, sampling: Sampling, initial: Message[], history: Message[], usage: number, engineHas?: Message[] }} State */
+/** @typedef {{ shared: Shared, session: Session, sampling: Sampling, conversation: Conversation, engineHas?: Message[] }} State */
 
 /**
  * Frees sessions that a page dropped without `destroy()`, because pages written for a browser rely on that.
@@ -49,17 +44,12 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   #shared;
   #session;
   #sampling;
-  /** Messages that are never dropped. @type {Message[]} */
-  #initial;
-  /** Messages that may be dropped. @type {Message[]} */
-  #history;
+  #conversation;
   /**
    * The history that the engine's session has; undefined if that is not known.
    * @type {Message[] | undefined}
    */
   #engineHas;
-  #usage;
-  #window;
   /** @type {Promise<unknown>} */
   #tail = Promise.resolve();
   /** Open calls; each entry gives its call up. @type {Set<(reason: unknown) => void>} */
@@ -82,11 +72,8 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     this.#shared = state.shared;
     this.#session = state.session;
     this.#sampling = state.sampling;
-    this.#initial = state.initial;
-    this.#history = state.history;
+    this.#conversation = state.conversation;
     this.#engineHas = state.engineHas;
-    this.#usage = state.usage;
-    this.#window = state.session.contextWindow;
     lost.register(this, { session: state.session, shared: state.shared, listening: this.#listening }, this);
   }
 
@@ -102,11 +89,13 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       let made;
       try {
         const model = await unlessAborted(signal, shared.hold((share) => signal?.aborted || meter.tell(share)));
-        const state = { shared, session: model.session(), sampling: sampling(asked, model.info()), initial: [], history: [], usage: 0, engineHas: [] };
-        const session = (made = new Class(KEY, state));
-        if (signal) session.#endWith(signal);
-        if (initial.length > 0) await session.#call([signal], (stop) => session.#begin(initial, stop));
-        return session;
+        const session = model.session();
+        const conversation = new Conversation(shared, session.contextWindow);
+        const state = { shared, session, sampling: sampling(asked, model.info()), conversation, engineHas: conversation.history };
+        const prompted = (made = new Class(KEY, state));
+        if (signal) prompted.#endWith(signal);
+        if (initial.length > 0) await prompted.#call([signal], (stop) => prompted.#begin(initial, stop));
+        return prompted;
       } catch (error) {
         if (made) made.#destroy(error);
         else shared.release();
@@ -117,22 +106,22 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
 
   /** Tokens of the conversation so far. */
   get contextUsage() {
-    return this.#usage;
+    return this.#conversation.usage;
   }
 
   /** Tokens that the model can hold. */
   get contextWindow() {
-    return this.#window;
+    return this.#conversation.window;
   }
 
   /** The former name of `contextUsage`. */
   get inputUsage() {
-    return this.#usage;
+    return this.#conversation.usage;
   }
 
   /** The former name of `contextWindow`. */
   get inputQuota() {
-    return this.#window;
+    return this.#conversation.window;
   }
 
   /** Null where `temperature` and `topK` were given. @returns {Mode | null} */
@@ -235,7 +224,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       refuseConstraint(settings);
       const asked = canonical(messages, false);
       // A system prompt cannot follow other messages, so it is measured alone.
-      const [before, usage] = asked[0].role === 'system' ? [[], 0] : [this.#conversation, this.#usage];
+      const [before, usage] = asked[0].role === 'system' ? [[], 0] : [this.#conversation.messages, this.#conversation.usage];
       return Math.max(0, (await this.#shared.usage([...before, ...asked])) - usage);
     });
   }
@@ -259,7 +248,7 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       const session = await this.#session.clone();
       if (stop.aborted) return session.dispose();
       this.#shared.hold(() => {});
-      const state = { shared: this.#shared, sampling: this.#sampling, initial: this.#initial, history: this.#history, usage: this.#usage };
+      const state = { shared: this.#shared, sampling: this.#sampling, conversation: this.#conversation.copy() };
       return new /** @type {any} */ (this.constructor)(KEY, { ...state, session, engineHas: this.#engineHas });
     });
   }
@@ -292,10 +281,6 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     for (const giveUp of [...this.#calls]) giveUp(reason);
     this.#session.dispose();
     this.#shared.release();
-  }
-
-  get #conversation() {
-    return [...this.#initial, ...this.#history];
   }
 
   /** Throws if a call has ended before it begins. @param {(AbortSignal | undefined)[]} signals */
@@ -344,11 +329,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
   /** @param {Longhand[]} given @param {AbortSignal} stop @param {(piece: string) => void} onPiece */
   async #answer(given, stop, onPiece) {
     const messages = await this.#fit(given, true);
-    const asked = [...this.#conversation, ...messages];
+    const asked = [...this.#conversation.messages, ...messages];
     if (asked.at(-1)?.role === 'assistant') throw notSupported("The last message is the assistant's: the engine answers those of others only.");
     this.#engineHas = undefined;
     stop.throwIfAborted();
-    const run = this.#session.chat(asked, { ...this.#sampling.options, maxTokens: Math.min(this.#shared.maxTokens, this.#window), signal: stop });
+    const run = this.#session.chat(asked, { ...this.#sampling.options, maxTokens: Math.min(this.#shared.maxTokens, this.contextWindow), signal: stop });
     for await (const { text } of run) {
       if (stop.aborted) break;
       onPiece(text);
@@ -358,78 +343,39 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     const usage = await this.#shared.usage([...asked, answer]);
     stop.throwIfAborted(); // in its last moment
     // If the window is full, the tokens that close the answer are missing.
-    this.#settle(messages, [answer], Math.min(usage, this.#window));
-    this.#engineHas = this.#history;
+    this.#conversation.add(messages, [answer], Math.min(usage, this.contextWindow));
+    this.#engineHas = this.#conversation.history;
+  }
+
+  /** Makes room for messages, and tells of what was dropped. @param {Longhand[]} given @param {boolean} forAnswer */
+  async #fit(given, forAnswer) {
+    const { messages, isDropped } = await this.#conversation.fit(given, forAnswer);
+    if (isDropped) for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
+    return messages;
   }
 
   /** Computes the initial prompts. @param {Message[]} messages @param {AbortSignal} stop */
   async #begin(messages, stop) {
     const usage = await this.#shared.usage(messages);
-    if (usage >= this.#window) throw quotaExceeded(usage, this.#window);
+    if (usage >= this.contextWindow) throw quotaExceeded(usage, this.contextWindow);
     const isComputed = await this.#compute(messages, stop);
-    [this.#initial, this.#usage] = [messages, usage];
-    this.#engineHas = isComputed ? this.#history : undefined;
+    this.#conversation.begin(messages, usage);
+    this.#engineHas = isComputed ? this.#conversation.history : undefined;
   }
 
   /** @param {Longhand[]} given @param {AbortSignal} stop */
   async #append(given, stop) {
     const messages = await this.#fit(given, false);
-    const before = this.#conversation;
-    const isInStep = this.#engineHas === this.#history;
+    const before = this.#conversation.messages;
+    const isInStep = this.#engineHas === this.#conversation.history;
     this.#engineHas = undefined;
     stop.throwIfAborted();
     if (!isInStep) await this.#session.setMessages(before);
     const isComputed = await this.#compute(messages, stop);
     const usage = await this.#shared.usage([...before, ...messages]);
     stop.throwIfAborted();
-    this.#settle(messages, [], usage);
-    if (isComputed) this.#engineHas = this.#history;
-  }
-
-  /**
-   * Adds a turn to the conversation. A system prompt at its beginning becomes an initial prompt.
-   * @param {Message[]} asked
-   * @param {Message[]} answer
-   * @param {number} usage
-   */
-  #settle(asked, answer, usage) {
-    const begins = asked[0].role === 'system' ? 1 : 0;
-    this.#initial = [...this.#initial, ...asked.slice(0, begins)];
-    this.#history = [...this.#history, ...asked.slice(begins), ...answer];
-    this.#usage = usage;
-  }
-
-  /**
-   * Checks messages and makes room for them. Throws QuotaExceededError, and drops nothing, if they cannot
-   * fit.
-   * @param {Longhand[]} given
-   * @param {boolean} forAnswer whether an answer follows
-   */
-  async #fit(given, forAnswer) {
-    const messages = canonical(given, this.#conversation.length > 0);
-    const asked = (/** @type {Message[]} */ history) => [...this.#initial, ...history, ...messages];
-    const take = (/** @type {Message[]} */ history) => (forAnswer ? this.#shared.tokens(asked(history)) : this.#shared.usage(asked(history)));
-    let history = this.#history;
-    let tokens = await take(history);
-    const room = forAnswer ? Math.min(ANSWER_TOKENS, Math.floor(this.#window / ANSWER_PART)) : 1;
-    if (tokens + room <= this.#window) return messages;
-    const least = history.length > 0 ? await take([]) : tokens;
-    if (least >= this.#window) {
-      const usage = await this.#shared.usage(asked([]));
-      throw quotaExceeded(usage < this.#window ? least : usage, this.#window);
-    }
-    // A prompt that leaves less room even alone gets what there is.
-    const wanted = Math.min(room, this.#window - least);
-    while (tokens + wanted > this.#window) {
-      history = history.slice(turnLength(history));
-      tokens = await take(history);
-    }
-    if (history === this.#history) return messages;
-    this.#history = history;
-    this.#engineHas = undefined;
-    this.#usage = this.#conversation.length > 0 ? await this.#shared.usage(this.#conversation) : 0;
-    for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
-    return messages;
+    this.#conversation.add(messages, [], usage);
+    if (isComputed) this.#engineHas = this.#conversation.history;
   }
 
   /**
@@ -446,17 +392,6 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
       },
     );
   }
-}
-
-/**
- * The length of the oldest turn: up to the end of its answer, or one message if none is answered.
- * @param {Message[]} history
- */
-function turnLength(history) {
-  const answer = history.findIndex(({ role }) => role === 'assistant');
-  const next = history.findIndex(({ role }, index) => index > answer && role !== 'assistant');
-  if (answer < 0) return 1;
-  return next < 0 ? history.length : next;
 }
 
 /** @template T @param {AbortSignal | undefined} signal @param {Promise<T>} promise @returns {Promise<T>} */
