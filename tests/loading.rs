@@ -331,7 +331,7 @@ fn a_missing_or_wrong_tensor_is_named() {
     let only = "expected only tensors of the llama model that config.json describes, got another one";
     assert_bad_file(with(&|tensors| tensors.push(norm.clone())), &format!("tensor {}: {only}", norm.name));
     let twice = with(&|tensors| tensors.push(FileTensor { name: q.trim_start_matches("model.").into(), ..tensors[q_at].clone() }));
-    let fact = "tensor layers.0.self_attn.q_proj.weight: expected it once, with or without its \u{201c}model.\u{201d}, got it twice";
+    let fact = "tensor layers.0.self_attn.q_proj.weight: expected one tensor of this name, with or without \u{201c}model.\u{201d}, got two";
     assert_bad_file(twice, fact);
 }
 
@@ -549,7 +549,7 @@ fn files_and_index_must_agree() {
 
     let mut unlisted = shards.clone();
     unlisted[0].push(FileTensor { name: "extra".into(), dtype: "U8", shape: vec![1], bytes: vec![0] });
-    let fact = "tensor extra: expected it in no file, as the index says, got it in this file";
+    let fact = "tensor extra: expected only tensors that the index lists, got another one";
     assert_bad(load_sharded(&config, &unlisted, &index), first, fact);
 
     let mut both = shards.clone();

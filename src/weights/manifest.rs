@@ -96,8 +96,11 @@ impl Manifest {
             if let Some(index) = &self.index
                 && index.file_of.get(&entry.name) != Some(&file)
             {
-                let place = index.file_of.get(&entry.name).map_or("in no file".into(), |&file| format!("in {}", index.files[file]));
-                return Err(self.bad(file, &entry.name, &format!("it {place}, as the index says"), "it in this file".into()));
+                let (expected, got) = match index.file_of.get(&entry.name) {
+                    Some(&other) => (format!("it in {}, as the index says", index.files[other]), "it in this file"),
+                    None => ("only tensors that the index lists".into(), "another one"),
+                };
+                return Err(self.bad(file, &entry.name, &expected, got.into()));
             }
             let Some(end) = bytes.checked_add(entry.end) else {
                 return Err(self.bad(file, &entry.name, "data within 2^64 bytes", format!("data to byte {}", entry.end)));
@@ -147,7 +150,7 @@ impl Manifest {
             _ => Target::Vector { number, source, len: spec.len() as usize },
         };
         if !self.seen.insert(full) {
-            return Err(self.bad(file, &entry.name, "it once, with or without its \u{201c}model.\u{201d}", "it twice".into()));
+            return Err(self.bad(file, &entry.name, "one tensor of this name, with or without \u{201c}model.\u{201d}", "two".into()));
         }
         Ok(target)
     }
