@@ -264,7 +264,7 @@ inEachBrowser('chats', (browser) => {
     await it.page.evaluate(async () => {
       const { Model } = await import('/lib/index.js');
       const { stats } = Model.prototype;
-      // Of the chats' own model, which is asked for its memory.
+      // Finds the chats' model: the dialog asks it for its memory.
       Model.prototype.stats = function () {
         window.model = this;
         return stats.call(this);

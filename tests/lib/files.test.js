@@ -54,7 +54,7 @@ beforeEach(() => {
   atHome(true);
 });
 
-/** Some headers are trusted only from the page's own site. */
+/** Sets whether the server is the page's own site, from which alone some headers are trusted. */
 const atHome = (isOwn) => Object.defineProperty(globalThis, 'location', { value: isOwn ? new URL(base) : undefined, configurable: true });
 after(() => atHome(false));
 

@@ -66,10 +66,7 @@ const DEATHS = {
   },
 };
 
-/**
- * Mostly positions among all bytes of the model, so that some loads end early, most in the middle, and some
- * at the very end.
- */
+/** Random positions in the bytes of a model: most loads end in the middle, some early or at the very end. */
 const places = (seed, count, bytes) => {
   const next = random(seed);
   return Array.from({ length: count }, () => Math.floor(next() * (bytes - 1)) + 1);
