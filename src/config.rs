@@ -31,14 +31,12 @@ mod known;
 mod layers;
 mod plan;
 mod rope;
-mod rules;
 
 pub use family::Family;
 pub use generation::{GenerationConfig, Ignored};
 pub use layers::LayerAttention;
 pub use plan::{Activation, Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
 pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
-pub use rules::{Rules, SequenceBias};
 
 use std::collections::HashSet;
 

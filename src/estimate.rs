@@ -7,7 +7,7 @@
 
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
-use crate::load::LoadOptions;
+use crate::options::LoadOptions;
 use crate::quant::Dtype;
 use crate::weights::HeaderScan;
 
@@ -95,6 +95,21 @@ impl Estimate {
             available_bytes: self.memory_bytes,
             remedy,
         })
+    }
+}
+
+impl LoadOptions {
+    /// The format in which the weights of a model will be stored; `None`: each matrix in its file's own.
+    pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
+        let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
+        // Where config.json does not say how wide the files are, the widest is reckoned with.
+        let own = config.dtype.unwrap_or(Dtype::F32);
+        if self.dtype.is_some() || config.weight_bytes(own) <= max {
+            return self.dtype;
+        }
+        let narrower =
+            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.weight_bytes(dtype) < config.weight_bytes(own));
+        narrower.clone().find(|&dtype| config.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
     }
 }
 

@@ -120,9 +120,9 @@ pub mod wasm;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use load::{LoadOptions, ModelFiles};
+pub use load::ModelFiles;
 pub use model::Model;
-pub use options::Options;
+pub use options::{LoadOptions, Options};
 pub use session::{Completion, FinishReason, Piece, Session, Turn};
 pub use template::{ChatTemplate, TemplateSource};
 pub use text::{Message, Now, TemplateKwargs};

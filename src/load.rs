@@ -2,19 +2,16 @@
 //!
 //! The small files come first and are checked before a byte of weights is asked for; the weights come in chunks.
 
+use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, OnceLock};
 
-use serde_json::Value;
-
-use crate::cache::{Budget, KvDtype};
+use crate::cache::Budget;
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
 use crate::model::Model;
-use crate::options::not_an_object;
+use crate::options::LoadOptions;
 use crate::pool::Pool;
-use crate::quant::Dtype;
 use crate::template::ChatTemplate;
 use crate::text::TokenizerConfig;
 use crate::tokenizer::Tokenizer;
@@ -69,69 +66,6 @@ impl<'a> ModelFiles<'a> {
         let tokenizer = Tokenizer::new(self.tokenizer, &tokens)?;
         let template = ChatTemplate::new(&tokens, self.chat_template)?;
         Ok(Description { config, tokenizer, template, generation })
-    }
-}
-
-/// How a model is to be loaded.
-#[derive(Debug, Clone, Default)]
-pub struct LoadOptions {
-    /// The storage format of the weights; `None` chooses: that of the files, or the widest narrower one that `weight_bytes_max` has room for.
-    pub dtype: Option<Dtype>,
-    /// The storage format of the KV cache.
-    pub kv_dtype: KvDtype,
-    /// What the choice of a format may spend on weights; `None`: half of the address space, which is 2 GiB in WebAssembly.
-    pub weight_bytes_max: Option<u64>,
-    /// What there is for the model in all; `None`: the address space, which is 4 GiB in WebAssembly. One that needs more is refused before its weights are read.
-    pub memory_bytes_max: Option<u64>,
-    /// What the KV caches of all sessions may take together; `None`: what is left of `memory_bytes_max` beside the weights.
-    pub kv_bytes_max: Option<u64>,
-    /// The threads that compute; `None`: the calling one alone.
-    pub pool: Option<Arc<Pool>>,
-}
-
-impl LoadOptions {
-    const NAMES: &str = "one of dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax";
-
-    /// Reads `{"dtype": "auto" | "f32" | "f16" | "bf16" | "q8" | "q4", "kvDtype": "f32" | "f16", "weightBytesMax": number,
-    /// "memoryBytesMax": number, "kvBytesMax": number}`; `null` is as good as absent.
-    ///
-    /// Errors: `BAD_OPTION` for anything else.
-    pub fn from_json(value: &Value) -> Result<LoadOptions> {
-        let mut options = LoadOptions::default();
-        let Value::Object(object) = value else { return if value.is_null() { Ok(options) } else { Err(not_an_object(value)) } };
-        for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
-            let bad = |expected: &str, got: String| Error::BadOption { option: name.clone(), expected: expected.into(), got };
-            let word = value.as_str().unwrap_or_default();
-            match name.as_str() {
-                "dtype" if word == "auto" => options.dtype = None,
-                "dtype" => options.dtype = Some(word.parse().map_err(|_| bad("one of auto, f32, f16, bf16, q8, q4", value.to_string()))?),
-                "kvDtype" => options.kv_dtype = word.parse().map_err(|_| bad("one of f32, f16", value.to_string()))?,
-                "weightBytesMax" | "memoryBytesMax" | "kvBytesMax" => {
-                    let bytes = value.as_f64().filter(|&bytes| bytes >= 1.0).ok_or_else(|| bad("a number of bytes", value.to_string()))?;
-                    let max = match name.as_str() {
-                        "weightBytesMax" => &mut options.weight_bytes_max,
-                        "memoryBytesMax" => &mut options.memory_bytes_max,
-                        _ => &mut options.kv_bytes_max,
-                    };
-                    *max = Some(bytes as u64);
-                }
-                _ => return Err(bad(LoadOptions::NAMES, "an unknown name".into())),
-            }
-        }
-        Ok(options)
-    }
-
-    /// The format in which the weights of a model will be stored; `None`: each matrix in its file's own.
-    pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
-        let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
-        // Where config.json does not say how wide the files are, the widest is reckoned with.
-        let own = config.dtype.unwrap_or(Dtype::F32);
-        if self.dtype.is_some() || config.weight_bytes(own) <= max {
-            return self.dtype;
-        }
-        let narrower =
-            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.weight_bytes(dtype) < config.weight_bytes(own));
-        narrower.clone().find(|&dtype| config.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
     }
 }
 

@@ -81,7 +81,7 @@ impl Sampler {
     /// A sampler with these settings and this seed; `ends` are the tokens that end the text.
     pub fn new(settings: Settings, seed: u64, ends: Vec<u32>) -> Sampler {
         let (text, unmasked, raw, candidates, scratch, exponentials, counts) = Default::default();
-        let steers = settings.rules.steer();
+        let steers = rules::steer(&settings);
         Sampler { settings, random: SplitMix64(seed), steers, ends, text, unmasked, raw, candidates, scratch, exponentials, counts }
     }
 
@@ -121,14 +121,14 @@ impl Sampler {
     fn steer(&mut self, logits: &mut [f32], prompt: &[u32], generated: &[u32]) {
         self.text.clear();
         self.text.extend(prompt.iter().chain(generated));
-        let Settings { rules, repetition_penalty, max_tokens, min_tokens, .. } = &self.settings;
-        let text = Text { prompt, all: &self.text, ends: &self.ends, max_tokens: *max_tokens, min_tokens: *min_tokens };
-        rules::bias(rules, logits, &text);
+        let settings = &self.settings;
+        let text = Text { prompt, all: &self.text, ends: &self.ends };
+        rules::bias(settings, logits, &text);
         // The processor penalises tokens outside the prompt; tokens inside gain by the inverse.
-        let encoder = rules.encoder_repetition_penalty.unwrap_or(1.0).recip();
+        let encoder = settings.encoder_repetition_penalty.recip();
         penalise_repetition(logits, encoder, prompt.iter(), &mut self.counts);
-        penalise_repetition(logits, *repetition_penalty, self.text.iter(), &mut self.counts);
-        rules::mask(rules, logits, &text, &mut self.unmasked);
+        penalise_repetition(logits, settings.repetition_penalty, self.text.iter(), &mut self.counts);
+        rules::mask(settings, logits, &text, &mut self.unmasked);
     }
 
     /// Makes each generated token less likely, the more often it was generated.
@@ -161,16 +161,15 @@ impl Sampler {
 
     /// Makes candidates of the tokens that temperature and filters leave.
     fn filter(&mut self, logits: &[f32]) {
-        let Settings { temperature, top_k, top_p, min_p, typical_p, ref rules, .. } = self.settings;
+        let Settings { temperature, top_k, top_p, min_p, typical_p, top_h, epsilon_cutoff, eta_cutoff, .. } = self.settings;
         let (candidates, scratch) = (&mut self.candidates, &mut self.scratch);
         candidates.clear();
         candidates.extend(logits.iter().enumerate().map(|(token, &score)| Candidate { token: token as u32, score, weight: 0.0 }));
-        let top_h = rules.top_h.unwrap_or(0.0);
         if top_h > 0.0 {
             keep_top_h(candidates, scratch, temperature, top_h);
         }
         if top_k > 0 && top_k < candidates.len() {
-            keep_likeliest(candidates, scratch, top_k);
+            keep_top_k(candidates, scratch, top_k);
         }
         let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
         candidates.iter_mut().for_each(|c| c.score = (c.score - largest) / temperature);
@@ -185,14 +184,13 @@ impl Sampler {
         if typical_p < 1.0 {
             keep_typical(candidates, scratch, typical_p);
         }
-        let (epsilon, eta) = (rules.epsilon_cutoff.unwrap_or(0.0), rules.eta_cutoff.unwrap_or(0.0));
-        if epsilon > 0.0 {
-            keep_at_least(candidates, f64::from(epsilon));
+        if epsilon_cutoff > 0.0 {
+            keep_min_probability(candidates, f64::from(epsilon_cutoff));
         }
-        if eta > 0.0 {
+        if eta_cutoff > 0.0 {
             // Source: Hewitt et al. 2022, "Truncation Sampling as Language Model Desmoothing", section 4.
-            let eta = f64::from(eta);
-            keep_at_least(candidates, eta.min(eta.sqrt() * libm::exp(-entropy(candidates))));
+            let eta = f64::from(eta_cutoff);
+            keep_min_probability(candidates, eta.min(eta.sqrt() * libm::exp(-entropy(candidates))));
         }
     }
 }
@@ -285,7 +283,7 @@ fn weight_of(candidates: &[Candidate]) -> f64 {
 }
 
 /// Keeps the k largest scores, and any that equal the last of them.
-fn keep_likeliest(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, k: usize) {
+fn keep_top_k(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, k: usize) {
     scratch.clone_from(candidates);
     let least = scratch.select_nth_unstable_by(k - 1, |a, b| b.score.total_cmp(&a.score)).1.score;
     candidates.retain(|c| c.score >= least);
@@ -322,7 +320,7 @@ fn keep_typical(candidates: &mut Vec<Candidate>, scratch: &mut Vec<Candidate>, t
 }
 
 /// Keeps candidates of at least this probability, and always the likeliest.
-fn keep_at_least(candidates: &mut Vec<Candidate>, probability: f64) {
+fn keep_min_probability(candidates: &mut Vec<Candidate>, probability: f64) {
     let total = weight_of(candidates);
     let largest = candidates.iter().fold(f32::NEG_INFINITY, |largest, c| largest.max(c.score));
     candidates.retain(|c| f64::from(c.weight) / total >= probability || c.score == largest);

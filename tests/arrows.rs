@@ -21,21 +21,21 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("text", &["error", "json"]),
     ("template", &["error", "sniff", "text"]),
     ("tokenizer", &["error", "sniff", "json", "text"]),
-    ("config", &["error", "quant", "json"]),
-    ("options", &["error", "text", "config"]),
-    ("sampler", &["kernels", "config", "options"]),
+    ("options", &["error", "pool", "quant", "text"]),
+    ("config", &["error", "quant", "json", "options"]),
+    ("sampler", &["kernels", "options"]),
     ("weights", &["error", "quant", "sniff", "json", "config"]),
-    ("estimate", &["error", "quant", "config", "weights", "load"]),
+    ("estimate", &["error", "quant", "config", "options", "weights"]),
     ("ops", &["pool", "quant", "kernels", "cache", "config", "weights"]),
     ("model", &["error", "pool", "kernels", "cache", "config", "template", "tokenizer", "weights", "ops"]),
     ("session", &["error", "stop", "json", "cache", "text", "tokenizer", "options", "sampler", "model"]),
-    ("load", &["error", "pool", "quant", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "model"]),
+    ("load", &["error", "pool", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "model"]),
     ("wasm", &["error", "pool", "kernels", "cache", "text", "template", "config", "options", "sampler", "weights", "estimate", "model",
         "session", "load"]),
 ];
 
 /// Arrows that point down the table, until they are removed.
-const CIRCLES: &[(&str, &str)] = &[("estimate", "load")];
+const CIRCLES: &[(&str, &str)] = &[];
 
 /// A use of another module: the file, the line from 1, and the module.
 type Use = (PathBuf, usize, String);

@@ -129,7 +129,7 @@ fn an_option_out_of_range_is_named_with_its_range() {
     );
     let vocab = survivor.session.model().tokenizer().vocab();
     let beyond = format!("token ids below {vocab}, the size of the model's vocabulary, got {vocab}.");
-    let biased = Options { logit_bias: vec![(0, 1.0), (vocab as u32, 1.0)], ..options.clone() };
+    let biased = Options { logit_bias: Some(vec![(0, 1.0), (vocab as u32, 1.0)]), ..options.clone() };
     survivor.generate_refused("hello", &biased, "BAD_OPTION", &format!("option `logitBias`: expected {beyond}"));
     let stopped = Options { stop_tokens: vec![vocab as u32], ..options.clone() };
     survivor.generate_refused("hello", &stopped, "BAD_OPTION", &format!("option `stop`: expected {beyond}"));

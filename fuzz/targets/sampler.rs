@@ -41,7 +41,7 @@ fn options(input: &mut Unstructured) -> Result<Options> {
         min_tokens: Some(input.int_in_range(0..=1)?),
         logprobs: input.arbitrary::<bool>()?.then_some(input.int_in_range(0..=20)?),
         stop_tokens: tokens(input, 3)?,
-        logit_bias,
+        logit_bias: Some(logit_bias),
         max_tokens: Some(input.int_in_range(1..=6)?),
         temperature: Some(number(input)?),
         top_k: Some(input.int_in_range(0..=9)?),

@@ -8,13 +8,15 @@
 //!
 //! Source: transformers 5.24, `generation/configuration_utils.py` and `generation/utils.py`.
 
+mod settle;
+
 use std::collections::HashSet;
 
 use serde_json::Value;
 
 use super::ModelConfig;
-use super::rules::Rules;
 use crate::json::{self, show};
+use crate::options::Options;
 
 /// The name of the file, and what the whole file is listed as where it cannot be read.
 const FILE: &str = "generation_config.json";
@@ -29,28 +31,12 @@ pub struct GenerationConfig {
     pub stop: Vec<String>,
     /// True asks for sampling, with the defaults of transformers; false for greedy decoding.
     pub do_sample: Option<bool>,
-    /// Divides the logits; 0 is greedy.
-    pub temperature: Option<f32>,
-    /// Only this many of the most probable tokens are drawn from; 0 is all.
-    pub top_k: Option<usize>,
-    /// Only the most probable tokens that together reach this probability are drawn from.
-    pub top_p: Option<f32>,
-    /// Only tokens at least this fraction as probable as the most probable one are drawn from.
-    pub min_p: Option<f32>,
-    /// Only tokens about as surprising as expected, that together reach this probability, are drawn from.
-    pub typical_p: Option<f32>,
-    /// Logits of tokens already in the text are divided by this, or multiplied where negative.
-    pub repetition_penalty: Option<f32>,
-    /// The most tokens to generate.
-    pub max_new_tokens: Option<usize>,
-    /// The most tokens of prompt and answer together; `max_new_tokens` goes before it.
+    /// The most tokens of prompt and answer together; `max_new_tokens` takes precedence.
     pub max_length: Option<usize>,
-    /// Tokens to generate before one may end the text.
-    pub min_new_tokens: Option<usize>,
-    /// Tokens of prompt and answer together before one may end the text; `min_new_tokens` goes before it.
+    /// Tokens of prompt and answer together before one may end the text; `min_new_tokens` takes precedence.
     pub min_length: Option<usize>,
-    /// Rules over tokens and sequences.
-    pub rules: Rules,
+    /// The other fields, as the options of which they are the defaults.
+    pub defaults: Options,
     /// What was left out, in the order of its names.
     pub ignored: Vec<Ignored>,
 }
@@ -159,21 +145,10 @@ impl GenerationConfig {
     /// The same for a vocabulary of this size: fields with ids that it does not have are listed, since no
     /// such token is ever drawn.
     pub fn within(mut self, vocab: usize) -> GenerationConfig {
-        let ids = |ids: &Option<Vec<u32>>| ids.iter().flatten().copied().collect::<Vec<u32>>();
-        let rules = &self.rules;
-        let fields = [
-            ("eos_token_id", ids(&self.eos)),
-            ("suppress_tokens", ids(&rules.suppress_tokens)),
-            ("begin_suppress_tokens", ids(&rules.begin_suppress_tokens)),
-            ("forced_bos_token_id", ids(&rules.forced_bos_token_id)),
-            ("forced_eos_token_id", ids(&rules.forced_eos_token_id)),
-            ("bad_words_ids", rules.bad_words_ids.iter().flatten().flatten().copied().collect()),
-            ("sequence_bias", rules.sequence_bias.iter().flatten().flat_map(|(ids, _)| ids.iter().copied()).collect()),
-        ];
-        for (field, ids) in fields {
-            if let Some(id) = ids.into_iter().find(|&id| id as usize >= vocab) {
-                self.ignored.push(Ignored { field: field.into(), reason: format!("names {id}, outside the vocabulary of {vocab}") });
-            }
+        let end = self.eos.iter().flatten().copied().find(|&id| id as usize >= vocab);
+        let rows = Options::ROWS.iter().filter_map(|row| Some((row.file?, self.defaults.unknown_id(row, vocab)?)));
+        for (field, id) in end.map(|id| ("eos_token_id", id)).into_iter().chain(rows) {
+            self.ignored.push(Ignored { field: field.into(), reason: format!("names {id}, outside the vocabulary of {vocab}") });
         }
         self.ignored.sort();
         self.ignored.dedup_by(|a, b| a.field == b.field);
@@ -233,47 +208,40 @@ impl GenerationConfig {
 
     /// Takes the field of this name; the error is what was expected. `None` for a field that is not among
     /// those that are honoured.
-    fn take(&mut self, name: &str, value: &Value) -> Option<Result<(), &'static str>> {
-        let number = |expected: &'static str, valid: fn(f32) -> bool| {
-            value.as_f64().map(|number| number as f32).filter(|&number| valid(number)).map(Some).ok_or(expected)
-        };
-        let count = |expected: &'static str, least: u64| {
-            value.as_u64().filter(|&count| count >= least).map(|count| Some(count.min(u64::from(u32::MAX)) as usize)).ok_or(expected)
-        };
-        let mut rules = self.rules.clone();
+    fn take(&mut self, name: &str, value: &Value) -> Option<Result<(), String>> {
+        let number = value.as_f64().map(|number| number as f32);
+        let count = || value.as_u64().map(|count| count.min(u64::from(u32::MAX)) as usize);
         Some(match name {
-            "do_sample" => value.as_bool().ok_or("true or false").map(|value| self.do_sample = Some(value)),
-            "temperature" => number("a number from 0", |t| t >= 0.0 && t.is_finite()).map(|value| self.temperature = value),
-            // Everything from 1 on is off in transformers, as 1 is.
-            "top_p" => number("a number from 0", |p| p >= 0.0).map(|value| self.top_p = value.map(|p| p.min(1.0))),
-            "typical_p" => number("a number above 0", |p| p > 0.0).map(|value| self.typical_p = value.map(|p| p.min(1.0))),
-            "min_p" => number("a number from 0 to 1", |p| (0.0..=1.0).contains(&p)).map(|value| self.min_p = value),
-            "repetition_penalty" => number("a number above 0", |r| r > 0.0 && r.is_finite()).map(|value| self.repetition_penalty = value),
-            // vLLM's way to say that every token counts.
-            "top_k" if value.as_i64() == Some(-1) => {
-                self.top_k = Some(0);
-                Ok(())
+            "do_sample" => put(&mut self.do_sample, value.as_bool(), "true or false"),
+            "max_length" => put(&mut self.max_length, count().filter(|&count| count > 0), "a whole number from 1"),
+            "min_length" => put(&mut self.min_length, count(), "a whole number from 0"),
+            "stop_strings" => {
+                texts(value).map(|stop| self.stop = stop).ok_or_else(|| "a text or a list of at most 256, none of them empty".into())
             }
-            "top_k" => count("a whole number from 0", 0).map(|value| self.top_k = value),
-            "max_new_tokens" => count("a whole number from 1", 1).map(|value| self.max_new_tokens = value),
-            "max_length" => count("a whole number from 1", 1).map(|value| self.max_length = value),
-            "min_new_tokens" => count("a whole number from 0", 0).map(|value| self.min_new_tokens = value),
-            "min_length" => count("a whole number from 0", 0).map(|value| self.min_length = value),
-            "stop_strings" => texts(value).ok_or("a text or a list of at most 256, none of them empty").map(|stop| self.stop = stop),
-            // Every number but those between is off in transformers.
+            // Where transformers is more generous than we are to callers: every number from 1 on is off, as 1 is...
+            "top_p" => put(&mut self.defaults.top_p, number.filter(|&p| p >= 0.0).map(|p| p.min(1.0)), "a number from 0"),
+            "typical_p" => put(&mut self.defaults.typical_p, number.filter(|&p| p > 0.0).map(|p| p.min(1.0)), "a number above 0"),
+            // ...and so is every number but those between.
             "epsilon_cutoff" | "eta_cutoff" if value.as_f64().is_some_and(|cutoff| cutoff <= 0.0 || cutoff >= 1.0) => Ok(()),
-            _ => match rules.take(name, value)? {
-                Err(expected) => Err(expected),
-                Ok(()) => match rules.out_of_range() {
-                    Some((_, expected, _)) => Err(expected),
-                    None => {
-                        self.rules = rules;
-                        Ok(())
-                    }
-                },
-            },
+            // vLLM's way to say that every token counts.
+            "top_k" if value.as_i64() == Some(-1) => put(&mut self.defaults.top_k, Some(0), ""),
+            _ => {
+                let row = Options::ROWS.iter().find(|row| row.file == Some(name))?;
+                let mut defaults = self.defaults.clone();
+                let is_read = defaults.set(row, name, value).unwrap_or(false) && defaults.outside(row).is_none();
+                if is_read {
+                    self.defaults = defaults;
+                }
+                is_read.then_some(()).ok_or_else(|| row.range.bounds())
+            }
         })
     }
+}
+
+/// Sets a field to a value that was read.
+fn put<T>(field: &mut Option<T>, value: Option<T>, expected: &str) -> Result<(), String> {
+    *field = Some(value.ok_or_else(|| expected.to_owned())?);
+    Ok(())
 }
 
 /// The fields of a file that Python's reader of JSON takes for an object, in order; of a name that stands

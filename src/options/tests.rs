@@ -1,9 +1,17 @@
-//! The options: their spellings, their ranges, and where defaults come from.
+//! The options: their spellings and their ranges.
 
-use super::settings::DEFAULTS;
 use super::*;
-use crate::config::GenerationConfig;
 use serde_json::json;
+
+const MIN_TOKENS: &str = "a whole number from 0 to maxTokens (0 is off)";
+const SHARE: &str = "a number above 0 and at most 1";
+const PENALTY_ADDED: &str = "a number from -2 to 2 (0 is off)";
+const LOGIT_BIAS: &str = "an object of at most 1024 token ids, each with a number from -100 to 100";
+const STOP: &str = "a text or a token id or a list of them, at most 16 texts, none of them empty, and 64 ids";
+const STOP_TOKENS: &str = "a token id or a list of at most 64";
+const LOGPROBS: &str = "a whole number from 0 to 20, or true for 0";
+const N: &str = "a whole number from 1 to 16";
+const OVERFLOW: &str = "\"error\", \"drop-oldest\" or \"shift\"";
 
 fn message(value: Value) -> String {
     Options::from_json(&value).unwrap_err().to_string()
@@ -57,7 +65,7 @@ fn each_option_has_its_range() {
             json!({"frequency_penalty": -2, "presencePenalty": 2.0}),
             Options { frequency_penalty: Some(-2.0), presence_penalty: Some(2.0), ..Options::default() },
         ),
-        (json!({"logit_bias": {"5": -100, "0": 1.5}}), Options { logit_bias: vec![(0, 1.5), (5, -100.0)], ..Options::default() }),
+        (json!({"logit_bias": {"5": -100, "0": 1.5}}), Options { logit_bias: Some(vec![(0, 1.5), (5, -100.0)]), ..Options::default() }),
         (
             json!({"stop": ["a", 7, "b"], "stop_token_ids": 9}),
             Options { stop: vec!["a".into(), "b".into()], stop_tokens: vec![7, 9], ..Options::default() },
@@ -98,46 +106,8 @@ fn each_option_has_its_range() {
         let bad = |options: Options| assert!(options.check().is_err());
         bad(Options { typical_p: Some(number), ..Options::default() });
         bad(Options { presence_penalty: Some(number), ..Options::default() });
-        bad(Options { logit_bias: vec![(0, number)], ..Options::default() });
+        bad(Options { logit_bias: Some(vec![(0, number)]), ..Options::default() });
     }
-}
-
-#[test]
-fn more_tokens_at_least_than_the_default_at_most_are_both() {
-    let settings = Options { min_tokens: Some(9000), ..Options::default() }.settle(&GenerationConfig::default(), 0);
-    assert_eq!((settings.min_tokens, settings.max_tokens), (9000, 9000));
-}
-
-#[test]
-fn defaults_come_from_the_model_and_then_from_us() {
-    let model = GenerationConfig { temperature: Some(0.3), top_k: Some(9), ..GenerationConfig::default() };
-    let settings = Options { top_k: Some(2), ..Options::default() }.settle(&model, 0);
-    assert_eq!((settings.temperature, settings.top_k, settings.top_p), (0.3, 2, DEFAULTS.top_p));
-    let greedy = GenerationConfig { do_sample: Some(false), temperature: Some(0.3), ..GenerationConfig::default() };
-    assert_eq!(Settings::of(&greedy).temperature, 0.0);
-}
-
-#[test]
-fn a_publisher_who_asks_for_sampling_means_the_defaults_of_transformers() {
-    let of = |do_sample| {
-        let Settings { temperature, top_k, top_p, .. } = Settings::of(&GenerationConfig { do_sample, ..GenerationConfig::default() });
-        (temperature, top_k, top_p)
-    };
-    assert_eq!(of(Some(true)), (1.0, 50, 1.0));
-    assert_eq!(of(None), (0.7, 0, 0.95));
-    assert_eq!(of(Some(false)), (0.0, 0, 0.95));
-}
-
-#[test]
-fn lengths_of_prompt_and_answer_together_become_those_of_the_answer() {
-    let model = GenerationConfig { max_length: Some(50), min_length: Some(45), ..GenerationConfig::default() };
-    let lengths = |model: &GenerationConfig, prompt| {
-        let Settings { max_tokens, min_tokens, .. } = Options::default().settle(model, prompt);
-        (max_tokens, min_tokens)
-    };
-    assert_eq!([lengths(&model, 0), lengths(&model, 40), lengths(&model, 46), lengths(&model, 50)], [(50, 45), (10, 5), (4, 0), (512, 0)]);
-    let model = GenerationConfig { max_new_tokens: Some(3), min_new_tokens: Some(2), ..model };
-    assert_eq!(lengths(&model, 40), (3, 2), "those of the answer go before them");
 }
 
 #[test]
@@ -148,20 +118,19 @@ fn rules_are_options_in_both_spellings_and_go_before_the_model() {
         "top_h": 0.4, "exponential_decay_length_penalty": [9, 1.5]});
     let options = Options::from_json(&ours).unwrap();
     assert_eq!(options, Options::from_json(&theirs).unwrap());
-    let rules = Rules {
+    let rules = Options {
         no_repeat_ngram_size: Some(3),
         bad_words_ids: Some(vec![vec![1, 2], vec![3]]),
         sequence_bias: Some(vec![(vec![4], -1.5)]),
         suppress_tokens: Some(vec![5]),
         top_h: Some(0.4),
         exponential_decay_length_penalty: Some((9, 1.5)),
-        ..Rules::NONE
+        ..Options::default()
     };
-    assert_eq!(options.rules, rules);
-    let model = GenerationConfig { rules, ..GenerationConfig::default() };
+    assert_eq!(options, rules);
     let off = Options::from_json(&json!({"noRepeatNgramSize": 0, "badWordsIds": []})).unwrap();
-    let settled = off.settle(&model, 0).rules;
-    assert_eq!((settled.no_repeat_ngram_size, settled.bad_words_ids, settled.top_h), (Some(0), Some(vec![]), Some(0.4)));
+    let settled = off.or(&rules).settled();
+    assert_eq!((settled.no_repeat_ngram_size, settled.bad_words_ids, settled.top_h), (0, vec![], 0.4));
     assert!(options.check_tokens(6).is_ok());
     assert_eq!(
         options.check_tokens(5).unwrap_err().to_string(),

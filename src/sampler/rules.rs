@@ -3,7 +3,7 @@
 //! Source: transformers 5.24, `generation/logits_process.py`; the order is that of `_get_logits_processor`.
 
 use super::{bounded, mask_ends};
-use crate::config::Rules;
+use crate::options::Settings;
 
 /// The text so far, and the other inputs of the rules.
 pub(super) struct Text<'t> {
@@ -13,10 +13,6 @@ pub(super) struct Text<'t> {
     pub all: &'t [u32],
     /// Tokens that end the text.
     pub ends: &'t [u32],
-    /// The most tokens to generate.
-    pub max_tokens: usize,
-    /// Tokens to generate before the text may end.
-    pub min_tokens: usize,
 }
 
 impl Text<'_> {
@@ -25,9 +21,21 @@ impl Text<'_> {
     }
 }
 
+/// Whether a rule changes logits before a token is drawn. The rules that filter candidates do not.
+pub(super) fn steer(settings: &Settings) -> bool {
+    let lists = [&settings.forced_bos_token_id, &settings.forced_eos_token_id, &settings.suppress_tokens, &settings.begin_suppress_tokens];
+    lists.iter().any(|ids| !ids.is_empty())
+        || !settings.sequence_bias.is_empty()
+        || !settings.bad_words_ids.is_empty()
+        || settings.encoder_repetition_penalty != 1.0
+        || settings.no_repeat_ngram_size > 0
+        || settings.encoder_no_repeat_ngram_size > 0
+        || settings.exponential_decay_length_penalty.1 != 1.0
+}
+
 /// Adds the biases of sequences that the next token would complete.
-pub(super) fn bias(rules: &Rules, logits: &mut [f32], text: &Text) {
-    for (sequence, bias) in rules.sequence_bias.iter().flatten() {
+pub(super) fn bias(settings: &Settings, logits: &mut [f32], text: &Text) {
+    for (sequence, bias) in &settings.sequence_bias {
         if let Some(token) = completed(sequence, text.all)
             && let Some(logit) = logits.get_mut(token)
         {
@@ -37,37 +45,34 @@ pub(super) fn bias(rules: &Rules, logits: &mut [f32], text: &Text) {
 }
 
 /// Masks the tokens that the rules exclude. If no token would be left, no rule applies to this token.
-pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut Vec<f32>) {
+pub(super) fn mask(settings: &Settings, logits: &mut [f32], text: &Text, before: &mut Vec<f32>) {
     before.clear();
     before.extend_from_slice(logits);
-    let no_ngrams = |logits: &mut [f32], seen: &[u32], size: Option<usize>| {
-        let size = size.unwrap_or(0);
+    let no_ngrams = |logits: &mut [f32], seen: &[u32], size: usize| {
         if let Some(start) = (text.all.len() + 1).checked_sub(size).filter(|_| size > 0) {
             let prefix = &text.all[start..];
             seen.windows(size).filter(|window| window[..size - 1] == *prefix).for_each(|window| forbid(logits, window[size - 1] as usize));
         }
     };
-    no_ngrams(logits, text.all, rules.no_repeat_ngram_size);
-    no_ngrams(logits, text.prompt, rules.encoder_no_repeat_ngram_size);
-    for sequence in rules.bad_words_ids.iter().flatten() {
+    no_ngrams(logits, text.all, settings.no_repeat_ngram_size);
+    no_ngrams(logits, text.prompt, settings.encoder_no_repeat_ngram_size);
+    for sequence in &settings.bad_words_ids {
         let is_end = || sequence.len() == 1 && text.ends.contains(&sequence[0]);
         if let Some(token) = completed(sequence, text.all).filter(|_| !is_end()) {
             forbid(logits, token);
         }
     }
-    if text.generated() < text.min_tokens {
+    if text.generated() < settings.min_tokens {
         mask_ends(logits, text.ends);
     }
-    let forced_bos = rules.forced_bos_token_id.as_deref().unwrap_or_default();
     if text.all.len() == 1 {
-        force(logits, forced_bos);
+        force(logits, &settings.forced_bos_token_id);
     }
-    if text.generated() + 1 == text.max_tokens {
-        force(logits, rules.forced_eos_token_id.as_deref().unwrap_or_default());
+    if text.generated() + 1 == settings.max_tokens {
+        force(logits, &settings.forced_eos_token_id);
     }
-    if let Some((start, factor)) = rules.exponential_decay_length_penalty
-        && text.generated() > start
-    {
+    let (start, factor) = settings.exponential_decay_length_penalty;
+    if text.generated() > start && factor != 1.0 {
         let gain = libm::pow(f64::from(factor), (text.generated() - start) as f64) - 1.0;
         each_end(logits, text.ends, |logit| {
             // In f64, where 0 times a number beyond f32 is still 0.
@@ -75,11 +80,11 @@ pub(super) fn mask(rules: &Rules, logits: &mut [f32], text: &Text, before: &mut 
             bounded(logit, gained as f32)
         });
     }
-    rules.suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
+    settings.suppress_tokens.iter().for_each(|&token| forbid(logits, token as usize));
     // A token forced after a prompt of one token does not count as the first.
-    let first = usize::from(text.prompt.len() <= 1 && !forced_bos.is_empty());
+    let first = usize::from(text.prompt.len() <= 1 && !settings.forced_bos_token_id.is_empty());
     if text.generated() == first {
-        rules.begin_suppress_tokens.iter().flatten().for_each(|&token| forbid(logits, token as usize));
+        settings.begin_suppress_tokens.iter().for_each(|&token| forbid(logits, token as usize));
     }
     if logits.iter().all(|&logit| logit == f32::NEG_INFINITY) {
         logits.copy_from_slice(before);

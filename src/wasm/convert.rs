@@ -6,8 +6,8 @@ use serde_json::Value;
 use wasm_bindgen::prelude::*;
 
 use crate::error::Error;
-use crate::load::{LoadOptions, ModelFiles};
-use crate::options::{Options, not_an_object};
+use crate::load::ModelFiles;
+use crate::options::{LoadOptions, Options, not_an_object};
 use crate::session::{SessionOptions, Turn};
 use crate::text::{Message, Now};
 

@@ -10,7 +10,7 @@ use super::convert::{OwnedFiles, Result, load_options, to_error, to_js};
 use crate::config::ModelConfig;
 use crate::error::Error;
 use crate::estimate::Estimate;
-use crate::load::LoadOptions;
+use crate::options::LoadOptions;
 use crate::weights::HeaderScan;
 
 /// The SHA-256 of bytes that come in pieces. Browsers compute it only of bytes that are all there.

@@ -5,6 +5,7 @@
 //! `www/lib/shared/engine.d.ts`.
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 use tsify::Tsify;
 use wasm_bindgen::prelude::*;
 
@@ -15,8 +16,8 @@ use crate::template::TemplateSource;
 
 /// The types that `www/lib` declares, for the declarations of this crate to name.
 #[wasm_bindgen(typescript_custom_section)]
-const IMPORTS: &str = "import type { AppendOptions, GenerateAliases, GenerateOptions, Message, MessageInput, SessionOptions, \
-StorageOptions } from './types.d.ts';";
+const IMPORTS: &str = "import type { AppendOptions, GenerateAliases, GenerateOptions, Message, MessageInput, SamplingDefaults, \
+SessionOptions, StorageOptions } from './types.d.ts';";
 
 /// The engine that was built.
 #[derive(Serialize, Tsify)]
@@ -54,7 +55,8 @@ pub(super) struct EngineModelInfo<'a> {
     /// The instructions that the kernels use.
     kernels: &'static str,
     /// What a run uses where the caller says nothing.
-    defaults: SamplingDefaults,
+    #[tsify(type = "SamplingDefaults")]
+    defaults: Map<String, Value>,
     /// The fields of `config.json` and `generation_config.json` that are not used. A file that cannot be
     /// read is listed by its name. `Model.load` warns of them once.
     ignored_config: Vec<String>,
@@ -64,25 +66,9 @@ pub(super) struct EngineModelInfo<'a> {
     ignored_tensors: &'a [String],
 }
 
-/// What a run uses where the caller says nothing.
-#[derive(Serialize, Tsify)]
-#[serde(rename_all = "camelCase")]
-struct SamplingDefaults {
-    max_tokens: usize,
-    min_tokens: usize,
-    temperature: f32,
-    top_k: usize,
-    top_p: f32,
-    min_p: f32,
-    typical_p: f32,
-    repetition_penalty: f32,
-}
-
 impl EngineModelInfo<'_> {
     pub(super) fn of(model: &Model) -> EngineModelInfo<'_> {
         let config = model.config();
-        let Settings { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty, .. } =
-            Settings::of(model.generation());
         EngineModelInfo {
             family: config.family.name(),
             parameters: config.parameters(),
@@ -101,7 +87,7 @@ impl EngineModelInfo<'_> {
             chat_template_kwargs: model.template().switches(),
             message_fields: model.template().message_fields(),
             kernels: crate::kernels::NAME,
-            defaults: SamplingDefaults { max_tokens, min_tokens, temperature, top_k, top_p, min_p, typical_p, repetition_penalty },
+            defaults: Settings::of(model.generation()).defaults(),
             ignored_config: model.ignored_config(),
             ignored_tensors: model.passed_over(),
         }

@@ -105,10 +105,7 @@ export class Controls {
   /** @param {string[]} [kept] what the visitor set by hand */
   #fill(kept = []) {
     for (const [name, input] of this.#inputs) {
-      const exact = this.#defaults[name];
-      // The engine's f32 defaults arrive as 0.800000011920929.
-      const value = exact === undefined ? undefined : Number(exact.toPrecision(6));
-      this.#defaults[name] = value;
+      const value = this.#defaults[name];
       if (!kept.includes(name)) input.value = String(value ?? '');
     }
     this.#changed();

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fireside::cache::Cache;
-use fireside::load::LoadOptions;
 use fireside::model::{Model, Scratch};
+use fireside::options::LoadOptions;
 use fireside::pool::Pool;
 use fireside::quant::Dtype;
 use serde_json::{Value, json};

@@ -30,7 +30,7 @@ struct Chat<'a> {
 
 /// Reads lines and answers them until the input ends.
 pub fn chat(model: &ModelArgs, sampling: &SamplingArgs, chat: &ChatArgs) -> Result<ExitCode> {
-    sampling.options().check()?;
+    sampling.options()?;
     let options = chat.options()?;
     let session = Session::with_options(model.load("chat")?, options)?;
     interrupt::listen()?;
@@ -74,7 +74,7 @@ impl Chat<'_> {
                 eprintln!("[a new chat]");
             }
             "regenerate" => {
-                let run = self.session.begin_regenerate(&self.sampling.options())?;
+                let run = self.session.begin_regenerate(&self.sampling.options()?)?;
                 return self.tell(run);
             }
             "clone" => {
@@ -92,7 +92,7 @@ impl Chat<'_> {
     }
 
     fn answer(&mut self, line: &str) -> Result<()> {
-        let run = self.session.begin_chat(line.into(), &self.sampling.options())?;
+        let run = self.session.begin_chat(line.into(), &self.sampling.options()?)?;
         self.tell(run)
     }
 

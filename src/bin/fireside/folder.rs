@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use fireside::config::ModelConfig;
-use fireside::load::{LoadOptions, ModelFiles, ModelLoader};
+use fireside::load::{ModelFiles, ModelLoader};
 use fireside::model::Model;
+use fireside::options::LoadOptions;
 use fireside::weights::HeaderScan;
 
 use crate::Result;

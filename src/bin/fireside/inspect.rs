@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use fireside::TemplateSource;
-use fireside::load::{Description, LoadOptions};
-use fireside::options::Settings;
+use fireside::load::Description;
+use fireside::options::{LoadOptions, Settings};
 
 use crate::Result;
 use crate::folder::SmallFiles;

@@ -6,6 +6,7 @@ mod answer;
 mod args;
 mod bench;
 mod chat;
+mod flags;
 mod folder;
 mod inspect;
 mod interrupt;
@@ -83,10 +84,12 @@ fn main() -> ExitCode {
     let run = match Cli::parse().command {
         Command::Generate { prompt, model, sampling } => generate(&prompt, &model, &sampling).map(done),
         Command::Chat { model, sampling, chat } => chat::chat(&model, &sampling, &chat),
-        Command::Inspect { model } => inspect::inspect(&model.folder("story"), model.options()).map(done),
+        Command::Inspect { model } => model.options().and_then(|options| inspect::inspect(&model.folder("story"), options)).map(done),
         Command::Lock { folder } => lock::lock(&folder).map(done),
         Command::Bench(args) => bench::bench(&args).map(done),
-        Command::Trace { model, prompt, out } => trace::trace(&model.folder("story"), model.options(), &prompt, &out).map(done),
+        Command::Trace { model, prompt, out } => {
+            model.options().and_then(|options| trace::trace(&model.folder("story"), options, &prompt, &out)).map(done)
+        }
     };
     run.unwrap_or_else(|error| {
         eprintln!("fireside: {error}");
@@ -95,7 +98,7 @@ fn main() -> ExitCode {
 }
 
 fn generate(prompt: &str, model: &ModelArgs, sampling: &SamplingArgs) -> Result<()> {
-    let options = sampling.options();
+    let options = sampling.options()?;
     options.check()?;
     let mut session = Session::new(model.load("story")?);
     let run = session.begin_generate(prompt, &options)?;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fireside::load::LoadOptions;
 use fireside::model::{Scratch, Site};
+use fireside::options::LoadOptions;
 use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{Result, folder};

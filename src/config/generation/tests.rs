@@ -1,6 +1,7 @@
 //! What is read of a file, what is left out, and why.
 
 use super::*;
+use crate::options::Settings;
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
@@ -41,9 +42,7 @@ fn a_published_file_gives_its_defaults() {
     let expected = GenerationConfig {
         eos: Some(vec![151645, 151643]),
         do_sample: Some(true),
-        temperature: Some(0.6),
-        top_k: Some(20),
-        top_p: Some(0.95),
+        defaults: Options { temperature: Some(0.6), top_k: Some(20), top_p: Some(0.95), ..Options::default() },
         ..GenerationConfig::default()
     };
     assert_eq!(read(json), expected);
@@ -54,14 +53,17 @@ fn a_published_file_gives_its_defaults() {
 #[test]
 fn a_value_whose_meaning_is_plain_is_read() {
     let of = |json| read(json);
-    assert_eq!(of(r#"{"top_k": -1}"#), GenerationConfig { top_k: Some(0), ..silent() });
-    assert_eq!(of(r#"{"top_k": 50.0, "max_new_tokens": "9"}"#), GenerationConfig { top_k: Some(50), max_new_tokens: Some(9), ..silent() });
-    assert_eq!(of(r#"{"temperature": "0.7", "top_p": 1.5}"#), GenerationConfig { temperature: Some(0.7), top_p: Some(1.0), ..silent() });
+    let with = |defaults| GenerationConfig { defaults, ..silent() };
+    assert_eq!(of(r#"{"top_k": -1}"#), with(Options { top_k: Some(0), ..Options::default() }));
+    let counts = Options { top_k: Some(50), max_tokens: Some(9), ..Options::default() };
+    assert_eq!(of(r#"{"top_k": 50.0, "max_new_tokens": "9"}"#), with(counts));
+    let numbers = Options { temperature: Some(0.7), top_p: Some(1.0), ..Options::default() };
+    assert_eq!(of(r#"{"temperature": "0.7", "top_p": 1.5}"#), with(numbers));
     assert_eq!(of(r#"{"eos_token_id": 2.0}"#).eos, Some(vec![2]));
     assert_eq!(of(r#"{"eos_token_id": ["7", -1, 9]}"#), GenerationConfig { eos: Some(vec![7, 9]), ..silent() });
     assert_eq!(of(r#"{"stop_strings": "7"}"#), GenerationConfig { stop: vec!["7".into()], ..silent() });
     assert_eq!(of(r#"{"epsilon_cutoff": 0.0, "eta_cutoff": 2, "suppress_tokens": []}"#).ignored, []);
-    assert_eq!(of(r#"{"top_k": 3, "top_k": 4}"#).top_k, Some(4), "Python takes the last");
+    assert_eq!(of(r#"{"top_k": 3, "top_k": 4}"#).defaults.top_k, Some(4), "Python takes the last");
 }
 
 #[test]
@@ -81,7 +83,7 @@ fn tokens_that_end_a_text_are_counted_once_and_limited() {
 
 #[test]
 fn of_a_sequence_that_has_two_biases_the_last_holds() {
-    let biases = read(r#"{"sequence_bias": [[[1, 2], 3], [[1], 4], [[1, 2], 5], [[2], 6], [[1, 2], 7]]}"#).rules.sequence_bias;
+    let biases = read(r#"{"sequence_bias": [[[1, 2], 3], [[1], 4], [[1, 2], 5], [[2], 6], [[1, 2], 7]]}"#).defaults.sequence_bias;
     assert_eq!(biases, Some(vec![(vec![1], 4.0), (vec![2], 6.0), (vec![1, 2], 7.0)]));
 }
 
@@ -107,8 +109,8 @@ fn a_value_out_of_its_range_is_left_out_and_named() {
         (r#"{"stop_strings": ["a", ""]}"#, "stop_strings is [\"a\",\"\"], not a text or a list of at most 256, none of them empty"),
         (r#"{"eos_token_id": "</s>"}"#, "eos_token_id holds \"</s>\", which is no token id"),
         (r#"{"eos_token_id": [2.5, true]}"#, "eos_token_id holds 2.5, which is no token id"),
-        (r#"{"top_h": 2}"#, "top_h is 2, not a number from 0 to 1 (0 is off)"),
-        (r#"{"no_repeat_ngram_size": -3}"#, "no_repeat_ngram_size is -3, not a whole number from 0 (0 is off)"),
+        (r#"{"top_h": 2}"#, "top_h is 2, not a number from 0 to 1"),
+        (r#"{"no_repeat_ngram_size": -3}"#, "no_repeat_ngram_size is -3, not a whole number from 0"),
         (r#"{"suppress_tokens": [[1]]}"#, "suppress_tokens is [[1]], not a token id or a list of at most 65536 (an empty list is off)"),
         (
             r#"{"sequence_bias": {"(1, 2)": 3.0}}"#,
@@ -151,7 +153,10 @@ fn a_file_that_cannot_be_read_is_named_and_config_json_serves() {
     let config = br#"{"eos_token_id": 2, "hidden_size": 32, "temperature": 0.5, "top_k": 7, "num_beams": 3}"#;
     let of = |file: Option<&[u8]>| GenerationConfig::from_files(file, config);
     let legacy = of(None);
-    assert_eq!((legacy.eos.clone(), legacy.temperature, legacy.top_k, legacy.ignored.len()), (None, Some(0.5), Some(7), 1));
+    assert_eq!(
+        (legacy.eos.clone(), legacy.defaults.temperature, legacy.defaults.top_k, legacy.ignored.len()),
+        (None, Some(0.5), Some(7), 1)
+    );
     let cases: [(&[u8], &str); 9] = [
         (b"", "is empty"),
         (b" \n", "is empty"),
@@ -174,4 +179,45 @@ fn a_file_that_cannot_be_read_is_named_and_config_json_serves() {
 #[test]
 fn nesting_without_end_is_no_file() {
     assert_eq!(ignored(&"[".repeat(100_000)), ["generation_config.json is not JSON"]);
+}
+
+#[test]
+fn more_tokens_at_least_than_the_default_at_most_are_both() {
+    let settings = Options { min_tokens: Some(9000), ..Options::default() }.settle(&GenerationConfig::default(), 0);
+    assert_eq!((settings.min_tokens, settings.max_tokens), (9000, 9000));
+}
+
+#[test]
+fn defaults_come_from_the_model_and_then_from_us() {
+    let model = GenerationConfig {
+        defaults: Options { temperature: Some(0.3), top_k: Some(9), ..Options::default() },
+        ..GenerationConfig::default()
+    };
+    let settings = Options { top_k: Some(2), ..Options::default() }.settle(&model, 0);
+    assert_eq!((settings.temperature, settings.top_k, settings.top_p), (0.3, 2, Settings::default().top_p));
+    let greedy = GenerationConfig { do_sample: Some(false), ..model };
+    assert_eq!(Settings::of(&greedy).temperature, 0.0);
+}
+
+#[test]
+fn a_publisher_who_asks_for_sampling_means_the_defaults_of_transformers() {
+    let of = |do_sample| {
+        let Settings { temperature, top_k, top_p, .. } = Settings::of(&GenerationConfig { do_sample, ..GenerationConfig::default() });
+        (temperature, top_k, top_p)
+    };
+    assert_eq!(of(Some(true)), (1.0, 50, 1.0));
+    assert_eq!(of(None), (0.7, 0, 0.95));
+    assert_eq!(of(Some(false)), (0.0, 0, 0.95));
+}
+
+#[test]
+fn lengths_of_prompt_and_answer_together_become_those_of_the_answer() {
+    let model = GenerationConfig { max_length: Some(50), min_length: Some(45), ..GenerationConfig::default() };
+    let lengths = |model: &GenerationConfig, prompt| {
+        let Settings { max_tokens, min_tokens, .. } = Options::default().settle(model, prompt);
+        (max_tokens, min_tokens)
+    };
+    assert_eq!([lengths(&model, 0), lengths(&model, 40), lengths(&model, 46), lengths(&model, 50)], [(50, 45), (10, 5), (4, 0), (512, 0)]);
+    let model = GenerationConfig { defaults: Options { max_tokens: Some(3), min_tokens: Some(2), ..Options::default() }, ..model };
+    assert_eq!(lengths(&model, 40), (3, 2), "those of the answer go before them");
 }

@@ -5,10 +5,6 @@ import { badInput, badOption } from '../shared/errors.js';
 /** @import { LoadOptions } from '../shared/types.d.ts' */
 /** @import { Platform, Settings } from './types.d.ts' */
 
-const OPTIONS =
-  'dtype, kvDtype, weightBytesMax, memoryBytesMax, kvBytesMax, threads, deterministic, cache, stallMs, lock, chatTemplate, ' +
-  'onProgress, signal, hub, worker';
-
 /** No browser's machine is known to gain by more threads. */
 const THREADS_MAX = 32;
 
@@ -18,6 +14,50 @@ const STALL_MS = 20_000;
 /** Browsers tell no more memory than this, so that devices look alike. */
 const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
 
+/** Made by tests/options.rs: the words of an option, or what an error says of it. */
+const LOADING = {
+  dtype: ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'],
+  kvDtype: ['f32', 'f16'],
+  weightBytesMax: 'a number of bytes',
+  memoryBytesMax: 'a number of bytes',
+  kvBytesMax: 'a number of bytes',
+  threads: '"auto" or a whole number from 1 to 32',
+  deterministic: 'true or false',
+  cache: 'true or false',
+  stallMs: 'a whole number of milliseconds',
+  lock: 'true, or the URL of a lock file',
+  chatTemplate: 'the text of a template',
+  onProgress: 'a function',
+  signal: 'an AbortSignal',
+  hub: 'an absolute URL',
+  worker: ['file', 'blob'],
+};
+
+/** @param {unknown} value */
+const isBytes = (value) => typeof value === 'number' && value >= 1;
+
+/** @param {unknown} value */
+const isSwitch = (value) => typeof value === 'boolean';
+
+/** @param {unknown} value @param {number} max */
+const isCount = (value, max) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max;
+
+/** Whether an option that has no list of words takes a value. @type {Record<string, (value: any) => boolean>} */
+const TAKES = {
+  weightBytesMax: isBytes,
+  memoryBytesMax: isBytes,
+  kvBytesMax: isBytes,
+  threads: (value) => value === 'auto' || isCount(value, THREADS_MAX),
+  deterministic: isSwitch,
+  cache: isSwitch,
+  stallMs: (value) => isCount(value, 2 ** 31 - 1),
+  lock: () => true, // pins.js checks it, beside the source
+  chatTemplate: (value) => typeof value === 'string',
+  onProgress: (value) => !value || typeof value === 'function',
+  signal: (value) => !value || value instanceof AbortSignal,
+  hub: (value) => URL.canParse(String(value)),
+};
+
 /**
  * Checks the options of a load. Throws BAD_OPTION.
  * @param {LoadOptions | undefined} options
@@ -26,26 +66,15 @@ const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
  */
 export function check(options = {}, platform) {
   if (options === null || typeof options !== 'object') throw badInput('options', 'an object', options);
+  const unknown = Object.keys(options).find((name) => !Object.hasOwn(LOADING, name));
+  if (unknown !== undefined) throw badOption(unknown, `one of ${Object.keys(LOADING).join(', ')}`, Reflect.get(options, unknown));
+  for (const [name, takes] of Object.entries(LOADING)) {
+    const value = Reflect.get(options, name);
+    const [fits, expected] = typeof takes === 'string' ? [TAKES[name], takes] : [(/** @type {any} */ word) => takes.includes(word), `one of ${takes.join(', ')}`];
+    if (value !== undefined && !fits(value)) throw badOption(name, expected, value);
+  }
   const { dtype = 'auto', kvDtype = 'f32', weightBytesMax, memoryBytesMax, kvBytesMax, threads = 'auto', deterministic = false, ...rest } = options;
-  const { cache = true, stallMs = STALL_MS, lock = false, chatTemplate, onProgress, signal, hub = 'https://huggingface.co', worker = 'file', ...others } = rest;
-  for (const key in others) throw badOption(key, `one of ${OPTIONS}`, Reflect.get(others, key));
-  if (!['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'].includes(dtype)) throw badOption('dtype', 'one of auto, f32, f16, bf16, q8, q4', dtype);
-  if (!['f32', 'f16'].includes(kvDtype)) throw badOption('kvDtype', 'one of f32, f16', kvDtype);
-  for (const [option, bytes] of Object.entries({ weightBytesMax, memoryBytesMax, kvBytesMax })) {
-    if (bytes !== undefined && !(typeof bytes === 'number' && bytes >= 1)) throw badOption(option, 'a number of bytes', bytes);
-  }
-  if (!['file', 'blob'].includes(worker)) throw badOption('worker', 'one of file, blob', worker);
-  if (threads !== 'auto' && !(Number.isInteger(threads) && threads >= 1 && threads <= THREADS_MAX)) {
-    throw badOption('threads', `"auto" or a whole number from 1 to ${THREADS_MAX}`, threads);
-  }
-  for (const [option, value] of Object.entries({ deterministic, cache })) {
-    if (typeof value !== 'boolean') throw badOption(option, 'true or false', value);
-  }
-  if (!(Number.isInteger(stallMs) && stallMs >= 1 && stallMs < 2 ** 31)) throw badOption('stallMs', 'a whole number of milliseconds', stallMs);
-  if (chatTemplate !== undefined && typeof chatTemplate !== 'string') throw badOption('chatTemplate', 'the text of a template', chatTemplate);
-  if (onProgress && typeof onProgress !== 'function') throw badOption('onProgress', 'a function', onProgress);
-  if (signal && !(signal instanceof AbortSignal)) throw badOption('signal', 'an AbortSignal', signal);
-  if (!URL.canParse(String(hub))) throw badOption('hub', 'an absolute URL', hub);
+  const { cache = true, stallMs = STALL_MS, lock = false, chatTemplate, onProgress, signal, hub = 'https://huggingface.co', worker = 'file' } = rest;
   const device = platform.memoryBytes?.() ?? deviceBytes();
   const storage = {
     dtype,

@@ -11,7 +11,7 @@ const NOTHING_KNOWN = [[[]]];
 /** No option takes deeper lists than `sequenceBias`: lists in lists in lists. */
 const LISTS_MAX = 3;
 
-/** Options whose values are objects of any depth. */
+/** Made by tests/options.rs: options that are objects of any depth. */
 const DEEP = ['chatTemplateKwargs', 'chat_template_kwargs'];
 
 /** The options that a session is opened with. */

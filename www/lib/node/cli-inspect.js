@@ -52,8 +52,7 @@ function contents({ family, parameters, layers, hidden, vocab, context, dtype, w
   row('vocabulary', `${vocab} rows`);
   row('template', chatTemplate === 'model' ? "the model's own" : chatTemplate === 'chatml' ? 'none; a chat uses ChatML' : chatTemplate);
   if (chatTemplateKwargs.length > 0) row('', `it reads --template-kwarg ${chatTemplateKwargs.join(', ')}`);
-  // The engine has them in 32 bits: 0.3 is 0.30000001192092896 here.
-  const [temperature, topP, minP, typicalP, repetitionPenalty] = [defaults.temperature, defaults.topP, defaults.minP, defaults.typicalP, defaults.repetitionPenalty].map((value) => Number(value.toPrecision(6)));
+  const { temperature, topP, minP, typicalP, repetitionPenalty } = defaults;
   row('sampling', `temperature ${temperature}, top-k ${defaults.topK}, top-p ${topP}, min-p ${minP}, typical-p ${typicalP}, repetition penalty ${repetitionPenalty}`);
   row('memory', `${size(weightBytes)} for the weights as ${dtype}, ${size(1000 * kvBytesPerToken)} of KV cache for 1,000 tokens`);
   if (ignoredConfig.length > 0) row('not used', ignoredConfig.join(', '));

@@ -1,7 +1,8 @@
-// The options of the commands: one table each for the model and for sampling, from which arguments are read and help is printed. Names are those of the native
-// `fireside`; node:util's parseArgs does the reading.
+// The options of the commands. Their tables, from which arguments are read and help is printed, are made of the table of
+// options in src/options; what a command line has besides stands here. node:util's parseArgs does the reading.
 
 import { parseArgs } from 'node:util';
+import { LOADING, SAMPLING } from './option-flags.js';
 
 /** @import { GenerateOptions, LoadOptions, SessionOptions } from '../shared/types.d.ts' */
 
@@ -9,8 +10,14 @@ import { parseArgs } from 'node:util';
 export class Usage extends Error {}
 
 /**
- * An option: as what the library knows it (`key`), what it takes (none: it is a switch), how the value is read, and a sentence.
- * @typedef {{ key: string, takes?: string, read?: (text: string, flag: string) => unknown, multiple?: boolean, short?: string, about: string }} Option
+ * A flag.
+ * @typedef {object} Option
+ * @property {string} key the library's name for it
+ * @property {string} [takes] what stands for its value in the help; a switch has none
+ * @property {string} [read] how its value is read: as it is, unless said otherwise
+ * @property {boolean} [multiple] whether it may be given several times
+ * @property {string} [short] its letter
+ * @property {string} about a sentence
  */
 
 /** @param {string} text @param {string} flag */
@@ -38,40 +45,21 @@ function kwarg(text, flag) {
   }
 }
 
+/** @type {Record<string, (text: string, flag: string) => unknown>} */
+const READ = { number, bias, kwarg, numberOrAuto: (text, flag) => (text === 'auto' ? text : number(text, flag)) };
+
+export { SAMPLING };
+
 /** @type {Record<string, Option>} */
 export const MODEL = {
   model: { key: 'source', takes: 'DIR|URL|hf:OWNER/NAME', about: 'Where the model is: a folder, its address, or its name on the hub' },
-  dtype: { key: 'dtype', takes: 'FORMAT', about: 'Storage format of the weights: auto, f32, f16, bf16, q8 or q4' },
-  'kv-dtype': { key: 'kvDtype', takes: 'FORMAT', about: 'Storage format of the KV cache: f32 or f16' },
-  threads: { key: 'threads', takes: 'N', read: (text, flag) => (text === 'auto' ? text : number(text, flag)), about: 'Threads that compute [default: as many as are fastest]' },
-  hub: { key: 'hub', takes: 'URL', about: 'Where hf: models are fetched from' },
-};
-
-/** @type {Record<string, Option>} */
-export const SAMPLING = {
-  'max-tokens': { key: 'maxTokens', takes: 'N', read: number, about: 'Tokens to generate at most' },
-  'min-tokens': { key: 'minTokens', takes: 'N', read: number, about: 'Tokens before which the text does not end' },
-  temperature: { key: 'temperature', takes: 'T', read: number, about: 'Divides the logits; 0 is greedy' },
-  'top-k': { key: 'topK', takes: 'K', read: number, about: 'Only the k likeliest tokens; 0 is off' },
-  'top-p': { key: 'topP', takes: 'P', read: number, about: 'Only the likeliest tokens that together have this probability' },
-  'min-p': { key: 'minP', takes: 'P', read: number, about: 'Only tokens at least this likely relative to the likeliest' },
-  'typical-p': { key: 'typicalP', takes: 'P', read: number, about: 'Only the most typical tokens that together have this probability; 1 is off' },
-  'repetition-penalty': { key: 'repetitionPenalty', takes: 'X', read: number, about: 'Makes tokens that are in the text already less likely; 1 is off' },
-  'frequency-penalty': { key: 'frequencyPenalty', takes: 'X', read: number, about: 'Subtracted from a token for each time it was generated; 0 is off' },
-  'presence-penalty': { key: 'presencePenalty', takes: 'X', read: number, about: 'Subtracted from tokens that were generated; 0 is off' },
-  'logit-bias': { key: 'logitBias', takes: 'ID=BIAS', read: bias, multiple: true, about: 'Added to the logit of a token; may be given several times' },
-  stop: { key: 'stop', takes: 'TEXT', multiple: true, about: 'A text that ends the generation; may be given several times' },
-  'stop-token': { key: 'stopTokenIds', takes: 'ID', read: number, multiple: true, about: 'A token that ends the generation; may be given several times' },
-  overflow: { key: 'overflow', takes: 'POLICY', about: 'When the context is full: error, drop-oldest or shift' },
-  seed: { key: 'seed', takes: 'N', read: number, about: 'Seed of the random choices [default: drawn anew]' },
-  logprobs: { key: 'logprobs', takes: 'K', read: number, about: 'Tell how likely each token was, and this many of the likeliest beside it' },
-  n: { key: 'n', takes: 'N', read: number, short: 'n', about: 'Continuations of the prompt; the first one counts' },
+  ...LOADING,
 };
 
 /** What a chat is opened with. @type {Record<string, Option>} */
 export const CHAT = {
   system: { key: 'system', takes: 'TEXT', about: 'What the model is told before the chat' },
-  'template-kwarg': { key: 'chatTemplateKwargs', takes: 'NAME=VALUE', read: kwarg, multiple: true, about: 'A value for what the chat template reads, like enable_thinking=false: JSON, or else a text' },
+  'template-kwarg': { key: 'chatTemplateKwargs', takes: 'NAME=VALUE', read: 'kwarg', multiple: true, about: 'A value for what the chat template reads, like enable_thinking=false: JSON, or else a text' },
 };
 
 /**
@@ -98,8 +86,8 @@ export function parse(args, table, { positionals: wanted = [], optional = [] } =
   if (parsed.positionals.length > most) throw new Usage(`unexpected argument ${JSON.stringify(parsed.positionals[most])}`);
   if (parsed.positionals.length < wanted.length) throw new Usage(`${wanted[parsed.positionals.length]} is missing`);
   const values = Object.entries(given).map(([name, value]) => {
-    const { key, read = (/** @type {string} */ text) => text } = table[name];
-    const each = (/** @type {string} */ text) => read(text, `--${name}`);
+    const { key, read } = table[name];
+    const each = (/** @type {string} */ text) => (read ? READ[read](text, `--${name}`) : text);
     return [key, Array.isArray(value) ? value.map(each) : typeof value === 'string' ? each(value) : value];
   });
   return { values: Object.fromEntries(values), positionals: parsed.positionals, help: false };

@@ -153,20 +153,6 @@ export interface Usage {
 }
 
 /**
- * What a run uses where the caller says nothing.
- */
-export interface SamplingDefaults {
-    maxTokens: number;
-    minTokens: number;
-    temperature: number;
-    topK: number;
-    topP: number;
-    minP: number;
-    typicalP: number;
-    repetitionPenalty: number;
-}
-
-/**
  * What a session holds at present. Units: tokens and bytes.
  */
 export interface SessionStats {
@@ -250,7 +236,7 @@ export interface EngineModelInfo {
     ignoredTensors: string[];
 }
 
-import type { AppendOptions, GenerateAliases, GenerateOptions, Message, MessageInput, SessionOptions, StorageOptions } from './types.d.ts';
+import type { AppendOptions, GenerateAliases, GenerateOptions, Message, MessageInput, SamplingDefaults, SessionOptions, StorageOptions } from './types.d.ts';
 
 
 /**

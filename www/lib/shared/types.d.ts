@@ -2,8 +2,10 @@
 
 import type { EngineEstimate, EngineModelInfo, EngineStats } from './engine.d.ts';
 import type { Continuation, TokenLogprob, Usage } from './engine.d.ts';
+import type { GenerateAliases, GenerateOptions, LoadOptions } from './option-types.d.ts';
 
-export type { Continuation, Likelihood, SamplingDefaults, SessionStats, TokenLogprob, TokenPiece, Usage } from './engine.d.ts';
+export type { Continuation, Likelihood, SessionStats, TokenLogprob, TokenPiece, Usage } from './engine.d.ts';
+export type { GenerateAliases, GenerateOptions, LoadOptions, SamplingDefaults, StorageOptions } from './option-types.d.ts';
 
 /** What a program branches on. The first ten come from the engine, the others from JavaScript. */
 export type ErrorCode =
@@ -23,7 +25,7 @@ export type ErrorCode =
   | 'CRASHED'
   | 'UNSUPPORTED_ENVIRONMENT';
 
-export type Dtype = 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
+export type Dtype = NonNullable<LoadOptions['dtype']>;
 
 /** One file's content, in any of the shapes in which a browser holds one. */
 export type Input = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | URL;
@@ -57,140 +59,6 @@ export interface Progress {
   loaded: number;
   /** Bytes of all files, once known. */
   total?: number;
-}
-
-export interface LoadOptions {
-  /** How weights are stored: `auto` keeps the file's own format, or takes the widest narrower one that `weightBytesMax` has room for; `info().dtype` tells. */
-  dtype?: Dtype;
-  /** How the KV cache is stored: f32 unless said otherwise; f16 takes half the memory. */
-  kvDtype?: 'f32' | 'f16';
-  /** What `dtype: 'auto'` may spend on weights; half of the device's memory, at most 2 GiB, unless said otherwise. */
-  weightBytesMax?: number;
-  /** How many threads compute: `auto` tries out what is fastest here. More than one needs a cross-origin isolated page; `info().threads` tells. */
-  threads?: 'auto' | number;
-  /** Only builds that compute the same bits on every machine: without relaxed SIMD, which is faster. */
-  deterministic?: boolean;
-  /** What the KV caches of all sessions may take together; what is left of `memoryBytesMax` beside the weights, unless said otherwise. A token more is refused with OUT_OF_MEMORY. */
-  kvBytesMax?: number;
-  /** What the model may take in all: the device's memory as far as it is known, at most 4 GiB, unless said otherwise. One that needs more is refused with OUT_OF_MEMORY. */
-  memoryBytesMax?: number;
-  /** Whether files are kept in the browser for the next time, and taken from there: true unless said otherwise. */
-  cache?: boolean;
-  /** A download from which nothing came for so many milliseconds is begun again where it stopped; 20,000 unless said otherwise. */
-  stallMs?: number;
-  /**
-   * What the files are to be: `true` for the `fireside.lock.json` beside them, or the URL of another. The load then takes only what the lock file states, and
-   * rejects where there is no lock file. Of `hf:` sources the hub's own list tells the same.
-   */
-  lock?: boolean | string | URL;
-  /** A chat template of yours in place of the model's, whatever the source. */
-  chatTemplate?: string;
-  onProgress?: (progress: Progress) => void;
-  signal?: AbortSignal;
-  /** Where `hf:` sources are fetched from; https://huggingface.co unless said otherwise. */
-  hub?: string | URL;
-  /** How the engine's worker starts: `file`, unless said otherwise, from worker.js beside the library; `blob` where that is of another origin, a CDN (needs `worker-src blob:`). */
-  worker?: 'file' | 'blob';
-}
-
-/** The options of loading that the engine takes. */
-export type StorageOptions = Pick<LoadOptions, 'dtype' | 'kvDtype' | 'weightBytesMax' | 'memoryBytesMax' | 'kvBytesMax'>;
-
-/** Sampling and length. The engine checks these, with their aliases, and refuses what it does not know. */
-export interface GenerateOptions {
-  maxTokens?: number;
-  /** The text does not end before so many tokens. */
-  minTokens?: number;
-  temperature?: number;
-  topK?: number;
-  topP?: number;
-  minP?: number;
-  typicalP?: number;
-  repetitionPenalty?: number;
-  frequencyPenalty?: number;
-  presencePenalty?: number;
-  /** Added to the logits of these token ids: -100 to 100. */
-  logitBias?: Record<number, number>;
-  /** Texts, and ids of tokens, that end the text and are not part of it, besides the model's own. */
-  stop?: string | number | (string | number)[];
-  /** Ids of tokens that end the text, beside those of `stop`. */
-  stopTokenIds?: number | number[];
-  /** No sequence of so many tokens occurs twice, the prompt included; 0 is off. */
-  noRepeatNgramSize?: number;
-  /** No sequence of so many tokens of the prompt is repeated; 0 is off. */
-  encoderNoRepeatNgramSize?: number;
-  /** Above 1, tokens of the prompt are more likely. */
-  encoderRepetitionPenalty?: number;
-  /** Sequences of token ids that are not generated. */
-  badWordsIds?: number[][];
-  /** Added to the logit of the last id of a sequence where the others precede it. */
-  sequenceBias?: [number[], number][];
-  /** Ids of tokens that are never generated. */
-  suppressTokens?: number | number[];
-  /** Ids of tokens that are not generated first. */
-  beginSuppressTokens?: number | number[];
-  /** The token after a prompt of one token. */
-  forcedBosTokenId?: number | number[];
-  /** The last token of a text of `maxTokens`. */
-  forcedEosTokenId?: number | number[];
-  /** From the first number of generated tokens on, the ends gain by the second with each token. */
-  exponentialDecayLengthPenalty?: [number, number] | [];
-  topH?: number;
-  epsilonCutoff?: number;
-  etaCutoff?: number;
-  seed?: number;
-  /** Tell the probability of each token, and of so many of the likeliest in its place: 0 to 20; `true` is 0. */
-  logprobs?: boolean | number;
-  /** So many continuations of one prompt, one after the other: 1 to 16. The first one is a chat's answer. */
-  n?: number;
-  /**
-   * What to do where the context is too small: `error`, unless said otherwise, refuses the prompt and changes nothing; `drop-oldest` drops whole turns of the chat, the
-   * oldest first and never the system's; `shift` lets a text run on, forgetting its middle: the first few tokens and the latest stay.
-   */
-  overflow?: 'error' | 'drop-oldest' | 'shift';
-  /**
-   * Of a chat: values for what the model's chat template reads besides the messages, `{ enable_thinking: false }` say; `info().chatTemplateKwargs` names them. They stay with
-   * the session until others are given; `{}` takes them back.
-   */
-  chatTemplateKwargs?: Record<string, unknown>;
-  signal?: AbortSignal;
-}
-
-/** The spellings of OpenAI's, Hugging Face's and vLLM's APIs, which are taken as well. An option may be given in one spelling only. */
-export interface GenerateAliases {
-  max_tokens?: number;
-  max_new_tokens?: number;
-  maxNewTokens?: number;
-  max_completion_tokens?: number;
-  maxCompletionTokens?: number;
-  min_tokens?: number;
-  min_new_tokens?: number;
-  minNewTokens?: number;
-  top_k?: number;
-  top_p?: number;
-  min_p?: number;
-  typical_p?: number;
-  repetition_penalty?: number;
-  frequency_penalty?: number;
-  presence_penalty?: number;
-  logit_bias?: Record<number, number>;
-  stop_strings?: string | string[];
-  stopStrings?: string | string[];
-  stop_token_ids?: number | number[];
-  chat_template_kwargs?: Record<string, unknown>;
-  no_repeat_ngram_size?: number;
-  encoder_no_repeat_ngram_size?: number;
-  encoder_repetition_penalty?: number;
-  bad_words_ids?: number[][];
-  sequence_bias?: [number[], number][];
-  suppress_tokens?: number | number[];
-  begin_suppress_tokens?: number | number[];
-  forced_bos_token_id?: number | number[];
-  forced_eos_token_id?: number | number[];
-  exponential_decay_length_penalty?: [number, number] | [];
-  top_h?: number;
-  epsilon_cutoff?: number;
-  eta_cutoff?: number;
 }
 
 /** The options of reading messages without an answer. */

@@ -1,8 +1,9 @@
 //! A model of a published shape with random weights, made in memory. Its safetensors file is streamed into
 //! the loader and never exists as a whole.
 
-use fireside::load::{LoadOptions, ModelFiles};
+use fireside::load::ModelFiles;
 use fireside::model::Model;
+use fireside::options::LoadOptions;
 use fireside::weights::TensorSpec;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};

@@ -4,6 +4,7 @@
 
 import { ApiError, invalid } from './errors.js';
 import { readMessages } from './messages.js';
+import { OPTIONS } from './option-parameters.js';
 import { boolean, decimal, integer, isEmpty, objectOf, only, string, strings } from './rules.js';
 
 /** @import { Rule } from './rules.js' */
@@ -12,8 +13,6 @@ import { boolean, decimal, integer, isEmpty, objectOf, only, string, strings } f
  * @typedef {{ use: 'honoured' | 'ignored' | 'refused', rule: Rule, option?: string }} Parameter `option`:
  *   the engine's name for it
  */
-
-const SAFE = Number.MAX_SAFE_INTEGER;
 
 /** More than anyone asks for; the engine's own limit of a context comes on top. */
 const TOKENS_MAX = 2 ** 31 - 1;
@@ -42,7 +41,7 @@ function logitBias(value, name) {
   return value;
 }
 
-/** A number of which -1 asks for nothing: no limit, any seed. @param {Rule} rule @returns {Rule} */
+/** A number of which -1 asks for nothing. @param {Rule} rule @returns {Rule} */
 const orNone = (rule) => (value, name) => (value === -1 ? undefined : rule(value, name));
 
 /** Some clients send an empty text for "no stop". @type {Rule} */
@@ -80,25 +79,25 @@ function metadata(value, name) {
   if (Object.keys(objectOf(string)(value, name)).length > 16) throw invalid(name, 'object_above_max_properties', `Invalid '${name}': at most 16 properties.`);
 }
 
+/** The rules of options that are no numbers. @type {Record<string, Rule>} */
+const OWN = { logit_bias: logitBias, stop };
+
+/** Options of which -1 asks for nothing: no limit, any seed. */
+const NONE_AT_MINUS_ONE = ['max_tokens', 'seed'];
+
+/** @param {string} name @param {(typeof OPTIONS)[string]} row @returns {Rule} */
+function ruleOf(name, { kind, min = -Infinity, max = Infinity }) {
+  if (!kind) return OWN[name];
+  const rule = kind === 'integer' ? integer(min, max) : decimal(min, max);
+  return NONE_AT_MINUS_ONE.includes(name) ? orNone(rule) : rule;
+}
+
 const NO_TOOLS = 'The models here call no tools and no functions.';
 
 /** Of both routes. @type {Record<string, Parameter>} */
 const COMMON = {
   model: honoured(string),
-  max_tokens: honoured(orNone(integer(1, TOKENS_MAX)), 'maxTokens'),
-  min_tokens: honoured(integer(0, TOKENS_MAX), 'minTokens'),
-  temperature: honoured(decimal(0, 2), 'temperature'),
-  top_p: honoured(decimal(0, 1), 'topP'),
-  top_k: honoured(integer(0, TOKENS_MAX), 'topK'),
-  min_p: honoured(decimal(0, 1), 'minP'),
-  typical_p: honoured(decimal(0, 1), 'typicalP'),
-  repetition_penalty: honoured(decimal(0.01, 100), 'repetitionPenalty'),
-  frequency_penalty: honoured(decimal(-2, 2), 'frequencyPenalty'),
-  presence_penalty: honoured(decimal(-2, 2), 'presencePenalty'),
-  logit_bias: honoured(logitBias, 'logitBias'),
-  n: honoured(integer(1, CHOICES_MAX), 'n'),
-  stop: honoured(stop, 'stop'),
-  seed: honoured(orNone(integer(0, SAFE)), 'seed'),
+  ...Object.fromEntries(Object.entries(OPTIONS).map(([name, row]) => [name, honoured(ruleOf(name, row), row.option)])),
   stream: honoured(boolean),
   stream_options: honoured(streamOptions),
   user: honoured(string),
@@ -108,7 +107,7 @@ const COMMON = {
 const CHAT = {
   ...COMMON,
   messages: honoured(readMessages),
-  max_completion_tokens: honoured(orNone(integer(1, TOKENS_MAX)), 'maxTokens'),
+  max_completion_tokens: COMMON.max_tokens,
   logprobs: honoured(boolean),
   top_logprobs: honoured(integer(0, 20)),
   // Whether the model's chat template reads these is seen in template.js.
