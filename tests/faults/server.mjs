@@ -241,14 +241,14 @@ class Folder {
     entry.status = partial ? 206 : 200;
     response.writeHead(entry.status);
     if (request.method === 'HEAD') return response.end();
-    return this.#pour(body, fault, entry, request.socket, response);
+    return this.#write(body, fault, entry, request.socket, response);
   }
 
   /**
    * Writes a body piece by piece. Each piece is handed to the system before the next, so that the counted
    * bytes have been sent.
    */
-  async #pour(body, { cut = Infinity, stall = Infinity, end = Infinity }, entry, socket, response) {
+  async #write(body, { cut = Infinity, stall = Infinity, end = Infinity }, entry, socket, response) {
     const most = Math.min(body.length, cut, stall, end);
     // Sends the headers even if no byte follows.
     response.flushHeaders();

@@ -64,16 +64,16 @@ impl SmallFiles {
     }
 
     /// Reads the headers of the weight files that are there.
-    pub fn survey(&self, folder: &Path, config: &ModelConfig) -> Result<HeaderScan> {
-        let mut survey = HeaderScan::new(config, self.index.as_deref(), None)?;
-        for name in survey.files().to_vec() {
+    pub fn scan(&self, folder: &Path, config: &ModelConfig) -> Result<HeaderScan> {
+        let mut scan = HeaderScan::new(config, self.index.as_deref(), None)?;
+        for name in scan.files().to_vec() {
             let Ok(mut file) = File::open(folder.join(name)) else { break };
             let (mut head, mut need) = (Vec::new(), HEAD_BYTES);
             while need > head.len() && file.by_ref().take((need - head.len()) as u64).read_to_end(&mut head)? > 0 {
-                need = survey.header(&head)?;
+                need = scan.header(&head)?;
             }
         }
-        Ok(survey)
+        Ok(scan)
     }
 }
 

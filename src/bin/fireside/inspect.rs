@@ -56,7 +56,7 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
         "",
         format!("{} of KV cache per 1,000 tokens, {} for the whole context", megabytes(kv * 1000), megabytes(kv * config.context as u64)),
     );
-    let passed_over = files.survey(folder, config)?.passed_over();
+    let passed_over = files.scan(folder, config)?.passed_over();
     if !passed_over.is_empty() {
         row("not read", format!("tensors that the model does not use: {}", passed_over.join(", ")));
     }
