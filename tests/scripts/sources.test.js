@@ -1,9 +1,10 @@
 // The rules for the repository's own files: where `unsafe` may be, that every dependency is one exact
-// version, and that lock files are committed and name only public registries.
+// version, that lock files are committed and name only public registries, and that CONTRIBUTING.md names
+// real files.
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join, posix } from 'node:path';
 import { test } from 'node:test';
 import { ROOT } from '../../scripts/tools.mjs';
@@ -50,6 +51,13 @@ test('every manifest has a lock file', () => {
     const { dependencies, devDependencies } = JSON.parse(read(file));
     if (dependencies || devDependencies) assert(FILES.includes(beside(file, 'package-lock.json')), file);
   }
+});
+
+test('every file that CONTRIBUTING.md names exists', () => {
+  const paths = [...read('CONTRIBUTING.md').matchAll(/`([\w.-]+\/[\w./-]*)`/g)].map(([, path]) => path);
+  const real = paths.filter((path) => !/NAME|XX/.test(path));
+  assert(real.length > 50);
+  for (const path of real) assert(existsSync(join(ROOT, path)), path);
 });
 
 test('lock files name only public registries', () => {
