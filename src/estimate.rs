@@ -47,8 +47,8 @@ impl Estimate {
     }
 
     /// An estimate from a config and the headers of all its weight files.
-    pub fn of_survey(config: &ModelConfig, options: &LoadOptions, survey: &HeaderScan) -> Estimate {
-        Estimate::with(config, options, options.storage(config), survey.weight_bytes)
+    pub fn of_scan(config: &ModelConfig, options: &LoadOptions, scan: &HeaderScan) -> Estimate {
+        Estimate::with(config, options, options.storage(config), scan.weight_bytes)
     }
 
     fn with(config: &ModelConfig, options: &LoadOptions, dtype: Option<Dtype>, weight_bytes: u64) -> Estimate {

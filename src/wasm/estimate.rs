@@ -76,7 +76,7 @@ impl JsEstimator {
     #[wasm_bindgen(unchecked_return_type = "EngineEstimate")]
     pub fn finish(self) -> Result<JsValue> {
         let JsEstimator { config, options, scan } = self;
-        let estimate = Estimate::of_survey(&config, &options, &scan);
+        let estimate = Estimate::of_scan(&config, &options, &scan);
         let refusal = estimate.check(&config, &options).err();
         to_js(&EngineEstimate {
             dtype: estimate.dtype.or(scan.stored).map_or("auto".into(), |dtype| dtype.to_string()),

@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Entry, Header};
 use super::index::{self, Index};
-use super::tensors::{Storage, TensorSpec};
+use super::tensors::{EMBED, HEAD, Storage, TensorSpec};
 use crate::config::{ModelConfig, Plan};
 use crate::error::{Error, Result};
 use crate::quant::{Dtype, FileDtype};
@@ -11,9 +11,6 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 /// Prefixes of a tensor's name, in any number and order. They come from models inside a model for pictures
 /// and from wrappers of PyTorch.
 const WRAPPERS: [&str; 6] = ["model.", "language_model.", "text_model.", "base_model.", "module.", "_orig_mod."];
-
-const EMBED: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
 
 /// The tensors that a model needs and the files that have to hold them.
 #[derive(Debug)]

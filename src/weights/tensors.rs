@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 use crate::config::{Mixer, Plan};
 use crate::quant::{Dtype, Matrix};
 
+/// The names of the embedding and the head, either of which may serve as both.
+pub(super) const EMBED: &str = "model.embed_tokens.weight";
+pub(super) const HEAD: &str = "lm_head.weight";
+
 /// All weights of a network.
 #[derive(Debug, Clone)]
 pub struct Weights {
@@ -109,7 +113,7 @@ impl Weights {
         let &Plan { vocab, hidden, inter, head_dim, .. } = plan;
         let (q, kv) = (plan.heads * head_dim, plan.kv_heads * head_dim);
 
-        let embed = Rows::new("model.", take).matrix("embed_tokens.weight", [vocab, hidden], Fine);
+        let embed = Rows::new("", take).matrix(EMBED, [vocab, hidden], Fine);
         let mut layers = Vec::with_capacity(plan.layers.len());
         for (index, layer) in plan.layers.iter().enumerate() {
             let Mixer::Attention(attention) = &layer.mixer;
@@ -129,7 +133,7 @@ impl Weights {
             });
         }
         let norm = Rows::new("model.", take).vector("norm.weight", hidden);
-        let head = (!plan.tied).then(|| Rows::new("", take).matrix("lm_head.weight", [vocab, hidden], Fine));
+        let head = (!plan.tied).then(|| Rows::new("", take).matrix(HEAD, [vocab, hidden], Fine));
         Weights { tensors: Vec::new(), embed, layers, norm, head }
     }
 
