@@ -99,10 +99,11 @@ impl Estimate {
 }
 
 impl LoadOptions {
-    /// The format in which the weights of a model will be stored; `None`: each matrix in its file's own.
+    /// The format in which the weights of a model will be stored; `None`: each matrix in the format of its
+    /// file.
     pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
         let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
-        // Where config.json does not say how wide the files are, the widest is reckoned with.
+        // If config.json has no dtype, the widest is assumed.
         let own = config.dtype.unwrap_or(Dtype::F32);
         if self.dtype.is_some() || config.weight_bytes(own) <= max {
             return self.dtype;

@@ -1,6 +1,7 @@
-//! Loading: the files of a model folder become a [`Model`], checked against each other on the way.
+//! Loading: the files of a model become a [`Model`].
 //!
-//! The small files come first and are checked before a byte of weights is asked for; the weights come in chunks.
+//! The small files come first. They become a [`Description`] and are checked before any weights are needed.
+//! The weights then come in chunks.
 
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicU64;
@@ -44,9 +45,9 @@ pub struct ModelFiles<'a> {
     pub special_tokens_map: Option<&'a [u8]>,
     /// `added_tokens.json`, which older folders have.
     pub added_tokens: Option<&'a [u8]>,
-    /// `chat_template.jinja`, or a template of the caller's; wins over the one in `tokenizer_config.json`.
+    /// `chat_template.jinja`, or a template of the caller. It replaces the one in `tokenizer_config.json`.
     pub chat_template: Option<&'a [u8]>,
-    /// `model.safetensors.index.json`, where the weights are in several files.
+    /// `model.safetensors.index.json`, if the weights are in several files.
     pub index: Option<&'a [u8]>,
 }
 
@@ -77,8 +78,8 @@ pub struct ModelLoader {
 }
 
 impl ModelLoader {
-    /// A loader for the weights of the model that `description` is of; `index` is the `model.safetensors.index.json` of a
-    /// model with several weight files.
+    /// A loader for the weights of a described model. `index` is `model.safetensors.index.json`, if there
+    /// are several weight files.
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor, `OUT_OF_MEMORY` if the model cannot fit.
     pub fn new(description: Description, index: Option<&[u8]>, options: LoadOptions) -> Result<ModelLoader> {
@@ -86,12 +87,12 @@ impl ModelLoader {
         Estimate::of(config, &options).check(config, &options)?;
         let dtype = options.storage(config);
         let weights = Loader::new(config, index, dtype)?;
-        // The format is chosen, whatever the files turn out to hold.
+        // The storage format is now fixed, whatever the files hold.
         let options = LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), ..options };
         Ok(ModelLoader { description, weights, options })
     }
 
-    /// What the model is, known before its weights.
+    /// What the model is besides its weights.
     pub fn description(&self) -> &Description {
         &self.description
     }
@@ -101,10 +102,10 @@ impl ModelLoader {
         self.weights.files()
     }
 
-    /// Takes the next bytes of the present weight file; chunks may have any size.
+    /// Takes the next bytes of the current weight file. Chunks may have any size.
     ///
-    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` where a tied model proves to have a head of its
-    /// own, and no room for it.
+    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` if a tied model turns out to have a head, and
+    /// there is no room for it.
     pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
         self.weights.push(chunk)?;
         let config = &mut self.description.config;
@@ -116,14 +117,14 @@ impl ModelLoader {
         Ok(())
     }
 
-    /// The present weight file has been pushed whole.
+    /// Ends the current weight file.
     ///
-    /// Errors: `BAD_FILE` if it was not whole.
+    /// Errors: `BAD_FILE` if it is cut short.
     pub fn end_file(&mut self) -> Result<()> {
         self.weights.end_file()
     }
 
-    /// All files have ended: the model.
+    /// Returns the model, after the last file.
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
@@ -152,14 +153,15 @@ impl ModelLoader {
 }
 
 impl Model {
-    /// Starts to load a model: reads and checks the small files, and expects the weights of [`ModelLoader::files`].
+    /// Starts to load a model: reads and checks the small files. The weights of [`ModelLoader::files`] come
+    /// next.
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`, `OUT_OF_MEMORY`.
     pub fn loader(files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
         ModelLoader::new(files.describe()?, files.index, options)
     }
 
-    /// Loads a model from bytes that are all there: the small files, and each file of weights in order.
+    /// Loads a model from complete files: the small files, and the weight files in order.
     ///
     /// Errors: those of [`Model::loader`] and of the [`ModelLoader`].
     pub fn from_bytes(files: &ModelFiles, weights: &[&[u8]], options: LoadOptions) -> Result<Model> {
