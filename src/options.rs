@@ -1,8 +1,8 @@
 //! What a caller may ask: one table for the options of a generation, one for those of loading a model.
 //!
-//! An option is declared once, as a row ([`table`]): its names, type, range, default and one sentence. Parsing and
-//! checks here, the flags of the command line, the types and tables of the npm package and the tables of the
-//! docs all come from that row. `tests/options.rs` writes the files that are made of it and fails when one is stale.
+//! A row of [`table`] declares an option: its names, type, range, default and one sentence. Parsing and
+//! checks, the flags of the command line, the types of the npm package and the tables of the docs come
+//! from the row. `tests/options.rs` writes the files that are made from rows, and fails if one is stale.
 //!
 //! An unknown name and a value out of range are errors that say what is allowed. No option is ignored.
 

@@ -1,6 +1,6 @@
-//! The files that are made of the table of options: types, flags and checks of the npm package, tables of the docs.
+//! Makes files from the rows of src/options: types, flags and checks of the npm package, tables of the docs.
 //!
-//! A file that does not say what the table says is a failure. `FIRESIDE_WRITE=1 cargo test --test options` writes them all.
+//! The test fails if a file is stale. `FIRESIDE_WRITE=1 cargo test --test options` writes them all.
 #![cfg(not(target_family = "wasm"))]
 
 use std::fmt::Write as _;

@@ -29,8 +29,8 @@ const IDS: &str = "a token id or a list of at most 65536 (an empty list is off)"
 #[cfg(not(target_family = "wasm"))]
 const OPENAI_TOKENS_MAX: f64 = 2_147_483_647.0;
 
-/// Makes [`Options`] and [`Settings`] of one table. The rows of `sampling` and `rules` have a default that a model may
-/// change; those of `run` have not.
+/// Makes [`Options`] and [`Settings`] from one table. The rows of `sampling` and `rules` have a
+/// default, which a model may change. The rows of `run` have none.
 macro_rules! generate_options {
     (
         sampling { $($(#[doc = $a:literal])+ $sampling:ident: $S:ty = $default:expr => $s_row:expr, $s_help:expr;)* }
@@ -38,14 +38,16 @@ macro_rules! generate_options {
         rules { $($(#[doc = $c:literal])+ $rule:ident: $U:ty = $off:expr => $u_row:expr, $u_help:expr;)* }
     ) => {
         options! {
-            /// What a caller asks of one generation. `None` leaves the choice to the model, then to [`Settings`].
+            /// What a caller asks of one generation. `None` takes the model's default, or else that of
+            /// the row.
             #[derive(Debug, Clone, Default, PartialEq)]
             pub struct Options;
             $($(#[doc = $a])+ $sampling: Option<$S> = $default => $s_row, $s_help;)*
             $($(#[doc = $b])+ $run: $R => $r_row, $r_help;)*
             $($(#[doc = $c])+ $rule: Option<$U> = $off => $u_row, $u_help;)*
             others {
-                /// The time that chat templates may print. The engine has no clock: without it a template uses its own default.
+                /// The time that chat templates may print. The engine has no clock. Without a time, a
+                /// template prints its own default.
                 now: Option<Now>,
             }
         }
@@ -77,7 +79,7 @@ macro_rules! generate_options {
                 }
             }
 
-            /// What of the value of this row is outside its range.
+            /// Shows the part of this row's value that is out of range.
             pub(crate) fn outside(&self, row: &Row) -> Option<String> {
                 match row.field {
                     $(stringify!($sampling) => self.$sampling.outside(&row.range),)*
@@ -135,11 +137,13 @@ generate_options! {
         min_p: f32 = 0.0 =>
             row(&["min_p"]).from(0.0).to(1.0).file("min_p"),
             help().flag("min-p", "P").openai(0.0, 1.0).default(": off");
-        /// Keeps the tokens whose surprise is nearest to the expected one and that together have this probability.
+        /// Keeps the tokens whose surprise is nearest to the expected one and that together have this
+        /// probability.
         typical_p: f32 = 1.0 =>
             row(&["typical_p"]).above(0.0).to(1.0).file("typical_p"),
             help().flag("typical-p", "P").openai(0.0, 1.0).default(": off");
-        /// Makes tokens that are already in the text less likely: divides their logits, or multiplies them if negative.
+        /// Makes tokens that are already in the text less likely: divides their logits, or multiplies
+        /// them if they are negative.
         repetition_penalty: f32 = 1.0 =>
             row(&["repetition_penalty"]).above(0.0).note(" (1 is off)").file("repetition_penalty"),
             help().flag("repetition-penalty", "X").openai(0.01, 100.0);
@@ -179,7 +183,8 @@ generate_options! {
         n: Option<usize> =>
             row(&["n"]).whole(1, 16),
             help().flag("n", "N").openai(1.0, 16.0).default("1");
-        /// What happens when the context is full: refuse, drop the oldest turns, or forget the middle of the text.
+        /// What to do when the context is full: refuse, drop the oldest turns, or forget the middle of
+        /// the text.
         overflow: Overflow =>
             row(&["overflow"]).text("\"error\", \"drop-oldest\" or \"shift\""),
             help().flag("overflow", "POLICY").default("`'error'`");
@@ -206,7 +211,8 @@ generate_options! {
             row(&["bad_words_ids"]).len(IDS_MAX).file("bad_words_ids")
                 .text("a list of lists of token ids, none of them empty, at most 65536 ids in all (an empty list is off)"),
             help();
-        /// Added to the logit of the last token of a sequence if the text ends with the tokens before it.
+        /// Added to the logit of the last token of a sequence if the text ends with the tokens before
+        /// it.
         sequence_bias: Vec<SequenceBias> = Vec::new() =>
             row(&["sequence_bias"]).len(IDS_MAX).file("sequence_bias")
                 .text("a list of pairs [list of token ids, number], at most 65536 ids in all (an empty list is off)"),
@@ -227,7 +233,8 @@ generate_options! {
         forced_eos_token_id: Vec<u32> = Vec::new() =>
             row(&["forced_eos_token_id"]).len(IDS_MAX).file("forced_eos_token_id").text(IDS),
             help();
-        /// From the first number of generated tokens on, tokens that end the text gain by the second number with each token.
+        /// From the first number of generated tokens on, the factor by which tokens that end the text
+        /// gain with each token.
         exponential_decay_length_penalty: (usize, f32) = (0, 1.0) =>
             row(&["exponential_decay_length_penalty"]).from(0.0).file("exponential_decay_length_penalty")
                 .text("a pair [whole number from 0, number from 0] (an empty list is off)"),
@@ -266,7 +273,8 @@ impl Default for Settings {
 impl Options {
     /// Reads options from a JSON object. `null` is the same as absent.
     ///
-    /// Errors: `BAD_OPTION` for an unknown name, a name given twice in two spellings, or a value out of range.
+    /// Errors: `BAD_OPTION` for an unknown name, for two spellings of one name, and for a value out of
+    /// range.
     pub fn from_json(value: &Value) -> Result<Options> {
         let mut options = Options::default();
         let mut seen: Vec<(&Row, &str)> = Vec::new();

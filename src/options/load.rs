@@ -1,7 +1,7 @@
 //! The options of loading a model: one row each.
 //!
-//! The engine reads those of [`LoadOptions`]. The others, [`AROUND`], are for what is around it, in JavaScript: the
-//! download, the cache, the worker.
+//! The engine reads those of [`LoadOptions`]. JavaScript reads those of [`AROUND`]: they are about the
+//! download, the stored files and the worker.
 
 use std::sync::Arc;
 
@@ -18,7 +18,8 @@ options! {
     /// How a model is to be loaded.
     #[derive(Debug, Clone, Default)]
     pub struct LoadOptions;
-    /// The storage format of the weights. `auto` keeps the files' own, or takes the widest narrower one that fits.
+    /// The storage format of the weights. `auto` keeps that of the files, or takes the widest narrower
+    /// one that fits.
     dtype: Option<Dtype> =>
         row(&["dtype"]).text("one of auto, f32, f16, bf16, q8, q4"),
         help().flag("dtype", "FORMAT").default("`'auto'`");
@@ -30,11 +31,13 @@ options! {
     weight_bytes_max: Option<u64> =>
         row(&["weightBytesMax"]).from(1.0).text("a number of bytes"),
         help().default("half of the device's memory, at most 2 GiB");
-    /// The bytes that the model may take in all. A model that needs more is refused with `OUT_OF_MEMORY`.
+    /// The bytes that the model may take in all. A model that needs more is refused with
+    /// `OUT_OF_MEMORY`.
     memory_bytes_max: Option<u64> =>
         row(&["memoryBytesMax"]).from(1.0).text("a number of bytes"),
-        help().default("the device's memory as far as it is known, at most 4 GiB");
-    /// The bytes that the KV caches of all sessions may take together. A token more is refused with `OUT_OF_MEMORY`.
+        help().default("the device's memory if it is known, at most 4 GiB");
+    /// The bytes that the KV caches of all sessions may take together. A token more is refused with
+    /// `OUT_OF_MEMORY`.
     kv_bytes_max: Option<u64> =>
         row(&["kvBytesMax"]).from(1.0).text("a number of bytes"),
         help().default("what `memoryBytesMax` leaves beside the weights");

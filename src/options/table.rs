@@ -32,7 +32,7 @@ pub struct Help {
     pub value: Type,
     /// Its type in TypeScript; empty where that of `value` is meant.
     pub typescript: &'static str,
-    /// The default, as Rust writes it; empty where there is none.
+    /// The default, as Rust writes it. Empty: there is none.
     pub default: &'static str,
     /// What follows the default in the docs.
     pub default_note: &'static str,
@@ -260,13 +260,13 @@ impl Help {
         Help { value: Type { text, ..self.value }, ..self }
     }
 
-    /// What follows the default in the docs, with the sign that it begins with.
+    /// What follows the default in the docs, from the comma or colon on.
     pub const fn default(self, default_note: &'static str) -> Help {
         Help { default_note, ..self }
     }
 }
 
-/// What a row says besides: nothing yet.
+/// A help that says nothing yet.
 #[cfg(not(target_family = "wasm"))]
 pub const fn help() -> Help {
     Help::NONE
@@ -295,7 +295,7 @@ pub trait Kind: Sized {
     /// Errors: what the type itself says of a value.
     fn read(option: &str, value: &Value, range: &Range) -> Result<Option<Self>>;
 
-    /// What of the value is outside the range, as an error shows it.
+    /// Shows the part of the value that is out of range, for an error.
     fn outside(&self, _: &Range) -> Option<String> {
         None
     }

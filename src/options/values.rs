@@ -1,4 +1,4 @@
-//! The types that options have: how each is read from JSON, and what of a value is out of range.
+//! The types of options. Each reads itself from JSON and checks its range.
 
 use std::collections::HashSet;
 

@@ -92,7 +92,8 @@ impl<T: Table> FromArgMatches for Flags<T> {
     }
 }
 
-/// The value of a flag. A value that is out of range is left for later: a value of another kind is a wrong argument.
+/// Reads the value of a flag. A value of another kind is a wrong argument. A number that is out of range is
+/// refused later, with the engine's own error.
 fn parse<T: Table>(row: &Row, text: &str) -> Result<Value, String> {
     let number = |text: &str| match text.parse::<u64>() {
         Ok(whole) => Some(Value::from(whole)),

@@ -1,15 +1,15 @@
-//! The settings of one generation: what the caller asks, then what the publisher recommends, then our defaults.
+//! The settings of one generation: the caller's options, then the publisher's defaults, then ours.
 
 use super::GenerationConfig;
 use crate::options::{Options, Settings};
 
-/// Temperature, top-k and top-p of transformers: what a publisher who asks for sampling had in mind for what
-/// the file does not say.
+/// The defaults of transformers for temperature, top-k and top-p. A file with `do_sample: true` was
+/// written for them.
 const SAMPLING: (f32, usize, f32) = (1.0, 50, 1.0);
 
 impl Options {
-    /// Fills in what is missing for a prompt of this many tokens. If the least number of tokens is more than
-    /// the default of the most, it is both.
+    /// Fills in what is missing for a prompt of this many tokens. If the least number of tokens is more
+    /// than the default of the most, it is both.
     pub fn settle(&self, model: &GenerationConfig, prompt: usize) -> Settings {
         let settings = self.or(&model.options(prompt)).settled();
         match self.max_tokens {
@@ -27,9 +27,9 @@ impl Settings {
 }
 
 impl GenerationConfig {
-    /// The file's defaults after a prompt of this many tokens. `do_sample: false` is greedy; `do_sample: true`
-    /// has the defaults of transformers, and a file without it has ours. A `max_length` that the prompt has
-    /// reached already says nothing about the answer.
+    /// The file's defaults after a prompt of this many tokens. `do_sample: false` is greedy,
+    /// `do_sample: true` has the defaults of transformers. A `max_length` that the prompt has reached
+    /// already does not count.
     fn options(&self, prompt: usize) -> Options {
         let Options { max_tokens, min_tokens, temperature, top_k, top_p, .. } = self.defaults;
         let most = || self.max_length.and_then(|length| length.checked_sub(prompt)).filter(|&most| most > 0);

@@ -42,7 +42,7 @@ const isSwitch = (value) => typeof value === 'boolean';
 /** @param {unknown} value @param {number} max */
 const isCount = (value, max) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= max;
 
-/** Whether an option that has no list of words takes a value. @type {Record<string, (value: any) => boolean>} */
+/** Whether an option without words takes a value. @type {Record<string, (value: any) => boolean>} */
 const TAKES = {
   weightBytesMax: isBytes,
   memoryBytesMax: isBytes,

@@ -1,5 +1,5 @@
-// The options of the commands. Their tables, from which arguments are read and help is printed, are made of the table of
-// options in src/options; what a command line has besides stands here. node:util's parseArgs does the reading.
+// The options of the commands. option-flags.js has those that the library knows, made from src/options. The
+// others stand here. node:util's parseArgs reads the arguments.
 
 import { parseArgs } from 'node:util';
 import { LOADING, SAMPLING } from './option-flags.js';
@@ -14,7 +14,7 @@ export class Usage extends Error {}
  * @typedef {object} Option
  * @property {string} key the library's name for it
  * @property {string} [takes] what stands for its value in the help; a switch has none
- * @property {string} [read] how its value is read: as it is, unless said otherwise
+ * @property {string} [read] how its value is read; without it, as text
  * @property {boolean} [multiple] whether it may be given several times
  * @property {string} [short] its letter
  * @property {string} about a sentence
@@ -34,7 +34,12 @@ function bias(text, flag) {
   return [id, number(value, flag)];
 }
 
-/** `NAME=VALUE`: the value is JSON, or else a text. @param {string} text @param {string} flag @returns {[string, unknown]} */
+/**
+ * `NAME=VALUE`: the value is JSON, or else a text.
+ * @param {string} text
+ * @param {string} flag
+ * @returns {[string, unknown]}
+ */
 function kwarg(text, flag) {
   const [, name, value] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
   if (name === undefined) throw new Usage(`${flag}: expected NAME=VALUE, like enable_thinking=false, got ${JSON.stringify(text)}`);
@@ -66,7 +71,8 @@ export const CHAT = {
  * Reads arguments. Throws Usage. The values are keyed as the library knows them; absent ones are not there.
  * @param {string[]} args
  * @param {Record<string, Option>} table
- * @param {{ positionals?: string[], optional?: string[] }} [settings] what stands without a name: each of `positionals` is needed, of `optional` none
+ * @param {{ positionals?: string[], optional?: string[] }} [settings] the arguments without a name: all of
+ *   `positionals` are needed, those of `optional` are not
  * @returns {{ values: Record<string, any>, positionals: string[], help: boolean }}
  */
 export function parse(args, table, { positionals: wanted = [], optional = [] } = {}) {
@@ -93,7 +99,11 @@ export function parse(args, table, { positionals: wanted = [], optional = [] } =
   return { values: Object.fromEntries(values), positionals: parsed.positionals, help: false };
 }
 
-/** A number below 0 after an option is its value, which parseArgs takes for an option of its own. @param {string[]} args @param {Record<string, Option>} table */
+/**
+ * Joins an option and the negative number after it: parseArgs takes `-1` for another option.
+ * @param {string[]} args
+ * @param {Record<string, Option>} table
+ */
 function joined(args, table) {
   /** @type {string[]} */
   const list = [];
@@ -105,13 +115,21 @@ function joined(args, table) {
   return list;
 }
 
-/** The part of the values that a table is about. @param {Record<string, any>} values @param {Record<string, Option>} table */
+/**
+ * The values of the options in this table.
+ * @param {Record<string, any>} values
+ * @param {Record<string, Option>} table
+ */
 export function only(values, table) {
   const keys = new Set(Object.values(table).map(({ key }) => key));
   return Object.fromEntries(Object.entries(values).filter(([key]) => keys.has(key)));
 }
 
-/** Where the model is, and how it is to be loaded. Throws Usage. @param {Record<string, any>} values @returns {{ source: string, options: LoadOptions }} */
+/**
+ * Where the model is, and how to load it. Throws Usage.
+ * @param {Record<string, any>} values
+ * @returns {{ source: string, options: LoadOptions }}
+ */
 export function modelOf(values) {
   const { source, ...options } = only(values, MODEL);
   if (!source) throw new Usage('--model is missing: a folder, an address, or hf:OWNER/NAME');

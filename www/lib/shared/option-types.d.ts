@@ -5,7 +5,7 @@ import type { Progress } from './types.d.ts';
 /** How a model is loaded. */
 export interface LoadOptions {
   /**
-   * The storage format of the weights. `auto` keeps the files' own, or takes the widest narrower one
+   * The storage format of the weights. `auto` keeps that of the files, or takes the widest narrower one
    * that fits.
    * Values: one of auto, f32, f16, bf16, q8, q4.
    * Default: `'auto'`.
@@ -26,7 +26,7 @@ export interface LoadOptions {
   /**
    * The bytes that the model may take in all. A model that needs more is refused with `OUT_OF_MEMORY`.
    * Values: a number of bytes.
-   * Default: the device's memory as far as it is known, at most 4 GiB.
+   * Default: the device's memory if it is known, at most 4 GiB.
    */
   memoryBytesMax?: number;
   /**
@@ -152,7 +152,7 @@ export interface GenerateOptions {
   typicalP?: number;
   /**
    * Makes tokens that are already in the text less likely: divides their logits, or multiplies them if
-   * negative.
+   * they are negative.
    * Values: a number above 0 (1 is off).
    * Default: 1.
    */
@@ -206,7 +206,7 @@ export interface GenerateOptions {
    */
   n?: number;
   /**
-   * What happens when the context is full: refuse, drop the oldest turns, or forget the middle of the
+   * What to do when the context is full: refuse, drop the oldest turns, or forget the middle of the
    * text.
    * Values: "error", "drop-oldest" or "shift".
    * Default: `'error'`.
@@ -275,8 +275,8 @@ export interface GenerateOptions {
    */
   forcedEosTokenId?: number | number[];
   /**
-   * From the first number of generated tokens on, tokens that end the text gain by the second number
-   * with each token.
+   * From the first number of generated tokens on, the factor by which tokens that end the text gain with
+   * each token.
    * Values: a pair [whole number from 0, number from 0] (an empty list is off).
    * Default: none.
    */
