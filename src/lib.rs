@@ -104,7 +104,7 @@ mod json;
 pub mod kernels;
 pub mod load;
 pub mod model;
-pub mod ops;
+pub mod network;
 pub mod options;
 pub mod pool;
 pub mod quant;

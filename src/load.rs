@@ -3,14 +3,12 @@
 //! The small files come first. They become a [`Description`] and are checked before any weights are needed.
 //! The weights then come in chunks.
 
-use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
-
 use crate::cache::Budget;
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
-use crate::model::Model;
+use crate::model::{Model, Text};
+use crate::network::Network;
 use crate::options::LoadOptions;
 use crate::pool::Pool;
 use crate::template::ChatTemplate;
@@ -130,25 +128,15 @@ impl ModelLoader {
     pub fn finish(self) -> Result<Model> {
         let ModelLoader { description, weights, options } = self;
         let Description { config, tokenizer, template, generation } = description;
-        let passed_over = weights.passed_over();
+        let unread_tensors = weights.passed_over();
         let weights = weights.finish()?;
         let load_bytes = Estimate::of(&config, &options).load_bytes;
         let left = || options.memory_bytes_max.map(|max| max.saturating_sub(load_bytes));
         let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
         let LoadOptions { kv_dtype, pool, .. } = options;
-        Ok(Model {
-            weights,
-            config,
-            tokenizer,
-            template,
-            generation,
-            kv_dtype,
-            kv_budget,
-            pool: pool.unwrap_or_else(|| Pool::new(1)),
-            passed_over,
-            fingerprint: OnceLock::new(),
-            runs: AtomicU64::new(0),
-        })
+        let network = Network::new(config.plan.clone(), weights, kv_dtype, kv_budget);
+        let text = Text { tokenizer, template, generation, unread_tensors };
+        Ok(Model::new(config, network, text, pool.unwrap_or_else(|| Pool::new(1))))
     }
 }
 

@@ -10,6 +10,7 @@
 //! A session is a value: a clone goes its own way from here and shares what was computed until then, and bytes made of it
 //! ([`Session::save`]) are the session again.
 
+mod drive;
 mod fit;
 mod pieces;
 mod run;
@@ -18,30 +19,26 @@ mod state;
 
 use std::sync::Arc;
 
-use crate::cache::Cache;
 use crate::error::{Error, Result};
-use crate::model::{CHUNK, Model, Scratch};
-use crate::options::{Options, Overflow};
+use crate::model::Model;
+use crate::network::sequence::Sequence;
+use crate::options::Options;
 use crate::text::{Message, Now, TemplateKwargs};
 
 pub use pieces::Pieces;
-use run::Draft;
+use run::Phase;
 pub use run::{Choice, Completion, Dropped, FinishReason, Piece, Run, Step, Usage};
 pub use settings::SessionOptions;
-
-/// Fewer tokens are not taken through a layer at once, however short a step should be: reading its weights would cost more than computing with them.
-const PASS_MIN: usize = 8;
 
 /// A text or a chat in progress on a shared model.
 #[derive(Debug)]
 pub struct Session {
     model: Arc<Model>,
-    cache: Cache,
-    scratch: Scratch,
-    /// The tokens whose keys and values are in the cache, in order.
+    sequence: Box<dyn Sequence>,
+    /// The tokens of the sequence.
     tokens: Vec<u32>,
-    /// Where a text that ran on beyond the context was cut: what is behind was read after tokens that are no longer there, and serves
-    /// this text alone.
+    /// Where a text that ran on beyond the context was cut: entries after it depend on evicted tokens, and serve this
+    /// text alone.
     cut: Option<usize>,
     messages: Vec<Message>,
     options: SessionOptions,
@@ -98,8 +95,7 @@ impl Clone for Session {
     fn clone(&self) -> Session {
         Session {
             model: self.model.clone(),
-            cache: self.cache.clone(),
-            scratch: Scratch::new(&self.model),
+            sequence: self.fork(),
             tokens: self.tokens.clone(),
             cut: self.cut,
             messages: self.messages.clone(),
@@ -112,16 +108,15 @@ impl Clone for Session {
 impl Session {
     /// An empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
-        let (cache, scratch) = (model.cache(), Scratch::new(&model));
         let options = SessionOptions::default();
-        Session { cache, scratch, tokens: Vec::new(), cut: None, messages: Vec::new(), options, run: 0, model }
+        Session { sequence: model.sequence(), tokens: Vec::new(), cut: None, messages: Vec::new(), options, run: 0, model }
     }
 
     /// A session with a system prompt, or with switches of the chat template.
     ///
     /// Errors: `BAD_OPTION` for a switch that the model's template does not read.
     pub fn with_options(model: Arc<Model>, options: SessionOptions) -> Result<Session> {
-        model.template.check_kwargs(&options.chat_template_kwargs)?;
+        model.template().check_kwargs(&options.chat_template_kwargs)?;
         let mut session = Session::new(model);
         session.options = options;
         session.messages = session.begun(Vec::new());
@@ -145,7 +140,7 @@ impl Session {
 
     /// Replaces the chat; a run under way is over. The session's system prompt goes before a chat that begins with none of its own. What the cache holds stays, and serves as far as the new history begins with it.
     pub fn set_messages(&mut self, messages: Vec<Message>) {
-        self.run = self.model.next_run();
+        self.end_run();
         self.messages = self.begun(messages);
     }
 
@@ -156,19 +151,19 @@ impl Session {
 
     /// Units: bytes of the KV cache, those shared with clones too.
     pub fn kv_bytes(&self) -> u64 {
-        self.cache.bytes()
+        self.sequence.bytes()
     }
 
     /// Units: bytes of the KV cache that clones hold as well.
     pub fn shared_bytes(&self) -> u64 {
-        self.cache.shared_bytes()
+        self.sequence.shared_bytes()
     }
 
     /// Forgets the chat and everything computed; a run under way is over. The session's options stay, its system prompt among them.
     pub fn reset(&mut self) {
-        self.run = self.model.next_run();
+        self.end_run();
         self.messages = self.begun(Vec::new());
-        self.forget(0);
+        self.truncate(0);
     }
 
     /// Continues a prompt, special tokens in it recognised as transformers does; the history of a chat is not touched.
@@ -215,9 +210,9 @@ impl Session {
         if prompt.is_empty() {
             return Err(empty("prompt"));
         }
-        let mut prompt = self.model.tokenizer.encode_prompt(prompt)?;
+        let mut prompt = self.model.tokenizer().encode_prompt(prompt)?;
         let dropped = self.fit_text(&mut prompt, options)?;
-        self.begin(Asked { prompt, conversation: None, dropped, answers: true, ends: self.model.text_ends() }, options)
+        self.begin(Asked { prompt, conversation: None, dropped, answers: true, ends: self.model.eos_ids() }, options)
     }
 
     /// The run of [`Session::chat`], to be driven by [`Session::step`].
@@ -249,7 +244,7 @@ impl Session {
         if messages.is_empty() {
             return Err(no_messages());
         }
-        self.model.template.check(&messages)?;
+        self.model.template().check(&messages)?;
         self.begin_turn([&self.messages[..], &messages].concat(), false, options)
     }
 
@@ -277,7 +272,7 @@ impl Session {
     /// Errors: `BAD_OPTION` for one that the template does not read.
     fn template_kwargs<'a>(&'a self, options: &'a Options) -> Result<&'a TemplateKwargs> {
         match &options.chat_template_kwargs {
-            Some(kwargs) => self.model.template.check_kwargs(kwargs).map(|()| kwargs),
+            Some(kwargs) => self.model.template().check_kwargs(kwargs).map(|()| kwargs),
             None => Ok(&self.options.chat_template_kwargs),
         }
     }
@@ -286,7 +281,7 @@ impl Session {
         let template_kwargs = self.template_kwargs(options)?.clone();
         let (messages, prompt, dropped) = self.fit_chat(conversation, answers, &template_kwargs, options)?;
         let conversation = Some(Conversation { messages, template_kwargs });
-        self.begin(Asked { prompt, conversation, dropped, answers, ends: self.model.turn_ends() }, options)
+        self.begin(Asked { prompt, conversation, dropped, answers, ends: self.model.turn_eos_ids() }, options)
     }
 
     fn begin(&mut self, asked: Asked, options: &Options) -> Result<Run> {
@@ -295,33 +290,32 @@ impl Session {
             return Err(empty("prompt"));
         }
         self.model.check_tokens(&prompt)?;
-        options.check_tokens(self.model.tokenizer.vocab())?;
-        let settings = options.settle(&self.model.generation, prompt.len());
+        options.check_tokens(self.model.tokenizer().vocab())?;
+        let settings = options.settle(self.model.generation(), prompt.len());
         // The model's own texts end its answers whatever a caller adds, as its tokens do.
-        let stop = [&self.model.generation.stop[..], &options.stop].concat();
+        let stop = [&self.model.generation().stop[..], &options.stop].concat();
         ends.extend(&options.stop_tokens);
-        let decoder = self.model.tokenizer.decoder(&prompt)?;
-        let seed = options.seed.unwrap_or(0);
-        self.run = self.model.next_run();
+        let decoder = self.model.tokenizer().decoder(&prompt)?;
+        self.end_run();
         Ok(Run {
             number: self.run,
             answers,
             dropped,
             overflow: options.overflow,
-            draft: Draft::new(&settings, seed, &ends, &stop, decoder),
-            settings,
-            seed,
+            seed: options.seed.unwrap_or(0),
             stop,
             n: options.n.unwrap_or(1),
             ends,
             conversation,
-            prefilled: None,
-            pass: None,
-            prefill_work: usize::MAX,
+            phase: Phase::New,
+            logits: None,
             origin: None,
-            first: None,
-            choices: Vec::new(),
+            prefill_work: usize::MAX,
+            decoder,
+            drafts: Vec::new(),
+            turn: 0,
             usage: Usage { prompt_tokens: prompt.len(), ..Usage::default() },
+            settings,
             prompt,
         })
     }
@@ -329,7 +323,7 @@ impl Session {
     /// The history that a turn leads to, its answer still missing.
     fn conversation(&self, turn: Turn) -> Result<Vec<Message>> {
         if let Turn::Conversation(messages) = &turn {
-            self.model.template.check(messages)?;
+            self.model.template().check(messages)?;
         }
         match turn {
             Turn::User(text) if text.is_empty() => Err(bad_message("input", "is an empty text", "Pass what the user says")),
@@ -367,159 +361,9 @@ impl Session {
         template_kwargs: &TemplateKwargs,
         now: Option<Now>,
     ) -> Result<Vec<u32>> {
-        let (tokenizer, template) = (&self.model.tokenizer, &self.model.template);
+        let (tokenizer, template) = (self.model.tokenizer(), self.model.template());
         let rendered = template.render_with(messages, add_generation_prompt, template_kwargs, tokenizer.special_tokens(), now)?;
         tokenizer.encode_rendered(&rendered)
-    }
-
-    /// Drives the session's latest run by one step. After `Step::End` or an error the run is over and must not be driven on.
-    ///
-    /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session works on. `BAD_INPUT` for a run after which another was begun.
-    pub fn step(&mut self, run: &mut Run) -> Result<Step> {
-        if run.number != self.run {
-            return Err(Error::BadInput { what: "run".into(), expected: "the latest of its session".into(), got: "one before it".into() });
-        }
-        if let Some(dropped) = run.dropped.take() {
-            return Ok(Step::Overflow(dropped));
-        }
-        let prefilled = match run.prefilled {
-            Some(prefilled) => prefilled,
-            None => self.rewind(run),
-        };
-        if prefilled < run.prompt.len() {
-            return self.prefill(run, prefilled);
-        }
-        if !run.answers {
-            return Ok(self.end(run, FinishReason::Stop));
-        }
-        if let Some(reason) = run.draft.finish_reason {
-            return self.end_draft(run, reason);
-        }
-        if let Some(&last) = run.draft.tokens.last() {
-            if self.tokens.len() == self.model.config.context {
-                return match run.overflow {
-                    Overflow::Shift => self.shift(),
-                    _ => self.end_draft(run, FinishReason::Length),
-                };
-            }
-            self.forward(&[last])?;
-        } else if run.origin.is_none() && run.n > 1 {
-            run.origin = Some((self.cache.clone(), self.scratch.logits().to_vec()));
-        }
-        self.next_token(run)
-    }
-
-    /// Gives a run up. The cache stays valid, the history as it was before.
-    pub fn abort(&mut self, run: &mut Run) -> Completion {
-        run.conversation = None;
-        if run.number == self.run {
-            self.cache.truncate(self.tokens.len()); // gives back what a pass under way had reserved
-        }
-        match self.end(run, FinishReason::Abort) {
-            Step::End(_, completion) => completion,
-            other => unreachable!("{other:?} is no end"),
-        }
-    }
-
-    /// Before the first step: keeps the longest common beginning of cache and prompt. At least the last token is
-    /// computed again where its logits are wanted.
-    fn rewind(&mut self, run: &mut Run) -> usize {
-        let common = self.tokens.iter().zip(&run.prompt).take_while(|(cached, asked)| cached == asked).count();
-        let keep = common.min(run.prompt.len() - usize::from(run.answers)).min(self.cut.unwrap_or(common));
-        self.forget(keep);
-        run.prefilled = Some(keep);
-        run.usage.cached_tokens = keep;
-        keep
-    }
-
-    /// Forgets every token from `keep` on, which is nowhere behind a cut.
-    fn forget(&mut self, keep: usize) {
-        self.cache.truncate(keep);
-        self.tokens.truncate(keep);
-        self.cut = None;
-    }
-
-    fn prefill(&mut self, run: &mut Run, done: usize) -> Result<Step> {
-        let (total, layers) = (run.prompt.len(), self.model.config.layers);
-        // A pass is as wide as it can be, since the weights of a layer are read once for all of its tokens; a step is as many layers of it as there is time for.
-        let (end, layer) = run.pass.take().unwrap_or_else(|| (total.min(done + run.prefill_work.clamp(PASS_MIN, CHUNK)), 0));
-        let tokens = &run.prompt[done..end];
-        let next = layers.min(layer + (run.prefill_work / tokens.len()).max(1));
-        self.model.part(tokens, run.answers && end == total, layer..next, &mut self.cache, &mut self.scratch)?;
-        let work = tokens.len() * (next - layer);
-        if next < layers {
-            run.pass = Some((end, next));
-            return Ok(Step::Prefill { done, total, work });
-        }
-        self.tokens.extend_from_slice(tokens);
-        run.prefilled = Some(end);
-        Ok(Step::Prefill { done: end, total, work })
-    }
-
-    fn forward(&mut self, tokens: &[u32]) -> Result<()> {
-        self.model.forward(tokens, &mut self.cache, &mut self.scratch)?;
-        self.tokens.extend_from_slice(tokens);
-        Ok(())
-    }
-
-    /// Samples from the logits that are there.
-    fn next_token(&mut self, run: &mut Run) -> Result<Step> {
-        // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for nothing that could be written.
-        // A tokenizer may also have more ids than the model has rows.
-        let known = self.model.tokenizer.vocab().min(self.model.config.vocab);
-        let draft = &mut run.draft;
-        let drawn = draft.sampler.sample(&mut self.scratch.logits_mut()[..known], &run.prompt, &draft.tokens);
-        if run.ends.contains(&drawn.token) {
-            return self.end_draft(run, FinishReason::Stop);
-        }
-        draft.tokens.push(drawn.token);
-        run.usage.completion_tokens += 1;
-        draft.logprobs.extend(drawn.logprobs.clone());
-        let (text, stopped) = draft.stop.push(&draft.decoder.push(&self.model.tokenizer, drawn.token)?);
-        draft.text.push_str(&text);
-        if stopped {
-            draft.finish_reason = Some(FinishReason::Stop);
-        } else if draft.tokens.len() == run.settings.max_tokens {
-            draft.finish_reason = Some(FinishReason::Length);
-        }
-        Ok(Step::Token(Piece { text, token: Some(drawn.token), logprobs: drawn.logprobs, choice: run.choices.len() }))
-    }
-
-    /// Ends the continuation at hand; another begins where the prompt ended, or the run is over.
-    fn end_draft(&mut self, run: &mut Run, finish_reason: FinishReason) -> Result<Step> {
-        let choice = run.choices.len();
-        let Some((cache, logits)) = run.origin.as_ref().filter(|_| choice + 1 < run.n) else {
-            return Ok(self.end(run, finish_reason));
-        };
-        let ended_at =
-            (std::mem::replace(&mut self.cache, cache.clone()), std::mem::replace(&mut self.tokens, run.prompt.clone()), self.cut.take());
-        self.scratch.logits_mut().copy_from_slice(logits);
-        run.first.get_or_insert(ended_at);
-        let (text, ended) = run.draft.end(finish_reason);
-        run.choices.push(ended);
-        run.draft = run.draft(self.model.tokenizer.decoder(&run.prompt)?);
-        Ok(Step::Token(Piece { text, token: None, logprobs: None, choice }))
-    }
-
-    /// Ends a run, letting out what was held back; a turn of a chat becomes history.
-    fn end(&mut self, run: &mut Run, finish_reason: FinishReason) -> Step {
-        let (text, ended) = run.draft.end(finish_reason);
-        run.choices.push(ended);
-        run.origin = None;
-        // What goes on from here goes on from the first.
-        if let Some(first) = run.first.take() {
-            (self.cache, self.tokens, self.cut) = first;
-        }
-        let choice = run.choices.len() - 1;
-        let completion = Completion::new(std::mem::take(&mut run.choices), run.usage);
-        if let Some(Conversation { mut messages, template_kwargs }) = run.conversation.take() {
-            self.options.chat_template_kwargs = template_kwargs;
-            if run.answers {
-                messages.push(Message::new("assistant", completion.text.clone()));
-            }
-            self.messages = messages;
-        }
-        Step::End(Piece { text, token: None, logprobs: None, choice }, completion)
     }
 }
 

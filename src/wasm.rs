@@ -117,6 +117,12 @@ impl JsModel {
         Session::restore(self.0.clone(), bytes).map(Shared::idle).map_err(to_error)
     }
 
+    /// Computes a part of what the model's runs wait for: of prompts about `prefillWork` tokens times layers. Returns how
+    /// much of prompts it was, 0 for a pass over single tokens, and `undefined` if no run waits.
+    pub fn step(&self, #[wasm_bindgen(js_name = prefillWork)] prefill_work: usize) -> Option<usize> {
+        self.0.step(prefill_work)
+    }
+
     /// The memory that the KV caches of all sessions take, and may take.
     #[wasm_bindgen(unchecked_return_type = "EngineStats")]
     pub fn stats(&self) -> Result<JsValue> {

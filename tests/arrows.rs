@@ -26,12 +26,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sampler", &["kernels", "options"]),
     ("weights", &["error", "quant", "sniff", "json", "config"]),
     ("estimate", &["error", "quant", "config", "options", "weights"]),
-    ("ops", &["pool", "quant", "kernels", "cache", "config", "weights"]),
-    ("model", &["error", "pool", "kernels", "cache", "config", "template", "tokenizer", "weights", "ops"]),
-    ("session", &["error", "stop", "json", "cache", "text", "tokenizer", "options", "sampler", "model"]),
-    ("load", &["error", "pool", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "model"]),
-    ("wasm", &["error", "pool", "kernels", "cache", "text", "template", "config", "options", "sampler", "weights", "estimate", "model",
-        "session", "load"]),
+    ("network", &["error", "pool", "quant", "kernels", "cache", "config", "weights"]),
+    ("model", &["error", "pool", "cache", "config", "template", "tokenizer", "weights", "network"]),
+    ("session", &["error", "stop", "json", "text", "tokenizer", "options", "sampler", "network", "model"]),
+    ("load", &["error", "pool", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "network", "model"]),
+    ("wasm", &["error", "pool", "kernels", "cache", "text", "template", "config", "options", "sampler", "weights", "estimate", "network",
+        "model", "session", "load"]),
 ];
 
 /// Arrows that point down the table, until they are removed.

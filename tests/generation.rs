@@ -90,7 +90,7 @@ fn a_chat_also_ends_at_the_tokenizers_eos_token() {
             ends.dedup();
             ends
         };
-        (sorted(model.text_ends()), sorted(model.turn_ends()))
+        (sorted(model.eos_ids()), sorted(model.turn_eos_ids()))
     };
     assert_eq!(ends(Some(r#"{"eos_token_id": 319}"#)), (vec![319], vec![2, 4, 319]));
     assert_eq!(ends(Some("{}")), (vec![], vec![2, 4]));

@@ -227,7 +227,7 @@ fn keys_move_to_their_new_positions() {
         for (keep, drop) in [(4, 49), (0, BLOCK), (4, 1), (BLOCK, BLOCK), (3, 196)] {
             let mut moved = Runner::new(&model);
             moved.feed(&tokens);
-            model.shift(keep, drop, &mut moved.cache, &mut moved.scratch).unwrap();
+            model.network().shift(keep, drop, &mut moved.cache).unwrap();
             let mut alone = Runner::new(&model);
             alone.feed(&[&tokens[..keep], &tokens[keep + drop..]].concat());
             assert_eq!(moved.cache.len(), alone.cache.len());
@@ -284,7 +284,7 @@ fn stays_fluent(name: &str, folder: &Folder) {
 
     let whole = loss_beyond(&folder.load(), WINDOW, &texts, |_, _| unreachable!("it has room"));
     let (keep, drop) = (4, (WINDOW - 4) / 4);
-    let turned = loss_beyond(&small, WINDOW, &texts, |runner, _| small.shift(keep, drop, &mut runner.cache, &mut runner.scratch).unwrap());
+    let turned = loss_beyond(&small, WINDOW, &texts, |runner, _| small.network().shift(keep, drop, &mut runner.cache).unwrap());
     // The rest of the text is read again each time, the best possible result with the kept tokens.
     let anew = loss_beyond(&small, WINDOW, &texts, |runner, read| {
         runner.cache.truncate(0);

@@ -6,6 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use common::files::folder;
+use common::replay::on_replay;
 use common::{Folder, Random, greedy};
 use fireside::cache::{BLOCK, KvDtype};
 use fireside::quant::Dtype;
@@ -14,6 +15,11 @@ use fireside::{Error, LoadOptions, Message, Model, Options, Session};
 
 fn model(name: &str) -> Arc<Model> {
     Arc::new(folder(name).load())
+}
+
+/// The model on the processor, and on a device that keeps only tokens: a session cannot tell which.
+fn on_both(model: impl Fn() -> Model) -> [(&'static str, Arc<Model>); 2] {
+    [("processor", Arc::new(model())), ("replay", on_replay(model()).0)]
 }
 
 fn message(role: &str, content: &str) -> Message {
@@ -63,65 +69,68 @@ fn reuse_is_exact_over_random_edits() {
     ] {
         let files = folder(name);
         let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
-        let model = Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap());
-        let mut random = Random(41);
-        let (mut reused, mut asked) = (0, 0);
-        for _ in 0..6 {
-            let mut sessions = vec![Session::new(model.clone())];
-            for _ in 0..12 {
-                let index = random.below(sessions.len());
-                let options = Options { max_tokens: Some(1 + random.below(8)), ..greedy(8) };
-                let session = &mut sessions[index];
-                match random.below(9) {
-                    0 => ask(session, &mut random, &options, |session| session.begin_chat("hello there".into(), &options)),
-                    1 => ask(session, &mut random, &options, |session| session.begin_generate("Once upon a time", &options)),
-                    2 if !session.messages().is_empty() => {
-                        ask(session, &mut random, &options, |session| session.begin_regenerate(&options));
-                    }
-                    3 => {
-                        // An earlier message is edited, and later ones are dropped.
-                        let mut messages = session.messages().to_vec();
-                        messages.truncate(random.below(messages.len() + 1));
-                        if let Some(last) = messages.last_mut() {
-                            last.content = words(&mut random).into();
+        let load = || Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap();
+        for (device, model) in on_both(load) {
+            let name = format!("{name}, {device}");
+            let mut random = Random(41);
+            let (mut reused, mut asked) = (0, 0);
+            for _ in 0..6 {
+                let mut sessions = vec![Session::new(model.clone())];
+                for _ in 0..12 {
+                    let index = random.below(sessions.len());
+                    let options = Options { max_tokens: Some(1 + random.below(8)), ..greedy(8) };
+                    let session = &mut sessions[index];
+                    match random.below(9) {
+                        0 => ask(session, &mut random, &options, |session| session.begin_chat("hello there".into(), &options)),
+                        1 => ask(session, &mut random, &options, |session| session.begin_generate("Once upon a time", &options)),
+                        2 if !session.messages().is_empty() => {
+                            ask(session, &mut random, &options, |session| session.begin_regenerate(&options));
                         }
-                        session.set_messages(messages);
+                        3 => {
+                            // An earlier message is edited, and later ones are dropped.
+                            let mut messages = session.messages().to_vec();
+                            messages.truncate(random.below(messages.len() + 1));
+                            if let Some(last) = messages.last_mut() {
+                                last.content = words(&mut random).into();
+                            }
+                            session.set_messages(messages);
+                        }
+                        4 => session
+                            .append(vec![message("user", words(&mut random)), message("assistant", words(&mut random))], &options)
+                            .unwrap(),
+                        5 => {
+                            let copy = session.clone();
+                            sessions.push(copy);
+                        }
+                        6 => {
+                            let bytes = session.save(random.below(3) > 0).unwrap();
+                            *session = Session::restore(model.clone(), &bytes).unwrap();
+                        }
+                        7 if sessions.len() > 1 => drop(sessions.swap_remove(index)),
+                        _ => {}
                     }
-                    4 => session
-                        .append(vec![message("user", words(&mut random)), message("assistant", words(&mut random))], &options)
-                        .unwrap(),
-                    5 => {
-                        let copy = session.clone();
-                        sessions.push(copy);
+                    // In every case, each session answers like a new one, and computes no more than necessary.
+                    let index = random.below(sessions.len());
+                    let session = &mut sessions[index];
+                    let question = words(&mut random);
+                    let conversation = [session.messages(), &[message("user", question)]].concat();
+                    if conversation.windows(2).any(|pair| pair[0].role == pair[1].role) {
+                        session.reset();
+                        continue;
                     }
-                    6 => {
-                        let bytes = session.save(random.below(3) > 0).unwrap();
-                        *session = Session::restore(model.clone(), &bytes).unwrap();
-                    }
-                    7 if sessions.len() > 1 => drop(sessions.swap_remove(index)),
-                    _ => {}
+                    let expected = fresh(&model, &conversation, &options);
+                    let got = session.chat(question, &options).unwrap().finish().unwrap();
+                    assert_eq!((&got.tokens, got.finish_reason), (&expected.tokens, expected.finish_reason), "{name}");
+                    reused += got.usage.cached_tokens;
+                    asked += got.usage.prompt_tokens;
+                    // The same question again finds everything in the cache except the last token.
+                    let again = session.regenerate(&options).unwrap().finish().unwrap();
+                    assert_eq!(again.tokens, expected.tokens, "{name}");
+                    assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1, "{name}");
                 }
-                // In every case, each session answers like a new one, and computes no more than necessary.
-                let index = random.below(sessions.len());
-                let session = &mut sessions[index];
-                let question = words(&mut random);
-                let conversation = [session.messages(), &[message("user", question)]].concat();
-                if conversation.windows(2).any(|pair| pair[0].role == pair[1].role) {
-                    session.reset();
-                    continue;
-                }
-                let expected = fresh(&model, &conversation, &options);
-                let got = session.chat(question, &options).unwrap().finish().unwrap();
-                assert_eq!((&got.tokens, got.finish_reason), (&expected.tokens, expected.finish_reason), "{name}");
-                reused += got.usage.cached_tokens;
-                asked += got.usage.prompt_tokens;
-                // The same question again finds everything in the cache except the last token.
-                let again = session.regenerate(&options).unwrap().finish().unwrap();
-                assert_eq!(again.tokens, expected.tokens, "{name}");
-                assert_eq!(again.usage.cached_tokens, again.usage.prompt_tokens - 1, "{name}");
             }
+            assert!(reused > asked / 4, "{name}: {reused} of {asked} tokens reused");
         }
-        assert!(reused > asked / 4, "{name}: {reused} of {asked} tokens reused");
     }
 }
 
@@ -150,22 +159,24 @@ fn a_clone_shares_the_cache_and_is_independent() {
 
 #[test]
 fn a_clone_made_in_the_middle_of_a_pass_disturbs_neither() {
-    let model = model("llama-tied-bf16");
-    let prompt = "Once upon a time there was a fox. ".repeat(8);
-    let whole = Session::new(model.clone()).generate(&prompt, &greedy(12)).unwrap().finish().unwrap();
-    let mut session = Session::new(model.clone());
-    let mut run = session.begin_generate(&prompt, &greedy(12)).unwrap();
-    run.set_prefill_work(1);
-    let mut clones = Vec::new();
-    let completion = loop {
-        match session.step(&mut run).unwrap() {
-            Step::End(_, completion) => break completion,
-            _ => clones.push(session.clone()),
+    for (device, model) in on_both(|| folder("llama-tied-bf16").load()) {
+        eprintln!("{device}");
+        let prompt = "Once upon a time there was a fox. ".repeat(8);
+        let whole = Session::new(model.clone()).generate(&prompt, &greedy(12)).unwrap().finish().unwrap();
+        let mut session = Session::new(model.clone());
+        let mut run = session.begin_generate(&prompt, &greedy(12)).unwrap();
+        run.set_prefill_work(1);
+        let mut clones = Vec::new();
+        let completion = loop {
+            match session.step(&mut run).unwrap() {
+                Step::End(_, completion) => break completion,
+                _ => clones.push(session.clone()),
+            }
+        };
+        assert_eq!(completion.tokens, whole.tokens);
+        for mut copy in clones.into_iter().step_by(5) {
+            assert_eq!(copy.generate(&prompt, &greedy(12)).unwrap().finish().unwrap().tokens, whole.tokens);
         }
-    };
-    assert_eq!(completion.tokens, whole.tokens);
-    for mut copy in clones.into_iter().step_by(5) {
-        assert_eq!(copy.generate(&prompt, &greedy(12)).unwrap().finish().unwrap().tokens, whole.tokens);
     }
 }
 
@@ -176,26 +187,30 @@ fn a_saved_session_continues_where_it_was() {
     {
         let files = folder(name);
         let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
-        let load = || Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap());
-        let model = load();
-        let mut session = Session::new(model.clone());
-        chat(&mut session, "My name is Ada.", 20);
-        let (with, without) = (session.save(true).unwrap(), session.save(false).unwrap());
-        let mut rest = session.clone();
-        let expected = chat(&mut rest, "What is my name?", 20);
-        // Also on another load of the same files.
-        for model in [model, load()] {
-            for (bytes, is_whole) in [(&with, true), (&without, false)] {
-                let mut restored = Session::restore(model.clone(), bytes).unwrap();
-                assert_eq!(restored.messages(), session.messages(), "{name}");
-                let got = chat(&mut restored, "What is my name?", 20);
-                assert_eq!(got.tokens, expected.tokens, "{name}");
-                let cached = if is_whole { expected.usage.cached_tokens } else { 0 };
-                assert_eq!(got.usage.cached_tokens, cached, "{name}");
+        let load = || Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap();
+        for (device, model) in on_both(load) {
+            let name = format!("{name}, {device}");
+            let load = || if device == "replay" { on_replay(load()).0 } else { Arc::new(load()) };
+            let mut session = Session::new(model.clone());
+            chat(&mut session, "My name is Ada.", 20);
+            let (with, without) = (session.save(true).unwrap(), session.save(false).unwrap());
+            let mut rest = session.clone();
+            let expected = chat(&mut rest, "What is my name?", 20);
+            // Also on another load of the same files.
+            for model in [model, load()] {
+                for (bytes, is_whole) in [(&with, true), (&without, false)] {
+                    let mut restored = Session::restore(model.clone(), bytes).unwrap();
+                    assert_eq!(restored.messages(), session.messages(), "{name}");
+                    let got = chat(&mut restored, "What is my name?", 20);
+                    assert_eq!(got.tokens, expected.tokens, "{name}");
+                    let cached = if is_whole { expected.usage.cached_tokens } else { 0 };
+                    assert_eq!(got.usage.cached_tokens, cached, "{name}");
+                }
             }
+            assert_eq!(session.save(true).unwrap(), with, "the same session, the same bytes");
+            let kept = if device == "replay" { 4 * session.context_usage() } else { 1000 };
+            assert!(without.len() < 1000 && with.len() >= without.len() + kept);
         }
-        assert_eq!(session.save(true).unwrap(), with, "the same session, the same bytes");
-        assert!(without.len() < 1000 && with.len() > without.len() + 1000);
     }
 }
 
@@ -305,78 +320,84 @@ fn the_caches_of_all_sessions_share_one_limit() {
 
 #[test]
 fn tokens_read_in_advance_are_not_computed_again() {
-    let model = model("chat");
-    let mut session = Session::new(model.clone());
-    let ahead = vec![message("system", "You are kind."), message("user", "My name is Ada."), message("assistant", "Hello Ada!")];
-    session.append(ahead.clone(), &Options::default()).unwrap();
-    assert_eq!(session.messages(), ahead);
-    let read = session.context_usage();
-    assert!(read > 0);
-    let conversation = [&ahead[..], &[message("user", "What is my name?")]].concat();
-    let expected = fresh(&model, &conversation, &greedy(20));
-    let got = chat(&mut session, "What is my name?", 20);
-    assert_eq!(got.tokens, expected.tokens);
-    assert_eq!(got.usage.cached_tokens, read, "all of it was reused");
+    for (device, model) in on_both(|| folder("chat").load()) {
+        eprintln!("{device}");
+        let mut session = Session::new(model.clone());
+        let ahead = vec![message("system", "You are kind."), message("user", "My name is Ada."), message("assistant", "Hello Ada!")];
+        session.append(ahead.clone(), &Options::default()).unwrap();
+        assert_eq!(session.messages(), ahead);
+        let read = session.context_usage();
+        assert!(read > 0);
+        let conversation = [&ahead[..], &[message("user", "What is my name?")]].concat();
+        let expected = fresh(&model, &conversation, &greedy(20));
+        let got = chat(&mut session, "What is my name?", 20);
+        assert_eq!(got.tokens, expected.tokens);
+        assert_eq!(got.usage.cached_tokens, read, "all of it was reused");
 
-    // `regenerate` answers an appended question.
-    let mut asked = Session::new(model.clone());
-    asked.append(conversation, &Options::default()).unwrap();
-    assert_eq!(asked.regenerate(&greedy(20)).unwrap().finish().unwrap().tokens, expected.tokens);
-    assert_eq!(asked.messages().len(), 5);
-    assert_eq!(asked.append(Vec::new(), &Options::default()).unwrap_err().code(), "BAD_INPUT");
+        // `regenerate` answers an appended question.
+        let mut asked = Session::new(model.clone());
+        asked.append(conversation, &Options::default()).unwrap();
+        assert_eq!(asked.regenerate(&greedy(20)).unwrap().finish().unwrap().tokens, expected.tokens);
+        assert_eq!(asked.messages().len(), 5);
+        assert_eq!(asked.append(Vec::new(), &Options::default()).unwrap_err().code(), "BAD_INPUT");
+    }
 }
 
 #[test]
 fn an_answer_is_replaced_only_when_the_new_one_is_complete() {
-    let model = model("chat");
-    let mut session = Session::new(model.clone());
-    chat(&mut session, "My name is Ada.", 12);
-    chat(&mut session, "What is my name?", 12);
-    let before = session.messages().to_vec();
-    let warm = Options { temperature: Some(50.0), top_p: Some(1.0), seed: Some(3), ..greedy(12) };
-    let mut run = session.begin_regenerate(&warm).unwrap();
-    for _ in 0..6 {
-        session.step(&mut run).unwrap();
+    for (device, model) in on_both(|| folder("chat").load()) {
+        eprintln!("{device}");
+        let mut session = Session::new(model.clone());
+        chat(&mut session, "My name is Ada.", 12);
+        chat(&mut session, "What is my name?", 12);
+        let before = session.messages().to_vec();
+        let warm = Options { temperature: Some(50.0), top_p: Some(1.0), seed: Some(3), ..greedy(12) };
+        let mut run = session.begin_regenerate(&warm).unwrap();
+        for _ in 0..6 {
+            session.step(&mut run).unwrap();
+            assert_eq!(session.messages(), before);
+        }
+        session.abort(&mut run);
         assert_eq!(session.messages(), before);
+        let other = session.regenerate(&warm).unwrap().finish().unwrap();
+        assert_eq!(session.messages()[..3], before[..3]);
+        assert_eq!(session.messages()[3].content, other.text);
+        assert_ne!(session.messages()[3], before[3]);
     }
-    session.abort(&mut run);
-    assert_eq!(session.messages(), before);
-    let other = session.regenerate(&warm).unwrap().finish().unwrap();
-    assert_eq!(session.messages()[..3], before[..3]);
-    assert_eq!(session.messages()[3].content, other.text);
-    assert_ne!(session.messages()[3], before[3]);
 }
 
 #[test]
 fn several_completions_equal_several_runs() {
-    let model = model("qwen2-bf16");
-    let options = |seed, n| Options { temperature: Some(1.2), seed: Some(seed), n: Some(n), ..greedy(24) };
-    let prompt = "Once upon a time";
-    let expected: Vec<Completion> =
-        (7..11).map(|seed| Session::new(model.clone()).generate(prompt, &options(seed, 1)).unwrap().finish().unwrap()).collect();
-    let mut session = Session::new(model.clone());
-    let mut texts = vec![String::new(); 4];
-    let mut pieces = session.generate(prompt, &options(7, 4)).unwrap();
-    for piece in pieces.by_ref() {
-        let piece = piece.unwrap();
-        texts[piece.choice] += &piece.text;
+    for (device, model) in on_both(|| folder("qwen2-bf16").load()) {
+        eprintln!("{device}");
+        let options = |seed, n| Options { temperature: Some(1.2), seed: Some(seed), n: Some(n), ..greedy(24) };
+        let prompt = "Once upon a time";
+        let expected: Vec<Completion> =
+            (7..11).map(|seed| Session::new(model.clone()).generate(prompt, &options(seed, 1)).unwrap().finish().unwrap()).collect();
+        let mut session = Session::new(model.clone());
+        let mut texts = vec![String::new(); 4];
+        let mut pieces = session.generate(prompt, &options(7, 4)).unwrap();
+        for piece in pieces.by_ref() {
+            let piece = piece.unwrap();
+            texts[piece.choice] += &piece.text;
+        }
+        let got = pieces.completion().unwrap().clone();
+        assert_eq!((&got.text, &got.tokens), (&expected[0].text, &expected[0].tokens));
+        for (other, expected) in got.others.iter().zip(&expected[1..]) {
+            assert_eq!((&other.text, &other.tokens, other.finish_reason), (&expected.text, &expected.tokens, expected.finish_reason));
+        }
+        assert_eq!(texts, expected.iter().map(|completion| completion.text.clone()).collect::<Vec<_>>());
+        assert_eq!(got.usage.completion_tokens, expected.iter().map(|completion| completion.tokens.len()).sum::<usize>());
+        assert_eq!(got.usage.prompt_tokens, expected[0].usage.prompt_tokens, "one prefill");
+        // A chat keeps the first and continues from it.
+        let turn = session.chat("hello", &options(7, 3)).unwrap().finish().unwrap();
+        assert_eq!(session.messages()[1].content, turn.text);
+        assert_eq!(session.messages().len(), 2);
+        let next = session.chat("again", &greedy(4)).unwrap().finish().unwrap();
+        let mut single = Session::new(model.clone());
+        single.chat("hello", &options(7, 1)).unwrap().finish().unwrap();
+        assert_eq!(next, single.chat("again", &greedy(4)).unwrap().finish().unwrap());
     }
-    let got = pieces.completion().unwrap().clone();
-    assert_eq!((&got.text, &got.tokens), (&expected[0].text, &expected[0].tokens));
-    for (other, expected) in got.others.iter().zip(&expected[1..]) {
-        assert_eq!((&other.text, &other.tokens, other.finish_reason), (&expected.text, &expected.tokens, expected.finish_reason));
-    }
-    assert_eq!(texts, expected.iter().map(|completion| completion.text.clone()).collect::<Vec<_>>());
-    assert_eq!(got.usage.completion_tokens, expected.iter().map(|completion| completion.tokens.len()).sum::<usize>());
-    assert_eq!(got.usage.prompt_tokens, expected[0].usage.prompt_tokens, "one prefill");
-    // A chat keeps the first and continues from it.
-    let turn = session.chat("hello", &options(7, 3)).unwrap().finish().unwrap();
-    assert_eq!(session.messages()[1].content, turn.text);
-    assert_eq!(session.messages().len(), 2);
-    let next = session.chat("again", &greedy(4)).unwrap().finish().unwrap();
-    let mut single = Session::new(model.clone());
-    single.chat("hello", &options(7, 1)).unwrap().finish().unwrap();
-    assert_eq!(next, single.chat("again", &greedy(4)).unwrap().finish().unwrap());
 }
 
 #[test]
@@ -413,22 +434,27 @@ fn a_saved_session_belongs_to_what_its_keys_depend_on() {
 
 #[test]
 fn two_sessions_taking_turns_answer_like_two_alone() {
-    let model = model("chat");
-    let questions = ["My name is Ada.", "Tell me about the sea."];
-    let mut sessions = questions.map(|_| Session::new(model.clone()));
-    let mut runs: Vec<_> =
-        sessions.iter_mut().zip(questions).map(|(session, question)| session.begin_chat(question.into(), &greedy(24)).unwrap()).collect();
-    let mut ends: [Option<Completion>; 2] = [None, None];
-    while ends.iter().any(Option::is_none) {
-        for ((session, run), end) in sessions.iter_mut().zip(&mut runs).zip(&mut ends) {
-            if end.is_none()
-                && let Step::End(_, completion) = session.step(run).unwrap()
-            {
-                *end = Some(completion);
+    for (device, model) in on_both(|| folder("chat").load()) {
+        eprintln!("{device}");
+        let questions = ["My name is Ada.", "Tell me about the sea."];
+        let mut sessions = questions.map(|_| Session::new(model.clone()));
+        let mut runs: Vec<_> = sessions
+            .iter_mut()
+            .zip(questions)
+            .map(|(session, question)| session.begin_chat(question.into(), &greedy(24)).unwrap())
+            .collect();
+        let mut ends: [Option<Completion>; 2] = [None, None];
+        while ends.iter().any(Option::is_none) {
+            for ((session, run), end) in sessions.iter_mut().zip(&mut runs).zip(&mut ends) {
+                if end.is_none()
+                    && let Step::End(_, completion) = session.step(run).unwrap()
+                {
+                    *end = Some(completion);
+                }
             }
         }
-    }
-    for (end, question) in ends.into_iter().zip(questions) {
-        assert_eq!(end.unwrap().tokens, fresh(&model, &[message("user", question)], &greedy(24)).tokens);
+        for (end, question) in ends.into_iter().zip(questions) {
+            assert_eq!(end.unwrap().tokens, fresh(&model, &[message("user", question)], &greedy(24)).tokens);
+        }
     }
 }

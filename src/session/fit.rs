@@ -1,6 +1,6 @@
 //! What to do where the context is too small: refuse, drop the oldest turns of a chat, or let a text run on without its middle.
 
-use super::{Dropped, Session, Step};
+use super::{Dropped, Session};
 use crate::error::{Error, Result};
 use crate::options::{Options, Overflow};
 use crate::text::{Message, TemplateKwargs};
@@ -21,7 +21,7 @@ const ROOM_SHARE: usize = 4;
 
 impl Session {
     /// The tokens at the beginning that stay when a text runs on, and those after them that go at once.
-    fn shift_of(context: usize) -> (usize, usize) {
+    pub(super) fn shift_of(context: usize) -> (usize, usize) {
         let keep = SINK.min(context / 4);
         (keep, ((context - keep) / SHIFT_SHARE).max(1))
     }
@@ -30,7 +30,7 @@ impl Session {
     ///
     /// Errors: `CONTEXT_OVERFLOW`.
     pub(super) fn fit_text(&self, prompt: &mut Vec<u32>, options: &Options) -> Result<Option<Dropped>> {
-        let context = self.model.config.context;
+        let context = self.model.config().context;
         // Room for one token of an answer, or there is nothing to ask for.
         if prompt.len() < context {
             return Ok(None);
@@ -55,13 +55,13 @@ impl Session {
         template_kwargs: &TemplateKwargs,
         options: &Options,
     ) -> Result<(Vec<Message>, Vec<u32>, Option<Dropped>)> {
-        let context = self.model.config.context;
+        let context = self.model.config().context;
         let whole = self.render(&conversation, answers, template_kwargs, options.now)?;
         let overflow = || Error::ContextOverflow { requested: whole.len() + 1, context_window: context };
         if options.overflow == Overflow::Error {
             return if whole.len() < context { Ok((conversation, whole, None)) } else { Err(overflow()) };
         }
-        let answer = if answers { options.settle(&self.model.generation, whole.len()).max_tokens.min(context / ANSWER_SHARE) } else { 1 };
+        let answer = if answers { options.settle(self.model.generation(), whole.len()).max_tokens.min(context / ANSWER_SHARE) } else { 1 };
         if whole.len() + answer <= context {
             return Ok((conversation, whole, None));
         }
@@ -90,17 +90,6 @@ impl Session {
         }
         let dropped = Dropped { messages: conversation.len() - left.len(), tokens: whole.len().saturating_sub(prompt.len()) };
         Ok((left, prompt, (dropped.messages > 0).then_some(dropped)))
-    }
-
-    /// Forgets some of the middle of a text that has filled the context.
-    ///
-    /// Errors: `OUT_OF_MEMORY`.
-    pub(super) fn shift(&mut self) -> Result<Step> {
-        let (keep, drop) = Session::shift_of(self.model.config.context);
-        self.model.shift(keep, drop, &mut self.cache, &mut self.scratch)?;
-        self.tokens.drain(keep..keep + drop);
-        self.cut = Some(keep);
-        Ok(Step::Overflow(Dropped { messages: 0, tokens: drop }))
     }
 }
 

@@ -37,7 +37,7 @@ struct Head {
 
 impl Head {
     fn of(model: &Model, messages: Vec<Message>, options: SessionOptions, tokens: usize) -> Head {
-        let (dtype, kv_dtype) = (model.weights.dtype().to_string(), model.kv_dtype.name().into());
+        let (dtype, kv_dtype) = (model.weights().dtype().to_string(), model.kv_dtype().name().into());
         Head { model: model.fingerprint().into(), dtype, kv_dtype, messages, options, tokens }
     }
 }
@@ -52,7 +52,7 @@ impl Session {
         let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), self.options.clone(), len))
             .expect("strings and numbers are JSON");
         let parts = [MAGIC.len() + 8 + head.len(), 4 * len, DIGEST_BYTES].map(|bytes| bytes as u64);
-        let requested_bytes = parts.iter().sum::<u64>() + self.cache.export_bytes(len);
+        let requested_bytes = parts.iter().sum::<u64>() + self.sequence.export_bytes(len);
         let mut bytes = Vec::new();
         if !usize::try_from(requested_bytes).is_ok_and(|room| bytes.try_reserve_exact(room).is_ok()) {
             return Err(Error::OutOfMemory { what: "the state of the session".into(), requested_bytes });
@@ -62,7 +62,7 @@ impl Session {
         bytes.extend_from_slice(&(head.len() as u32).to_le_bytes());
         bytes.extend_from_slice(&head);
         self.tokens[..len].iter().for_each(|token| bytes.extend_from_slice(&token.to_le_bytes()));
-        self.cache.export(len, &mut bytes);
+        self.sequence.export(len, &mut bytes);
         let digest = Sha256::digest(&bytes);
         bytes.extend_from_slice(&digest);
         Ok(bytes)
@@ -99,11 +99,11 @@ impl Session {
         }
         let (tokens, kv) = head.tokens.checked_mul(4).and_then(|bytes| body.split_at_checked(bytes)).ok_or_else(cut_short)?;
         let tokens: Vec<u32> = tokens.chunks_exact(4).map(|token| u32::from_le_bytes(token.try_into().expect("four bytes"))).collect();
-        if tokens.len() > model.config.context || tokens.iter().any(|&token| token as usize >= model.config.vocab) {
+        if tokens.len() > model.config().context || tokens.iter().any(|&token| token as usize >= model.config().vocab) {
             return Err(bad("tokens of this model, no more than its context", "others"));
         }
         let mut session = Session::new(model);
-        if session.cache.import(tokens.len(), kv)?.is_none() {
+        if session.sequence.import(tokens.len(), kv)?.is_none() {
             return Err(bad("finite keys and values for each token", "others"));
         }
         session.tokens = tokens;

@@ -89,7 +89,7 @@ impl EngineModelInfo<'_> {
             kernels: crate::kernels::NAME,
             defaults: Settings::of(model.generation()).defaults(),
             ignored_config: model.ignored_config(),
-            ignored_tensors: model.passed_over(),
+            ignored_tensors: model.unread_tensors(),
         }
     }
 }

@@ -9,10 +9,10 @@ use wasm_bindgen::prelude::*;
 
 use super::Shared;
 use super::convert::{Result, to_error, to_js};
-use crate::error::Error;
+use crate::error::{Error, Result as EngineResult};
 use crate::model::Model;
 use crate::sampler::TokenLogprobs;
-use crate::session::{self, Choice, Completion, Dropped, Piece, Run, Step};
+use crate::session::{self, Choice, Completion, Dropped, Piece, Run, Session, Step};
 
 /// A generation under way. Its session is busy until the run ends, is aborted or is freed.
 #[wasm_bindgen(js_name = Run)]
@@ -30,20 +30,16 @@ impl JsRun {
     /// one token.
     #[wasm_bindgen(unchecked_return_type = "RunStep")]
     pub fn step(&mut self, #[wasm_bindgen(js_name = prefillWork)] prefill_work: Option<usize>) -> Result<JsValue> {
-        let run = self.run.as_mut().ok_or_else(over)?;
-        if let Some(token_layers) = prefill_work {
+        if let (Some(run), Some(token_layers)) = (&mut self.run, prefill_work) {
             run.set_prefill_work(token_layers);
         }
-        let shared = self.shared.clone();
-        let mut shared = shared.borrow_mut();
-        let step = shared.session.step(run).map_err(to_error);
-        let completion_tokens = run.completion_tokens();
-        let step = step.and_then(|step| self.told(step, completion_tokens, shared.session.model()));
-        drop(shared);
-        if !matches!(step, Ok(RunStep::Overflow { .. } | RunStep::Prefill { .. } | RunStep::Token { .. })) {
-            self.release();
-        }
-        to_js(&step?)
+        self.advance(|session, run| session.step(run).map(Some))
+    }
+
+    /// What the run has come to, without computing; `undefined` if it waits for `Model.step`.
+    #[wasm_bindgen(unchecked_return_type = "RunStep | undefined")]
+    pub fn poll(&mut self) -> Result<JsValue> {
+        self.advance(Session::poll)
     }
 
     /// Ends the run. A chat turn is rolled back, and the session works on.
@@ -51,9 +47,25 @@ impl JsRun {
     pub fn abort(&mut self) -> Result<JsValue> {
         let run = self.run.as_mut().ok_or_else(over)?;
         let completion = self.shared.borrow_mut().session.abort(run);
-        let end = self.ended(String::new(), completion);
+        let nothing = Piece { text: String::new(), token: None, logprobs: None, choice: 0 };
+        let end = self.ended(nothing, completion);
         self.release();
         to_js(&end)
+    }
+
+    fn advance(&mut self, step: impl FnOnce(&mut Session, &mut Run) -> EngineResult<Option<Step>>) -> Result<JsValue> {
+        let run = self.run.as_mut().ok_or_else(over)?;
+        let shared = self.shared.clone();
+        let mut shared = shared.borrow_mut();
+        let step = step(&mut shared.session, run).map_err(to_error);
+        let completion_tokens = run.completion_tokens();
+        let Some(step) = step.transpose() else { return Ok(JsValue::UNDEFINED) };
+        let step = step.and_then(|step| self.told(step, completion_tokens, shared.session.model()));
+        drop(shared);
+        if matches!(step, Err(_) | Ok(RunStep::End { .. })) {
+            self.release();
+        }
+        to_js(&step?)
     }
 
     fn told(&mut self, step: Step, completion_tokens: usize, model: &Model) -> Result<RunStep> {
@@ -66,11 +78,11 @@ impl JsRun {
                 self.logprobs[choice].extend(logprobs.clone());
                 RunStep::Token { text, completion_tokens, choice, logprobs }
             }
-            Step::End(piece, completion) => self.ended(piece.text, completion),
+            Step::End(piece, completion) => self.ended(piece, completion),
         })
     }
 
-    fn ended(&mut self, rest: String, completion: Completion) -> RunStep {
+    fn ended(&mut self, Piece { text: rest, choice, .. }: Piece, completion: Completion) -> RunStep {
         let Completion { text, tokens, logprobs, finish_reason, others, usage } = completion;
         let first = Choice { text, tokens, logprobs, finish_reason };
         let mut logprobs = std::mem::take(&mut self.logprobs).into_iter();
@@ -79,7 +91,7 @@ impl JsRun {
             Continuation { text, finish_reason: finish_reason.as_str(), logprobs }
         });
         let session::Usage { prompt_tokens, completion_tokens, cached_tokens } = usage;
-        RunStep::End { text: rest, choices: choices.collect(), usage: Usage { prompt_tokens, completion_tokens, cached_tokens } }
+        RunStep::End { text: rest, choice, choices: choices.collect(), usage: Usage { prompt_tokens, completion_tokens, cached_tokens } }
     }
 
     fn release(&mut self) {
@@ -122,8 +134,8 @@ enum RunStep {
         #[serde(skip_serializing_if = "Option::is_none")]
         logprobs: Option<TokenLogprob>,
     },
-    /// The run has ended. `text`: what had been held back of the last choice.
-    End { text: String, choices: Vec<Continuation>, usage: Usage },
+    /// The run has ended. `text`: what had been held back of the last choice to end, `choice`.
+    End { text: String, choice: usize, choices: Vec<Continuation>, usage: Usage },
 }
 
 /// What a run cost. Units: tokens.

@@ -9,7 +9,8 @@ use wasm_bindgen::prelude::*;
 
 use super::JsModel;
 use crate::cache::Cache;
-use crate::model::{Model, Scratch};
+use crate::model::Model;
+use crate::network::Executor;
 use crate::pool::Pool;
 
 static POOL: OnceLock<Arc<Pool>> = OnceLock::new();
@@ -58,7 +59,8 @@ pub fn threads() -> usize {
 pub struct Rehearsal {
     model: Arc<Model>,
     cache: Cache,
-    scratch: Scratch,
+    executor: Executor,
+    logits: Vec<f32>,
 }
 
 #[wasm_bindgen]
@@ -66,14 +68,15 @@ impl Rehearsal {
     /// A rehearsal of this model.
     #[wasm_bindgen(constructor)]
     pub fn new(model: &JsModel) -> Rehearsal {
-        Rehearsal { cache: model.0.cache(), scratch: Scratch::new(&model.0), model: model.0.clone() }
+        let (cache, executor) = (model.0.network().cache(), Executor::new(pool()));
+        Rehearsal { cache, executor, logits: Vec::new(), model: model.0.clone() }
     }
 
     /// Computes them. An error would come up in a session too.
     pub fn step(&mut self) {
         self.cache.truncate(0);
         for tokens in [&[0; 4][..], &[0]] {
-            let _ = self.model.forward(tokens, &mut self.cache, &mut self.scratch);
+            let _ = self.model.network().forward(tokens, &mut self.cache, &mut self.executor, &mut self.logits);
         }
     }
 }

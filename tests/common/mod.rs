@@ -8,9 +8,11 @@ pub mod equivalence;
 #[cfg(not(target_family = "wasm"))]
 pub mod files;
 pub mod golden;
+#[cfg(not(target_family = "wasm"))]
+pub mod replay;
 
 use fireside::cache::Cache;
-use fireside::model::Scratch;
+use fireside::network::Executor;
 use fireside::quant::Dtype;
 use fireside::{LoadOptions, Model, ModelFiles, Options, Result};
 
@@ -51,22 +53,23 @@ impl Folder {
     }
 }
 
-/// A model with an empty cache and scratch, for calls of `forward`.
+/// A model with an empty cache and an executor, for calls of `forward`.
 pub struct Runner<'m> {
     pub model: &'m Model,
     pub cache: Cache,
-    pub scratch: Scratch,
+    pub executor: Executor,
 }
 
 impl<'m> Runner<'m> {
     pub fn new(model: &'m Model) -> Self {
-        Runner { model, cache: model.cache(), scratch: Scratch::new(model) }
+        Runner { model, cache: model.network().cache(), executor: Executor::new(model.pool().clone()) }
     }
 
     /// Appends `tokens` in one call; returns the logits of the last.
     pub fn feed(&mut self, tokens: &[u32]) -> Vec<f32> {
-        self.model.forward(tokens, &mut self.cache, &mut self.scratch).unwrap();
-        self.scratch.logits().to_vec()
+        let mut logits = Vec::new();
+        self.model.network().forward(tokens, &mut self.cache, &mut self.executor, &mut logits).unwrap();
+        logits
     }
 }
 

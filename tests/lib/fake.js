@@ -51,6 +51,9 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
     while (performance.now() < end);
   };
 
+  /** Runs that wait for the model's step. @type {Set<any>} */
+  const waiting = new Set();
+
   class Run {
     /**
      * @param {Session} session
@@ -74,14 +77,24 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
       Object.assign(this, { session, prompt, turn, max: options?.maxTokens ?? 20, at: -1, said: '' });
       log.push(`start ${prompt}`);
     }
-    step(prefillWork = 1) {
+    /** What it has come to; nothing while it waits for the model's step. */
+    poll() {
       const self = /** @type {any} */ (this);
-      wait();
       if (life.over || self.prompt === 'trap') throw new WebAssembly.RuntimeError('unreachable');
       if (overflow && !self.told) {
         self.told = true;
         return { kind: 'overflow', ...overflow };
       }
+      const { ready } = self;
+      self.ready = undefined;
+      if (!ready && self.at < self.max) waiting.add(this);
+      return ready ?? (self.at < self.max ? undefined : this.end());
+    }
+    /** Computes its next step. @param {number} prefillWork */
+    compute(prefillWork) {
+      const self = /** @type {any} */ (this);
+      wait();
+      if (life.over) throw new WebAssembly.RuntimeError('unreachable');
       if (self.at < 0) {
         const total = self.prompt.split(' ').length;
         const read = workMs ? Math.min(prefillWork, total - (self.read ?? 0)) : 1;
@@ -97,15 +110,20 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
         self.at += 1;
         return { kind: 'token', text, completionTokens: self.at, choice: 0 };
       }
+      throw new Error('the run has ended');
+    }
+    end() {
+      const self = /** @type {any} */ (this);
       self.session.busy = false;
       if (self.turn) self.session.history = self.max ? [...self.turn, { role: 'assistant', content: self.said }] : self.turn;
       self.session.used += 3 + self.at;
       log.push(`end ${self.prompt}`);
       const usage = { promptTokens: 3, completionTokens: self.at, cachedTokens: 0 };
-      return { kind: 'end', text: '', choices: [{ text: self.said, finishReason: 'length' }], usage };
+      return { kind: 'end', text: '', choice: 0, choices: [{ text: self.said, finishReason: 'length' }], usage };
     }
     abort() {
       log.push(`abort ${/** @type {any} */ (this).prompt}`);
+      waiting.delete(this);
       /** @type {any} */ (this).session.busy = false;
     }
     free() {
@@ -184,6 +202,17 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
   class Model {
     info() {
       return INFO;
+    }
+    /** @param {number} prefillWork */
+    step(prefillWork) {
+      if (waiting.size === 0) return undefined;
+      let work = 0;
+      for (const run of waiting) {
+        run.ready = run.compute(prefillWork);
+        work += run.ready.work ?? 0;
+      }
+      waiting.clear();
+      return work;
     }
     /** @param {any} [options] */
     session(options) {

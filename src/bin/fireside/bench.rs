@@ -12,8 +12,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use fireside::Model;
 use fireside::cache::Cache;
-use fireside::model::{Model, Scratch};
+use fireside::network::Executor;
 use fireside::options::LoadOptions;
 use fireside::pool::Pool;
 use fireside::quant::Dtype;
@@ -59,7 +60,8 @@ pub struct BenchArgs {
 /// One model in one format, with a text of each past length ready to be continued.
 struct Subject {
     model: Model,
-    scratch: Scratch,
+    executor: Executor,
+    logits: Vec<f32>,
     load: Duration,
     pasts: Vec<Cache>,
 }
@@ -141,11 +143,11 @@ impl Subject {
             None => random::load(shape, options)?,
         };
         let load = begin.elapsed();
-        let mut subject = Subject { scratch: Scratch::new(&model), model, load, pasts: Vec::new() };
+        let mut subject = Subject { executor: Executor::new(model.pool().clone()), logits: Vec::new(), model, load, pasts: Vec::new() };
         let room = subject.model.config().context.saturating_sub(DECODE_PASSES);
         for &past in args.past.iter().filter(|&&past| past <= room) {
-            let mut cache = subject.model.cache();
-            subject.model.forward(&subject.tokens(past), &mut cache, &mut subject.scratch)?;
+            let mut cache = subject.model.network().cache();
+            subject.model.network().forward(&subject.tokens(past), &mut cache, &mut subject.executor, &mut subject.logits)?;
             subject.pasts.push(cache);
         }
         Ok(subject)
@@ -162,9 +164,9 @@ impl Subject {
         let tokens = self.tokens(length);
         let (mut done, mut spent) = (0, Duration::ZERO);
         while spent < SAMPLE {
-            let mut cache = self.model.cache();
+            let mut cache = self.model.network().cache();
             let begin = Instant::now();
-            self.model.forward(&tokens, &mut cache, &mut self.scratch)?;
+            self.model.network().forward(&tokens, &mut cache, &mut self.executor, &mut self.logits)?;
             spent += begin.elapsed();
             done += length;
         }
@@ -180,8 +182,8 @@ impl Subject {
             let mut token = 1;
             let begin = Instant::now();
             for _ in 0..DECODE_PASSES {
-                self.model.forward(&[token], cache, &mut self.scratch)?;
-                token = likeliest(self.scratch.logits());
+                self.model.network().forward(&[token], cache, &mut self.executor, &mut self.logits)?;
+                token = likeliest(&self.logits);
             }
             spent += begin.elapsed();
             done += DECODE_PASSES;

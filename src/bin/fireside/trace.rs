@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fireside::model::{Scratch, Site};
+use fireside::network::{Executor, Probe};
 use fireside::options::LoadOptions;
 use safetensors::{Dtype, tensor::TensorView};
 
@@ -17,11 +17,11 @@ use crate::{Result, folder};
 pub fn trace(folder: &Path, options: LoadOptions, prompt: &str, out: &Path) -> Result<()> {
     let model = folder::load(folder, options)?;
     let tokens = model.tokenizer().encode_prompt(prompt)?;
-    let (mut cache, mut scratch) = (model.cache(), Scratch::new(&model));
+    let (mut cache, mut executor) = (model.network().cache(), Executor::new(model.pool().clone()));
     let mut values: BTreeMap<String, Vec<f32>> = BTreeMap::new();
-    model.trace(&tokens, &mut cache, &mut scratch, |site, value| {
+    model.network().trace(&tokens, &mut cache, &mut executor, |probe, value| {
         // A long prompt takes several passes; the rows of each pass follow those of the one before.
-        let rows = values.entry(name(site)).or_default();
+        let rows = values.entry(name(probe)).or_default();
         rows.extend_from_slice(value);
     })?;
     values.insert("tokens".into(), tokens.iter().map(|&token| token as f32).collect());
@@ -43,9 +43,9 @@ pub fn trace(folder: &Path, options: LoadOptions, prompt: &str, out: &Path) -> R
     Ok(())
 }
 
-fn name(site: Site) -> String {
-    match site {
-        Site::Model(name) => name.into(),
-        Site::Layer(index, name) => format!("layers.{index}.{name}"),
+fn name(probe: Probe) -> String {
+    match probe {
+        Probe::Model(name) => name.into(),
+        Probe::Layer(index, name) => format!("layers.{index}.{name}"),
     }
 }

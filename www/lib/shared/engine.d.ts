@@ -181,7 +181,7 @@ export interface SessionStats {
 /**
  * What a step of a run did.
  */
-export type RunStep = { kind: "overflow"; droppedMessages: number; droppedTokens: number } | { kind: "prefill"; done: number; total: number; work: number } | { kind: "token"; text: string; completionTokens: number; choice: number; logprobs?: TokenLogprob } | { kind: "end"; text: string; choices: Continuation[]; usage: Usage };
+export type RunStep = { kind: "overflow"; droppedMessages: number; droppedTokens: number } | { kind: "prefill"; done: number; total: number; work: number } | { kind: "token"; text: string; completionTokens: number; choice: number; logprobs?: TokenLogprob } | { kind: "end"; text: string; choice: number; choices: Continuation[]; usage: Usage };
 
 /**
  * What the engine knows of a model.
@@ -325,8 +325,12 @@ export class Model {
      */
     stats(): EngineStats;
     /**
-     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens
-     * recognised and added).
+     * Computes a part of what the model's runs wait for: of prompts about `prefillWork` tokens times layers. Returns how
+     * much of prompts it was, 0 for a pass over single tokens, and `undefined` if no run waits.
+     */
+    step(prefillWork: number): number | undefined;
+    /**
+     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens recognised and added).
      */
     tokenize(text: string, options?: { special?: boolean }): Uint32Array;
 }
@@ -363,8 +367,11 @@ export class Run {
      */
     abort(): RunStep;
     /**
-     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or
-     * one token.
+     * What the run has come to, without computing; `undefined` if it waits for `Model.step`.
+     */
+    poll(): RunStep | undefined;
+    /**
+     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or one token.
      */
     step(prefillWork?: number | null): RunStep;
 }

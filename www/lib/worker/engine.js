@@ -2,11 +2,11 @@
 // context that the page lets in by a further port.
 
 import { outOfMemory, toWire } from '../shared/errors.js';
-import { Pace } from './drive.js';
 import { Loading } from './loading.js';
 import { answer } from './requests.js';
 import { Sessions } from './sessions.js';
 
+/** @import { Driver } from './drive.js' */
 /** @import { Model } from '../shared/engine.d.ts' */
 /** @import { Op, PortLike } from '../shared/protocol.d.ts' */
 /** @import { ModelInfo } from '../shared/types.d.ts' */
@@ -26,7 +26,8 @@ export class Worker {
   info;
   /** The name of the lock that this worker holds. */
   lock = '';
-  pace = new Pace();
+  /** Drives the runs of all ports. @type {Driver | undefined} */
+  driver;
   /** @type {Map<PortLike, Sessions>} */
   ports = new Map();
 

@@ -3,6 +3,7 @@
 
 import { isFireside } from '../shared/errors.js';
 import { holdLock } from '../shared/locks.js';
+import { Driver } from './drive.js';
 import { Files } from './files.js';
 import { must } from './requests.js';
 
@@ -118,6 +119,7 @@ export class Loading {
     this.#loader = undefined; // finish() uses it up, whether it succeeds or not
     const model = loader.finish();
     this.#worker.model = model;
+    this.#worker.driver = new Driver(model);
     const { threads, reason } = await must(this.#worker.engine).settle(model, started);
     const files = must(this.#files);
     const cacheReason = local ? 'local' : files.reason;

@@ -3,7 +3,6 @@
 
 import { isFireside } from '../shared/errors.js';
 import { lockReleased } from '../shared/locks.js';
-import { drive } from './drive.js';
 import { Aborted, must } from './requests.js';
 
 /** @import { Args, ModelOperations, Op, PortLike, RunEnd, RunPiece } from '../shared/protocol.d.ts' */
@@ -132,7 +131,7 @@ export class Sessions {
       const aborted = () => ticket.aborted || slot.closed;
       const post = (/** @type {RunPiece} */ piece) => ticket.post(piece);
       const wanted = (/** @type {number} */ given) => (given < ticket.wanted || aborted() ? undefined : ticket.change());
-      const end = await drive(run, { pace: this.#worker.pace, post, aborted, wanted });
+      const end = await must(this.#worker.driver).drive(run, { post, aborted, wanted });
       if (!end) throw new Aborted();
       return { ...end, stats: slot.session.stats() };
     } catch (error) {

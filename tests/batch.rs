@@ -1,0 +1,177 @@
+//! Several texts at once: whoever else is computed beside it, a text is the one that it is alone, bit for bit.
+#![cfg(not(target_family = "wasm"))]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::files::folder;
+use common::{Random, greedy};
+use fireside::quant::Dtype;
+use fireside::session::{Choice, Completion, Run, Step};
+use fireside::{LoadOptions, Model, Options, Session};
+
+/// Tells more than the tokens: every bit of a log-probability depends on every logit.
+fn options(tokens: usize, seed: u64) -> Options {
+    let warm = Options { temperature: Some(1.1), seed: Some(seed), logprobs: Some(2), ..greedy(tokens) };
+    Options { min_tokens: Some(tokens), ..warm }
+}
+
+fn prompt(random: &mut Random) -> String {
+    const WORDS: [&str; 6] = ["Once upon a time", " there was a fox", " who lived", " by the sea", ". One day", " it rained"];
+    (0..1 + random.below(24)).map(|_| WORDS[random.below(WORDS.len())]).collect()
+}
+
+struct Text {
+    prompt: String,
+    options: Options,
+    session: Session,
+    run: Run,
+}
+
+impl Text {
+    fn begin(model: &Arc<Model>, random: &mut Random) -> Text {
+        let (prompt, options) = (prompt(random), options(4 + random.below(28), random.below(1000) as u64));
+        let mut session = Session::new(model.clone());
+        let run = session.begin_generate(&prompt, &options).unwrap();
+        Text { prompt, options, session, run }
+    }
+
+    /// Takes what it has come to; the end, if it has ended.
+    fn poll(&mut self) -> Option<Completion> {
+        while let Some(step) = self.session.poll(&mut self.run).unwrap() {
+            if let Step::End(_, completion) = step {
+                return Some(completion);
+            }
+        }
+        None
+    }
+
+    fn alone(&self, model: &Arc<Model>) -> Completion {
+        Session::new(model.clone()).generate(&self.prompt, &self.options).unwrap().finish().unwrap()
+    }
+}
+
+fn load(name: &str, dtype: Option<Dtype>) -> Arc<Model> {
+    Arc::new(folder(name).try_load(dtype).unwrap())
+}
+
+#[test]
+fn texts_that_join_and_leave_at_any_moment_are_those_computed_alone() {
+    for (name, dtype) in [
+        ("qwen2-bf16", None),
+        ("llama-odd-f32", None),
+        ("mistral-window-f16", None),
+        ("smollm3-bf16", Some(Dtype::Q8)),
+        ("qwen3-f32", Some(Dtype::Q4)),
+    ] {
+        let (model, alone) = (load(name, dtype), load(name, dtype));
+        let mut random = Random(3);
+        let mut texts: Vec<Text> = Vec::new();
+        let (mut ended, mut most) = (0, 0);
+        while ended < 25 {
+            match random.below(6) {
+                0 | 1 if texts.len() < 10 => texts.push(Text::begin(&model, &mut random)),
+                // One is given up, or dropped with its session, in the middle of whatever it is in.
+                2 if texts.len() > 3 && random.below(4) == 0 => {
+                    let mut gone = texts.swap_remove(random.below(texts.len()));
+                    if random.below(2) == 0 {
+                        gone.session.abort(&mut gone.run);
+                        let again = gone.session.generate(&gone.prompt, &gone.options).unwrap().finish().unwrap();
+                        assert_eq!(again.tokens, gone.alone(&alone).tokens, "{name}");
+                    }
+                }
+                // A copy shares blocks that a pass under way is about to write to.
+                3 if !texts.is_empty() => drop(texts[random.below(texts.len())].session.clone()),
+                _ => {}
+            }
+            most = most.max(texts.len());
+            let mut index = 0;
+            while index < texts.len() {
+                match texts[index].poll() {
+                    None => index += 1,
+                    Some(completion) => {
+                        let expected = texts.swap_remove(index).alone(&alone);
+                        assert_eq!(completion, expected, "{name}");
+                        ended += 1;
+                    }
+                }
+            }
+            model.step([1, 30, 500, usize::MAX][random.below(4)]);
+        }
+        assert!(most > 5, "{name}: {most} at once at most");
+        drop(texts);
+        assert_eq!(model.kv_budget().used(), 0, "{name}");
+        assert_eq!(model.step(usize::MAX), None, "{name}: nobody waits any more");
+    }
+}
+
+#[test]
+fn prompts_are_read_in_turns_and_nobody_waits_for_a_long_one() {
+    let model = load("qwen2-bf16", None);
+    let mut long = Session::new(model.clone());
+    let mut long_run = long.begin_generate(&"fox ".repeat(model.config().context / 5), &greedy(1)).unwrap();
+    long.poll(&mut long_run).unwrap();
+    model.step(usize::MAX);
+    let mut short = Session::new(model.clone());
+    let mut short_run = short.begin_generate("Once upon a time", &greedy(3)).unwrap();
+    let mut steps = 0;
+    loop {
+        match short.poll(&mut short_run).unwrap() {
+            Some(Step::End(..)) => break,
+            Some(_) => {}
+            None => {
+                let long_step = long.poll(&mut long_run).unwrap();
+                assert!(!matches!(long_step, Some(Step::Token(_) | Step::End(..))), "the long prompt was read first");
+                model.step(usize::MAX);
+                steps += 1;
+            }
+        }
+    }
+    // Its prompt shares a pass with the long one; its tokens alternate with further passes of it.
+    assert!(steps <= 10, "{steps} steps for three tokens");
+}
+
+#[test]
+fn completions_that_find_no_room_side_by_side_wait_for_each_other() {
+    let files = folder("qwen2-bf16");
+    let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
+    let many = Options { n: Some(12), ..options(90, 5) };
+    let wide = Arc::new(files.load());
+    let expected = Session::new(wide.clone()).generate("Once upon a time", &many).unwrap().finish().unwrap();
+    let mut one = Session::new(wide);
+    one.generate("Once upon a time", &options(90, 5)).unwrap().finish().unwrap();
+    // Room for two texts and a half.
+    let kv_bytes_max = Some(one.kv_bytes() * 5 / 2);
+    let narrow = Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_bytes_max, ..LoadOptions::default() }).unwrap());
+    let mut session = Session::new(narrow);
+    let got = session.generate("Once upon a time", &many).unwrap().finish().unwrap();
+    let tokens = |completion: &Completion| {
+        [vec![completion.tokens.clone()], completion.others.iter().map(|other| other.tokens.clone()).collect()].concat()
+    };
+    assert_eq!(tokens(&got), tokens(&expected));
+    assert!(got == expected, "log-probabilities too");
+}
+
+#[test]
+fn a_completion_that_ends_early_leaves_the_others_as_they_are() {
+    let model = load("llama-untied-f32", None);
+    let free: Vec<Choice> = completions(&model, &Options { n: Some(6), min_tokens: None, ..options(40, 9) });
+    // A token that some have and others have not, or have later, ends each at its own place.
+    let stop = free[2].tokens[5];
+    let stopped = completions(&model, &Options { n: Some(6), min_tokens: None, stop_tokens: vec![stop], ..options(40, 9) });
+    let mut lengths = Vec::new();
+    for (free, stopped) in free.iter().zip(&stopped) {
+        let end = free.tokens.iter().position(|&token| token == stop).unwrap_or(free.tokens.len());
+        assert_eq!(stopped.tokens, free.tokens[..end]);
+        lengths.push(end);
+    }
+    lengths.dedup();
+    assert!(lengths.len() > 1, "all end at the same place: choose another token");
+}
+
+fn completions(model: &Arc<Model>, options: &Options) -> Vec<Choice> {
+    let Completion { text, tokens, logprobs, finish_reason, others, .. } =
+        Session::new(model.clone()).generate("Once upon a time", options).unwrap().finish().unwrap();
+    [vec![Choice { text, tokens, logprobs, finish_reason }], others].concat()
+}
