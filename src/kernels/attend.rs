@@ -1,7 +1,7 @@
 //! The two loops of attention over cached positions.
 //!
-//! Rows are (positions, head_dim), padded with zeros to a multiple of eight. As in the matrix product, a sum over a row is kept in four lanes; a sum
-//! over positions is in their order.
+//! Rows are (positions, head_dim), padded with zeros to a multiple of eight. As in the matrix product, a sum
+//! over a row is kept in four lanes; a sum over positions is in their order.
 
 use super::vector::Vector;
 use crate::quant::{F16_ACTIVATION_SCALE, F16x8};
@@ -55,7 +55,8 @@ pub(super) fn weighted_sum<V: Vector>(rows: &[[f32; 4]], weights: &[f32], out: &
     assert_eq!(rows.len(), weights.len() * out.len(), "{} rows of {}", weights.len(), 4 * out.len());
     let mut at = 0;
     while at < out.len() {
-        // As many sums as registers hold beside the row. (Two queries with half as many each were slower than one after the other.)
+        // As many sums as registers hold beside the row. (Two queries with half as many each were slower
+        // than one after the other.)
         at += match out.len() - at {
             8.. => stripe::<V, 8>(rows, at, weights, out),
             4.. => stripe::<V, 4>(rows, at, weights, out),
@@ -65,7 +66,8 @@ pub(super) fn weighted_sum<V: Vector>(rows: &[[f32; 4]], weights: &[f32], out: &
     }
 }
 
-/// S vectors of each row, from vector `at` on, whose sums stay in registers from the first row to the last. Returns S.
+/// S vectors of each row, from vector `at` on, whose sums stay in registers from the first row to the last.
+/// Returns S.
 #[inline(always)]
 fn stripe<V: Vector, const S: usize>(rows: &[[f32; 4]], at: usize, weights: &[f32], out: &mut [[f32; 4]]) -> usize {
     let mut sums: [V; S] = std::array::from_fn(|i| V::load(&out[at + i]));

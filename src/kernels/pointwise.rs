@@ -109,9 +109,9 @@ pub(super) fn lane_sum<V: Vector>(vector: V) -> f32 {
 
 /// e^x within 2 ulp; 0 where it is below 2^-125.5, since arithmetic on subnormal numbers is slow.
 ///
-/// x = n ln 2 + r with a whole n and |r| <= ln 2 / 2, so that e^x = 2^(n - 1) * 2 e^r. Rounding to n is done by adding
-/// 1.5 * 2^23, whose unit in the last place is 1. ln 2 is taken in two parts, the first of so few bits that n times it is
-/// exact. Source: Cephes, expf (range reduction and polynomial).
+/// x = n ln 2 + r with a whole n and |r| <= ln 2 / 2, so that e^x = 2^(n - 1) * 2 e^r. Rounding to n is done
+/// by adding 1.5 * 2^23, whose unit in the last place is 1. ln 2 is taken in two parts, the first of so few
+/// bits that n times it is exact. Source: Cephes, expf (range reduction and polynomial).
 #[expect(clippy::excessive_precision, reason = "the digits of the source")]
 #[inline(always)]
 pub(super) fn exp<V: Vector>(x: V) -> V {

@@ -1,6 +1,7 @@
-//! The vocabulary in plain Rust, for every target that has nothing better; compilers turn it into vector instructions.
+//! The vocabulary in plain Rust, for every target that has nothing better; compilers turn it into vector
+//! instructions.
 
-use super::vector::Vector;
+use super::vector::{Rounded, Vector};
 use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
@@ -26,7 +27,10 @@ impl F32x4 {
 impl Vector for F32x4 {
     type Int = [i32; 4];
     type Pairs = [[i16; 2]; 4];
-    type Narrow = ();
+    type Bytes = ();
+
+    const FEW_FLOATS: usize = 3;
+    const PANEL_Q4: bool = true;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -89,8 +93,9 @@ impl Vector for F32x4 {
         self.zip(other, |a, b| if b < a { b } else { a })
     }
 
-    // Out of line: if LLVM sees the sums and the loop before them together, it makes one vector of the first lanes of all four, and
-    // transposes everything that the loop loads (half the speed on x86-64 with LLVM 22).
+    // Out of line: if LLVM sees the sums and the loop before them together, it makes one vector of the first
+    // lanes of all four, and transposes everything that the loop loads (half the speed on x86-64 with LLVM
+    // 22).
     #[inline(never)]
     fn sums(vectors: [Self; 4]) -> Self {
         F32x4(vectors.map(|v| (v.0[0] + v.0[2]) + (v.0[1] + v.0[3])))
@@ -151,32 +156,38 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn narrow_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_q8(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn narrow_q4(_: &[[i16; 2]; 16]) {}
+    fn bytes_q4(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        let mut sum = [0; 4];
-        for (values, pairs) in block.iter().zip(pairs.as_chunks::<2>().0) {
-            for half in 0..2 {
-                let values = std::array::from_fn(|row| [values[row * 4 + half * 2], values[row * 4 + half * 2 + 1]].map(i16::from));
-                sum = Self::dot_pairs(sum, values, [pairs[half]; 4]);
+    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = [[0; 4]; N];
+        for (step, values) in block.iter().enumerate() {
+            let weights: [_; 2] =
+                std::array::from_fn(|half| std::array::from_fn(|row| [0, 1].map(|i| i16::from(values[row * 4 + half * 2 + i]))));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                for (weights, pair) in weights.into_iter().zip(&x.pairs.as_chunks::<2>().0[step]) {
+                    *sum = Self::dot_pairs(*sum, weights, [*pair; 4]);
+                }
             }
         }
-        Self::from_int(sum)
+        sums.map(Self::from_int)
     }
 
     #[inline(always)]
-    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        let mut sum = [start; 4];
-        for (words, pairs) in block.iter().zip(pairs.as_chunks::<4>().0) {
-            for (nibble, pair) in pairs.iter().enumerate() {
-                let values = words.map(|word| [word >> (4 * nibble) & 0xf, word >> (16 + 4 * nibble) & 0xf].map(|value| value as i16));
-                sum = Self::dot_pairs(sum, values, [*pair; 4]);
+    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = x.map(|x| [x.correction; 4]);
+        for (step, words) in block.iter().enumerate() {
+            let weights: [_; 4] =
+                std::array::from_fn(|nibble| words.map(|word| [0, 16].map(|half| (word >> (4 * nibble + half) & 0xf) as i16)));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                for (weights, pair) in weights.into_iter().zip(&x.pairs.as_chunks::<4>().0[step]) {
+                    *sum = Self::dot_pairs(*sum, weights, [*pair; 4]);
+                }
             }
         }
-        Self::from_int(sum)
+        sums.map(Self::from_int)
     }
 }

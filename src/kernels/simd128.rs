@@ -1,14 +1,15 @@
 //! The vocabulary in WebAssembly's 128-bit SIMD, and where the build allows it, relaxed SIMD.
 //!
-//! Relaxed SIMD changes two words: [`Vector::madd`] is fused, and products of 8-bit integers are one instruction. That one is exact, and the same on
-//! every processor, only where the second operand lies in 0..=127 and no sum of two products leaves 16 bits: the
-//! activations of q8 lend their signs to the weights, and the nibbles of q4 have none.
+//! Relaxed SIMD changes two words: [`Vector::madd`] is fused, and products of 8-bit integers are one
+//! instruction. That one is exact, and the same on every processor, only where the second operand lies in
+//! 0..=127 and no sum of two products leaves 16 bits: the activations of q8 lend their signs to the weights,
+//! and the nibbles of q4 have none.
 
 #![allow(unsafe_code)]
 
 use core::arch::wasm32::*;
 
-use super::vector::Vector;
+use super::vector::{Rounded, Vector};
 use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
@@ -43,7 +44,6 @@ fn splat_32<T: Plain, const N: usize>(values: &[T; N]) -> v128 {
 }
 
 /// Eight bytes, twice.
-#[cfg(not(target_feature = "relaxed-simd"))]
 #[inline(always)]
 fn splat_64<T: Plain, const N: usize>(values: &[T; N]) -> v128 {
     const { assert!(size_of::<T>() * N == 8) };
@@ -59,13 +59,22 @@ fn store<T: Plain, const N: usize>(out: &mut [T; N], vector: v128) {
     unsafe { v128_store(out.as_mut_ptr().cast(), vector) }
 }
 
+/// The nibbles of every 16-bit half, the lowest of each first.
+#[inline(always)]
+fn nibbles(words: v128) -> [v128; 4] {
+    [words, u16x8_shr(words, 4), u16x8_shr(words, 8), u16x8_shr(words, 12)].map(|words| v128_and(words, u16x8_splat(0x000f)))
+}
+
 impl Vector for F32x4 {
     type Int = v128;
     type Pairs = v128;
     #[cfg(target_feature = "relaxed-simd")]
-    type Narrow = [[i8; 4]; 8];
+    type Bytes = [[i8; 4]; 8];
     #[cfg(not(target_feature = "relaxed-simd"))]
-    type Narrow = ();
+    type Bytes = ();
+
+    const FEW_FLOATS: usize = if cfg!(target_feature = "relaxed-simd") { 7 } else { 3 };
+    const PANEL_Q4: bool = !cfg!(target_feature = "relaxed-simd");
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -169,9 +178,7 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn widen_q4(words: &[u32; 4]) -> [v128; 4] {
-        let words = load(words);
-        [words, u16x8_shr(words, 4), u16x8_shr(words, 8), u16x8_shr(words, 12)]
-            .map(|nibbles| i16x8_sub(v128_and(nibbles, u16x8_splat(0x000f)), i16x8_splat(Q4_OFFSET as i16)))
+        nibbles(load(words)).map(|nibbles| i16x8_sub(nibbles, i16x8_splat(Q4_OFFSET as i16)))
     }
 
     #[inline(always)]
@@ -201,51 +208,21 @@ impl Vector for F32x4 {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn narrow_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_q8(_: &[[i16; 2]; 16]) {}
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn narrow_q4(_: &[[i16; 2]; 16]) {}
-
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    #[inline(always)]
-    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
-        let (mut low, mut high) = (i32x4_splat(0), i32x4_splat(0));
-        for (values, pairs) in block.iter().zip(pairs.as_chunks::<2>().0) {
-            let (values, four) = (load(values), splat_64(pairs));
-            low = i32x4_add(low, i32x4_dot_i16x8(i16x8_extend_low_i8x16(values), four));
-            high = i32x4_add(high, i32x4_dot_i16x8(i16x8_extend_high_i8x16(values), four));
-        }
-        Self::from_int(i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high)))
-    }
-
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    #[inline(always)]
-    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        // The second and fourth nibbles are used where they are, as 16 times themselves, and their sum is divided at the end.
-        let (mut sum, mut sum_by_16) = (i32x4_splat(start), i32x4_splat(0));
-        for (words, pairs) in block.iter().zip(pairs.as_chunks::<4>().0) {
-            let low = load(words);
-            let high = u16x8_shr(low, 8);
-            let dot = |nibbles: v128, pair: usize| i32x4_dot_i16x8(nibbles, splat_32(&pairs[pair]));
-            sum = i32x4_add(sum, dot(v128_and(low, u16x8_splat(0x000f)), 0));
-            sum_by_16 = i32x4_add(sum_by_16, dot(v128_and(low, u16x8_splat(0x00f0)), 1));
-            sum = i32x4_add(sum, dot(v128_and(high, u16x8_splat(0x000f)), 2));
-            sum_by_16 = i32x4_add(sum_by_16, dot(v128_and(high, u16x8_splat(0x00f0)), 3));
-        }
-        Self::from_int(i32x4_add(sum, i32x4_shr(sum_by_16, 4)))
-    }
+    fn bytes_q4(_: &[[i16; 2]; 16]) {}
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn narrow_q8(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
+    fn bytes_q8(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
         std::array::from_fn(|i| [pairs[2 * i][0], pairs[2 * i][1], pairs[2 * i + 1][0], pairs[2 * i + 1][1]].map(|value| value as i8))
     }
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn narrow_q4(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
+    fn bytes_q4(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
         // The low nibbles of a word's bytes are the columns 0, 4, 1, 5 of eight, the high ones 2, 6, 3, 7.
         std::array::from_fn(|i| {
             let (even, odd) = (pairs[i / 2 * 4 + i % 2], pairs[i / 2 * 4 + i % 2 + 2]);
@@ -253,29 +230,62 @@ impl Vector for F32x4 {
         })
     }
 
-    #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn dot_q8(block: &[[i8; 16]; 8], _: &[[i16; 2]; 16], narrow: &[[i8; 4]; 8]) -> Self {
-        let mut sum = i32x4_splat(0);
-        for (values, four) in block.iter().zip(narrow) {
-            let four = splat_32(four);
-            let negative = i8x16_lt(four, i8x16_splat(0));
-            let signed = i8x16_sub(v128_xor(load(values), negative), negative);
-            sum = i32x4_relaxed_dot_i8x16_i7x16_add(signed, i8x16_abs(four), sum);
+    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+        #[cfg(target_feature = "relaxed-simd")]
+        if N == 1 {
+            // Each position needs weights with signs of its own: for more than one, pairs take fewer steps.
+            let mut sum = i32x4_splat(0);
+            for (values, four) in block.iter().zip(&x[0].bytes) {
+                let four = splat_32(four);
+                let negative = i8x16_lt(four, i8x16_splat(0));
+                let signed = i8x16_sub(v128_xor(load(values), negative), negative);
+                sum = i32x4_relaxed_dot_i8x16_i7x16_add(signed, i8x16_abs(four), sum);
+            }
+            return [Self::from_int(sum); N];
         }
-        Self::from_int(sum)
+        // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
+        let mut sums = [[i32x4_splat(0); 2]; N];
+        for (values, step) in block.iter().zip(0..) {
+            let values = load(values);
+            let (low, high) = (i16x8_extend_low_i8x16(values), i16x8_extend_high_i8x16(values));
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let four = splat_64(&x.pairs.as_chunks::<2>().0[step]);
+                *sums = [i32x4_add(sums[0], i32x4_dot_i16x8(low, four)), i32x4_add(sums[1], i32x4_dot_i16x8(high, four))];
+            }
+        }
+        sums.map(|[low, high]| Self::from_int(i32x4_add(i32x4_shuffle::<0, 2, 4, 6>(low, high), i32x4_shuffle::<1, 3, 5, 7>(low, high))))
+    }
+
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    #[inline(always)]
+    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = x.map(|x| i32x4_splat(x.correction));
+        for (step, words) in block.iter().enumerate() {
+            let weights = nibbles(load(words));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                for (weights, pair) in weights.into_iter().zip(&x.pairs.as_chunks::<4>().0[step]) {
+                    *sum = i32x4_add(*sum, i32x4_dot_i16x8(weights, splat_32(pair)));
+                }
+            }
+        }
+        sums.map(Self::from_int)
     }
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn dot_q4(start: i32, block: &[[u32; 4]; 4], _: &[[i16; 2]; 16], narrow: &[[i8; 4]; 8]) -> Self {
-        let mut sum = i32x4_splat(start);
+    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = x.map(|x| i32x4_splat(x.correction));
         let nibble = i8x16_splat(0x0f);
-        for (words, [low, high]) in block.iter().zip(narrow.as_chunks::<2>().0) {
+        for (step, words) in block.iter().enumerate() {
             let words = load(words);
-            sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(low), v128_and(words, nibble), sum);
-            sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(high), v128_and(u16x8_shr(words, 4), nibble), sum);
+            let (even, odd) = (v128_and(words, nibble), v128_and(u16x8_shr(words, 4), nibble));
+            for (sum, x) in sums.iter_mut().zip(x) {
+                let [low, high] = &x.bytes.as_chunks::<2>().0[step];
+                *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(low), even, *sum);
+                *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(high), odd, *sum);
+            }
         }
-        Self::from_int(sum)
+        sums.map(Self::from_int)
     }
 }

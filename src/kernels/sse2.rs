@@ -1,13 +1,14 @@
 //! The vocabulary in the 128-bit SIMD that every x86-64 processor has.
 //!
-//! It is here because compilers do not make it of plain Rust: LLVM takes four lanes apart into scalars before it looks for vectors, and the products
-//! were a sixth as fast. No wider instructions are used: lanes are added in the same order everywhere, so that all implementations give the same bits.
+//! It is here because compilers do not make it of plain Rust: LLVM takes four lanes apart into scalars
+//! before it looks for vectors, and the products were a sixth as fast. No wider instructions are used: lanes
+//! are added in the same order everywhere, so that all implementations give the same bits.
 
 #![allow(unsafe_code)]
 
 use core::arch::x86_64::*;
 
-use super::vector::Vector;
+use super::vector::{Rounded, Vector};
 use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
@@ -43,7 +44,8 @@ fn load<T: Plain, const N: usize>(values: &[T; N]) -> __m128i {
 /// Eight bytes, twice.
 #[inline(always)]
 fn load_twice(values: &[[i16; 2]; 2]) -> __m128i {
-    // SAFETY: the reference is to 8 readable bytes, and the load needs no alignment; every x86-64 processor has SSE2.
+    // SAFETY: the reference is to 8 readable bytes, and the load needs no alignment; every x86-64 processor
+    // has SSE2.
     unsafe {
         let once = _mm_loadl_epi64(values.as_ptr().cast());
         _mm_unpacklo_epi64(once, once)
@@ -71,14 +73,27 @@ fn even_odd(low: __m128i, high: __m128i) -> [__m128i; 2] {
 #[inline(always)]
 fn extend(values: __m128i) -> [__m128i; 2] {
     sse2! {
-        [_mm_srai_epi16::<8>(_mm_unpacklo_epi8(values, values)), _mm_srai_epi16::<8>(_mm_unpackhi_epi8(values, values))]
+        let signs = _mm_cmpgt_epi8(_mm_setzero_si128(), values);
+        [_mm_unpacklo_epi8(values, signs), _mm_unpackhi_epi8(values, signs)]
+    }
+}
+
+/// The nibbles of every 16-bit half, the lowest of each first.
+#[inline(always)]
+fn nibbles(words: __m128i) -> [__m128i; 4] {
+    sse2! {
+        [words, _mm_srli_epi16::<4>(words), _mm_srli_epi16::<8>(words), _mm_srli_epi16::<12>(words)]
+            .map(|words| _mm_and_si128(words, _mm_set1_epi16(0x000f)))
     }
 }
 
 impl Vector for F32x4 {
     type Int = __m128i;
     type Pairs = __m128i;
-    type Narrow = ();
+    type Bytes = ();
+
+    const FEW_FLOATS: usize = 3;
+    const PANEL_Q4: bool = true;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -191,11 +206,7 @@ impl Vector for F32x4 {
 
     #[inline(always)]
     fn widen_q4(words: &[u32; 4]) -> [__m128i; 4] {
-        sse2! {
-            let words = load(words);
-            [words, _mm_srli_epi16::<4>(words), _mm_srli_epi16::<8>(words), _mm_srli_epi16::<12>(words)]
-                .map(|nibbles| _mm_sub_epi16(_mm_and_si128(nibbles, _mm_set1_epi16(0x000f)), _mm_set1_epi16(Q4_OFFSET as i16)))
-        }
+        nibbles(load(words)).map(|nibbles| sse2!(_mm_sub_epi16(nibbles, _mm_set1_epi16(Q4_OFFSET as i16))))
     }
 
     #[inline(always)]
@@ -224,42 +235,38 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn narrow_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_q8(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn narrow_q4(_: &[[i16; 2]; 16]) {}
+    fn bytes_q4(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        sse2! {
-            // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
-            let [mut low, mut high] = [Self::int_zero(); 2];
-            for (values, pairs) in block.iter().zip(pairs.as_chunks::<2>().0) {
-                let four = load_twice(pairs);
-                let [rows_01, rows_23] = extend(load(values));
-                low = Self::dot_pairs(low, rows_01, four);
-                high = Self::dot_pairs(high, rows_23, four);
+    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+        // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
+        let mut sums = [[Self::int_zero(); 2]; N];
+        for (step, values) in block.iter().enumerate() {
+            let [rows_01, rows_23] = extend(load(values));
+            for (sums, x) in sums.iter_mut().zip(x) {
+                let four = load_twice(&x.pairs.as_chunks().0[step]);
+                *sums = [Self::dot_pairs(sums[0], rows_01, four), Self::dot_pairs(sums[1], rows_23, four)];
             }
-            let [even, odd] = even_odd(low, high);
-            Self::from_int(_mm_add_epi32(even, odd))
         }
+        sums.map(|[low, high]| {
+            let [even, odd] = even_odd(low, high);
+            Self::from_int(sse2!(_mm_add_epi32(even, odd)))
+        })
     }
 
     #[inline(always)]
-    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], (): &()) -> Self {
-        sse2! {
-            // The second and fourth nibbles are used where they are, as 16 times themselves, and their sum is divided at the end.
-            let (mut sum, mut sum_by_16) = (_mm_set1_epi32(start), Self::int_zero());
-            let (first, second) = (_mm_set1_epi16(0x000f), _mm_set1_epi16(0x00f0));
-            for (words, [a, b, c, d]) in block.iter().zip(pairs.as_chunks::<4>().0) {
-                let low = load(words);
-                let high = _mm_srli_epi16::<8>(low);
-                sum = Self::dot_pairs(sum, _mm_and_si128(low, first), Self::splat_pair(a));
-                sum_by_16 = Self::dot_pairs(sum_by_16, _mm_and_si128(low, second), Self::splat_pair(b));
-                sum = Self::dot_pairs(sum, _mm_and_si128(high, first), Self::splat_pair(c));
-                sum_by_16 = Self::dot_pairs(sum_by_16, _mm_and_si128(high, second), Self::splat_pair(d));
+    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = x.map(|x| sse2!(_mm_set1_epi32(x.correction)));
+        for (step, words) in block.iter().enumerate() {
+            for (weights, pair) in nibbles(load(words)).into_iter().zip(4 * step..) {
+                for (sum, x) in sums.iter_mut().zip(x) {
+                    *sum = Self::dot_pairs(*sum, weights, Self::splat_pair(&x.pairs[pair]));
+                }
             }
-            Self::from_int(_mm_add_epi32(sum, _mm_srai_epi32::<4>(sum_by_16)))
         }
+        sums.map(Self::from_int)
     }
 }

@@ -1,7 +1,8 @@
 //! The vocabulary of the kernels: what an instruction set has to know.
 //!
-//! Every operation on floats is IEEE single precision, rounded to nearest, lane by lane, so that all implementations give the same bits; only
-//! relaxed SIMD may fuse [`Vector::madd`]. Integer operations are exact everywhere.
+//! Every operation on floats is IEEE single precision, rounded to nearest, lane by lane, so that all
+//! implementations give the same bits; only relaxed SIMD may fuse [`Vector::madd`]. Integer operations are
+//! exact everywhere.
 
 /// Four lanes of f32.
 pub(super) trait Vector: Copy + std::fmt::Debug {
@@ -9,8 +10,14 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     type Int: Copy;
     /// Four pairs of i16, which are multiplied into them.
     type Pairs: Copy;
-    /// 32 activations once more, in the shape in which [`Vector::dot_q8`] or [`Vector::dot_q4`] wants them; nothing where pairs will do.
-    type Narrow: Copy + std::fmt::Debug;
+    /// 32 activations as bytes, in the order that products of bytes read; nothing where there are no such
+    /// products.
+    type Bytes: Copy + std::fmt::Debug;
+
+    /// Up to so many positions, the products of floats are faster straight from memory than through a panel.
+    const FEW_FLOATS: usize;
+    /// Whether the products of q4 with many positions are faster through a panel than by [`Vector::dots_q4`].
+    const PANEL_Q4: bool;
 
     /// The same value in all lanes.
     fn splat(value: f32) -> Self;
@@ -40,7 +47,8 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     fn sums(vectors: [Self; 4]) -> Self;
     /// 2^(n - 1) where a lane holds 1.5 * 2^23 + n, -126 <= n <= 128; 0 for n = -126.
     ///
-    /// So large a number has its units in its lowest bits: shifting them into the exponent is all there is to do.
+    /// So large a number has its units in its lowest bits: shifting them into the exponent is all there is
+    /// to do.
     fn half_pow2(self) -> Self;
 
     /// Eight values of magnitudes below 2^15, rounded to the nearest whole numbers, ties to even.
@@ -62,12 +70,28 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     /// The lanes as f32, exact below 2^24.
     fn from_int(int: Self::Int) -> Self;
 
-    /// `pairs` for [`Vector::dot_q8`].
-    fn narrow_q8(pairs: &[[i16; 2]; 16]) -> Self::Narrow;
-    /// `pairs` for [`Vector::dot_q4`].
-    fn narrow_q4(pairs: &[[i16; 2]; 16]) -> Self::Narrow;
-    /// Lane r is the exact product of row r of a q8 block with 32 activations of -127..=127.
-    fn dot_q8(block: &[[i8; 16]; 8], pairs: &[[i16; 2]; 16], narrow: &Self::Narrow) -> Self;
-    /// As [`Vector::dot_q8`] for a q4 block as it is stored, every weight 8 too large, added to `start`.
-    fn dot_q4(start: i32, block: &[[u32; 4]; 4], pairs: &[[i16; 2]; 16], narrow: &Self::Narrow) -> Self;
+    /// `pairs` as bytes for [`Vector::dots_q8`].
+    fn bytes_q8(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
+    /// `pairs` as bytes for [`Vector::dots_q4`].
+    fn bytes_q4(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
+    /// Lane r of vector n is the exact product of row r of a q8 block with the activations `x[n]`.
+    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N];
+    /// As [`Vector::dots_q8`] for a q4 block as it is stored, every weight 8 too large, each product added
+    /// to `x[n].correction`.
+    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N];
+}
+
+/// 32 activations rounded to 8 bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounded<V: Vector> {
+    /// What a unit is worth.
+    pub(super) scale: f32,
+    /// -8 times the sum of the values: what corrects the product with q4 weights, which are stored 8 too
+    /// large.
+    pub(super) correction: i32,
+    /// The values, -127..=127.
+    pub(super) pairs: [[i16; 2]; 16],
+    /// The same once more.
+    #[cfg_attr(not(target_feature = "relaxed-simd"), expect(dead_code, reason = "only relaxed SIMD multiplies bytes"))]
+    pub(super) bytes: V::Bytes,
 }
