@@ -34,7 +34,7 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
     let _answering = interrupt::answering();
     run.set_prefill_work(PREFILL_WORK);
     let (started, mut prefill) = (Instant::now(), None);
-    let mut printer = Printer { terminal: io::stdout().is_terminal(), choice: 0, logprobs: Vec::new() };
+    let printer = Printer { terminal: io::stdout().is_terminal() };
     let completion = loop {
         if interrupt::heard() {
             break session.abort(&mut run);
@@ -46,57 +46,60 @@ pub fn drive(session: &mut Session, mut run: Run) -> Result<Report> {
             Step::Prefill { .. } => {}
             Step::Token(piece) => {
                 prefill.get_or_insert_with(|| started.elapsed());
-                printer.print(piece)?;
+                printer.print(&piece)?;
             }
             Step::End(piece, completion) => {
-                printer.print(piece)?;
+                printer.print(&piece)?;
                 break completion;
             }
         }
     };
+    let end = started.elapsed();
     writeln!(io::stdout())?;
-    printer.tell(session.model().tokenizer())?;
-    let prefill = prefill.unwrap_or_else(|| started.elapsed());
-    Ok(Report { completion, prefill, decode: started.elapsed() - prefill })
+    for (index, choice) in completion.others.iter().enumerate() {
+        eprintln!("[completion {}]", index + 2);
+        printer.write(&choice.text)?;
+        writeln!(io::stdout())?;
+    }
+    tell(&completion, session.model().tokenizer())?;
+    let prefill = prefill.unwrap_or(end);
+    Ok(Report { completion, prefill, decode: end - prefill })
 }
 
 struct Printer {
     /// Whether the text goes to a terminal, which obeys control sequences.
     terminal: bool,
-    choice: usize,
-    logprobs: Vec<TokenLogprobs>,
 }
 
 impl Printer {
-    /// Prints the text of a piece at once.
-    fn print(&mut self, piece: Piece) -> io::Result<()> {
+    /// Prints the text of a piece at once. The completions after the first are generated at the same time; they are
+    /// printed when the run has ended.
+    fn print(&self, piece: &Piece) -> io::Result<()> {
+        if piece.choice == 0 { self.write(&piece.text) } else { Ok(()) }
+    }
+
+    fn write(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout();
-        if piece.choice != self.choice {
-            self.choice = piece.choice;
-            writeln!(out)?;
-            out.flush()?;
-            eprintln!("[completion {}]", piece.choice + 1);
-        }
-        self.logprobs.extend(piece.logprobs);
         if self.terminal {
-            write!(out, "{}", harmless(&piece.text))?;
+            write!(out, "{}", harmless(text))?;
         } else {
-            write!(out, "{}", piece.text)?;
+            write!(out, "{text}")?;
         }
         out.flush()
     }
+}
 
-    /// Prints one line for each token whose log-probability was requested.
-    fn tell(&self, tokenizer: &Tokenizer) -> Result<()> {
-        let shown = |id: u32, logprob: f32| -> Result<String> {
-            Ok(format!("{logprob:.3} {:?}", String::from_utf8_lossy(&tokenizer.piece_bytes(id)?)))
-        };
-        for TokenLogprobs { token, logprob, top } in &self.logprobs {
-            let top: Vec<String> = top.iter().map(|&(id, logprob)| shown(id, logprob)).collect::<Result<_>>()?;
-            eprintln!("[{}{}{}]", shown(*token, *logprob)?, if top.is_empty() { "" } else { " of " }, top.join(", "));
-        }
-        Ok(())
+/// Prints one line for each token whose log-probability was requested.
+fn tell(completion: &Completion, tokenizer: &Tokenizer) -> Result<()> {
+    let shown = |id: u32, logprob: f32| -> Result<String> {
+        Ok(format!("{logprob:.3} {:?}", String::from_utf8_lossy(&tokenizer.piece_bytes(id)?)))
+    };
+    let others = completion.others.iter().flat_map(|choice| &choice.logprobs);
+    for TokenLogprobs { token, logprob, top } in completion.logprobs.iter().chain(others) {
+        let top: Vec<String> = top.iter().map(|&(id, logprob)| shown(id, logprob)).collect::<Result<_>>()?;
+        eprintln!("[{}{}{}]", shown(*token, *logprob)?, if top.is_empty() { "" } else { " of " }, top.join(", "));
     }
+    Ok(())
 }
 
 /// Replaces control characters: a model from an untrusted source may write sequences that a terminal takes

@@ -50,18 +50,17 @@ export function naming(source, work) {
  * @param {string} [before] what stands before its text
  */
 export async function write(run, before = '') {
-  let present = 0;
-  for await (const { text, choice } of run) {
-    if (choice !== present) {
-      process.stdout.write('\n');
-      say(`[completion ${choice + 1}]\n`);
-    }
-    present = choice;
-    process.stdout.write(before + (process.stdout.isTTY ? harmless(text) : text));
-    before = '';
-  }
+  const shown = (/** @type {string} */ text) => (process.stdout.isTTY ? harmless(text) : text);
+  process.stdout.write(before);
+  // The completions after the first are generated at the same time: they are printed when all have ended.
+  for await (const { text, choice } of run) if (choice === 0) process.stdout.write(shown(text));
   const { usage, timings, finishReason, choices } = await run;
-  process.stdout.write(`${before}\n`);
+  process.stdout.write('\n');
+  for (const [index, { text }] of choices.entries()) {
+    if (index === 0) continue;
+    say(`[completion ${index + 1}]\n`);
+    process.stdout.write(`${shown(text)}\n`);
+  }
   for (const { logprobs = [] } of choices) for (const each of logprobs) say(`[${likelihood(each)}]\n`);
   const speed = (/** @type {number} */ perSecond) => `${Math.round(perSecond)} a second`;
   say(
