@@ -7,23 +7,26 @@ import { NAMES } from './names.js';
 /** @import { ModelFiles } from '../shared/types.d.ts' */
 
 /**
- * @param {any} source a list of files, or a FileSystemDirectoryHandle
+ * @param {Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle} source
  * @returns {Promise<ModelFiles | undefined>} undefined: it is neither
  */
 export async function picked(source) {
-  const isFolder = source.kind === 'directory';
+  const isFolder = 'kind' in source && source.kind === 'directory';
   const files = isFolder ? await filesIn(source) : Array.from(/** @type {ArrayLike<File>} */ (source));
-  return (isFolder || files.length) && files.every((file) => file instanceof Blob && typeof file.name === 'string') ? filesByName(files) : undefined;
+  const isList = files.every((file) => file instanceof Blob && typeof file.name === 'string');
+  return isList && (isFolder || files.length) ? filesByName(files) : undefined;
 }
 
 /**
  * The files of a folder on disk.
- * @param {any} handle a FileSystemDirectoryHandle
- * @returns {Promise<File[]>}
+ * @param {FileSystemDirectoryHandle} handle
  */
 async function filesIn(handle) {
+  /** @type {File[]} */
   const files = [];
-  for await (const entry of handle.values?.() ?? []) if (entry.kind === 'file') files.push(await entry.getFile());
+  for await (const entry of handle.values?.() ?? []) {
+    if (entry.kind === 'file') files.push(await /** @type {FileSystemFileHandle} */ (entry).getFile());
+  }
   return files;
 }
 

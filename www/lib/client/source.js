@@ -28,7 +28,7 @@ import { checkLock, hubPins, lockPins, pageUrl } from './pins.js';
 /**
  * @typedef {object} Located
  * @property {string} label the name of the source in messages
- * @property {boolean} remote whether its files come over a network: only those are worth storing
+ * @property {boolean} remote whether its files come over a network. Only those are stored
  * @property {boolean} indexed whether an index is known to be there
  * @property {boolean} again whether it can be read more than once
  * @property {boolean} locks whether a lock file can state what its files are
@@ -144,7 +144,7 @@ function folder(base, hub, lock) {
 
 /** @param {ModelFiles} given @param {string} [label] @param {Platform['disk']} [disk] @returns {Located} */
 function separate(given, label = 'the files given', disk) {
-  const local = (/** @type {any} */ input) => (input instanceof URL && disk?.file(input)) || input;
+  const local = (/** @type {Input | string | undefined} */ input) => (input instanceof URL && disk?.file(input)) || input;
   const found = Object.entries(given).map(([key, input]) => [key, Array.isArray(input) ? input.map(local) : local(input)]);
   /** @type {ModelFiles} */
   const files = Object.fromEntries(found);

@@ -1,4 +1,5 @@
-// `fireside estimate` and `fireside inspect`: what a model needs, told before its download, and what it contains, told of the model itself.
+// `fireside estimate` tells what a model needs, before its download. `fireside inspect` tells what a loaded model
+// contains.
 
 import { helpOf, MODEL, modelOf, parse } from './cli-options.js';
 import { loadModel, naming } from './cli-run.js';

@@ -4,8 +4,8 @@
 //     A lock is a file that only one of them can make. It names its owner (machine or container, process,
 //     thread, and a random word), which touches it every second.
 //     When a thread ends, the thread that started it removes its locks.
-//     A lock whose process is gone, or that was not touched for long, is removed and made again. Of a process
-//     elsewhere (another container with the same folder) only the touch is known.
+//     A lock whose process is gone, or that was not touched for long, is removed and made again. Of a
+//     process elsewhere (another container with the same folder) only the touch is known.
 //
 // Should two owners ever hold the same lock (both removed the same old one in the same instant), the cost
 // is a download, never a wrong file: every stored chunk has its checksum.

@@ -38,7 +38,10 @@ export interface ModelFiles {
   weights: Input | Input[];
   tokenizerConfig?: Input;
   generationConfig?: Input;
-  /** `special_tokens_map.json` and `added_tokens.json`: they count where `tokenizer_config.json` has no `added_tokens_decoder`. */
+  /**
+   * `special_tokens_map.json` and `added_tokens.json`. They count where `tokenizer_config.json` has no
+   * `added_tokens_decoder`.
+   */
   specialTokensMap?: Input;
   addedTokens?: Input;
   /** `chat_template.jinja`, or a template of yours; it wins over the one in `tokenizerConfig`. */
@@ -47,11 +50,17 @@ export interface ModelFiles {
   index?: Input;
 }
 
-/** A folder URL in Hugging Face layout (in Node also a folder's path), `hf:owner/name@revision`, a list of `File`s, a folder on disk, or the files one by one. */
+/**
+ * The URL of a folder in Hugging Face layout (in Node also the path of one), `hf:owner/name@revision`, a list of
+ * `File`s, a folder on disk, or the files one by one.
+ */
 export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
 
 export interface Progress {
-  /** `download` while files stream in, `cache` while they are read from the browser's own files, `build` once, when everything has arrived. */
+  /**
+   * `download` while files come from the network, `cache` while they come from the stored files, `build` once, when
+   * everything has arrived.
+   */
   phase: 'download' | 'cache' | 'build';
   /** The file at hand. */
   file: string;
