@@ -8,7 +8,7 @@ import { ROOT } from './tools.mjs';
 
 const TYPES = join(ROOT, 'www', 'lib', 'shared', 'engine.d.ts');
 
-const HEAD = `/** The surface of the wasm modules. scripts/build.mjs derives this file from the Rust code: change it there. */
+const HEAD = `/** The surface of the wasm modules. scripts/build.mjs derives it from the Rust code: change that. */
 `;
 
 /** The declarations of each wasm module. */

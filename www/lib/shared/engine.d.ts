@@ -1,4 +1,4 @@
-/** The surface of the wasm modules. scripts/build.mjs derives this file from the Rust code: change it there. */
+/** The surface of the wasm modules. scripts/build.mjs derives it from the Rust code: change that. */
 
 /** The small files of a model, as they are published. */
 export interface SmallFiles {
