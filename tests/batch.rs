@@ -1,4 +1,5 @@
-//! Several texts at once: whoever else is computed beside it, a text is the one that it is alone, bit for bit.
+//! Several texts at once: each is the text computed alone, bit for bit, whatever is computed at the same
+//! time.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;
@@ -11,7 +12,7 @@ use fireside::quant::Dtype;
 use fireside::session::{Choice, Completion, Run, Step};
 use fireside::{LoadOptions, Model, Options, Session};
 
-/// Tells more than the tokens: every bit of a log-probability depends on every logit.
+/// Options with log-probabilities, whose bits depend on every logit and so show more than tokens.
 fn options(tokens: usize, seed: u64) -> Options {
     let warm = Options { temperature: Some(1.1), seed: Some(seed), logprobs: Some(2), ..greedy(tokens) };
     Options { min_tokens: Some(tokens), ..warm }
@@ -37,7 +38,7 @@ impl Text {
         Text { prompt, options, session, run }
     }
 
-    /// Takes what it has come to; the end, if it has ended.
+    /// Takes the pieces that are ready. Returns the completion, if it has ended.
     fn poll(&mut self) -> Option<Completion> {
         while let Some(step) = self.session.poll(&mut self.run).unwrap() {
             if let Step::End(_, completion) = step {
@@ -57,7 +58,7 @@ fn load(name: &str, dtype: Option<Dtype>) -> Arc<Model> {
 }
 
 #[test]
-fn texts_that_join_and_leave_at_any_moment_are_those_computed_alone() {
+fn texts_that_join_and_leave_at_any_moment_equal_those_computed_alone() {
     for (name, dtype) in [
         ("qwen2-bf16", None),
         ("llama-odd-f32", None),
@@ -72,7 +73,7 @@ fn texts_that_join_and_leave_at_any_moment_are_those_computed_alone() {
         while ended < 25 {
             match random.below(6) {
                 0 | 1 if texts.len() < 10 => texts.push(Text::begin(&model, &mut random)),
-                // One is given up, or dropped with its session, in the middle of whatever it is in.
+                // Aborts one, or drops it with its session, in whatever state it is.
                 2 if texts.len() > 3 && random.below(4) == 0 => {
                     let mut gone = texts.swap_remove(random.below(texts.len()));
                     if random.below(2) == 0 {
@@ -81,7 +82,7 @@ fn texts_that_join_and_leave_at_any_moment_are_those_computed_alone() {
                         assert_eq!(again.tokens, gone.alone(&alone).tokens, "{name}");
                     }
                 }
-                // A copy shares blocks that a pass under way is about to write to.
+                // A clone shares blocks that a running pass is about to write to.
                 3 if !texts.is_empty() => drop(texts[random.below(texts.len())].session.clone()),
                 _ => {}
             }
@@ -107,7 +108,7 @@ fn texts_that_join_and_leave_at_any_moment_are_those_computed_alone() {
 }
 
 #[test]
-fn prompts_are_read_in_turns_and_nobody_waits_for_a_long_one() {
+fn prompts_are_read_in_turns_and_a_long_one_delays_nobody() {
     let model = load("qwen2-bf16", None);
     let mut long = Session::new(model.clone());
     let mut long_run = long.begin_generate(&"fox ".repeat(model.config().context / 5), &greedy(1)).unwrap();
@@ -128,12 +129,12 @@ fn prompts_are_read_in_turns_and_nobody_waits_for_a_long_one() {
             }
         }
     }
-    // Its prompt shares a pass with the long one; its tokens alternate with further passes of it.
+    // Its prompt shares a pass with the long one. Its tokens alternate with further passes of that prompt.
     assert!(steps <= 10, "{steps} steps for three tokens");
 }
 
 #[test]
-fn completions_that_find_no_room_side_by_side_wait_for_each_other() {
+fn completions_without_room_side_by_side_run_one_after_another() {
     let files = folder("qwen2-bf16");
     let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
     let many = Options { n: Some(12), ..options(90, 5) };
@@ -141,7 +142,7 @@ fn completions_that_find_no_room_side_by_side_wait_for_each_other() {
     let expected = Session::new(wide.clone()).generate("Once upon a time", &many).unwrap().finish().unwrap();
     let mut one = Session::new(wide);
     one.generate("Once upon a time", &options(90, 5)).unwrap().finish().unwrap();
-    // Room for two texts and a half.
+    // Room for two and a half texts.
     let kv_bytes_max = Some(one.kv_bytes() * 5 / 2);
     let narrow = Arc::new(Model::from_bytes(&files.files(), &weights, LoadOptions { kv_bytes_max, ..LoadOptions::default() }).unwrap());
     let mut session = Session::new(narrow);
@@ -154,10 +155,10 @@ fn completions_that_find_no_room_side_by_side_wait_for_each_other() {
 }
 
 #[test]
-fn a_completion_that_ends_early_leaves_the_others_as_they_are() {
+fn a_completion_that_ends_early_does_not_change_the_others() {
     let model = load("llama-untied-f32", None);
     let free: Vec<Choice> = completions(&model, &Options { n: Some(6), min_tokens: None, ..options(40, 9) });
-    // A token that some have and others have not, or have later, ends each at its own place.
+    // A token that occurs in some completions only, or later, ends each at its own place.
     let stop = free[2].tokens[5];
     let stopped = completions(&model, &Options { n: Some(6), min_tokens: None, stop_tokens: vec![stop], ..options(40, 9) });
     let mut lengths = Vec::new();

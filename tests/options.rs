@@ -1,4 +1,5 @@
-//! Makes files from the rows of src/options: types, flags and checks of the npm package, tables of the docs.
+//! Makes files from the rows of src/options: types, flags and checks of the npm package, tables of the
+//! docs.
 //!
 //! The test fails if a file is stale. `FIRESIDE_WRITE=1 cargo test --test options` writes them all.
 #![cfg(not(target_family = "wasm"))]
@@ -20,12 +21,12 @@ fn loading() -> impl Iterator<Item = &'static Row> {
     LoadOptions::ROWS.iter().chain(load::AROUND)
 }
 
-/// The sentence, with names as JavaScript has them.
+/// The sentence about an option, with names as in JavaScript.
 fn about(row: &Row) -> &str {
     row.help.about.trim()
 }
 
-/// The default, as docs write it.
+/// The default, as the docs write it.
 fn default(row: &Row) -> String {
     let value = match row.help.default {
         "Vec::new()" | "(0, 1.0)" => "none",
@@ -34,12 +35,12 @@ fn default(row: &Row) -> String {
     format!("{value}{}", row.help.default_note)
 }
 
-/// A text of JavaScript.
+/// A string literal of JavaScript.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
-/// Lines of at most 100 columns.
+/// Wraps at 100 columns.
 fn wrapped(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
@@ -123,7 +124,7 @@ fn parameters() -> String {
     out + "};\n"
 }
 
-/// The options of loading that JavaScript checks: the words of each, or what an error says of it.
+/// The checks of load options in JavaScript: the allowed words of each, or the range that an error states.
 fn loading_checks() -> String {
     let mut out = String::new();
     for row in loading() {
@@ -153,12 +154,12 @@ fn table(rows: impl Iterator<Item = &'static Row>) -> String {
     out
 }
 
-/// A document, with this between its marks.
+/// A document with `content` between its markers.
 fn document(file: &str, content: &str) -> String {
     between(file, "<!-- options: made of src/options -->\n", &format!("\n{content}\n"), "<!-- /options -->")
 }
 
-/// A file, with this between these marks.
+/// A file with `content` between these markers.
 fn between(file: &str, begin: &str, content: &str, end: &str) -> String {
     let text = read(file);
     let (before, rest) = text.split_once(begin).unwrap_or_else(|| panic!("{file} has no {begin}"));
@@ -171,7 +172,7 @@ fn read(file: &str) -> String {
 }
 
 #[test]
-fn files_say_what_the_table_says() {
+fn files_made_from_the_table_are_current() {
     let files = [
         ("www/lib/shared/option-types.d.ts", types()),
         ("www/lib/client/load-options.js", between("www/lib/client/load-options.js", "LOADING = {\n", &loading_checks(), "};\n")),
@@ -191,7 +192,7 @@ fn files_say_what_the_table_says() {
 }
 
 #[test]
-fn every_option_says_what_it_does() {
+fn every_option_has_a_sentence() {
     for row in generating().chain(loading()) {
         let about = about(row);
         assert!(about.len() > 10 && about.ends_with('.'), "{}: {about}", row.name());
@@ -200,7 +201,7 @@ fn every_option_says_what_it_does() {
 }
 
 #[test]
-fn the_readmes_name_every_option_of_loading() {
+fn the_readmes_name_every_load_option() {
     for file in ["README.md", "README.zh-CN.md"] {
         let text = read(file);
         for row in loading() {

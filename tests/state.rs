@@ -17,7 +17,7 @@ fn model(name: &str) -> Arc<Model> {
     Arc::new(folder(name).load())
 }
 
-/// The model on the processor, and on a device that keeps only tokens: a session cannot tell which.
+/// The model on the CPU, and on a device that keeps only tokens. A session cannot tell them apart.
 fn on_both(model: impl Fn() -> Model) -> [(&'static str, Arc<Model>); 2] {
     [("processor", Arc::new(model())), ("replay", on_replay(model()).0)]
 }
@@ -109,7 +109,8 @@ fn reuse_is_exact_over_random_edits() {
                         7 if sessions.len() > 1 => drop(sessions.swap_remove(index)),
                         _ => {}
                     }
-                    // In every case, each session answers like a new one, and computes no more than necessary.
+                    // In every case, each session answers like a new one, and computes no more than
+                    // necessary.
                     let index = random.below(sessions.len());
                     let session = &mut sessions[index];
                     let question = words(&mut random);

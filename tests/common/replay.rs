@@ -1,7 +1,7 @@
-//! A device that keeps tokens and nothing else: it reads a text anew whenever something is appended to it.
+//! A device that keeps tokens and nothing else. After each append it reads the whole text again.
 //!
-//! It is slow and plainly right, and it answers late. A session that works on it uses a sequence only as
-//! [`Sequence`] promises; what it was asked is recorded.
+//! It is slow, simple and responds late. A session that works on it relies only on what [`Sequence`]
+//! promises. The device records the operations that it is asked for.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use fireside::network::sequence::{Device, Sequence};
 use fireside::network::{Executor, Network};
 use fireside::{Error, Model, Result};
 
-/// Steps that an append takes, so that `poll` is pending more than once.
+/// The number of steps of an append, so that `poll` is pending more than once.
 const DELAY: usize = 2;
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub struct Replay {
     network: Arc<Network>,
     executor: Mutex<Executor>,
     texts: Mutex<Vec<Arc<Mutex<Text>>>>,
-    /// The operations that sequences were asked for, in order.
+    /// The recorded operations, in order.
     pub asked: Mutex<Vec<&'static str>>,
 }
 

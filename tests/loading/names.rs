@@ -1,4 +1,4 @@
-//! Which tensors a file may have, under which names.
+//! The tensors that a file may have, and their names.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What is wrong with a file is said with its place.
+//! Errors about a file name the place of the fault.
 
 use super::*;
 

@@ -54,7 +54,10 @@ inEachBrowser('service worker', (browser) => {
 
   const status = (page, path = '/v1/models') => page.evaluate(async (path) => (await fetch(path)).status, path);
 
-  /** The statuses of a short chat while the engine is loaded again and afterwards, and with `isBefore` also before. */
+  /**
+   * Reloads the engine. Returns the statuses of a short chat during the reload and afterwards, and with
+   * `isBefore` also before it.
+   */
   const aroundReload = (page, isBefore = false) =>
     page.evaluate(async (isBefore) => {
       const ask = async () => {

@@ -72,8 +72,8 @@ struct Printer {
 }
 
 impl Printer {
-    /// Prints the text of a piece at once. The completions after the first are generated at the same time; they are
-    /// printed when the run has ended.
+    /// Prints the text of a piece at once. Further completions are generated at the same time and printed
+    /// when the run has ended.
     fn print(&self, piece: &Piece) -> io::Result<()> {
         if piece.choice == 0 { self.write(&piece.text) } else { Ok(()) }
     }

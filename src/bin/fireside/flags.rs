@@ -1,4 +1,4 @@
-//! Flags made of the table of options: their names, values and help are those of its rows.
+//! Flags made from the table of options, with their names, values and help.
 
 use std::marker::PhantomData;
 
@@ -12,7 +12,7 @@ pub trait Table {
     /// Its rows.
     const ROWS: &[Row];
 
-    /// Errors: what is wrong with a value.
+    /// Errors: if a value is invalid.
     fn check(options: &Value) -> fireside::Result<()>;
 }
 
@@ -38,7 +38,7 @@ impl Table for Loading {
     }
 }
 
-/// What was given for the options of a table.
+/// The values given for the options of a table.
 #[derive(Clone)]
 pub struct Flags<T>(Map<String, Value>, PhantomData<T>);
 
@@ -49,7 +49,7 @@ impl<T> Flags<T> {
     }
 }
 
-/// The rows that have a flag, with it and what its value is called.
+/// The rows that have a flag, with the flag and the name of its value.
 fn flags<T: Table>() -> impl Iterator<Item = (&'static Row, &'static str, &'static str)> {
     T::ROWS.iter().filter_map(|row| row.help.flag.map(|(flag, value)| (row, flag, value)))
 }
@@ -92,8 +92,8 @@ impl<T: Table> FromArgMatches for Flags<T> {
     }
 }
 
-/// Reads the value of a flag. A value of another kind is a wrong argument. A number that is out of range is
-/// refused later, with the engine's own error.
+/// Reads the value of a flag. A value of another kind is a wrong argument. A number out of range is refused
+/// later, with the engine's own error.
 fn parse<T: Table>(row: &Row, text: &str) -> Result<Value, String> {
     let number = |text: &str| match text.parse::<u64>() {
         Ok(whole) => Some(Value::from(whole)),
