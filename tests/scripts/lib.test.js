@@ -90,7 +90,7 @@ test('a renamed operation, argument or field does not pass the type check', () =
       ['client/worker-client.js', '{ pace: id, until }', '{ pace: id, upTo: until }'],
       ['worker/sessions.js', 'measure: (args, ticket)', 'measured: (args, ticket)'],
       ['worker/sessions.js', '({ ids, options })', '({ tokens: ids, options })'],
-      ['worker/drive.js', 'return { choices, usage, timings }', 'return { choices, use: usage, timings }'],
+      ['worker/drive.js', 'resolve({ choices, usage, timings })', 'resolve({ choices, use: usage, timings })'],
       ['worker/requests.js', 'this.#reply({ id: this.id, piece })', 'this.#reply({ id: this.id, part: piece })'],
     ];
     for (const [module, before, after] of renames) {

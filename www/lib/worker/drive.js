@@ -274,8 +274,7 @@ function eventLoop() {
 
 /** `Promise.withResolvers`, which Node 20 lacks. @template T @returns {PromiseWithResolvers<T>} */
 function withResolvers() {
-  /** @type {any} */
-  const made = {};
+  const made = /** @type {PromiseWithResolvers<T>} */ ({});
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
   return made;
 }
