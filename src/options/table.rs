@@ -216,8 +216,12 @@ impl Row {
         let about = self.help.about.trim().trim_end_matches('.');
         match self.help.value {
             Type { many: true, .. } => format!("{about}; can be repeated"),
-            Type { text: Text::Number, .. } => format!("{about}{}", self.range.note),
-            _ => format!("{about}: {}", self.range.expected().replace('"', "")),
+            // Of a note, only what stands in parentheses completes the sentence: " (0 is off)".
+            Type { text: Text::Number, .. } => {
+                let note = self.range.note.find(" (").map_or("", |at| &self.range.note[at..]);
+                format!("{about}{note}")
+            }
+            _ => format!("{about} ({})", self.range.expected().replace('"', "")),
         }
     }
 

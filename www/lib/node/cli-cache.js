@@ -10,16 +10,16 @@ import { cacheFolder } from './store.js';
 
 /** @type {Record<string, Option>} */
 const OPTIONS = {
-  all: { key: 'all', about: 'delete: every model' },
-  hub: { key: 'hub', takes: 'URL', about: 'Where hf: names are fetched from' },
+  all: { key: 'all', about: 'delete: delete every model' },
+  hub: { key: 'hub', takes: 'URL', about: 'The hub from which hf: models are downloaded' },
 };
-const USAGE = `Look after the downloaded models, which lie in ${cacheFolder()}
+const USAGE = `List, verify or delete the downloaded models in ${cacheFolder()}
 
-Usage: fireside cache list            What is there, the largest first
-       fireside cache verify MODEL    Compares it with its checksums
-       fireside cache delete MODEL    Removes it; --all removes every model
+Usage: fireside cache list            Lists the models, largest first
+       fireside cache verify MODEL    Compares a model with its checksums
+       fireside cache delete MODEL    Deletes a model; --all deletes every model
 
-MODEL is hf:OWNER/NAME or an address, as it was loaded or as the list has it`;
+MODEL is hf:OWNER/NAME or a URL, as it was loaded or as the list shows it`;
 
 /**
  * @type {Record<string, (model: string | undefined, options: { all?: boolean, hub?: string }) =>

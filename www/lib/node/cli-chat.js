@@ -16,7 +16,7 @@ import { loadModel, say, write } from './cli-run.js';
 /** @import { Run } from '../client/run.js' */
 
 const OPTIONS = { ...MODEL, ...SAMPLING, ...CHAT };
-const USAGE = `Talk with a model; /help in the chat tells its commands
+const USAGE = `Chat with a model; /help in the chat lists its commands
 
 Usage: fireside chat --model DIR [OPTIONS]`;
 

@@ -9,8 +9,8 @@ import { size } from './shelf.js';
 /** @import { Estimate, LoadOptions, ModelInfo } from '../shared/types.d.ts' */
 
 const ABOUT = {
-  estimate: 'Tell how much memory a model needs: of its config and the headers of its weights, before its download',
-  inspect: 'Tell what a model contains and how much memory it needs; one that is elsewhere is downloaded and kept',
+  estimate: 'Compute the memory of a model from its config and the headers of its weights, before its download',
+  inspect: 'Show what a model contains and how much memory it needs; a remote model is downloaded and stored',
 };
 
 /** @param {string} name @param {string} value */

@@ -9,7 +9,7 @@ import { NAMES } from '../client/names.js';
 import { helpOf, parse } from './cli-options.js';
 import { say } from './cli-run.js';
 
-const USAGE = `Write the size and SHA-256 of every file of a model into its fireside.lock.json, which browsers check what they get against
+const USAGE = `Write the size and SHA-256 of every file of a model to its fireside.lock.json, with which browsers check their downloads
 
 Usage: fireside lock FOLDER`;
 

@@ -4,7 +4,7 @@ import { helpOf, parse } from './cli-options.js';
 import { say } from './cli-run.js';
 import { SHELF, size } from './shelf.js';
 
-const USAGE = `Print published models that were tried: what to give --model, and what each takes
+const USAGE = `Print tested published models: their names for --model, and their memory
 
 Usage: fireside models`;
 
@@ -20,6 +20,6 @@ export async function models(args) {
   for (const [name, weights, cache, about] of rows) {
     process.stdout.write(`${name.padEnd(widths[0])}  ${weights.padStart(widths[1])}  ${cache.padStart(widths[2])}  ${about}\n`);
   }
-  say('Memory: the weights in 16 bits, and the KV cache of 1,000 tokens. Each model has its own licence. `fireside estimate --model NAME` tells more of any model.\n');
+  say('Memory: the weights in 16 bits, and the KV cache of 1,000 tokens. Each model has its own licence. `fireside estimate NAME` computes the memory of any model.\n');
   return 0;
 }

@@ -57,14 +57,14 @@ export { SAMPLING };
 
 /** @type {Record<string, Option>} */
 export const MODEL = {
-  model: { key: 'source', takes: 'DIR|URL|hf:OWNER/NAME', about: 'Where the model is: a folder, its address, or its name on the hub' },
+  model: { key: 'source', takes: 'DIR|URL|hf:OWNER/NAME', about: 'The model: a folder, a URL, or its name on the hub' },
   ...LOADING,
 };
 
 /** What a chat is opened with. @type {Record<string, Option>} */
 export const CHAT = {
-  system: { key: 'system', takes: 'TEXT', about: 'What the model is told before the chat' },
-  'template-kwarg': { key: 'chatTemplateKwargs', takes: 'NAME=VALUE', read: 'kwarg', multiple: true, about: 'A value for what the chat template reads, like enable_thinking=false: JSON, or else a text' },
+  system: { key: 'system', takes: 'TEXT', about: 'The system prompt' },
+  'template-kwarg': { key: 'chatTemplateKwargs', takes: 'NAME=VALUE', read: 'kwarg', multiple: true, about: 'A variable of the chat template, such as enable_thinking=false: JSON, or a string if it is not JSON' },
 };
 
 /**

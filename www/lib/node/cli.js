@@ -8,18 +8,18 @@
 import { readFileSync } from 'node:fs';
 import { Usage } from './cli-options.js';
 
-const HELP = `Language models that run inside a browser tab; here, in a terminal.
+const HELP = `Language models that run inside a browser tab; this program runs them in a terminal.
 
 Usage: fireside COMMAND [OPTIONS]
 
-  chat               Talk with a model
+  chat               Chat with a model
   generate PROMPT    Continue a text
-  serve              Answer HTTP requests in OpenAI's shape
-  models             Print published models that were tried
-  estimate           Tell how much memory a model needs, before its download
-  inspect            Tell what a model contains
+  serve              Answer HTTP requests of OpenAI's API
+  models             Print tested published models
+  estimate           Compute the memory of a model before its download
+  inspect            Show what a model contains
   cache              List, verify or delete downloaded models
-  lock FOLDER        Write the checksums that browsers check a model against
+  lock FOLDER        Write the checksums with which browsers check a model
 
   --help             Print this, or the options of a command: fireside chat --help
   --version          Print the version
@@ -52,7 +52,7 @@ async function main([name, ...rest]) {
     return 0;
   }
   if (name === undefined) throw new Usage(`a command is missing\n\n${HELP}`);
-  if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`there is no command \`${name}\`: ${Object.keys(COMMANDS).join(', ')} are there`);
+  if (!Object.hasOwn(COMMANDS, name)) throw new Usage(`there is no command \`${name}\`. The commands are ${Object.keys(COMMANDS).join(', ')}`);
   return COMMANDS[name](rest);
 }
 

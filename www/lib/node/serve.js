@@ -13,19 +13,19 @@ import { refusals } from './refusals.js';
 export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [options]
 
   --model DIR           a model in Hugging Face layout, or hf:owner/name; its id is the folder's name
-  --port N              8377 unless said otherwise; 0 is any free one
-  --host ADDRESS        127.0.0.1 unless said otherwise: only this machine
-  --threads N           as many as are fastest unless said otherwise
-  --dtype TYPE          f32, f16, bf16, q8 or q4: the file's own unless said otherwise
-  --queue N             requests that may wait: 32 unless said otherwise
-  --concurrency N       requests answered at the same time: 1 unless said otherwise
-  --kv-dtype TYPE       f32 or f16: how the KV cache is stored
-  --hub URL             where hf: models are fetched from
-  --max-tokens N        tokens of an answer to a chat that asks for no number: what is left of the context unless said otherwise
-  --allow-origin URL    lets pages of this origin ask, for example https://app.example or chrome-extension://ID (more than once for more)
-  --allow-host NAME     lets the server be called so, for example by a proxy (more than once for more)
-  --api-key KEY         asks for "Authorization: Bearer KEY" (more than once for one key each); FIRESIDE_API_KEY in the environment does the same unseen
-  --public-prompt FILE  a system message that is no secret: computed once for all clients (more than once for more)`;
+  --port N              the port [default: 8377]; 0 takes any free one
+  --host ADDRESS        the address to listen on [default: 127.0.0.1, only this machine]
+  --threads N           the number of threads [default: as many as are fastest]
+  --dtype TYPE          the storage format: f32, f16, bf16, q8 or q4 [default: that of the file, if it fits]
+  --queue N             how many requests may wait [default: 32]
+  --concurrency N       how many requests are answered at the same time [default: 1]
+  --kv-dtype TYPE       the storage format of the KV cache: f32 or f16
+  --hub URL             the hub from which hf: models are downloaded
+  --max-tokens N        the most tokens of a chat answer if the request sets no limit [default: what is left of the context]
+  --allow-origin URL    allows requests from pages of this origin, for example https://app.example or chrome-extension://ID (can be repeated)
+  --allow-host NAME     accepts this name in Host, for example from a proxy (can be repeated)
+  --api-key KEY         requires "Authorization: Bearer KEY" (can be repeated); the environment variable FIRESIDE_API_KEY hides the key
+  --public-prompt FILE  a system message that is not secret, computed once for all clients (can be repeated)`;
 
 /** How long requests under way may take to end when the server is stopped. */
 const GRACE_MS = 5_000;
