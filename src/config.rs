@@ -34,16 +34,16 @@ mod rope;
 
 pub use family::Family;
 pub use generation::{GenerationConfig, Ignored};
-pub use layers::LayerAttention;
 pub use plan::{Activation, Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
 pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
 
 use std::collections::HashSet;
 
 use crate::error::Result;
-use crate::quant::{Dtype, KvDtype};
+use crate::quant::Dtype;
 use fields::Fields;
 use generation::ENDS_MAX;
+use layers::Kind;
 
 /// The largest dimension that is accepted, far above any published model. Products of two of them fit into
 /// 64 bits.
@@ -62,42 +62,7 @@ const CONTEXT_MAX: usize = 1 << 30;
 pub struct ModelConfig {
     /// The family of the model.
     pub family: Family,
-    /// Entries of the vocabulary.
-    pub vocab: usize,
-    /// Width of the residual stream.
-    pub hidden: usize,
-    /// Width inside the MLP.
-    pub inter: usize,
-    /// Number of decoder layers.
-    pub layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Width of a head; even.
-    pub head_dim: usize,
-    /// The most positions the model was made for.
-    pub context: usize,
-    /// The epsilon of every RMS norm.
-    pub rms_eps: f32,
-    /// The base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// How the rotary frequencies are stretched, if they are.
-    pub rope_scaling: Option<Llama3Scaling>,
-    /// What each layer's attention does; one entry per layer.
-    pub attention: Vec<LayerAttention>,
-    /// True when the output projection is the embedding.
-    pub tied: bool,
-    /// True when the query, key and value projections have a bias.
-    pub qkv_bias: bool,
-    /// True when the output projection of the attention has a bias.
-    pub out_bias: bool,
-    /// True when the projections of the MLP have a bias.
-    pub mlp_bias: bool,
-    /// True when queries and keys are normalised per head before rope.
-    pub qk_norm: bool,
-    /// What the network computes. The fields above say the same and stay until the forward pass reads the
-    /// plan alone.
+    /// What the network computes.
     pub plan: Plan,
     /// The token a text begins with.
     pub bos: Option<u32>,
@@ -148,7 +113,7 @@ impl ModelConfig {
         ignored.sort();
 
         let norm = Norm { eps: rms_eps.unwrap_or(1e-6) as f32 }; // the default is the same in all families
-        let layer = |kind: &LayerAttention| LayerPlan {
+        let layer = |kind: &Kind| LayerPlan {
             mixer_norm: norm,
             mixer: Mixer::Attention(Attention {
                 qk_norm: family.traits().qk_norm.then_some(norm),
@@ -174,49 +139,7 @@ impl ModelConfig {
             layers: attention.iter().map(layer).collect(),
             norm,
         };
-        Ok(ModelConfig {
-            family,
-            vocab,
-            hidden,
-            inter,
-            layers,
-            heads,
-            kv_heads,
-            head_dim,
-            context,
-            rms_eps: norm.eps,
-            rope_theta: rope.theta,
-            rope_scaling: match rope.scaling {
-                RopeScaling::None => None,
-                RopeScaling::Llama3(scaling) => Some(scaling),
-            },
-            attention,
-            tied,
-            qkv_bias: biases.qkv,
-            out_bias: biases.out,
-            mlp_bias: biases.mlp,
-            qk_norm: family.traits().qk_norm,
-            plan,
-            bos: bos.first().copied(),
-            eos,
-            dtype,
-            ignored,
-        })
-    }
-
-    /// Bytes by which the KV cache grows with each token: keys and values of every layer.
-    pub fn kv_bytes_per_token(&self, dtype: KvDtype) -> u64 {
-        self.layers as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
-    }
-
-    /// The number of weights; see [`Plan::parameters`].
-    pub fn parameters(&self) -> u64 {
-        self.plan.parameters()
-    }
-
-    /// Bytes of the loaded weights; see [`Plan::weight_bytes`].
-    pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
-        self.plan.weight_bytes(dtype)
+        Ok(ModelConfig { family, plan, bos: bos.first().copied(), eos, dtype, ignored })
     }
 }
 

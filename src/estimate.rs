@@ -43,7 +43,7 @@ impl Estimate {
     /// An estimate from a config, before any weight file is known.
     pub fn of(config: &ModelConfig, options: &LoadOptions) -> Estimate {
         let dtype = options.storage(config);
-        Estimate::with(config, options, dtype, config.weight_bytes(dtype.or(config.dtype).unwrap_or(Dtype::F32)))
+        Estimate::with(config, options, dtype, config.plan.weight_bytes(dtype.or(config.dtype).unwrap_or(Dtype::F32)))
     }
 
     /// An estimate from a config and the headers of all its weight files.
@@ -55,9 +55,9 @@ impl Estimate {
         Estimate {
             dtype,
             weight_bytes,
-            kv_bytes_per_token: config.kv_bytes_per_token(options.kv_dtype),
-            context: config.context,
-            load_bytes: weight_bytes + ENGINE_BYTES + VOCAB_ENTRY_BYTES * config.vocab as u64,
+            kv_bytes_per_token: config.plan.kv_bytes_per_token(options.kv_dtype),
+            context: config.plan.context,
+            load_bytes: weight_bytes + ENGINE_BYTES + VOCAB_ENTRY_BYTES * config.plan.vocab as u64,
             memory_bytes: options.memory_bytes_max.unwrap_or(u64::MAX).min(usize::MAX as u64),
         }
     }
@@ -105,12 +105,12 @@ impl LoadOptions {
         let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
         // If config.json has no dtype, the widest is assumed.
         let own = config.dtype.unwrap_or(Dtype::F32);
-        if self.dtype.is_some() || config.weight_bytes(own) <= max {
+        if self.dtype.is_some() || config.plan.weight_bytes(own) <= max {
             return self.dtype;
         }
         let narrower =
-            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.weight_bytes(dtype) < config.weight_bytes(own));
-        narrower.clone().find(|&dtype| config.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
+            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.plan.weight_bytes(dtype) < config.plan.weight_bytes(own));
+        narrower.clone().find(|&dtype| config.plan.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
     }
 }
 

@@ -60,7 +60,7 @@ impl<'a> ModelFiles<'a> {
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`.
     pub fn describe(&self) -> Result<Description> {
         let config = ModelConfig::from_json(self.config)?;
-        let generation = GenerationConfig::from_files(self.generation_config, self.config).within(config.vocab);
+        let generation = GenerationConfig::from_files(self.generation_config, self.config).within(config.plan.vocab);
         let tokens = TokenizerConfig::from_files(self.tokenizer_config, self.special_tokens_map, self.added_tokens)?;
         let tokenizer = Tokenizer::new(self.tokenizer, &tokens)?;
         let template = ChatTemplate::new(&tokens, self.chat_template)?;
@@ -109,7 +109,7 @@ impl ModelLoader {
         let config = &mut self.description.config;
         if config.plan.tied && self.weights.has_own_head() {
             // The model is larger by its head than its config says.
-            (config.tied, config.plan.tied) = (false, false);
+            config.plan.tied = false;
             Estimate::of(config, &self.options).check(config, &self.options)?;
         }
         Ok(())

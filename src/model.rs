@@ -157,7 +157,7 @@ impl Model {
     ///
     /// Errors: `BAD_INPUT` with the token's id and text.
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {
-        let vocab = self.config().vocab;
+        let vocab = self.config().plan.vocab;
         let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) else { return Ok(()) };
         let expected = format!("tokens that the model has, with ids below {vocab}");
         let got = format!("{}. Leave it out of the text or the chat template", self.tokenizer.shown(token));

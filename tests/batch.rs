@@ -111,7 +111,7 @@ fn texts_that_join_and_leave_at_any_moment_equal_those_computed_alone() {
 fn prompts_are_read_in_turns_and_a_long_one_delays_nobody() {
     let model = load("qwen2-bf16", None);
     let mut long = Session::new(model.clone());
-    let mut long_run = long.begin_generate(&"fox ".repeat(model.config().context / 5), &greedy(1)).unwrap();
+    let mut long_run = long.begin_generate(&"fox ".repeat(model.config().plan.context / 5), &greedy(1)).unwrap();
     long.poll(&mut long_run).unwrap();
     model.step(usize::MAX);
     let mut short = Session::new(model.clone());

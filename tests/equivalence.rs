@@ -134,5 +134,5 @@ fn an_unused_cache_is_empty_and_grows_with_the_text() {
     runner.feed(&tokens[8..]);
     assert_eq!(runner.cache.len(), 512);
     assert!(runner.cache.bytes() > small, "{} bytes for 8 tokens and for 512", small);
-    assert!(runner.cache.bytes() >= 512 * model.config().kv_bytes_per_token(model.kv_dtype()));
+    assert!(runner.cache.bytes() >= 512 * model.config().plan.kv_bytes_per_token(model.kv_dtype()));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::files::folder;
 use common::{Folder, greedy};
-use fireside::config::ModelConfig;
+use fireside::config::{Mixer, ModelConfig};
 use fireside::{LoadOptions, Message, Model, Options, Session, TemplateSource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -86,15 +86,15 @@ fn a_head_in_the_file_wins_over_tie_word_embeddings() {
     let own = with_config("llama-untied-f32", &json!({"tie_word_embeddings": true}));
     assert_eq!(continued(&own), UNTIED);
     let (tied, untied) = (own.load(), folder("llama-untied-f32").load());
-    assert!(!tied.config().tied && tied.weights().head.is_some());
-    assert_eq!(tied.config().parameters(), untied.config().parameters());
+    assert!(!tied.config().plan.tied && tied.weights().head.is_some());
+    assert_eq!(tied.config().plan.parameters(), untied.config().plan.parameters());
     assert_eq!((tied.weights().bytes(), tied.fingerprint()), (untied.weights().bytes(), untied.fingerprint()));
 
     // It needs the memory of the untied model. A load without room for the head fails.
     let config = |folder: &Folder| ModelConfig::from_json(&folder.config).unwrap();
     let load_bytes = |folder: &Folder| fireside::estimate::Estimate::of(&config(folder), &LoadOptions::default()).load_bytes;
     let (tied_bytes, untied_bytes) = (load_bytes(&own), load_bytes(&folder("llama-untied-f32")));
-    let kv_bytes = 256 * config(&own).kv_bytes_per_token(Default::default());
+    let kv_bytes = 256 * config(&own).plan.kv_bytes_per_token(Default::default());
     let with_memory = |bytes: u64| {
         let options = LoadOptions { memory_bytes_max: Some(bytes + kv_bytes), ..LoadOptions::default() };
         Model::from_bytes(&own.files(), &[&own.weights[0]], options)
@@ -177,17 +177,21 @@ fn published_configs_mean_what_they_mean_in_transformers() {
     for Case { name, should, text, means } in cases {
         match (ModelConfig::from_json(text.as_bytes()), means) {
             (Ok(config), Some(means)) => {
+                let attention = config.plan.layers.iter().map(|layer| {
+                    let Mixer::Attention(attention) = &layer.mixer;
+                    attention
+                });
                 let read = Means {
                     family: config.family.name().into(),
-                    rope_theta: config.rope_theta,
-                    head_dim: config.head_dim,
-                    kv_heads: config.kv_heads,
-                    tied: config.tied,
-                    context: config.context,
+                    rope_theta: config.plan.ropes[0].theta,
+                    head_dim: config.plan.head_dim,
+                    kv_heads: config.plan.kv_heads,
+                    tied: config.plan.tied,
+                    context: config.plan.context,
                     bos: config.bos,
                     eos: config.eos,
-                    qk_norm: config.qk_norm,
-                    windows: config.attention.iter().map(|layer| layer.window).collect(),
+                    qk_norm: attention.clone().all(|attention| attention.qk_norm.is_some()),
+                    windows: attention.map(|attention| attention.window).collect(),
                 };
                 assert_eq!((should.as_str(), read), ("accept", means), "{name}");
             }

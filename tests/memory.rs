@@ -69,7 +69,7 @@ fn loading_peaks_at_the_stored_weights_and_one_chunk() {
         let weights = loader.finish().unwrap();
         let (bytes, peak) = (weights.bytes() as usize, PEAK.load(Relaxed) - before);
         println!("file {data_bytes} bytes, stored as {stored} in {bytes}, chunk {CHUNK}: peak {peak}, {} more", peak - bytes - CHUNK);
-        assert_eq!(bytes as u64, config.weight_bytes(stored));
+        assert_eq!(bytes as u64, config.plan.weight_bytes(stored));
         assert!(peak <= bytes + CHUNK + SMALL, "peak {peak} with {bytes} stored");
     }
 }

@@ -38,7 +38,7 @@ fn drive(session: &mut Session, mut run: Run) -> (Vec<Dropped>, Completion) {
 
 /// A chat that nearly fills the context: a system message and numbered turns.
 fn long_chat(session: &Session) -> Vec<Message> {
-    let context = session.model().config().context;
+    let context = session.model().config().plan.context;
     let mut messages = vec![message("system", "You are kind.")];
     for turn in 0.. {
         let more = [message("user", &format!("Question {turn}, which is short.")), message("assistant", &format!("Answer {turn}."))];
@@ -59,14 +59,14 @@ fn an_overflow_is_refused_and_changes_nothing() {
         session.chat("My name is Ada.", &greedy(20)).unwrap().finish().unwrap();
         let before = (session.messages().to_vec(), session.context_usage());
         // It does not fit even alone.
-        let long = "tea ".repeat(model.config().context);
+        let long = "tea ".repeat(model.config().plan.context);
         let options = with(overflow, 10);
         let mut refused = vec![session.chat(long.as_str(), &options).map(drop), session.append(vec![message("user", &long)], &options)];
         refused.push(session.generate(&long, &options).map(drop));
         for refused in refused {
             match refused.unwrap_err() {
                 Error::ContextOverflow { requested, context_window } => {
-                    assert!(requested > context_window && context_window == model.config().context);
+                    assert!(requested > context_window && context_window == model.config().plan.context);
                 }
                 other => panic!("{other}"),
             }
@@ -96,9 +96,9 @@ fn whole_turns_are_dropped_oldest_first_and_never_system_messages() {
     let answer = message("assistant", &got.text);
     assert_eq!(session.messages(), [&left[..], &[answer]].concat());
     assert_eq!(got.tokens, Session::new(model.clone()).chat(left.clone(), &greedy(30)).unwrap().finish().unwrap().tokens);
-    assert!(got.usage.prompt_tokens + 30 <= model.config().context, "there was room for the answer");
+    assert!(got.usage.prompt_tokens + 30 <= model.config().plan.context, "there was room for the answer");
     // A quarter of the context is now free, and with one turn more it would not be.
-    let context = model.config().context;
+    let context = model.config().plan.context;
     assert!(got.usage.prompt_tokens <= context - context / 4, "{}", got.usage.prompt_tokens);
     let more = [&history[..1], &history[dropped.messages - 1..], &[message("user", question)]].concat();
     let prompt = Session::new(model.clone()).measure_context_usage(more, &Options::default()).unwrap();
@@ -112,12 +112,12 @@ fn a_long_question_drops_no_more_than_it_must() {
     let history = long_chat(&session);
     session.set_messages(history.clone());
     // Beside this question there is no quarter left, but room for some turns.
-    let question = "tea ".repeat(model.config().context * 4 / 5);
+    let question = "tea ".repeat(model.config().plan.context * 4 / 5);
     let run = session.begin_chat(question.as_str().into(), &with(Overflow::DropOldest, 30)).unwrap();
     let (dropped, got) = drive(&mut session, run);
     assert_eq!(dropped.len(), 1);
     assert!(session.messages().len() > 3, "{} messages are left", session.messages().len());
-    assert!(got.usage.prompt_tokens + 30 <= model.config().context);
+    assert!(got.usage.prompt_tokens + 30 <= model.config().plan.context);
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn append_drops_turns_too() {
 fn a_text_continues_past_the_context() {
     for name in ["story", "qwen2-bf16", "smollm3-bf16", "mistral-window-f16", "llama3-rope-bf16"] {
         let model = model(name);
-        let context = model.config().context;
+        let context = model.config().plan.context;
         let prompt = "Once upon a time";
         let long = 3 * context;
         // Without end tokens, because the test is about continuing.
@@ -200,7 +200,7 @@ fn a_text_continues_past_the_context() {
 #[test]
 fn a_prompt_that_is_too_long_loses_its_middle() {
     let model = model("story");
-    let context = model.config().context;
+    let context = model.config().plan.context;
     let words = "Lily saw a little bird in the tree. ".repeat(context / 4);
     let ids = model.tokenizer().encode_prompt(&words).unwrap();
     let mut session = Session::new(model.clone());
@@ -222,7 +222,7 @@ fn a_prompt_that_is_too_long_loses_its_middle() {
 fn keys_move_to_their_new_positions() {
     for name in ["llama-tied-bf16", "qwen3-f32", "llama3-rope-bf16", "smollm3-bf16"] {
         let model = model(name);
-        let (kv_heads, head_dim) = (model.config().kv_heads, model.config().head_dim);
+        let (kv_heads, head_dim) = (model.config().plan.kv_heads, model.config().plan.head_dim);
         let tokens: Vec<u32> = (0..200).map(|i| (i * 7 + 3) % 250).collect();
         for (keep, drop) in [(4, 49), (0, BLOCK), (4, 1), (BLOCK, BLOCK), (3, 196)] {
             let mut moved = Runner::new(&model);
@@ -254,7 +254,7 @@ fn loss_beyond(model: &Model, window: usize, texts: &[Vec<u32>], mut forget: imp
     for tokens in texts {
         let mut runner = Runner::new(model);
         for (index, pair) in tokens.windows(2).enumerate() {
-            if runner.cache.len() == model.config().context {
+            if runner.cache.len() == model.config().plan.context {
                 forget(&mut runner, &tokens[..index]);
             }
             let logits = runner.feed(&pair[..1]);
@@ -277,7 +277,7 @@ fn stays_fluent(name: &str, folder: &Folder) {
     let mut config: serde_json::Value = serde_json::from_slice(&folder.config).unwrap();
     config["max_position_embeddings"] = WINDOW.into();
     let small = Folder { config: config.to_string().into_bytes(), ..folder.clone() }.load();
-    assert_eq!(small.config().context, WINDOW);
+    assert_eq!(small.config().plan.context, WINDOW);
     let held_out: serde_json::Value = serde_json::from_slice(include_bytes!("golden/held_out.json")).unwrap();
     let texts: Vec<String> = serde_json::from_value(held_out[name].clone()).unwrap();
     let texts: Vec<Vec<u32>> = texts.iter().map(|text| small.tokenizer().encode_prompt(text).unwrap()).collect();

@@ -288,7 +288,7 @@ fn the_repetition_penalty_is_that_of_transformers() {
 #[test]
 fn a_text_that_reaches_the_end_of_the_context_ends_by_length() {
     let model = model("qwen2-bf16");
-    let context = model.config().context;
+    let context = model.config().plan.context;
     let mut session = Session::new(model.clone());
     let options = Options { max_tokens: None, ..greedy(1) };
     let prompt = "t ".repeat(context / 2 - 20);
@@ -303,7 +303,7 @@ fn a_text_that_reaches_the_end_of_the_context_ends_by_length() {
 #[test]
 fn a_prompt_longer_than_the_context_is_refused_and_the_session_keeps_working() {
     let model = model("qwen2-bf16");
-    let context = model.config().context;
+    let context = model.config().plan.context;
     let mut session = Session::new(model.clone());
     session.chat("hello", &greedy(5)).unwrap().finish().unwrap();
     let before = session.messages().to_vec();
@@ -360,7 +360,7 @@ fn a_system_message_is_part_of_the_history() {
 #[test]
 fn embedding_rows_without_a_token_are_never_drawn() {
     let model = model("qwen2-bf16");
-    assert!(model.config().vocab > model.tokenizer().vocab());
+    assert!(model.config().plan.vocab > model.tokenizer().vocab());
     for seed in 0..4 {
         let hot = Options { temperature: Some(50.0), top_p: Some(1.0), seed: Some(seed), ..greedy(100) };
         let completion = generate(&model, PROMPT, &hot);
@@ -394,7 +394,7 @@ fn a_restored_history_gives_the_same_answer() {
 fn a_prompt_is_computed_in_steps_as_short_as_the_caller_wants() {
     use fireside::session::Step;
     let model = model("llama-tied-bf16");
-    let layers = model.config().layers;
+    let layers = model.config().plan.layers.len();
     let prompt = "Once upon a time there was a fox. ".repeat(8);
     let whole = generate(&model, &prompt, &greedy(12));
     for work in [0, 1, 9, 64, 65, 100, 1000, usize::MAX] {

@@ -7,10 +7,10 @@ use crate::error::Result;
 use crate::json::show;
 use serde_json::Value;
 
-/// What one layer's attention does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LayerAttention {
-    /// A query sees this many positions, itself included; `None`: all of them.
+/// What kind of attention a layer has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// A query sees this many positions, itself included; `None`: all before it.
     pub window: Option<usize>,
     /// True when queries and keys are rotated by their position.
     pub rope: bool,
@@ -18,7 +18,7 @@ pub struct LayerAttention {
 
 impl Family {
     /// Reads the window and the rotation of every layer.
-    pub(super) fn attention(self, fields: &mut Fields, layers: usize, context: usize) -> Result<Vec<LayerAttention>> {
+    pub(super) fn attention(self, fields: &mut Fields, layers: usize, context: usize) -> Result<Vec<Kind>> {
         let rope = self.rope_layers(fields, layers)?;
         let types = layer_types(fields, layers)?;
         let windows = self.traits().windows;
@@ -62,7 +62,7 @@ impl Family {
                 let expected = "sliding_attention in every layer that has a `sliding_window`";
                 return Err(fields.unsupported(&format!("layer_types[{layer}]"), expected, "full_attention".into()));
             }
-            attention.push(LayerAttention { window: window.filter(|_| sliding), rope: rope[layer] });
+            attention.push(Kind { window: window.filter(|_| sliding), rope: rope[layer] });
         }
         Ok(attention)
     }

@@ -7,6 +7,7 @@
 //! on scores, a factor on the residual) adds a field here, and the step that reads it.
 
 use super::rope::RopePlan;
+use crate::quant::KvDtype;
 
 /// What a network computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,6 +34,13 @@ pub struct Plan {
     pub layers: Vec<LayerPlan>,
     /// The norm between the last layer and the output projection.
     pub norm: Norm,
+}
+
+impl Plan {
+    /// Bytes by which the KV cache grows with each token: keys and values of every layer.
+    pub fn kv_bytes_per_token(&self, dtype: KvDtype) -> u64 {
+        self.layers.len() as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
+    }
 }
 
 /// One decoder layer: `x += mixer(norm(x))`, then `x += mlp(norm(x))`.

@@ -1,6 +1,7 @@
 //! Tests of `config.json`. Defaults and rules were checked against transformers 5.23.0.
 
 use super::*;
+use crate::quant::KvDtype;
 use crate::weights::Storage;
 use serde_json::{Value, json};
 #[cfg(target_family = "wasm")]
@@ -46,11 +47,28 @@ fn read(bytes: Vec<u8>) -> ModelConfig {
 }
 
 fn windows(config: &ModelConfig) -> Vec<Option<usize>> {
-    config.attention.iter().map(|layer| layer.window).collect()
+    attention(config).map(|attention| attention.window).collect()
 }
 
 fn ropes(config: &ModelConfig) -> Vec<bool> {
-    config.attention.iter().map(|layer| layer.rope).collect()
+    attention(config).map(|attention| attention.rope.is_some()).collect()
+}
+
+fn qk_norm(config: &ModelConfig) -> bool {
+    attention(config).all(|attention| attention.qk_norm.is_some())
+}
+
+/// Whether the projections of queries, keys and values, of the attention's output, and of the MLP have biases.
+fn biases(config: &ModelConfig) -> (bool, bool, bool) {
+    let (attention, layer) = (attention(config).next().unwrap(), &config.plan.layers[0]);
+    (attention.qkv_bias, attention.out_bias, layer.mlp.bias)
+}
+
+fn attention(config: &ModelConfig) -> impl Iterator<Item = &Attention> {
+    config.plan.layers.iter().map(|layer| {
+        let Mixer::Attention(attention) = &layer.mixer;
+        attention
+    })
 }
 
 /// Each config fails with `BAD_FILE` and this fact.
@@ -74,30 +92,12 @@ fn assert_unsupported(cases: &[(Vec<u8>, &str, &str)]) {
 #[test]
 fn an_absent_field_means_what_it_means_in_transformers() {
     let config = read(llama(json!({"num_key_value_heads": "absent"})));
-    let full = LayerAttention { window: None, rope: true };
     let norm = Norm { eps: 1e-6 };
     let attention = Attention { qk_norm: None, rope: Some(0), window: None, scale: 0.25, qkv_bias: false, out_bias: false };
     let mlp = Mlp { activation: Activation::Silu, bias: false };
     let layer = LayerPlan { mixer_norm: norm, mixer: Mixer::Attention(attention), mlp_norm: norm, mlp };
     let expected = ModelConfig {
         family: Family::Llama,
-        vocab: 320,
-        hidden: 64,
-        inter: 96,
-        layers: 4,
-        heads: 4,
-        kv_heads: 4,
-        head_dim: 16,
-        context: 2048,
-        rms_eps: 1e-6,
-        rope_theta: 10_000.0,
-        rope_scaling: None,
-        attention: vec![full; 4],
-        tied: false,
-        qkv_bias: false,
-        out_bias: false,
-        mlp_bias: false,
-        qk_norm: false,
         plan: Plan {
             vocab: 320,
             hidden: 64,
@@ -119,13 +119,13 @@ fn an_absent_field_means_what_it_means_in_transformers() {
     assert_eq!(config, expected);
 
     let config = read(mistral(json!({})));
-    assert_eq!((config.context, windows(&config)), (131_072, vec![Some(4096); 4]));
+    assert_eq!((config.plan.context, windows(&config)), (131_072, vec![Some(4096); 4]));
     let config = read(qwen2(json!({})));
-    assert_eq!((config.context, config.bos, config.eos.len(), config.qkv_bias, config.out_bias), (32_768, None, 0, true, false));
+    assert_eq!((config.plan.context, config.bos, config.eos.len(), biases(&config)), (32_768, None, 0, (true, false, false)));
     let config = read(qwen3(json!({})));
-    assert_eq!((config.head_dim, config.qk_norm, config.qkv_bias), (128, true, false));
+    assert_eq!((config.plan.head_dim, qk_norm(&config), biases(&config)), (128, true, (false, false, false)));
     let config = read(smollm3(json!({"num_hidden_layers": 9})));
-    assert_eq!((config.tied, config.rope_theta), (true, 2_000_000.0));
+    assert_eq!((config.plan.tied, config.plan.ropes[0].theta), (true, 2_000_000.0));
     assert_eq!(ropes(&config), [true, true, true, false, true, true, true, false, true]);
     assert_eq!((config.bos, config.ignored), (None, vec![]), "the class default of 128000 is outside the vocabulary");
     let config = read(smollm3(json!({"num_hidden_layers": 9, "bos_token_id": 128_000})));
@@ -144,7 +144,8 @@ fn both_spellings_say_the_same() {
     let new = read(llama(json!({"rope_parameters": parameters, "dtype": "bfloat16", "max_position_embeddings": context})));
     assert_eq!(old, new);
     let expected = Llama3Scaling { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192 };
-    assert_eq!((old.rope_scaling, old.rope_theta, old.dtype), (Some(expected), 500000.0, Some(Dtype::Bf16)));
+    let rope = RopePlan { dims: 16, theta: 500000.0, scaling: RopeScaling::Llama3(expected) };
+    assert_eq!((old.plan.ropes, old.dtype), (vec![rope], Some(Dtype::Bf16)));
 
     let plain = read(llama(json!({"rope_theta": 5000, "rope_scaling": null, "torch_dtype": "float16"})));
     assert_eq!(plain, read(llama(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 5000.0}, "dtype": "float16"}))));
@@ -160,7 +161,8 @@ fn rope_scaling_may_be_nothing_in_many_ways_and_wins_over_rope_parameters() {
         "original_max_position_embeddings": 64});
     let rope = |with: Value| {
         let config = read(llama(with));
-        (config.rope_scaling.is_some(), config.rope_theta, config.ignored)
+        let rope = config.plan.ropes[0];
+        (rope.scaling != RopeScaling::None, rope.theta, config.ignored)
     };
     let mut with_theta = llama3.clone();
     with_theta["rope_theta"] = json!(7e5);
@@ -233,12 +235,11 @@ fn a_window_is_in_the_layers_where_transformers_has_it() {
 
 #[test]
 fn biases_are_where_transformers_has_them() {
-    let biases = |config: ModelConfig| (config.qkv_bias, config.out_bias, config.mlp_bias);
     let both = json!({"attention_bias": true, "mlp_bias": true});
-    assert_eq!(biases(read(llama(both.clone()))), (true, true, true));
-    assert_eq!(biases(read(smollm3(both))), (true, true, true));
-    assert_eq!(biases(read(qwen2(json!({"attention_bias": false})))), (true, false, false));
-    assert_eq!(biases(read(qwen3(json!({"attention_bias": true})))), (true, true, false));
+    assert_eq!(biases(&read(llama(both.clone()))), (true, true, true));
+    assert_eq!(biases(&read(smollm3(both))), (true, true, true));
+    assert_eq!(biases(&read(qwen2(json!({"attention_bias": false})))), (true, false, false));
+    assert_eq!(biases(&read(qwen3(json!({"attention_bias": true})))), (true, true, false));
 }
 
 #[test]
@@ -410,13 +411,13 @@ fn another_kind_of_file_is_called_by_its_name() {
 fn tensors_and_sizes_are_those_of_transformers() {
     // Numbers of parameters by transformers 5.23.0: sum(p.numel() for p in model.parameters()).
     let config = read(llama(json!({})));
-    assert_eq!(config.parameters(), 164_416);
-    assert_eq!(read(llama(json!({"tie_word_embeddings": true}))).parameters(), 143_936);
-    assert_eq!(read(llama(json!({"attention_bias": true, "mlp_bias": true}))).parameters(), 166_208);
-    assert_eq!(read(qwen2(json!({}))).parameters(), 164_928);
-    assert_eq!(read(qwen3(json!({"head_dim": 16}))).parameters(), 164_544);
-    assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).parameters(), 164_416);
-    assert_eq!(config.kv_bytes_per_token(KvDtype::F32), 2 * 4 * 2 * 16 * 4);
+    assert_eq!(config.plan.parameters(), 164_416);
+    assert_eq!(read(llama(json!({"tie_word_embeddings": true}))).plan.parameters(), 143_936);
+    assert_eq!(read(llama(json!({"attention_bias": true, "mlp_bias": true}))).plan.parameters(), 166_208);
+    assert_eq!(read(qwen2(json!({}))).plan.parameters(), 164_928);
+    assert_eq!(read(qwen3(json!({"head_dim": 16}))).plan.parameters(), 164_544);
+    assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).plan.parameters(), 164_416);
+    assert_eq!(config.plan.kv_bytes_per_token(KvDtype::F32), 2 * 4 * 2 * 16 * 4);
 
     let names: Vec<String> = config.plan.tensors().into_iter().map(|tensor| tensor.name).collect();
     assert_eq!(names.len(), 1 + 4 * 9 + 2);
@@ -434,9 +435,12 @@ fn the_real_configs_are_read() {
         return eprintln!("skipped: {shared} is not there");
     };
     let story = ModelConfig::from_json(&story).unwrap();
-    assert_eq!((story.family, story.tied, story.head_dim, story.kv_heads, story.context), (Family::Llama, true, 16, 4, 512));
-    assert_eq!((story.parameters(), story.dtype, story.ignored.len()), (656_000, Some(Dtype::F32), 0));
+    assert_eq!(
+        (story.family, story.plan.tied, story.plan.head_dim, story.plan.kv_heads, story.plan.context),
+        (Family::Llama, true, 16, 4, 512)
+    );
+    assert_eq!((story.plan.parameters(), story.dtype, story.ignored.len()), (656_000, Some(Dtype::F32), 0));
     let chat = ModelConfig::from_json(&chat).unwrap();
-    assert_eq!((chat.family, chat.head_dim, chat.context, windows(&chat)), (Family::Mistral, 26, 2048, vec![Some(1024); 10]));
+    assert_eq!((chat.family, chat.plan.head_dim, chat.plan.context, windows(&chat)), (Family::Mistral, 26, 2048, vec![Some(1024); 10]));
     assert_eq!((chat.eos, chat.ignored.len()), (vec![32000], 0));
 }

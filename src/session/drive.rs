@@ -141,7 +141,7 @@ impl Session {
 
     /// What completion `index` has come to.
     fn poll_draft(&mut self, run: &mut Run, index: usize) -> Result<Option<Step>> {
-        let context = self.model.config().context;
+        let context = self.model.config().plan.context;
         let draft = &mut run.drafts[index];
         if draft.choice.is_some() || draft.is_held {
             return Ok(None);
@@ -195,7 +195,7 @@ impl Session {
     ///
     /// Errors: `OUT_OF_MEMORY`.
     fn shift(&mut self, run: &mut Run, index: usize) -> Result<Step> {
-        let (keep, drop) = Session::shift_of(self.model.config().context);
+        let (keep, drop) = Session::shift_of(self.model.config().plan.context);
         let draft = &mut run.drafts[index];
         draft.is_cut = true;
         match &mut draft.sequence {
@@ -213,7 +213,7 @@ impl Session {
     fn sample(&mut self, run: &mut Run, index: usize, mut logits: Vec<f32>) -> Result<Step> {
         // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for no text. A tokenizer may
         // also have more ids than the model has rows.
-        let known = self.model.tokenizer().vocab().min(self.model.config().vocab);
+        let known = self.model.tokenizer().vocab().min(self.model.config().plan.vocab);
         let draft = &mut run.drafts[index];
         let drawn = draft.sampler.sample(&mut logits[..known], &run.prompt, &draft.tokens);
         draft.next = Next::Append(logits);

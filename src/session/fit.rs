@@ -30,7 +30,7 @@ impl Session {
     ///
     /// Errors: `CONTEXT_OVERFLOW`.
     pub(super) fn fit_text(&self, prompt: &mut Vec<u32>, options: &Options) -> Result<Option<Dropped>> {
-        let context = self.model.config().context;
+        let context = self.model.config().plan.context;
         // Room for one token of an answer, or there is nothing to ask for.
         if prompt.len() < context {
             return Ok(None);
@@ -55,7 +55,7 @@ impl Session {
         template_kwargs: &TemplateKwargs,
         options: &Options,
     ) -> Result<(Vec<Message>, Vec<u32>, Option<Dropped>)> {
-        let context = self.model.config().context;
+        let context = self.model.config().plan.context;
         let whole = self.render(&conversation, answers, template_kwargs, options.now)?;
         let overflow = || Error::ContextOverflow { requested: whole.len() + 1, context_window: context };
         if options.overflow == Overflow::Error {

@@ -99,7 +99,7 @@ impl Session {
         }
         let (tokens, kv) = head.tokens.checked_mul(4).and_then(|bytes| body.split_at_checked(bytes)).ok_or_else(cut_short)?;
         let tokens: Vec<u32> = tokens.chunks_exact(4).map(|token| u32::from_le_bytes(token.try_into().expect("four bytes"))).collect();
-        if tokens.len() > model.config().context || tokens.iter().any(|&token| token as usize >= model.config().vocab) {
+        if tokens.len() > model.config().plan.context || tokens.iter().any(|&token| token as usize >= model.config().plan.vocab) {
             return Err(bad("tokens of this model, no more than its context", "others"));
         }
         let mut session = Session::new(model);

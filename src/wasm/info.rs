@@ -71,14 +71,14 @@ impl EngineModelInfo<'_> {
         let config = model.config();
         EngineModelInfo {
             family: config.family.name(),
-            parameters: config.parameters(),
-            vocab: config.vocab,
-            layers: config.layers,
-            hidden: config.hidden,
-            context: config.context,
+            parameters: config.plan.parameters(),
+            vocab: config.plan.vocab,
+            layers: config.plan.layers.len(),
+            hidden: config.plan.hidden,
+            context: config.plan.context,
             dtype: model.weights().dtype().to_string(),
             weight_bytes: model.weights().bytes(),
-            kv_bytes_per_token: config.kv_bytes_per_token(model.kv_dtype()),
+            kv_bytes_per_token: config.plan.kv_bytes_per_token(model.kv_dtype()),
             chat_template: match model.template().source() {
                 TemplateSource::Model => "model",
                 TemplateSource::ChatMl => "chatml",
@@ -134,7 +134,7 @@ impl SessionStats {
     pub(super) fn of(session: &Session) -> SessionStats {
         SessionStats {
             context_usage: session.context_usage(),
-            context_window: session.model().config().context,
+            context_window: session.model().config().plan.context,
             kv_bytes: session.kv_bytes(),
             shared_bytes: session.shared_bytes(),
             wasm_bytes: wasm_bytes(),

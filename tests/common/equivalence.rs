@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use fireside::config::{LayerPlan, Mixer};
 use fireside::{Completion, Message, Model, Session};
 
 use super::{Random, Runner, greedy};
@@ -10,7 +11,7 @@ use super::{Random, Runner, greedy};
 /// Tokens that the model did not choose: any ids, including special ones.
 pub fn any_tokens(model: &Model, count: usize, seed: u64) -> Vec<u32> {
     let mut random = Random(seed);
-    (0..count).map(|_| random.below(model.config().vocab) as u32).collect()
+    (0..count).map(|_| random.below(model.config().plan.vocab) as u32).collect()
 }
 
 /// The logits after each token, with the tokens fed one by one.
@@ -74,7 +75,10 @@ pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usiz
 /// A token that no layer's window reaches does not affect the logits, and the last one that a window
 /// reaches does.
 pub fn a_window_has_the_configured_length(name: &str, model: &Model, count: usize) {
-    let windows: Option<Vec<usize>> = model.config().attention.iter().map(|layer| layer.window).collect();
+    let window = |layer: &LayerPlan| match &layer.mixer {
+        Mixer::Attention(attention) => attention.window,
+    };
+    let windows: Option<Vec<usize>> = model.config().plan.layers.iter().map(window).collect();
     let windows = windows.unwrap_or_else(|| panic!("{name} has a layer that sees everything"));
     let reach = 1 + windows.iter().map(|window| window - 1).sum::<usize>();
     assert!(reach < count, "{name}: the test needs more than {reach} tokens");
@@ -82,7 +86,7 @@ pub fn a_window_has_the_configured_length(name: &str, model: &Model, count: usiz
     let logits = Runner::new(model).feed(&tokens);
     let change = |position: usize| {
         let mut changed = tokens.clone();
-        changed[position] = (changed[position] + 1) % model.config().vocab as u32;
+        changed[position] = (changed[position] + 1) % model.config().plan.vocab as u32;
         Runner::new(model).feed(&changed)
     };
     assert_same(&change(count - reach - 1), &logits, &format!("{name}, a token {reach} places back"));

@@ -91,7 +91,7 @@ impl Golden {
     /// Every case through `forward` and through a session.
     pub fn check(&self, model: Model) -> Seen {
         let mut seen = Seen::default();
-        assert_eq!((model.config().vocab, model.config().hidden), (self.vocab, self.hidden), "{}", self.model);
+        assert_eq!((model.config().plan.vocab, model.config().plan.hidden), (self.vocab, self.hidden), "{}", self.model);
         for case in &self.cases {
             case.check_forward(&self.model, &model, &mut seen);
         }

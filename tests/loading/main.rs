@@ -120,7 +120,7 @@ fn chunks_of_any_size_make_the_same_weights() {
                 let weights = load(&config, None, &file, chunk).unwrap();
                 assert_eq!((weights.embed.dtype(), weights.layers[1].down.weight.dtype()), (dtype, dtype));
                 assert_eq!(flat(&weights), expected(&config), "{name} in chunks of {chunk}");
-                assert_eq!(weights.bytes(), config.weight_bytes(dtype));
+                assert_eq!(weights.bytes(), config.plan.weight_bytes(dtype));
             }
         }
     }
@@ -133,7 +133,7 @@ fn another_dtype_is_stored_on_request() {
         let file = file_of(&tensors_of(&config, source));
         for dtype in [Dtype::F32, Dtype::F16, Dtype::Bf16] {
             let weights = load(&config, Some(dtype), &file, 1000).unwrap();
-            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.weight_bytes(dtype)));
+            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.plan.weight_bytes(dtype)));
             assert_eq!(flat(&weights), expected(&config));
         }
     }

@@ -98,7 +98,7 @@ fn every_fixture_loads_as_published() {
         if folder.join("config.json").exists() {
             let (config, weights) = load_folder(&folder);
             let dtype = config.dtype.unwrap();
-            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.weight_bytes(dtype)), "{}", folder.display());
+            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.plan.weight_bytes(dtype)), "{}", folder.display());
             assert_eq!(config.ignored, [""; 0], "{}", folder.display());
             count += 1;
         }
@@ -114,5 +114,5 @@ fn the_real_story_model_is_loaded() {
     }
     // Its tied embedding is published as lm_head.weight only.
     let (config, weights) = load_folder(&folder);
-    assert_eq!((config.parameters(), weights.bytes(), weights.head.is_none()), (656_000, 4 * 656_000, true));
+    assert_eq!((config.plan.parameters(), weights.bytes(), weights.head.is_none()), (656_000, 4 * 656_000, true));
 }

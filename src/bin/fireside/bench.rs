@@ -98,7 +98,7 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
         subjects.push(Subject::new(args, shape, args.model.as_deref(), options)?);
         eprintln!("{format}: loaded in {:.2} s", subjects[subjects.len() - 1].load.as_secs_f64());
     }
-    let context = subjects[0].model.config().context;
+    let context = subjects[0].model.config().plan.context;
     let prefill: Vec<usize> = args.prefill.iter().copied().filter(|&length| length <= context).collect();
     let mut lines: Vec<Line> = Vec::new();
     lines.resize_with(subjects.len() * threads.len(), Line::default);
@@ -144,7 +144,7 @@ impl Subject {
         };
         let load = begin.elapsed();
         let mut subject = Subject { executor: Executor::new(model.pool().clone()), logits: Vec::new(), model, load, pasts: Vec::new() };
-        let room = subject.model.config().context.saturating_sub(DECODE_PASSES);
+        let room = subject.model.config().plan.context.saturating_sub(DECODE_PASSES);
         for &past in args.past.iter().filter(|&&past| past <= room) {
             let mut cache = subject.model.network().cache();
             subject.model.network().forward(&subject.tokens(past), &mut cache, &mut subject.executor, &mut subject.logits)?;
@@ -155,7 +155,7 @@ impl Subject {
 
     /// A text of token ids spread over the vocabulary.
     fn tokens(&self, length: usize) -> Vec<u32> {
-        let vocab = self.model.config().vocab as u64;
+        let vocab = self.model.config().plan.vocab as u64;
         (0..length as u64).map(|i| (i * 2_654_435_761 % vocab) as u32).collect()
     }
 
@@ -197,16 +197,16 @@ impl Subject {
     fn decode_bytes(&self, past: usize) -> u64 {
         let (config, weights) = (self.model.config(), self.model.weights());
         let embed = if weights.head.is_some() { weights.embed.bytes() } else { 0 };
-        weights.bytes() - embed + past as u64 * config.kv_bytes_per_token(self.model.kv_dtype())
+        weights.bytes() - embed + past as u64 * config.plan.kv_bytes_per_token(self.model.kv_dtype())
     }
 
     /// Floating-point operations for reading `length` tokens: the layers' matrices, causal attention, the
     /// head once.
     fn prefill_flops(&self, length: usize) -> f64 {
         let config = self.model.config();
-        let head = config.vocab * config.hidden;
-        let layers = config.parameters() as usize - if config.tied { head } else { 2 * head };
-        let attention = 2 * config.layers * config.heads * config.head_dim * length * (length + 1);
+        let head = config.plan.vocab * config.plan.hidden;
+        let layers = config.plan.parameters() as usize - if config.plan.tied { head } else { 2 * head };
+        let attention = 2 * config.plan.layers.len() * config.plan.heads * config.plan.head_dim * length * (length + 1);
         (2 * (layers * length + head) + attention) as f64
     }
 }

@@ -21,11 +21,11 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
 
     row("folder", folder.display().to_string());
     row("family", config.family.name().into());
-    row("parameters", format!("{:.2} M", config.parameters() as f64 / 1e6));
-    let shape = format!("{} layers, hidden {}, inter {}", config.layers, config.hidden, config.inter);
-    row("shape", format!("{shape}, {} heads over {} KV heads of {}", config.heads, config.kv_heads, config.head_dim));
-    row("context", format!("{} tokens", config.context));
-    row("vocabulary", format!("{} rows, {} tokens in the tokenizer", config.vocab, tokenizer.vocab()));
+    row("parameters", format!("{:.2} M", config.plan.parameters() as f64 / 1e6));
+    let shape = format!("{} layers, hidden {}, inter {}", config.plan.layers.len(), config.plan.hidden, config.plan.inter);
+    row("shape", format!("{shape}, {} heads over {} KV heads of {}", config.plan.heads, config.plan.kv_heads, config.plan.head_dim));
+    row("context", format!("{} tokens", config.plan.context));
+    row("vocabulary", format!("{} rows, {} tokens in the tokenizer", config.plan.vocab, tokenizer.vocab()));
     let ends: BTreeSet<_> = generation.ends(config).into_iter().collect();
     row("end tokens", format!("{ends:?}"));
     row(
@@ -48,13 +48,17 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
         row("weights", format!("{name}, {bytes}"));
     }
     match options.storage(config).or(config.dtype) {
-        Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.weight_bytes(dtype)))),
+        Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.plan.weight_bytes(dtype)))),
         None => row("memory", "as large as the weight files; config.json names no dtype".into()),
     }
-    let kv = config.kv_bytes_per_token(options.kv_dtype);
+    let kv = config.plan.kv_bytes_per_token(options.kv_dtype);
     row(
         "",
-        format!("{} of KV cache per 1,000 tokens, {} for the whole context", megabytes(kv * 1000), megabytes(kv * config.context as u64)),
+        format!(
+            "{} of KV cache per 1,000 tokens, {} for the whole context",
+            megabytes(kv * 1000),
+            megabytes(kv * config.plan.context as u64)
+        ),
     );
     let passed_over = files.scan(folder, config)?.passed_over();
     if !passed_over.is_empty() {
