@@ -75,7 +75,8 @@ macro_rules! generate_options {
                 Options {
                     $($sampling: self.$sampling.clone().or_else(|| model.$sampling.clone()),)*
                     $($rule: self.$rule.clone().or_else(|| model.$rule.clone()),)*
-                    ..self.clone()
+                    $($run: self.$run.clone(),)*
+                    now: self.now,
                 }
             }
 

@@ -299,6 +299,14 @@ pub trait Kind: Sized {
     /// Errors: what the type itself says of a value.
     fn read(option: &str, value: &Value, range: &Range) -> Result<Option<Self>>;
 
+    /// Becomes the value that was read; false where it is of another kind.
+    ///
+    /// Not inlined: a table calls this for each of its rows.
+    #[inline(never)]
+    fn set(&mut self, option: &str, value: &Value, range: &Range) -> Result<bool> {
+        Ok(Self::read(option, value, range)?.map(|value| *self = value).is_some())
+    }
+
     /// Shows the part of the value that is out of range, for an error.
     fn outside(&self, _: &Range) -> Option<String> {
         None
@@ -349,13 +357,9 @@ macro_rules! options {
             /// Errors: what its type says of a value.
             pub(crate) fn set(&mut self, row: &Row, option: &str, value: &Value) -> Result<bool> {
                 match row.field {
-                    $(stringify!($field) => match <$Type as Kind>::read(option, value, &row.range)? {
-                        Some(value) => self.$field = value,
-                        None => return Ok(false),
-                    },)*
-                    _ => return Ok(false),
+                    $(stringify!($field) => self.$field.set(option, value, &row.range),)*
+                    _ => Ok(false),
                 }
-                Ok(true)
             }
         }
     };

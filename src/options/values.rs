@@ -15,11 +15,10 @@ const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
 const NUMBER: Type = Type { typescript: "number", text: Text::Number, many: false };
 
-// Not inlined: each row calls these, and in the wasm 31 copies are 10 KB.
+// Not inlined: a table calls these for each of its rows.
 impl<T: Kind> Kind for Option<T> {
     const TYPE: Type = T::TYPE;
 
-    #[inline(never)]
     fn read(option: &str, value: &Value, range: &Range) -> Result<Option<Self>> {
         Ok(T::read(option, value, range)?.map(Some))
     }
