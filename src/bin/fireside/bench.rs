@@ -9,12 +9,16 @@ mod limits;
 mod random;
 
 use std::path::Path;
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use fireside::Model;
 use fireside::cache::Cache;
 use fireside::network::Executor;
+use fireside::network::scheduler::Scheduler;
+use fireside::network::sequence::{Device, Sequence};
 use fireside::options::LoadOptions;
 use fireside::pool::Pool;
 use fireside::quant::Dtype;
@@ -25,6 +29,8 @@ use limits::Limits;
 
 /// How many decode steps are timed at each length of the past.
 const DECODE_PASSES: usize = 16;
+/// The length of texts that are decoded together. Units: tokens.
+const TOGETHER_PAST: usize = 16;
 /// The least duration of a sample; shorter measurements are repeated. Small models read a prompt in
 /// milliseconds.
 const SAMPLE: Duration = Duration::from_millis(100);
@@ -55,6 +61,9 @@ pub struct BenchArgs {
     /// How many tokens precede the decoded ones
     #[arg(long, value_delimiter = ',', default_value = "16,512,2048")]
     past: Vec<usize>,
+    /// How many texts are decoded together
+    #[arg(long, value_delimiter = ',', default_value = "1,4,8", value_parser = clap::value_parser!(u64).range(1..=64))]
+    together: Vec<u64>,
 }
 
 /// One model in one format, with a text of each past length ready to be continued.
@@ -64,6 +73,8 @@ struct Subject {
     logits: Vec<f32>,
     load: Duration,
     pasts: Vec<Cache>,
+    /// Decodes several texts in one pass.
+    scheduler: Arc<Scheduler>,
 }
 
 /// The samples of one line of the table, in tokens per second.
@@ -71,6 +82,7 @@ struct Subject {
 struct Line {
     prefill: Vec<Vec<f64>>,
     decode: Vec<Vec<f64>>,
+    together: Vec<Vec<f64>>,
 }
 
 /// Measures and prints.
@@ -116,6 +128,9 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
                 for i in 0..subject.pasts.len() {
                     note(&mut line.decode, i, round, subject.decode(i)?);
                 }
+                for (i, &count) in args.together.iter().enumerate() {
+                    note(&mut line.together, i, round, subject.decode_together(count as usize)?);
+                }
             }
             if round > 0 {
                 limits[index].push(limits::measure(count));
@@ -124,7 +139,7 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     }
     let title = args.model.as_ref().map_or_else(|| format!("{shape} shape, random weights"), |folder| folder.display().to_string());
     let limits: Vec<Limits> = limits.iter().map(|samples| limits::median(samples)).collect();
-    Ok(report(&title, &subjects, threads, &prefill, &lines, &limits))
+    Ok(report(args, &title, &subjects, threads, &prefill, &lines, &limits))
 }
 
 /// Adds a sample of measurement `i`, unless it is from the warm-up.
@@ -143,7 +158,9 @@ impl Subject {
             None => random::load(shape, options)?,
         };
         let load = begin.elapsed();
-        let mut subject = Subject { executor: Executor::new(model.pool().clone()), logits: Vec::new(), model, load, pasts: Vec::new() };
+        let executor = || Executor::new(model.pool().clone());
+        let scheduler = Scheduler::new(model.network().clone(), executor());
+        let mut subject = Subject { executor: executor(), scheduler, logits: Vec::new(), model, load, pasts: Vec::new() };
         let room = subject.model.config().plan.context.saturating_sub(DECODE_PASSES);
         for &past in args.past.iter().filter(|&&past| past <= room) {
             let mut cache = subject.model.network().cache();
@@ -192,6 +209,35 @@ impl Subject {
         Ok(done as f64 / spent.as_secs_f64())
     }
 
+    /// Tokens per second of several texts together, each decoded greedily after [`TOGETHER_PAST`] tokens.
+    fn decode_together(&mut self, count: usize) -> Result<f64> {
+        let mut texts: Vec<Box<dyn Sequence>> = (0..count).map(|_| self.scheduler.clone().sequence()).collect();
+        let prompt = self.tokens(TOGETHER_PAST);
+        texts.iter_mut().try_for_each(|text| text.append(&prompt, None))?;
+        while self.scheduler.step(usize::MAX).is_some() {}
+        let mut buffers = vec![Vec::new(); count];
+        let (mut done, mut spent) = (0, Duration::ZERO);
+        while spent < SAMPLE {
+            let mut tokens: Vec<u32> = (1..=count as u32).collect();
+            let begin = Instant::now();
+            for _ in 0..DECODE_PASSES {
+                for ((text, token), buffer) in texts.iter_mut().zip(&tokens).zip(&mut buffers) {
+                    text.append(&[*token], Some(std::mem::take(buffer)))?;
+                }
+                self.scheduler.step(usize::MAX);
+                for ((text, token), buffer) in texts.iter_mut().zip(&mut tokens).zip(&mut buffers) {
+                    let Poll::Ready(logits) = text.poll() else { unreachable!("a step decodes for all") };
+                    *buffer = logits?.unwrap_or_default();
+                    *token = likeliest(buffer);
+                }
+            }
+            spent += begin.elapsed();
+            done += count * DECODE_PASSES;
+            texts.iter_mut().for_each(|text| text.truncate(TOGETHER_PAST));
+        }
+        Ok(done as f64 / spent.as_secs_f64())
+    }
+
     /// The least bytes that a token after `past` others reads: every matrix once (only one row of an
     /// embedding that is not also the head), keys and values.
     fn decode_bytes(&self, past: usize) -> u64 {
@@ -218,16 +264,28 @@ fn likeliest(logits: &[f32]) -> u32 {
 }
 
 /// Prints the table and returns the same as JSON.
-fn report(title: &str, subjects: &[Subject], threads: &[usize], prefill: &[usize], lines: &[Line], limits: &[Limits]) -> Value {
+fn report(
+    args: &BenchArgs,
+    title: &str,
+    subjects: &[Subject],
+    threads: &[usize],
+    prefill: &[usize],
+    lines: &[Line],
+    limits: &[Limits],
+) -> Value {
     println!("\n### {title}\n");
     for (count, limits) in threads.iter().zip(limits) {
         let (read, multiply_add) = (limits.read_bytes / 1e9, limits.flops / 1e9);
         println!("Limits on {count} thread(s): {read:.1} GB/s read, {multiply_add:.1} GFLOP/s of multiplications and additions.");
     }
     let pasts: Vec<usize> = subjects[0].pasts.iter().map(Cache::len).collect();
-    let heads = prefill.iter().map(|length| format!("prefill {length}")).chain(pasts.iter().map(|past| format!("decode after {past}")));
+    let heads = prefill
+        .iter()
+        .map(|length| format!("prefill {length}"))
+        .chain(pasts.iter().map(|past| format!("decode after {past}")))
+        .chain(args.together.iter().map(|count| format!("{count} together")));
     println!("\n| format | T | {} | load, s |", heads.collect::<Vec<_>>().join(" | "));
-    println!("|---|---|{}---|", "---|".repeat(prefill.len() + pasts.len()));
+    println!("|---|---|{}---|", "---|".repeat(prefill.len() + pasts.len() + args.together.len()));
     let mut rows = Vec::new();
     for (subject, lines) in subjects.iter().zip(lines.chunks_exact(threads.len())) {
         for ((count, line), limits) in threads.iter().zip(lines).zip(limits) {
@@ -246,7 +304,9 @@ fn report(title: &str, subjects: &[Subject], threads: &[usize], prefill: &[usize
             let written = pasts.iter().zip(&line.decode).map(|(past, samples)| {
                 of("decode", past, samples, (!cached).then(|| limits.read_bytes / subject.decode_bytes(*past) as f64))
             });
-            let (cells, figures): (Vec<String>, Vec<Value>) = read.chain(written).unzip();
+            let counts: Vec<usize> = args.together.iter().map(|&count| count as usize).collect();
+            let together = counts.iter().zip(&line.together).map(|(count, samples)| of("together", count, samples, None));
+            let (cells, figures): (Vec<String>, Vec<Value>) = read.chain(written).chain(together).unzip();
             let load = subject.load.as_secs_f64();
             println!("| {dtype} | {count} | {} | {load:.2} |", cells.join(" | "));
             rows.push(json!({ "format": dtype.name(), "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
