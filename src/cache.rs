@@ -29,14 +29,44 @@ pub use budget::Budget;
 /// processor's innermost cache while all queries look at them.
 pub const BLOCK: usize = 64;
 
-/// Keys and values of one session, for all layers.
+/// Keys and values of one text, for all layers.
 #[derive(Debug)]
 pub struct Cache {
     shape: Shape,
     budget: Arc<Budget>,
-    /// Per layer its blocks.
-    layers: Vec<Vec<Arc<Block>>>,
+    layers: Vec<Layer>,
     len: usize,
+}
+
+/// What one layer holds: all positions, or, if its attention has a window, those that may still be looked at.
+#[derive(Debug, Clone)]
+struct Layer {
+    window: Option<usize>,
+    /// The first position it holds.
+    first: usize,
+    /// The blocks from that of position `first` on.
+    blocks: Vec<Arc<Block>>,
+}
+
+impl Layer {
+    /// The block of a position that it holds.
+    fn block(&self, pos: usize) -> usize {
+        pos / BLOCK - self.first / BLOCK
+    }
+
+    /// The first position that the next one sees when there are `len`.
+    fn needs(&self, len: usize) -> usize {
+        self.window.map_or(0, |window| (len + 1).saturating_sub(window))
+    }
+
+    /// Gives back the blocks that no later position sees. One more is kept, so that a short answer can be taken back.
+    fn forget(&mut self, len: usize) {
+        let first = (self.needs(len) / BLOCK).saturating_sub(1) * BLOCK;
+        if first > self.first {
+            self.blocks.drain(..self.block(first));
+            self.first = first;
+        }
+    }
 }
 
 /// Neighbouring positions of one KV head in one layer, as attention reads them.
@@ -51,16 +81,18 @@ pub struct Span<'a> {
 /// What counts of it: blocks are shared until one of both is written to.
 impl Clone for Cache {
     fn clone(&self) -> Cache {
-        let blocks = self.len.div_ceil(BLOCK);
-        let layers = self.layers.iter().map(|layer| layer[..blocks].to_vec()).collect();
-        Cache { shape: self.shape, budget: self.budget.clone(), layers, len: self.len }
+        let mut cache = Cache { shape: self.shape, budget: self.budget.clone(), layers: self.layers.clone(), len: self.len };
+        cache.truncate(self.len);
+        cache
     }
 }
 
 impl Cache {
-    /// An empty cache for a model with so many layers of this shape; allocates nothing for positions yet.
-    pub fn new(layers: usize, shape: Shape, budget: Arc<Budget>) -> Cache {
-        Cache { shape, budget, layers: (0..layers).map(|_| Vec::new()).collect(), len: 0 }
+    /// An empty cache; allocates nothing for positions yet. `windows`: for each layer how many positions one sees,
+    /// itself included; `None`: all.
+    pub fn new(windows: impl IntoIterator<Item = Option<usize>>, shape: Shape, budget: Arc<Budget>) -> Cache {
+        let layer = |window| Layer { window, first: 0, blocks: Vec::new() };
+        Cache { shape, budget, layers: windows.into_iter().map(layer).collect(), len: 0 }
     }
 
     /// Positions held.
@@ -75,20 +107,32 @@ impl Cache {
 
     /// Units: bytes of memory in use, whole blocks counted, those shared with clones too.
     pub fn bytes(&self) -> u64 {
-        self.layers.iter().map(|blocks| blocks.len() as u64).sum::<u64>() * self.shape.block_bytes()
+        self.layers.iter().map(|layer| layer.blocks.len() as u64).sum::<u64>() * self.shape.block_bytes()
     }
 
     /// Units: bytes of [`Cache::bytes`] that clones hold as well.
     pub fn shared_bytes(&self) -> u64 {
-        let shared = self.layers.iter().flatten().filter(|block| Arc::strong_count(block) > 1).count();
+        let shared = self.layers.iter().flat_map(|layer| &layer.blocks).filter(|block| Arc::strong_count(block) > 1).count();
         shared as u64 * self.shape.block_bytes()
     }
 
-    /// Forgets every position from `len` on and gives back the blocks that this empties.
+    /// The length to which the cache can be cut back so that at most `len` positions are left: `len`, or 0 if a layer
+    /// with a window has given back what position `len` would see.
+    pub fn reach(&self, len: usize) -> usize {
+        let len = len.min(self.len);
+        let holds = |layer: &Layer| layer.first == 0 || layer.first <= layer.needs(len);
+        if self.layers.iter().all(holds) { len } else { 0 }
+    }
+
+    /// Forgets every position from `len` on, a length that [`Cache::reach`] gave, and gives back the blocks that this
+    /// empties.
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
-        for blocks in &mut self.layers {
-            blocks.truncate(self.len.div_ceil(BLOCK));
+        for layer in &mut self.layers {
+            if self.len == 0 {
+                layer.first = 0;
+            }
+            layer.blocks.truncate(self.len.div_ceil(BLOCK).saturating_sub(layer.first / BLOCK));
         }
     }
 
@@ -110,9 +154,9 @@ impl Cache {
 
     fn make_own(&mut self, first: usize, end: usize) -> Result<()> {
         for layer in &mut self.layers {
-            for index in first / BLOCK..end.div_ceil(BLOCK) {
-                match layer.get_mut(index) {
-                    None => layer.push(Arc::new(Block::new(self.shape, &self.budget)?)),
+            for index in first.max(layer.first) / BLOCK..end.div_ceil(BLOCK) {
+                match layer.blocks.get_mut(index - layer.first / BLOCK) {
+                    None => layer.blocks.push(Arc::new(Block::new(self.shape, &self.budget)?)),
                     Some(block) => {
                         if Arc::get_mut(block).is_none() {
                             *block = Arc::new(block.copy(self.shape, &self.budget)?);
@@ -131,7 +175,9 @@ impl Cache {
         let width = self.shape.kv_heads * self.shape.head_dim;
         for (index, (k, v)) in k.chunks_exact(width).zip(v.chunks_exact(width)).enumerate() {
             let pos = first + index;
-            let block = Arc::get_mut(&mut self.layers[layer][pos / BLOCK]).expect("reserved, so its own");
+            let layer = &mut self.layers[layer];
+            let index = layer.block(pos);
+            let block = Arc::get_mut(&mut layer.blocks[index]).expect("reserved, so its own");
             for (head, (k, v)) in k.chunks_exact(self.shape.head_dim).zip(v.chunks_exact(self.shape.head_dim)).enumerate() {
                 block.set(head * 2 * BLOCK + pos % BLOCK, k);
                 block.set((head * 2 + 1) * BLOCK + pos % BLOCK, v);
@@ -142,6 +188,7 @@ impl Cache {
     /// Makes `seq` positions count that every layer has written.
     pub fn advance(&mut self, seq: usize) {
         self.len += seq;
+        self.layers.iter_mut().for_each(|layer| layer.forget(self.len));
     }
 
     /// Forgets the `drop` positions after the first `keep`, and moves those behind them up. Keys know their positions: `turn` is given each
@@ -149,56 +196,87 @@ impl Cache {
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
     pub fn shift(&mut self, keep: usize, drop: usize, mut turn: impl FnMut(usize, usize, &mut [f32])) -> Result<()> {
+        let mut moved = self.layers.iter().map(|layer| self.moved(layer, keep, drop)).collect::<Result<Vec<_>>>()?;
         self.own(keep, self.len)?;
         let mut row = vec![0.0; self.shape.head_dim];
-        for (layer, blocks) in self.layers.iter_mut().enumerate() {
-            for pos in keep + drop..self.len {
-                let to = pos - drop;
+        for (number, (layer, moved)) in self.layers.iter_mut().zip(&mut moved).enumerate() {
+            for pos in (keep + drop).max(layer.first)..self.len {
+                let (from, to) = (layer.block(pos), pos - drop);
                 for index in 0..2 * self.shape.kv_heads {
-                    blocks[pos / BLOCK].get(index * BLOCK + pos % BLOCK, &mut row);
+                    layer.blocks[from].get(index * BLOCK + pos % BLOCK, &mut row);
                     if index % 2 == 0 {
-                        turn(layer, pos, &mut row);
+                        turn(number, pos, &mut row);
                     }
-                    Arc::get_mut(&mut blocks[to / BLOCK]).expect("its own").set(index * BLOCK + to % BLOCK, &row);
+                    let target = moved.as_mut().unwrap_or(layer);
+                    let block = target.block(to);
+                    Arc::get_mut(&mut target.blocks[block]).expect("its own").set(index * BLOCK + to % BLOCK, &row);
                 }
+            }
+            if let Some(moved) = moved.take() {
+                *layer = moved;
             }
         }
         self.truncate(self.len - drop);
         Ok(())
     }
 
-    /// Units: bytes of the first `len` positions as [`Cache::export`] writes them.
-    pub fn export_bytes(&self, len: usize) -> u64 {
-        self.shape.export_bytes(self.layers.len(), len)
+    /// A layer that has given back its beginning, with new blocks for the positions that a shift moves: they lie elsewhere
+    /// in their blocks then. `None`: its positions are moved within its own blocks.
+    fn moved(&self, layer: &Layer, keep: usize, drop: usize) -> Result<Option<Layer>> {
+        if layer.first == 0 {
+            return Ok(None);
+        }
+        let first = (keep + drop).max(layer.first) - drop;
+        let blocks = first / BLOCK..(self.len - drop).div_ceil(BLOCK);
+        let blocks = blocks.map(|_| Block::new(self.shape, &self.budget).map(Arc::new)).collect::<Result<_>>()?;
+        Ok(Some(Layer { window: layer.window, first, blocks }))
     }
 
-    /// Appends the first `len` positions to `out` as they are stored: what [`Cache::import`] reads.
+    /// The blocks of one layer that are exported of a text of `len` positions, each with how many of its positions: those
+    /// that the next position sees.
+    fn exported(layer: &Layer, len: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let first = if len == 0 { 0 } else { layer.needs(len) / BLOCK };
+        (first..len.div_ceil(BLOCK)).map(move |block| (block, BLOCK.min(len - block * BLOCK)))
+    }
+
+    /// Units: bytes of the first `len` positions as [`Cache::export`] writes them.
+    pub fn export_bytes(&self, len: usize) -> u64 {
+        let positions = |layer: &Layer| Cache::exported(layer, len).map(|(_, positions)| positions as u64).sum::<u64>();
+        self.layers
+            .iter()
+            .map(positions)
+            .fold(0u64, |sum, positions| sum.saturating_add(positions))
+            .saturating_mul(self.shape.export_bytes())
+    }
+
+    /// Appends the first `len` positions to `out` as they are stored: what [`Cache::import`] reads. `len` is a length that
+    /// [`Cache::reach`] gave.
     pub fn export(&self, len: usize, out: &mut Vec<u8>) {
         for layer in &self.layers {
-            for (index, block) in layer[..len.div_ceil(BLOCK)].iter().enumerate() {
-                for row in self.shape.rows(BLOCK.min(len - index * BLOCK)) {
-                    block.write_row(row, self.shape, out);
-                }
+            for (index, positions) in Cache::exported(layer, len) {
+                let block = &layer.blocks[index - layer.first / BLOCK];
+                self.shape.rows(positions).for_each(|row| block.write_row(row, self.shape, out));
             }
         }
     }
 
-    /// Takes `len` positions from bytes that [`Cache::export`] wrote; the cache must be empty. `None`: the bytes are not as many, or a number in
-    /// them is none.
+    /// Takes `len` positions from bytes that [`Cache::export`] wrote; the cache must be empty. Returns `None` if the length
+    /// is wrong or a value is not finite.
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then empty.
     pub fn import(&mut self, len: usize, bytes: &[u8]) -> Result<Option<()>> {
         if self.export_bytes(len) != bytes.len() as u64 {
             return Ok(None);
         }
+        for layer in &mut self.layers {
+            layer.first = Cache::exported(layer, len).next().map_or(0, |(index, _)| index * BLOCK);
+        }
         let made = self.reserve(len).map(|()| {
             let mut rows = bytes.chunks_exact(self.shape.row_bytes());
             self.layers.iter_mut().all(|layer| {
-                layer.iter_mut().enumerate().all(|(index, block)| {
+                Cache::exported(layer, len).zip(&mut layer.blocks).all(|((_, positions), block)| {
                     let block = Arc::get_mut(block).expect("reserved, so its own");
-                    self.shape
-                        .rows(BLOCK.min(len - index * BLOCK))
-                        .all(|row| rows.next().is_some_and(|bytes| block.read_row(row, self.shape, bytes)))
+                    self.shape.rows(positions).all(|row| rows.next().is_some_and(|bytes| block.read_row(row, self.shape, bytes)))
                 })
             })
         });
@@ -218,6 +296,11 @@ impl Cache {
         }
     }
 
+    /// The first position that a layer still holds.
+    pub fn first(&self, layer: usize) -> usize {
+        self.layers[layer].first
+    }
+
     /// The keys and values of one KV head at `positions`, which lie in one block. Positions written but not yet counted may be read.
     ///
     /// `decoded` is scratch, in which they are if the cache stores them in another format.
@@ -226,7 +309,8 @@ impl Cache {
         let keys = keys..keys + positions.len();
         let values = keys.start + BLOCK..keys.end + BLOCK;
         let padded = self.shape.head_dim.next_multiple_of(TILE_COLS);
-        match self.layers[layer][positions.start / BLOCK].rows() {
+        let layer = &self.layers[layer];
+        match layer.blocks[layer.block(positions.start)].rows() {
             block::Rows::F32(rows) => {
                 let wide = padded / 4;
                 Span { keys: &rows[keys.start * wide..keys.end * wide], values: &rows[values.start * wide..values.end * wide] }
@@ -249,7 +333,7 @@ mod tests {
 
     /// Keys of position p, head h are p * 10 + h in every lane, values their negatives.
     fn filled(len: usize, dtype: KvDtype) -> Cache {
-        let mut cache = Cache::new(1, Shape { kv_heads: 2, head_dim: 3, dtype }, Budget::new(None));
+        let mut cache = Cache::new([None], Shape { kv_heads: 2, head_dim: 3, dtype }, Budget::new(None));
         for pos in 0..len {
             let k: Vec<f32> = (0..6).map(|i| (pos * 10 + i / 3) as f32).collect();
             let v: Vec<f32> = k.iter().map(|k| -k).collect();

@@ -91,7 +91,10 @@ impl Network {
     /// An empty KV cache for one sequence.
     pub fn cache(&self) -> Cache {
         let shape = Shape { kv_heads: self.plan.kv_heads, head_dim: self.plan.head_dim, dtype: self.kv_dtype };
-        Cache::new(self.plan.layers.len(), shape, self.kv_budget.clone())
+        let windows = self.plan.layers.iter().map(|layer| match &layer.mixer {
+            Mixer::Attention(attention) => attention.window,
+        });
+        Cache::new(windows, shape, self.kv_budget.clone())
     }
 
     /// Appends `tokens` to one sequence and writes the logits of the last to `logits`. Shapes: `logits` (vocab).
@@ -135,7 +138,7 @@ impl Network {
             self.forward_layers(usize::MAX, &mut pass, &mut [&mut *cache], executor, probe);
         }
         let finite = self.logits(&pass, &mut [logits], executor, probe);
-        finite.into_iter().next().unwrap_or(Ok(())).inspect_err(|_| cache.truncate(past))
+        finite.into_iter().next().unwrap_or(Ok(())).inspect_err(|_| cache.truncate(cache.reach(past)))
     }
 
     /// Checks that a sequence of length `past` can take `tokens`.

@@ -93,11 +93,12 @@ struct Conversation {
 /// takes next to no memory, and a block of the cache more when it goes on. A run under way stays with the original.
 impl Clone for Session {
     fn clone(&self) -> Session {
+        let (sequence, len) = self.fork();
         Session {
             model: self.model.clone(),
-            sequence: self.fork(),
-            tokens: self.tokens.clone(),
-            cut: self.cut,
+            sequence,
+            tokens: self.tokens[..len].to_vec(),
+            cut: self.cut.filter(|_| len > 0),
             messages: self.messages.clone(),
             options: self.options.clone(),
             run: 0,

@@ -7,8 +7,10 @@ mod common;
 use std::sync::Arc;
 
 use common::files::folder;
-use common::{Random, greedy};
-use fireside::quant::Dtype;
+use common::{Random, Runner, greedy};
+use fireside::cache::BLOCK;
+use fireside::config::{LayerPlan, Mixer};
+use fireside::quant::{Dtype, KvDtype};
 use fireside::session::{Choice, Completion, Run, Step};
 use fireside::{LoadOptions, Model, Options, Session};
 
@@ -175,4 +177,37 @@ fn completions(model: &Arc<Model>, options: &Options) -> Vec<Choice> {
     let Completion { text, tokens, logprobs, finish_reason, others, .. } =
         Session::new(model.clone()).generate("Once upon a time", options).unwrap().finish().unwrap();
     [vec![Choice { text, tokens, logprobs, finish_reason }], others].concat()
+}
+
+#[test]
+fn a_layer_with_a_window_keeps_its_window_alone() {
+    for name in ["mistral-window-f16", "qwen2-window-f16"] {
+        let model = load(name, None);
+        let plan = model.network().plan();
+        let block_bytes = (BLOCK * plan.kv_heads) as u64 * KvDtype::F32.position_bytes(plan.head_dim);
+        let tokens: Vec<u32> = (0..plan.context as u32).map(|i| i * 7 % plan.vocab as u32).collect();
+        let mut runner = Runner::new(&model);
+        for (index, token) in tokens.iter().enumerate() {
+            runner.feed(&[*token]);
+            let blocks = |layer: &LayerPlan| {
+                let Mixer::Attention(attention) = &layer.mixer;
+                let all = (index + 1).div_ceil(BLOCK);
+                // Its window may begin in the middle of a block; one block more serves to take back a short answer.
+                attention.window.map_or(all, |window| all.min(window.div_ceil(BLOCK) + 2)) as u64
+            };
+            let most = plan.layers.iter().map(blocks).sum::<u64>() * block_bytes;
+            assert!(runner.cache.bytes() <= most, "{name}, {index}: {} bytes, at most {most}", runner.cache.bytes());
+        }
+        let whole = (plan.layers.len() * plan.context.div_ceil(BLOCK)) as u64 * block_bytes;
+        assert!(runner.cache.bytes() < whole, "{name}: {} of {whole} bytes", runner.cache.bytes());
+        // A saved text has no more, and goes on as the text does.
+        let len = runner.cache.len();
+        let mut bytes = Vec::new();
+        runner.cache.truncate(runner.cache.reach(len - 1));
+        runner.cache.export(len - 1, &mut bytes);
+        assert!((bytes.len() as u64) < runner.cache.bytes());
+        let mut restored = Runner::new(&model);
+        assert_eq!(restored.cache.import(len - 1, &bytes).unwrap(), Some(()), "{name}");
+        assert_eq!(restored.feed(&[3]), runner.feed(&[3]), "{name}");
+    }
 }

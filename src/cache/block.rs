@@ -33,9 +33,9 @@ impl Shape {
         }
     }
 
-    /// Units: bytes of so many positions as they are exported.
-    pub(super) fn export_bytes(self, layers: usize, len: usize) -> u64 {
-        [layers, len, 2 * self.kv_heads, self.row_bytes()].iter().fold(1, |bytes, &factor| bytes.saturating_mul(factor as u64))
+    /// Units: bytes of one position in one layer as it is exported.
+    pub(super) fn export_bytes(self) -> u64 {
+        (2 * self.kv_heads * self.row_bytes()) as u64
     }
 
     /// The rows of a block's first `len` positions, in the order in which they are exported.

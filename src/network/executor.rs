@@ -237,7 +237,7 @@ fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Rang
     sums.clear();
     sums.resize(q_rows.len(), [0.0; 4]);
 
-    let (first, end) = (queries.first().map_or(0, |query| query.sees.start), pos + count);
+    let (first, end) = (queries.first().map_or(0, |query| query.sees.start).max(cache.first(layer)), pos + count);
     for start in (first / BLOCK * BLOCK..end).step_by(BLOCK) {
         let block = start.max(first)..(start + BLOCK).min(end);
         let Span { keys, values } = cache.span(layer, heads.start / shape.group(), block.clone(), decoded);

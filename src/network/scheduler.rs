@@ -238,7 +238,8 @@ impl State {
             let read = network.logits(pass, &mut logits, &mut self.executor, &mut { no_probe });
             for (((slot, count), buffer), read) in readers.into_iter().zip(buffers).zip(read) {
                 if read.is_err() {
-                    slot.cache.truncate(slot.cache.len() - count);
+                    let past = slot.cache.reach(slot.cache.len() - count);
+                    slot.cache.truncate(past);
                 }
                 slot.logits = Some(buffer);
                 slot.end(read);
@@ -309,6 +310,10 @@ impl Sequence for CpuSequence {
 
     fn take_work(&mut self) -> usize {
         self.with(|slot| std::mem::take(&mut slot.work))
+    }
+
+    fn reach(&self, len: usize) -> usize {
+        self.with(|slot| slot.cache.reach(len))
     }
 
     fn truncate(&mut self, len: usize) {

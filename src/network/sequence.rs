@@ -42,7 +42,11 @@ pub trait Sequence: Debug + Send + Sync {
     /// What was computed for this sequence since this was last asked. Units: tokens times layers.
     fn take_work(&mut self) -> usize;
 
-    /// Forgets every token from `len` on, and gives up what was appended and is not computed yet.
+    /// The length to which it can be cut back so that at most `len` tokens are left. It is less than `len` if layers
+    /// with a window have given back what the next token would see.
+    fn reach(&self, len: usize) -> usize;
+
+    /// Forgets every token from `len` on, a length that [`Sequence::reach`] gave, and gives up what was appended and is not computed yet.
     fn truncate(&mut self, len: usize);
 
     /// Forgets the `drop` tokens after the first `keep` and moves those behind them up.
@@ -57,7 +61,7 @@ pub trait Sequence: Debug + Send + Sync {
     /// Units: bytes of the first `len` tokens as [`Sequence::export`] writes them.
     fn export_bytes(&self, len: usize) -> u64;
 
-    /// Appends the keys and values of the first `len` tokens to `out`.
+    /// Appends the keys and values of the first `len` tokens to `out`; `len` as for [`Sequence::truncate`].
     fn export(&self, len: usize, out: &mut Vec<u8>);
 
     /// Takes `len` tokens from bytes that [`Sequence::export`] wrote; the sequence must be empty. Returns `None` if the

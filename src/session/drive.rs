@@ -82,21 +82,27 @@ impl Session {
 
     /// Gives up what the sequence waits for. A run that was not polled since may have read more than `tokens`.
     fn cancel(&mut self) {
-        self.sequence.truncate(self.tokens.len());
+        let cut = self.cut;
+        if self.truncate(self.tokens.len()) > 0 {
+            self.cut = cut;
+        }
     }
 
-    /// A copy of the sequence as far as `tokens` go.
-    pub(super) fn fork(&self) -> Box<dyn Sequence> {
+    /// A copy of the sequence as far as `tokens` go, and how far that is.
+    pub(super) fn fork(&self) -> (Box<dyn Sequence>, usize) {
         let mut fork = self.sequence.fork();
-        fork.truncate(self.tokens.len());
-        fork
+        let len = fork.reach(self.tokens.len());
+        fork.truncate(len);
+        (fork, len)
     }
 
-    /// Forgets every token from `keep` on, which is nowhere behind a cut.
-    pub(super) fn truncate(&mut self, keep: usize) {
+    /// Forgets the tokens from `keep` on, which is nowhere behind a cut, and more if it must. Returns how many are left.
+    pub(super) fn truncate(&mut self, keep: usize) -> usize {
+        let keep = self.sequence.reach(keep);
         self.sequence.truncate(keep);
         self.tokens.truncate(keep);
         self.cut = None;
+        keep
     }
 
     /// Keeps the longest common beginning of cache and prompt, and asks for the rest of the prompt. At least its last
@@ -104,7 +110,7 @@ impl Session {
     fn begin_prefill(&mut self, run: &mut Run) -> Result<()> {
         let common = self.tokens.iter().zip(&run.prompt).take_while(|(cached, asked)| cached == asked).count();
         let keep = common.min(run.prompt.len() - usize::from(run.answers)).min(self.cut.unwrap_or(common));
-        self.truncate(keep);
+        let keep = self.truncate(keep);
         run.usage.cached_tokens = keep;
         run.phase = Phase::Prefill;
         match &run.prompt[keep..] {
@@ -115,6 +121,7 @@ impl Session {
 
     fn poll_prefill(&mut self, run: &mut Run) -> Result<Option<Step>> {
         let (polled, work, done) = (self.sequence.poll(), self.sequence.take_work(), self.sequence.past());
+        self.tokens.truncate(done);
         self.tokens.extend_from_slice(&run.prompt[self.tokens.len()..done]);
         if let Poll::Ready(logits) = polled {
             run.logits = logits?;
@@ -175,7 +182,10 @@ impl Session {
                 }
                 self.sample(run, index, logits).map(Some)
             }
-            Poll::Ready(Err(error)) => self.make_room(run, index, error),
+            Poll::Ready(Err(error)) => {
+                self.tokens.truncate(self.sequence.past());
+                self.make_room(run, index, error)
+            }
             Poll::Pending | Poll::Ready(Ok(None)) => Ok(None),
         }
     }

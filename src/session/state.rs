@@ -48,7 +48,7 @@ impl Session {
     /// Errors: `OUT_OF_MEMORY`.
     pub fn save(&self, with_cache: bool) -> Result<Vec<u8>> {
         // What is behind a cut would not be computed so again.
-        let len = if with_cache { self.cut.unwrap_or(self.tokens.len()) } else { 0 };
+        let len = if with_cache { self.sequence.reach(self.cut.unwrap_or(self.tokens.len())) } else { 0 };
         let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), self.options.clone(), len))
             .expect("strings and numbers are JSON");
         let parts = [MAGIC.len() + 8 + head.len(), 4 * len, DIGEST_BYTES].map(|bytes| bytes as u64);

@@ -59,7 +59,7 @@ pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usiz
     let mut runner = Runner::new(model);
     runner.feed(&first);
     for length in [count - 1, count / 2, 1, 0].into_iter().chain((0..4).map(|_| random.below(count))) {
-        runner.cache.truncate(length);
+        runner.cut(length, &first);
         assert_eq!(runner.cache.len(), length, "{name}");
         let mut expected = Runner::new(model);
         if length > 0 {
@@ -67,7 +67,7 @@ pub fn truncate_and_continue_equals_fresh(name: &str, model: &Model, count: usiz
         }
         let logits = runner.feed(&other[..9]);
         assert_same(&logits, &expected.feed(&other[..9]), &format!("{name}, cut to {length}"));
-        runner.cache.truncate(length);
+        runner.cut(length, &first);
         runner.feed(&first[length..]); // complete again for the next cut
     }
 }

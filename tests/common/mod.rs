@@ -73,6 +73,18 @@ impl<'m> Runner<'m> {
     }
 }
 
+impl Runner<'_> {
+    /// Cuts the cache back to the first `length` tokens of `text`, which it holds. What a layer with a window has given
+    /// back is read again.
+    pub fn cut(&mut self, length: usize, text: &[u32]) {
+        let kept = self.cache.reach(length);
+        self.cache.truncate(kept);
+        if kept < length {
+            self.feed(&text[kept..length]);
+        }
+    }
+}
+
 /// The id of the largest value, the first among equals.
 pub fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;

@@ -148,6 +148,10 @@ impl Sequence for Replayed {
         std::mem::take(&mut self.text.lock().unwrap().work)
     }
 
+    fn reach(&self, len: usize) -> usize {
+        self.past().min(len)
+    }
+
     fn truncate(&mut self, len: usize) {
         let mut text = self.ask("truncate");
         text.tokens.truncate(len);
