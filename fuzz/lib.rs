@@ -10,7 +10,7 @@ use fireside::{LoadOptions, Model, ModelFiles};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Tokenizers to encode texts with: byte level and metaspace, with and without a normalizer, tiny ones and
 /// those of the bundled models.

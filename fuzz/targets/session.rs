@@ -198,7 +198,7 @@ fn fresh_messages<'a>(fresh: &'a Session, history: &'a [Message]) -> &'a [Messag
 
 fn run(input: &mut Unstructured) -> Result<()> {
     let model = input.choose(&*MODELS)?.clone();
-    let context = model.config().context;
+    let context = model.config().plan.context;
     let mut twin = Twin { session: Session::new(model), history: Vec::new() };
     for _ in 0..8 {
         if input.is_empty() {
