@@ -40,15 +40,15 @@ pub(super) fn product<V: Vector, T: Tile>(
     tiles: &[T],
     factors: Option<&[[f32; TILE_ROWS]]>,
     x: &Activations<V>,
+    tiles_per_row: usize,
     out: &mut Strip,
     panel: &mut FloatPanel,
 ) {
     if (2..=V::FEW_FLOATS).contains(&x.seq) {
-        return few(tiles, factors, x, out);
+        return few(tiles, factors, x, tiles_per_row, out);
     }
-    let vectors = x.vectors_per_row();
     let wide = out.columns().len();
-    for (band, tiles) in tiles.chunks_exact(vectors / 2).enumerate() {
+    for (band, tiles) in tiles.chunks_exact(tiles_per_row).enumerate() {
         let factor = |half: usize| factors.map(|factors| V::load(&factors[band].as_chunks().0[half]));
         let scaled = |sums: V, half: usize| factor(half).map_or(sums, |factor| sums.mul(factor));
         if x.seq == 1 {
@@ -61,7 +61,7 @@ pub(super) fn product<V: Vector, T: Tile>(
         for half in 0..(wide - band * TILE_ROWS).div_ceil(4).min(2) {
             expand::<V, T>(tiles, half, panel);
             let first = band * TILE_ROWS + 4 * half;
-            let mut positions = x.floats.chunks_exact(vectors).enumerate();
+            let mut positions = x.floats.chunks_exact(tiles_per_row * 2).enumerate();
             while let Some((pos, a)) = positions.next() {
                 if let Some((_, b)) = positions.next() {
                     let sums = dots(panel, [a, b]);
@@ -75,28 +75,24 @@ pub(super) fn product<V: Vector, T: Tile>(
     }
 }
 
-/// The product with two positions or more, by twos and a last three.
+/// The product with two positions or more, two at a time.
 ///
 /// Out of line, as each kernel needs all registers.
 #[inline(never)]
-fn few<V: Vector, T: Tile>(tiles: &[T], factors: Option<&[[f32; TILE_ROWS]]>, x: &Activations<V>, out: &mut Strip) {
-    let vectors = x.vectors_per_row();
+fn few<V: Vector, T: Tile>(tiles: &[T], factors: Option<&[[f32; TILE_ROWS]]>, x: &Activations<V>, tiles_per_row: usize, out: &mut Strip) {
     let wide = out.columns().len();
-    for (band, tiles) in tiles.chunks_exact(vectors / 2).enumerate() {
+    for (band, tiles) in tiles.chunks_exact(tiles_per_row).enumerate() {
         for half in 0..(wide - band * TILE_ROWS).div_ceil(4).min(2) {
             let mut put = |pos: usize, sums: V| {
                 let scaled = factors.map_or(sums, |factors| sums.mul(V::load(&factors[band].as_chunks().0[half])));
                 put(out, pos, band * TILE_ROWS + 4 * half, scaled);
             };
-            let position = |pos: usize| &x.floats[pos * vectors..][..vectors];
-            let twos = if x.seq.is_multiple_of(2) { x.seq } else { x.seq - 3 };
-            for pos in (0..twos).step_by(2) {
+            let position = |pos: usize| &x.floats[pos * tiles_per_row * 2..][..tiles_per_row * 2];
+            for pos in (0..x.seq).step_by(2) {
+                // Of an odd number, the last but one is computed twice.
+                let pos = pos.min(x.seq - 2);
                 let sums = two_dots(tiles, half, [position(pos), position(pos + 1)]);
                 (0..2).for_each(|i| put(pos + i, sums[i]));
-            }
-            if twos < x.seq {
-                let sums = three_dots(tiles, half, [position(twos), position(twos + 1), position(twos + 2)]);
-                (0..3).for_each(|i| put(twos + i, sums[i]));
             }
         }
     }
@@ -133,29 +129,6 @@ fn two_dots<V: Vector, T: Tile>(tiles: &[T], half: usize, x: [&[[f32; 4]]; 2]) -
         }
     }
     sums.map(V::sums)
-}
-
-/// Four rows, the first or the last of the tiles, times three positions: two rows at a time, whose weights
-/// stay in registers from position to position.
-#[inline(always)]
-fn three_dots<V: Vector, T: Tile>(tiles: &[T], half: usize, x: [&[[f32; 4]]; 3]) -> [V; 3] {
-    let x = x.map(|x| &x.as_chunks().0[..tiles.len()]);
-    let pairs_of_rows = [0, 2].map(|row| {
-        let mut sums = [[V::splat(0.0); 2]; 3];
-        for (index, tile) in tiles.iter().enumerate() {
-            let weights = [0, 1].map(|i| tile.decode::<V>(4 * half + row + i));
-            for (sums, x) in sums.iter_mut().zip(x) {
-                let x: &[[f32; 4]; 2] = &x[index];
-                for (i, x) in x.iter().enumerate() {
-                    let x = V::load(x);
-                    *sums = [sums[0].madd(weights[0][i], x), sums[1].madd(weights[1][i], x)];
-                }
-            }
-        }
-        sums
-    });
-    let [low, high] = pairs_of_rows;
-    std::array::from_fn(|pos| V::sums([low[pos][0], low[pos][1], high[pos][0], high[pos][1]]))
 }
 
 /// Four of the eight rows of tiles, as f32 by four columns.

@@ -90,21 +90,26 @@ fn add_scaled<V: Vector>(sum: V, products: V, scales: &[f32; BLOCK_ROWS], scale:
 }
 
 /// Shapes: `blocks` (rows / 4, columns / 32), both rounded up.
-pub(super) fn product<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, out: &mut Strip, panel: &mut Vec<PanelBlock>) {
+pub(super) fn product<V: Vector, B: Block>(
+    blocks: &[B],
+    x: &Activations<V>,
+    blocks_per_row: usize,
+    out: &mut Strip,
+    panel: &mut Vec<PanelBlock>,
+) {
     if x.seq > FEW && B::panels::<V>() {
-        return many::<V, B>(blocks, x, out, panel);
+        return many::<V, B>(blocks, x, blocks_per_row, out, panel);
     }
     // Where more than one call needs the weights, all but the first should find them in the first cache.
-    let group = if x.seq <= 4 { blocks.len() } else { CACHED_BANDS * x.blocks_per_row() };
+    let group = if x.seq <= 4 { blocks.len() } else { CACHED_BANDS * blocks_per_row };
     for (number, blocks) in blocks.chunks(group).enumerate() {
         let first = number * CACHED_BANDS * BLOCK_ROWS;
         let mut pos = 0;
         while pos < x.seq {
             pos += match x.seq - pos {
-                4.. => few::<V, B, 4>(blocks, x, pos, first, out),
-                3 => few::<V, B, 3>(blocks, x, pos, first, out),
-                2 => few::<V, B, 2>(blocks, x, pos, first, out),
-                _ => few::<V, B, 1>(blocks, x, pos, first, out),
+                3.. => few::<V, B, 4>(blocks, x, blocks_per_row, [pos, first], out),
+                2 => few::<V, B, 2>(blocks, x, blocks_per_row, [pos, first], out),
+                _ => few::<V, B, 1>(blocks, x, blocks_per_row, [pos, first], out),
             };
         }
     }
@@ -115,9 +120,16 @@ pub(super) fn product<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, out
 ///
 /// Out of line: inside a longer function, compilers keep the sums of four positions in memory.
 #[inline(never)]
-fn few<V: Vector, B: Block, const N: usize>(blocks: &[B], x: &Activations<V>, pos: usize, first: usize, out: &mut Strip) -> usize {
-    let blocks_per_row = x.blocks_per_row();
-    let x: [&[Rounded<V>]; N] = std::array::from_fn(|i| &x.blocks[(pos + i) * blocks_per_row..][..blocks_per_row]);
+fn few<V: Vector, B: Block, const N: usize>(
+    blocks: &[B],
+    x: &Activations<V>,
+    blocks_per_row: usize,
+    [pos, first]: [usize; 2],
+    out: &mut Strip,
+) -> usize {
+    // Where fewer are left, the last position stands in for the others.
+    let left = (x.seq - pos).min(N);
+    let x: [&[Rounded<V>]; N] = std::array::from_fn(|i| &x.blocks[(pos + i.min(left - 1)) * blocks_per_row..][..blocks_per_row]);
     for (band, blocks) in blocks.chunks_exact(blocks_per_row).enumerate() {
         let x = x.map(|x| &x[..blocks.len()]);
         let mut sums = [V::splat(0.0); N];
@@ -127,7 +139,7 @@ fn few<V: Vector, B: Block, const N: usize>(blocks: &[B], x: &Activations<V>, po
                 *sum = add_scaled(*sum, products, block.scales(), V::splat(x.scale));
             }
         }
-        for (i, sums) in sums.into_iter().enumerate() {
+        for (i, sums) in sums.into_iter().enumerate().take(left) {
             put(out, pos + i, first + band * BLOCK_ROWS, sums);
         }
     }
@@ -135,8 +147,7 @@ fn few<V: Vector, B: Block, const N: usize>(blocks: &[B], x: &Activations<V>, po
 }
 
 /// The products of many positions, with blocks that are widened into a panel once.
-fn many<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, out: &mut Strip, panel: &mut Vec<PanelBlock>) {
-    let blocks_per_row = x.blocks_per_row();
+fn many<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, blocks_per_row: usize, out: &mut Strip, panel: &mut Vec<PanelBlock>) {
     let wide = out.columns().len();
     for (band, blocks) in blocks.chunks(2 * blocks_per_row).enumerate() {
         fill::<V, B>(blocks, blocks_per_row, panel);

@@ -29,7 +29,7 @@ impl Vector for F32x4 {
     type Pairs = [[i16; 2]; 4];
     type Bytes = ();
 
-    const FEW_FLOATS: usize = 3;
+    const FEW_FLOATS: usize = 2;
     const PANEL_Q4: bool = true;
 
     #[inline(always)]

@@ -10,8 +10,9 @@
 //! 4`, and at the end the lanes are added as (0 + 2) + (1 + 3). Integers are summed exactly over 32 columns;
 //! these sums, times both scales, are added as floats in order.
 //!
-//! Loops step as little as their format allows. WebAssembly has no registers: V8 has 15 vectors at hand, and
-//! puts sums into memory when a body needs more, which halves the speed.
+//! Loops step as little as their format allows. V8 has 15 vector registers at hand, and keeps sums in memory
+//! when a body needs more, which halves the speed. For the same reason the kernels take the length of a row
+//! as a number: where the compiler sees that two lengths are equal, it needs no second check in the loop.
 
 use super::floats::{self, FloatPanel};
 use super::integers::{self, PanelBlock};
@@ -78,16 +79,6 @@ impl<V: Vector> Activations<V> {
         }
     }
 
-    /// Vectors of 4 columns in a row of floats.
-    pub(super) fn vectors_per_row(&self) -> usize {
-        self.floats.len() / self.seq
-    }
-
-    /// Blocks of 32 columns in a row of integers.
-    pub(super) fn blocks_per_row(&self) -> usize {
-        self.blocks.len() / self.seq
-    }
-
     /// Whether these are the activations that a matrix wants.
     fn fit(&self, w: &Matrix) -> bool {
         let (wide, len) =
@@ -136,13 +127,13 @@ pub(super) fn matmul<V: Vector>(w: &Matrix, x: &Activations<V>, out: &mut Strip,
     let blocks_per_row = w.blocks_per_row();
     let bands = |high: usize| rows.start / high * blocks_per_row..rows.end.div_ceil(high) * blocks_per_row;
     match w.tiles() {
-        Tiles::F32(tiles) => floats::product(&tiles[bands(TILE_ROWS)], None, x, out, &mut panel.floats),
+        Tiles::F32(tiles) => floats::product(&tiles[bands(TILE_ROWS)], None, x, blocks_per_row, out, &mut panel.floats),
         Tiles::F16(tiles, factors) => {
-            floats::product(&tiles[bands(TILE_ROWS)], Some(&factors[rows.start / TILE_ROWS..]), x, out, &mut panel.floats);
+            floats::product(&tiles[bands(TILE_ROWS)], Some(&factors[rows.start / TILE_ROWS..]), x, blocks_per_row, out, &mut panel.floats);
         }
-        Tiles::Bf16(tiles) => floats::product(&tiles[bands(TILE_ROWS)], None, x, out, &mut panel.floats),
-        Tiles::Q8(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, out, &mut panel.blocks),
-        Tiles::Q4(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, out, &mut panel.blocks),
+        Tiles::Bf16(tiles) => floats::product(&tiles[bands(TILE_ROWS)], None, x, blocks_per_row, out, &mut panel.floats),
+        Tiles::Q8(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
+        Tiles::Q4(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
     }
 }
 

@@ -73,7 +73,7 @@ impl Vector for F32x4 {
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Bytes = ();
 
-    const FEW_FLOATS: usize = if cfg!(target_feature = "relaxed-simd") { 7 } else { 3 };
+    const FEW_FLOATS: usize = if cfg!(target_feature = "relaxed-simd") { 4 } else { 1 };
     const PANEL_Q4: bool = !cfg!(target_feature = "relaxed-simd");
 
     #[inline(always)]

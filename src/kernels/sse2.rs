@@ -92,7 +92,7 @@ impl Vector for F32x4 {
     type Pairs = __m128i;
     type Bytes = ();
 
-    const FEW_FLOATS: usize = 3;
+    const FEW_FLOATS: usize = 2;
     const PANEL_Q4: bool = true;
 
     #[inline(always)]
