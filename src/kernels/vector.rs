@@ -14,8 +14,8 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     /// products.
     type Bytes: Copy + std::fmt::Debug;
 
-    /// Up to this number of positions, products of floats are faster straight from memory than through a panel;
-    /// 1 where they never are.
+    /// Up to this number of positions, products of floats are faster straight from memory than through a
+    /// panel; 1 where they never are.
     const FEW_FLOATS: usize;
     /// Whether the products of q4 with many positions are faster through a panel than by [`Vector::dots_q4`].
     const PANEL_Q4: bool;
