@@ -330,7 +330,8 @@ export class Model {
      */
     step(prefillWork: number): number | undefined;
     /**
-     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens recognised and added).
+     * The tokens of a text: taken literally, or with `{special: true}` as a prompt is (special tokens
+     * recognised and added).
      */
     tokenize(text: string, options?: { special?: boolean }): Uint32Array;
 }
@@ -371,7 +372,8 @@ export class Run {
      */
     poll(): RunStep | undefined;
     /**
-     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or one token.
+     * Computes a part of the prompt, of about `prefillWork` tokens times layers where that is given, or
+     * one token.
      */
     step(prefillWork?: number | null): RunStep;
 }
