@@ -3,6 +3,12 @@
 //! The file has only one test, because the allocator counts the whole process.
 #![allow(unsafe_code)] // an allocator needs unsafe code
 
+#[allow(dead_code)]
+mod common;
+
+use common::files::folder;
+use common::greedy;
+use fireside::Session;
 use fireside::config::ModelConfig;
 use fireside::quant::Dtype;
 use fireside::weights::{Loader, TensorSpec};
@@ -10,6 +16,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 struct Counting;
 
@@ -34,8 +41,31 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
+/// The counters count the whole process, so one test runs at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+#[test]
+fn idle_sessions_take_their_keys_and_values_and_little_more() {
+    let _alone = ALONE.lock().unwrap();
+    let model = Arc::new(folder("chat").load());
+    let prompt = "My name is Ada. I live by the sea with two cats and a dog. ".repeat(4);
+    let ask = |session: &mut Session| session.chat(prompt.as_str(), &greedy(20)).unwrap().finish().unwrap();
+    // The first makes the scratch memory that all share.
+    let mut first = Session::new(model.clone());
+    ask(&mut first);
+    let before = LIVE.load(Relaxed) - model.kv_budget().used() as usize;
+    let mut sessions: Vec<Session> = (0..8).map(|_| Session::new(model.clone())).collect();
+    for session in &mut sessions {
+        ask(session);
+    }
+    let beside = LIVE.load(Relaxed) - model.kv_budget().used() as usize - before;
+    println!("8 idle sessions: {} bytes of keys and values, {beside} beside them", 8 * sessions[0].kv_bytes());
+    assert!(beside < 1 << 20, "8 idle sessions take {beside} bytes beside their keys and values");
+}
+
 #[test]
 fn loading_peaks_at_the_stored_weights_and_one_chunk() {
+    let _alone = ALONE.lock().unwrap();
     const CHUNK: usize = 1 << 20;
     const SMALL: usize = 64 << 10;
     let config = json!({"model_type": "llama", "vocab_size": 32000, "hidden_size": 768, "intermediate_size": 2048,
