@@ -180,7 +180,7 @@ fn completions(model: &Arc<Model>, options: &Options) -> Vec<Choice> {
 }
 
 #[test]
-fn a_layer_with_a_window_keeps_its_window_alone() {
+fn a_layer_with_a_window_keeps_only_its_window() {
     for name in ["mistral-window-f16", "qwen2-window-f16"] {
         let model = load(name, None);
         let plan = model.network().plan();
@@ -192,7 +192,8 @@ fn a_layer_with_a_window_keeps_its_window_alone() {
             let blocks = |layer: &LayerPlan| {
                 let Mixer::Attention(attention) = &layer.mixer;
                 let all = (index + 1).div_ceil(BLOCK);
-                // Its window may begin in the middle of a block; one block more serves to take back a short answer.
+                // Its window may begin in the middle of a block. One more block allows a short answer to be
+                // rolled back.
                 attention.window.map_or(all, |window| all.min(window.div_ceil(BLOCK) + 2)) as u64
             };
             let most = plan.layers.iter().map(blocks).sum::<u64>() * block_bytes;
@@ -200,7 +201,7 @@ fn a_layer_with_a_window_keeps_its_window_alone() {
         }
         let whole = (plan.layers.len() * plan.context.div_ceil(BLOCK)) as u64 * block_bytes;
         assert!(runner.cache.bytes() < whole, "{name}: {} of {whole} bytes", runner.cache.bytes());
-        // A saved text has no more, and goes on as the text does.
+        // A restored session has no more than the window, and continues like the original.
         let len = runner.cache.len();
         let mut bytes = Vec::new();
         runner.cache.truncate(runner.cache.reach(len - 1));

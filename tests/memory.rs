@@ -1,6 +1,5 @@
-//! The memory of loading: a model of 100 MB streams in while an allocator counts.
-//!
-//! The file has only one test, because the allocator counts the whole process.
+//! The memory of loading, where a model of 100 MB streams in while an allocator counts, and of idle
+//! sessions.
 #![allow(unsafe_code)] // an allocator needs unsafe code
 
 #[allow(dead_code)]
@@ -41,16 +40,16 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// The counters count the whole process, so one test runs at a time.
+/// The counters count the whole process, so the tests take turns.
 static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
-fn idle_sessions_take_their_keys_and_values_and_little_more() {
+fn idle_sessions_take_little_more_than_their_keys_and_values() {
     let _alone = ALONE.lock().unwrap();
     let model = Arc::new(folder("chat").load());
     let prompt = "My name is Ada. I live by the sea with two cats and a dog. ".repeat(4);
     let ask = |session: &mut Session| session.chat(prompt.as_str(), &greedy(20)).unwrap().finish().unwrap();
-    // The first makes the scratch memory that all share.
+    // The first session allocates the scratch memory that all of them share.
     let mut first = Session::new(model.clone());
     ask(&mut first);
     let before = LIVE.load(Relaxed) - model.kv_budget().used() as usize;
@@ -59,8 +58,8 @@ fn idle_sessions_take_their_keys_and_values_and_little_more() {
         ask(session);
     }
     let beside = LIVE.load(Relaxed) - model.kv_budget().used() as usize - before;
-    println!("8 idle sessions: {} bytes of keys and values, {beside} beside them", 8 * sessions[0].kv_bytes());
-    assert!(beside < 1 << 20, "8 idle sessions take {beside} bytes beside their keys and values");
+    println!("8 idle sessions: {} bytes of keys and values, {beside} in addition", 8 * sessions[0].kv_bytes());
+    assert!(beside < 1 << 20, "8 idle sessions take {beside} bytes in addition to their keys and values");
 }
 
 #[test]

@@ -74,8 +74,8 @@ impl<'m> Runner<'m> {
 }
 
 impl Runner<'_> {
-    /// Cuts the cache back to the first `length` tokens of `text`, which it holds. What a layer with a window has given
-    /// back is read again.
+    /// Truncates the cache to the first `length` tokens of `text`, which it holds. Positions that a layer
+    /// with a window has dropped are read again.
     pub fn cut(&mut self, length: usize, text: &[u32]) {
         let kept = self.cache.reach(length);
         self.cache.truncate(kept);
