@@ -140,7 +140,7 @@ impl Loader {
         Ok(())
     }
 
-    /// Reads the header, once it is whole or it is certain that there is none.
+    /// Reads the header, once it is complete or the bytes cannot be one.
     fn open(&mut self) -> Result<()> {
         let Section::Header(head) = std::mem::replace(&mut self.section, Section::Header(Vec::new())) else { return Ok(()) };
         let header = safetensors::read(&self.manifest.files[self.file], &head)?;

@@ -69,7 +69,8 @@ impl HeaderScan {
         self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
-                // Only the values tell whether a tied model's head is one of its own: there is room for it.
+                // Whether a tied model has a different head shows only in the values, so its memory is
+                // counted.
                 Target::Matrix { number, dtype, rows, cols, .. } | Target::Twin { number, dtype, rows, cols, .. } => {
                     if number < self.first && self.manifest.is_plain(number) {
                         (self.first, self.stored) = (number, Some(dtype));

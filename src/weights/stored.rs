@@ -82,11 +82,10 @@ impl Stored {
     }
 }
 
-/// Compares a row of the second of embedding and head with the `first`. Returns `None` if it is the same. At
-/// the first row that is not, the second becomes a matrix of its own, which begins as the first does.
+/// Compares a row of the second of embedding and head with the `first`. Returns `None` if both are equal. At
+/// the first row that differs, returns a matrix for the second, whose rows so far are those of the first.
 ///
-/// Source: transformers 5.24, `tie_weights`: both are in the checkpoint with different values, so they are
-/// not tied.
+/// Source: transformers 5.24, `tie_weights` does not tie two tensors of a checkpoint with different values.
 fn untie(
     first: &Matrix,
     dtype: Dtype,
