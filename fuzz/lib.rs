@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use fireside::weights::{Tensor, Weights};
+use fireside::internals::{Tensor, Weights};
 use fireside::{LoadOptions, Model, ModelFiles};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use safetensors::Dtype;

@@ -21,9 +21,9 @@ use crate::kernels;
 use crate::quant::TILE_COLS;
 use block::Block;
 
-pub use crate::quant::KvDtype;
-pub use block::Shape;
-pub use budget::Budget;
+pub(crate) use crate::quant::KvDtype;
+pub(crate) use block::Shape;
+pub(crate) use budget::Budget;
 
 /// Positions per block. At 64 the slack of a short text is small, and the keys of one head, 16 KB where heads have 64 numbers, stay in a
 /// processor's innermost cache while all queries look at them.
@@ -139,7 +139,7 @@ impl Cache {
     /// Makes room for `seq` positions after the present ones, in blocks of its own.
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
-    pub fn reserve(&mut self, seq: usize) -> Result<()> {
+    pub(crate) fn reserve(&mut self, seq: usize) -> Result<()> {
         self.own(self.len, self.len + seq)
     }
 

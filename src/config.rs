@@ -32,9 +32,10 @@ mod layers;
 mod plan;
 mod rope;
 
-pub use family::Family;
-pub use generation::{GenerationConfig, Ignored};
-pub use plan::{Activation, Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
+pub(crate) use family::Family;
+pub use generation::GenerationConfig;
+pub(crate) use plan::Activation;
+pub use plan::{Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
 pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
 
 use std::collections::HashSet;

@@ -17,17 +17,17 @@
 //! # The modules, from the ground up
 //!
 //! - `error`: the error type, with place, fact and remedy.
-//! - [`quant`]: the storage formats of a matrix. [`kernels`]: the arithmetic on them, written once for all
-//!   instruction sets. [`pool`]: the threads.
+//! - `quant`: the storage formats of a matrix. `kernels`: the arithmetic on them, written once for all
+//!   instruction sets. `pool`: the threads.
 //! - `sniff`: recognises other files in place of a model file. `json`: reads the small files strictly.
-//! - [`config`]: what `config.json` asks for. [`weights`]: safetensors to matrices.
-//! - [`cache`]: the KV cache. [`ops`]: the steps of a layer. [`model`]: the forward pass. **Read [`model`]
+//! - `config`: what `config.json` asks for. `weights`: safetensors to matrices.
+//! - `cache`: the KV cache. `ops`: the steps of a layer. `model`: the forward pass. **Read `model`
 //!   first.**
 //! - `text`: messages, special tokens that a caller typed, `tokenizer_config.json`. `tokenizer`: text to
 //!   ids and back. `template`: messages to text.
-//! - [`options`]: what a caller may ask for. [`sampler`]: chooses the next token. `stop`: finds stop
+//! - `options`: what a caller may ask for. `sampler`: chooses the next token. `stop`: finds stop
 //!   strings.
-//! - [`estimate`]: the memory of a model. [`load`]: files to a model. [`session`]: prompts and chats.
+//! - `estimate`: the memory of a model. `load`: files to a model. `session`: prompts and chats.
 //! - `wasm`: the API for JavaScript.
 //!
 //! # Example
@@ -96,20 +96,22 @@
 //! - **kernel**: a loop over numbers, written once for all instruction sets.
 //! - **pool**: the threads. They share one **region**, a step of the computation, at a time.
 
-pub mod cache;
-pub mod config;
+#![warn(unreachable_pub)]
+
+mod cache;
+mod config;
 mod error;
-pub mod estimate;
+mod estimate;
 mod json;
-pub mod kernels;
-pub mod load;
-pub mod model;
-pub mod network;
-pub mod options;
-pub mod pool;
-pub mod quant;
-pub mod sampler;
-pub mod session;
+mod kernels;
+mod load;
+mod model;
+mod network;
+mod options;
+mod pool;
+mod quant;
+mod sampler;
+mod session;
 mod sniff;
 mod stop;
 mod template;
@@ -117,13 +119,36 @@ mod text;
 mod tokenizer;
 #[cfg(all(target_family = "wasm", target_os = "unknown"))]
 pub mod wasm;
-pub mod weights;
+mod weights;
 
 pub use error::{Error, Result};
-pub use load::ModelFiles;
+pub use estimate::Estimate;
+/// The implementation of the kernels: the instruction set that they use.
+pub use kernels::NAME as KERNELS;
+pub use load::{Description, ModelFiles, ModelLoader};
 pub use model::Model;
-pub use options::{LoadOptions, Options};
-pub use session::{Completion, FinishReason, Piece, Session, Turn};
+pub use options::{LoadOptions, Options, Overflow};
+pub use quant::{Dtype, KvDtype};
+pub use sampler::TokenLogprobs;
+pub use session::{Choice, Completion, Dropped, FinishReason, Piece, Pieces, Run, Session, SessionOptions, Step, Turn, Usage};
 pub use template::{ChatTemplate, TemplateSource};
 pub use text::{Message, Now, TemplateKwargs};
 pub use tokenizer::{Decoder, TokenSpan, Tokenizer};
+
+/// What the tests, the fuzz targets and the command line of this repository use beside the API. It may
+/// change at any time.
+#[doc(hidden)]
+pub mod internals {
+    pub use crate::cache::{BLOCK, Cache};
+    pub use crate::config::{
+        Attention, GenerationConfig, LayerPlan, Llama3Scaling, Mixer, Mlp, ModelConfig, Norm, Plan, RopePlan, RopeScaling,
+    };
+    pub use crate::network::scheduler::Scheduler;
+    pub use crate::network::sequence::{Device, Sequence};
+    pub use crate::network::{Executor, Network, Probe};
+    pub use crate::options::table::{Row, Text};
+    pub use crate::options::{Settings, generate, load};
+    pub use crate::pool::Pool;
+    pub use crate::sampler::Sampler;
+    pub use crate::weights::{HeaderScan, Loader, Tensor, TensorSpec, Weights};
+}

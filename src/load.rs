@@ -58,7 +58,7 @@ impl<'a> ModelFiles<'a> {
     /// Reads the files and checks them against each other.
     ///
     /// Errors: `NOT_A_MODEL_FILE`, `BAD_FILE`, `UNSUPPORTED_MODEL`, `BAD_TOKENIZER`.
-    pub fn describe(&self) -> Result<Description> {
+    pub(crate) fn describe(&self) -> Result<Description> {
         let config = ModelConfig::from_json(self.config)?;
         let generation = GenerationConfig::from_files(self.generation_config, self.config).within(config.plan.vocab);
         let tokens = TokenizerConfig::from_files(self.tokenizer_config, self.special_tokens_map, self.added_tokens)?;

@@ -7,8 +7,8 @@
 mod executor;
 mod pass;
 mod rope;
-pub mod scheduler;
-pub mod sequence;
+pub(crate) mod scheduler;
+pub(crate) mod sequence;
 
 use std::sync::{Arc, OnceLock};
 
@@ -21,11 +21,11 @@ use executor::{Compute, Heads, Queries, Scratch, head_norm, rms_norm};
 use rope::{Angles, Rope};
 
 pub use executor::Executor;
-pub use pass::{Pass, Reads};
+pub(crate) use pass::{Pass, Reads};
 
 /// Rows that one pass takes through the layers at most. So many that a weight, once loaded, serves many rows; so few
 /// that their activations stay in the processor's cache.
-pub const ROWS_MAX: usize = 64;
+pub(crate) const ROWS_MAX: usize = 64;
 
 /// Rows whose logits are computed in one product: enough to share the reads of the head's weights, few enough that
 /// `vocab` numbers for each stay a small memory.

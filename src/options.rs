@@ -8,7 +8,7 @@
 
 pub mod generate;
 pub mod load;
-pub mod table;
+pub(crate) mod table;
 mod values;
 
 pub use generate::{Options, Overflow, Settings};

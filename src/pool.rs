@@ -149,7 +149,7 @@ impl Pool {
     }
 
     /// The threads that may ever take part: as many as there should be scratch for.
-    pub fn threads_max(&self) -> usize {
+    pub(crate) fn threads_max(&self) -> usize {
         self.shared.slots.len() + 1
     }
 

@@ -16,11 +16,11 @@ use std::fmt;
 use std::str::FromStr;
 
 pub(crate) use self::block::{BLOCK_COLS, BLOCK_ROWS, Q4_OFFSET, Q4Block, Q8Block};
-pub use self::file::FileDtype;
+pub(crate) use self::file::FileDtype;
 pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
 use self::half::{f16_scale, to_f16};
 pub use self::kv::KvDtype;
-pub use self::matrix::Matrix;
+pub(crate) use self::matrix::Matrix;
 use crate::error::{Error, Result};
 
 /// How a weight is stored in memory. [`FileDtype`] is how a file writes it.
@@ -54,13 +54,13 @@ impl Dtype {
     }
 
     /// True for formats of integers with a scale for each block.
-    pub fn is_quantised(self) -> bool {
+    pub(crate) fn is_quantised(self) -> bool {
         matches!(self, Dtype::Q8 | Dtype::Q4)
     }
 
     /// Bytes that a matrix takes in this format, padding included: [`Matrix::bytes`], before the matrix
     /// exists.
-    pub fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
+    pub(crate) fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
         let (high, wide) = self.tile();
         let tiles = rows.div_ceil(high) as u64 * cols.div_ceil(wide) as u64;
         let factors = rows.next_multiple_of(high) as u64 * 4;

@@ -228,7 +228,7 @@ fn mask_ends(logits: &mut [f32], ends: &[u32]) {
 }
 
 /// The token with the largest logit; among equals the lowest id.
-pub fn argmax(logits: &[f32]) -> u32 {
+pub(crate) fn argmax(logits: &[f32]) -> u32 {
     let mut best = 0;
     for (token, logit) in logits.iter().enumerate() {
         if *logit > logits[best] {

@@ -25,7 +25,10 @@ mod tensors;
 
 pub use loader::Loader;
 pub use scan::HeaderScan;
-pub use tensors::{Layer, Linear, Storage, Tensor, TensorSpec, Weights};
+pub(crate) use tensors::Linear;
+#[cfg(test)]
+pub(crate) use tensors::Storage;
+pub use tensors::{Tensor, TensorSpec, Weights};
 
 use crate::error::{Error, Result};
 

@@ -8,11 +8,8 @@ use std::sync::Arc;
 
 use common::files::folder;
 use common::{Random, Runner, greedy};
-use fireside::cache::BLOCK;
-use fireside::config::{LayerPlan, Mixer};
-use fireside::quant::{Dtype, KvDtype};
-use fireside::session::{Choice, Completion, Run, Step};
-use fireside::{LoadOptions, Model, Options, Session};
+use fireside::internals::{BLOCK, LayerPlan, Mixer};
+use fireside::{Choice, Completion, Dtype, KvDtype, LoadOptions, Model, Options, Run, Session, Step};
 
 /// Options with log-probabilities, whose bits depend on every logit and so show more than tokens.
 fn options(tokens: usize, seed: u64) -> Options {

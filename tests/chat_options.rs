@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use common::files::folder;
 use common::greedy;
-use fireside::session::SessionOptions;
-use fireside::{Message, Model, Options, Session, TemplateKwargs};
+use fireside::{Message, Model, Options, Session, SessionOptions, TemplateKwargs};
 use serde_json::{Value, json};
 
 /// ChatML with a variable.

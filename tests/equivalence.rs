@@ -8,10 +8,8 @@ use std::sync::Arc;
 use common::equivalence;
 use common::files::{FIXTURES, folder, shared_story};
 use common::{Random, Runner};
-use fireside::cache::KvDtype;
-use fireside::pool::Pool;
-use fireside::quant::Dtype;
-use fireside::{LoadOptions, Model};
+use fireside::internals::Pool;
+use fireside::{Dtype, KvDtype, LoadOptions, Model};
 
 /// Long enough to exceed every chunk size and window.
 const TOKENS: usize = 150;

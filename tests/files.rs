@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::files::folder;
 use common::{Folder, greedy};
-use fireside::config::{Mixer, ModelConfig};
+use fireside::internals::{Mixer, ModelConfig};
 use fireside::{LoadOptions, Message, Model, Options, Session, TemplateSource};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ fn a_head_in_the_file_wins_over_tie_word_embeddings() {
 
     // It needs the memory of the untied model. A load without room for the head fails.
     let config = |folder: &Folder| ModelConfig::from_json(&folder.config).unwrap();
-    let load_bytes = |folder: &Folder| fireside::estimate::Estimate::of(&config(folder), &LoadOptions::default()).load_bytes;
+    let load_bytes = |folder: &Folder| fireside::Estimate::of(&config(folder), &LoadOptions::default()).load_bytes;
     let (tied_bytes, untied_bytes) = (load_bytes(&own), load_bytes(&folder("llama-untied-f32")));
     let kv_bytes = 256 * config(&own).plan.kv_bytes_per_token(Default::default());
     let with_memory = |bytes: u64| {

@@ -6,7 +6,7 @@ mod common;
 
 use common::files::folder;
 use common::{Folder, Runner};
-use fireside::config::{Attention, LayerPlan, Llama3Scaling, Mixer, Mlp, Norm, Plan, RopePlan, RopeScaling};
+use fireside::internals::{Attention, LayerPlan, Llama3Scaling, Mixer, Mlp, Norm, Plan, RopePlan, RopeScaling};
 use serde_json::{Value, json};
 
 /// The fixture with fields of its `config.json` replaced. A null removes a field.

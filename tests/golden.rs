@@ -8,7 +8,7 @@ mod common;
 use common::files::{FIXTURES, folder, golden, shared_story};
 use common::golden::Seen;
 use common::{Folder, Runner};
-use fireside::quant::Dtype;
+use fireside::Dtype;
 
 /// The comparison may stop early only where the reference's top two logits are too close, which is rare.
 fn check(name: &str, folder: &Folder, dtype: Option<Dtype>) -> Seen {

@@ -7,10 +7,8 @@ mod common;
 
 use common::files::folder;
 use common::greedy;
-use fireside::Session;
-use fireside::config::ModelConfig;
-use fireside::quant::Dtype;
-use fireside::weights::{Loader, TensorSpec};
+use fireside::internals::{Loader, ModelConfig, TensorSpec};
+use fireside::{Dtype, Session};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::json;
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use fireside::options::table::{Row, Text};
-use fireside::options::{LoadOptions, Options, generate, load};
+use fireside::internals::{Row, Text, generate, load};
+use fireside::{LoadOptions, Options};
 
 const HEAD: &str = "// Made of the rows in src/options by `FIRESIDE_WRITE=1 cargo test --test options`.\n";
 
@@ -78,7 +78,7 @@ fn types() -> String {
         }
     }
     out += "}\n\n/** The sampling options that a model's `generation_config.json` may set, with every default filled in. */\nexport interface SamplingDefaults {\n";
-    for name in fireside::options::Settings::default().defaults().keys() {
+    for name in fireside::internals::Settings::default().defaults().keys() {
         writeln!(out, "  {name}: number;").unwrap();
     }
     out + "}\n"

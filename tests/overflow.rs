@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use common::files::{folder, shared_story};
 use common::{Folder, Runner, greedy};
-use fireside::cache::BLOCK;
-use fireside::options::Overflow;
-use fireside::session::{Completion, Dropped, Run, Step};
-use fireside::{Error, FinishReason, Message, Model, Options, Session};
+use fireside::internals::BLOCK;
+use fireside::{Completion, Dropped, Error, FinishReason, Message, Model, Options, Overflow, Run, Session, Step};
 
 fn model(name: &str) -> Arc<Model> {
     Arc::new(folder(name).load())

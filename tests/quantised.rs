@@ -8,9 +8,7 @@ mod common;
 
 use common::files::{folder, shared_story};
 use common::{Folder, Runner};
-use fireside::cache::KvDtype;
-use fireside::quant::Dtype;
-use fireside::{LoadOptions, Model};
+use fireside::{Dtype, KvDtype, LoadOptions, Model};
 
 /// The scores of a model on the texts; the first model is the reference for the others.
 struct Score {

@@ -3,8 +3,8 @@
 
 use std::{fs, path::Path};
 
-use fireside::options::{Options, Settings};
-use fireside::sampler::Sampler;
+use fireside::Options;
+use fireside::internals::{Sampler, Settings};
 use serde::Deserialize;
 use serde_json::Value;
 

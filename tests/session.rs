@@ -392,7 +392,7 @@ fn a_restored_history_gives_the_same_answer() {
 
 #[test]
 fn a_prompt_is_computed_in_steps_as_short_as_the_caller_wants() {
-    use fireside::session::Step;
+    use fireside::Step;
     let model = model("llama-tied-bf16");
     let layers = model.config().plan.layers.len();
     let prompt = "Once upon a time there was a fox. ".repeat(8);

@@ -8,10 +8,8 @@ use std::sync::Arc;
 use common::files::folder;
 use common::replay::on_replay;
 use common::{Folder, Random, greedy};
-use fireside::cache::{BLOCK, KvDtype};
-use fireside::quant::Dtype;
-use fireside::session::{Completion, Step};
-use fireside::{Error, LoadOptions, Message, Model, Options, Session};
+use fireside::internals::BLOCK;
+use fireside::{Completion, Dtype, Error, KvDtype, LoadOptions, Message, Model, Options, Session, Step};
 
 fn model(name: &str) -> Arc<Model> {
     Arc::new(folder(name).load())
@@ -42,12 +40,7 @@ fn words(random: &mut Random) -> &'static str {
 }
 
 /// Ends a run early or late, at random. Returns the resulting history.
-fn ask(
-    session: &mut Session,
-    random: &mut Random,
-    options: &Options,
-    begin: impl FnOnce(&mut Session) -> fireside::Result<fireside::session::Run>,
-) {
+fn ask(session: &mut Session, random: &mut Random, options: &Options, begin: impl FnOnce(&mut Session) -> fireside::Result<fireside::Run>) {
     let mut run = begin(session).unwrap();
     let steps = random.below(2 * options.max_tokens.unwrap());
     for _ in 0..steps {

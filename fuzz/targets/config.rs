@@ -1,11 +1,8 @@
 //! A config of any bytes gives an error, or consistent numbers that do not overflow.
 #![no_main]
 
-use fireside::LoadOptions;
-use fireside::cache::KvDtype;
-use fireside::config::{Mixer, ModelConfig, Norm, Plan};
-use fireside::quant::Dtype;
-use fireside::weights::Loader;
+use fireside::internals::{Loader, Mixer, ModelConfig, Norm, Plan};
+use fireside::{Dtype, KvDtype, LoadOptions};
 use fireside_fuzz::{CONFIGS, file};
 use libfuzzer_sys::fuzz_target;
 

@@ -3,9 +3,8 @@
 //! the memory.
 #![no_main]
 
-use fireside::config::ModelConfig;
-use fireside::quant::Dtype;
-use fireside::weights::{Loader, HeaderScan, Weights};
+use fireside::internals::{HeaderScan, Loader, ModelConfig, Weights};
+use fireside::Dtype;
 use fireside_fuzz::{TINY, bits};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;

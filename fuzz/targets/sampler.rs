@@ -4,9 +4,8 @@
 
 use std::sync::Arc;
 
-use fireside::options::Settings;
-use fireside::sampler::{Sampler, TokenLogprobs};
-use fireside::{Error, LoadOptions, Model, ModelFiles, Options, Session};
+use fireside::internals::{Sampler, Settings};
+use fireside::{Error, LoadOptions, Model, ModelFiles, Options, Session, TokenLogprobs};
 use fireside_fuzz::{TINY, TINY_TOKENIZER, tiny_weights};
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;

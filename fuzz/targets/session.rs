@@ -4,9 +4,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use fireside::options::Overflow;
-use fireside::session::{Run, Step};
-use fireside::{Completion, Error, FinishReason, Message, Model, Options, Session, Turn};
+use fireside::{Completion, Error, FinishReason, Message, Model, Options, Overflow, Run, Session, Step, Turn};
 use fireside_fuzz::fixture;
 use libfuzzer_sys::arbitrary::{Result, Unstructured};
 use libfuzzer_sys::fuzz_target;

@@ -4,8 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use fireside::config::ModelConfig;
-use fireside::weights::Loader;
+use fireside::internals::{Loader, ModelConfig};
 use fireside_fuzz::{TINY, TINY_TENSORS, file};
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Map, Value, json};

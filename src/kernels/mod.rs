@@ -34,7 +34,7 @@ pub const NAME: &str = best::NAME;
 /// Activations made ready for the products with matrices of one storage format; memory that is kept from
 /// call to call.
 #[derive(Debug, Default)]
-pub struct Activations(product::Activations<F32x4>);
+pub(crate) struct Activations(product::Activations<F32x4>);
 
 impl Activations {
     /// Takes `x`: pads it to whole tiles, scales it for f16, rounds it to 8 bits for q8 and q4.
@@ -43,14 +43,14 @@ impl Activations {
     /// products of integers that follow are exact.
     ///
     /// Shapes: `x` (seq, cols). Panics: if `x` is not that.
-    pub fn prepare(&mut self, x: &[f32], cols: usize, dtype: Dtype) {
+    pub(crate) fn prepare(&mut self, x: &[f32], cols: usize, dtype: Dtype) {
         self.0.prepare(x, cols, dtype);
     }
 }
 
 /// Scratch memory of [`matmul`] that grows to what the largest matrix needs; every thread has its own.
 #[derive(Debug, Default)]
-pub struct Panel(product::Panel);
+pub(crate) struct Panel(product::Panel);
 
 /// out = x w^T: the product of activations with a weight matrix, for the outputs that `out` is of.
 ///
@@ -64,7 +64,7 @@ pub(crate) fn matmul(w: &Matrix, x: &Activations, out: &mut Strip, panel: &mut P
 ///
 /// Shapes: `rows` (positions, head_dim), `x` (head_dim), `out` (positions); four numbers to an element of
 /// `rows` and `x`. Panics: if the lengths do not fit together.
-pub fn dot_rows<const N: usize>(rows: &[[f32; 4]], x: [&[[f32; 4]]; N], out: [&mut [f32]; N]) {
+pub(crate) fn dot_rows<const N: usize>(rows: &[[f32; 4]], x: [&[[f32; 4]]; N], out: [&mut [f32]; N]) {
     attend::dot_rows::<F32x4, N>(rows, x, out);
 }
 
@@ -72,7 +72,7 @@ pub fn dot_rows<const N: usize>(rows: &[[f32; 4]], x: [&[[f32; 4]]; N], out: [&m
 ///
 /// Shapes: `rows` (positions, head_dim), `weights` (positions), `out` (head_dim); four numbers to an element
 /// of `rows` and `out`. Panics: if the lengths do not fit together.
-pub fn weighted_sum(rows: &[[f32; 4]], weights: &[f32], out: &mut [[f32; 4]]) {
+pub(crate) fn weighted_sum(rows: &[[f32; 4]], weights: &[f32], out: &mut [[f32; 4]]) {
     attend::weighted_sum::<F32x4>(rows, weights, out);
 }
 
@@ -87,7 +87,7 @@ pub(crate) fn decode_f16(rows: &[F16x8], factors: &[f32], out: &mut [[f32; 4]]) 
 /// out = x / sqrt(mean of x^2 + eps) * weight, of one position.
 ///
 /// Shapes: all (hidden). Panics: if the lengths differ. Source: Zhang and Sennrich 2019, section 4.
-pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
+pub(crate) fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
     pointwise::rms_norm::<F32x4>(x, weight, eps, out);
 }
 
@@ -97,19 +97,19 @@ pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, out: &mut [f32]) {
 /// `running` is the maximum and the sum so far, minus infinity and 0 to begin with. Returns the factor that
 /// makes what was added up before right again. Source: Milakov and Gimelshein 2018, "Online normalizer
 /// calculation for softmax", section 3.
-pub fn softmax_step(scores: &mut [f32], scale: f32, running: &mut [f32; 2]) -> f32 {
+pub(crate) fn softmax_step(scores: &mut [f32], scale: f32, running: &mut [f32; 2]) -> f32 {
     pointwise::softmax_step::<F32x4>(scores, scale, running)
 }
 
 /// x *= factor.
-pub fn scale(x: &mut [[f32; 4]], factor: f32) {
+pub(crate) fn scale(x: &mut [[f32; 4]], factor: f32) {
     pointwise::scale::<F32x4>(x, factor);
 }
 
 /// gate = gate / (1 + exp(-gate)) * up.
 ///
 /// Shapes: both (seq, inter). Panics: if the lengths differ.
-pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
+pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
     pointwise::silu_mul::<F32x4>(gate, up);
 }
 
@@ -118,13 +118,13 @@ pub fn silu_mul(gate: &mut [f32], up: &[f32]) {
 ///
 /// Shapes: `x` (head_dim), `cos` and `sin` (head_dim / 2). Panics: if the lengths do not fit together.
 /// Source: Su et al. 2021, section 3.4.2.
-pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
+pub(crate) fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
     pointwise::rotate::<F32x4>(x, cos, sin);
 }
 
 /// x += y.
 ///
 /// Panics: if the lengths differ.
-pub fn add(x: &mut [f32], y: &[f32]) {
+pub(crate) fn add(x: &mut [f32], y: &[f32]) {
     pointwise::add::<F32x4>(x, y);
 }

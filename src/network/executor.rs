@@ -106,14 +106,14 @@ impl Executor {
 
 impl Compute {
     /// `out_i = x W_i^T + b_i`, several at once. Shapes: `x` (rows, in), `outs[i]` (rows, out_i), resized to that.
-    pub fn linear<const N: usize>(&mut self, linears: [&Linear; N], x: &[f32], outs: [&mut Vec<f32>; N]) {
+    pub(super) fn linear<const N: usize>(&mut self, linears: [&Linear; N], x: &[f32], outs: [&mut Vec<f32>; N]) {
         self.products(linears, x, outs, |_| {});
     }
 
     /// `out = silu(gate(x)) * up(x)`; `up_out` is scratch. Shapes: `x` (rows, hidden), `out` (rows, inter).
     ///
     /// Source: Shazeer 2020, "GLU Variants Improve Transformer", SwiGLU.
-    pub fn gated(&mut self, gate: &Linear, up: &Linear, x: &[f32], out: &mut Vec<f32>, up_out: &mut Vec<f32>) {
+    pub(super) fn gated(&mut self, gate: &Linear, up: &Linear, x: &[f32], out: &mut Vec<f32>, up_out: &mut Vec<f32>) {
         self.products([gate, up], x, [out, up_out], |[gate, up]| {
             for row in 0..gate.rows() {
                 kernels::silu_mul(gate.row(row), up.row(row));
@@ -122,7 +122,7 @@ impl Compute {
     }
 
     /// `out = x W^T` for one matrix. Shapes: `x` (rows, in), `out` (rows, out).
-    pub fn project(&mut self, weight: &Matrix, x: &[f32], out: &mut [f32]) {
+    pub(super) fn project(&mut self, weight: &Matrix, x: &[f32], out: &mut [f32]) {
         self.activations[0].prepare(x, weight.cols(), weight.dtype());
         let activations = &self.activations[0];
         let work = out.len() * weight.cols();
@@ -179,7 +179,7 @@ impl Compute {
     /// exist at a time. The keys and values of the new positions must be written; they need not be counted yet.
     /// Source: Vaswani et al. 2017, section 3.2.1; block by block: Dao et al. 2022, "FlashAttention", section 3.1;
     /// grouped heads: Ainslie et al. 2023; window: Jiang et al. 2023 (Mistral 7B).
-    pub fn attention(&mut self, q: &[f32], sequences: &[Queries], layer: usize, shape: Heads, out: &mut Vec<f32>) {
+    pub(super) fn attention(&mut self, q: &[f32], sequences: &[Queries], layer: usize, shape: Heads, out: &mut Vec<f32>) {
         let Heads { heads, head_dim, window, .. } = shape;
         let width = heads * head_dim;
         out.resize(q.len(), 0.0);

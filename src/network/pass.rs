@@ -9,7 +9,7 @@ use super::rope::Angles;
 
 /// Which of its rows a sequence needs the last layer's output of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reads {
+pub(crate) enum Reads {
     /// None: their keys and values are enough.
     Nothing,
     /// The last, for its logits.
@@ -31,7 +31,7 @@ struct Group {
 
 /// A forward pass under way.
 #[derive(Debug, Default)]
-pub struct Pass {
+pub(crate) struct Pass {
     groups: Vec<Group>,
     /// (rows, hidden)
     pub(super) residual: Vec<f32>,
@@ -63,7 +63,7 @@ impl Group {
 
 impl Pass {
     /// Makes it an empty pass; the memory is kept.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.groups.clear();
         self.residual.clear();
         self.angles.iter_mut().for_each(Angles::clear);
@@ -71,17 +71,17 @@ impl Pass {
     }
 
     /// Rows of all sequences.
-    pub fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> usize {
         self.groups.last().map_or(0, |group| group.rows().end)
     }
 
     /// The next layer it goes through.
-    pub fn layer(&self) -> usize {
+    pub(crate) fn layer(&self) -> usize {
         self.layer
     }
 
     /// Rows of the i-th sequence.
-    pub fn count(&self, index: usize) -> usize {
+    pub(crate) fn count(&self, index: usize) -> usize {
         self.groups[index].count
     }
 

@@ -25,7 +25,7 @@ pub(crate) struct Angles {
 
 impl Rope {
     /// The frequencies of a plan, scaled for long contexts if it says so.
-    pub fn new(plan: &RopePlan) -> Rope {
+    pub(super) fn new(plan: &RopePlan) -> Rope {
         let inv_freq = (0..plan.dims / 2).map(|i| {
             let exponent = (2 * i) as f32 / plan.dims as f32;
             let freq = 1.0 / libm::pow(plan.theta, f64::from(exponent)) as f32;
@@ -43,7 +43,7 @@ impl Rope {
     }
 
     /// Appends the angles of some positions to `angles`.
-    pub fn extend(&self, angles: &mut Angles, positions: impl Iterator<Item = usize>) {
+    pub(super) fn extend(&self, angles: &mut Angles, positions: impl Iterator<Item = usize>) {
         angles.pairs = self.inv_freq.len();
         for pos in positions {
             self.inv_freq.iter().for_each(|&freq| angles.push(Rope::angle(pos, freq)));
@@ -52,7 +52,7 @@ impl Rope {
 
     /// The angles by which keys at `positions` turn when each moves `by` positions down: the difference between the
     /// angle that a key has and the one that it gets. Up to rounding, a moved key equals one computed at its new place.
-    pub fn shift_angles(&self, positions: impl Iterator<Item = usize>, by: usize) -> Angles {
+    pub(super) fn shift_angles(&self, positions: impl Iterator<Item = usize>, by: usize) -> Angles {
         let mut angles = Angles { pairs: self.inv_freq.len(), ..Angles::default() };
         for pos in positions {
             self.inv_freq.iter().for_each(|&freq| angles.push(Rope::angle(pos - by, freq) - Rope::angle(pos, freq)));
@@ -69,26 +69,26 @@ impl Angles {
     }
 
     /// Forgets all rows; the memory is kept.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.cos.clear();
         self.sin.clear();
     }
 
     /// Removes some rows.
-    pub fn remove(&mut self, rows: Range<usize>) {
+    pub(super) fn remove(&mut self, rows: Range<usize>) {
         let angles = rows.start * self.pairs..rows.end * self.pairs;
         self.cos.drain(angles.clone());
         self.sin.drain(angles);
     }
 
     /// Rotates one head by the angles of row `row`. Shapes: `head` (head_dim).
-    pub fn rotate_head(&self, head: &mut [f32], row: usize) {
+    pub(super) fn rotate_head(&self, head: &mut [f32], row: usize) {
         let angles = row * self.pairs..(row + 1) * self.pairs;
         kernels::rotate(&mut head[..2 * self.pairs], &self.cos[angles.clone()], &self.sin[angles]);
     }
 
     /// Rotates all heads of `x`, whose i-th row is row `rows[i]` of the pass. Shapes: `x` (rows, heads, head_dim).
-    pub fn rotate(&self, x: &mut [f32], heads: usize, head_dim: usize, rows: impl Iterator<Item = usize>) {
+    pub(super) fn rotate(&self, x: &mut [f32], heads: usize, head_dim: usize, rows: impl Iterator<Item = usize>) {
         for (x, row) in x.chunks_exact_mut(heads * head_dim).zip(rows) {
             x.chunks_exact_mut(head_dim).for_each(|head| self.rotate_head(head, row));
         }

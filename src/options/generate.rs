@@ -336,7 +336,7 @@ impl Options {
     /// Checks the token ids among the options against a vocabulary of this size.
     ///
     /// Errors: `BAD_OPTION`.
-    pub fn check_tokens(&self, vocab: usize) -> Result<()> {
+    pub(crate) fn check_tokens(&self, vocab: usize) -> Result<()> {
         for row in Options::ROWS {
             if let Some(id) = self.unknown_id(row, vocab) {
                 let option = if row.field == "stop_tokens" { "stop".into() } else { row.name() };

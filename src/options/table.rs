@@ -111,7 +111,7 @@ impl Range {
     }
 
     /// As [`expected`](Self::expected), without the note.
-    pub fn bounds(&self) -> String {
+    pub(crate) fn bounds(&self) -> String {
         if !self.text.is_empty() {
             return self.text.into();
         }
@@ -128,7 +128,7 @@ impl Range {
 }
 
 /// A row with these names; what follows completes it.
-pub const fn row(names: &'static [&'static str]) -> Row {
+pub(crate) const fn row(names: &'static [&'static str]) -> Row {
     Row {
         field: "",
         names,
@@ -187,7 +187,7 @@ impl Row {
     }
 
     /// Whether a caller's word is one of its names: in snake case or in camel case, not in a mixture.
-    pub fn is_named(&self, word: &str) -> bool {
+    pub(crate) fn is_named(&self, word: &str) -> bool {
         self.names.iter().any(|name| *name == word || camel(name) == word)
     }
 
@@ -272,7 +272,7 @@ impl Help {
 
 /// A help that says nothing yet.
 #[cfg(not(target_family = "wasm"))]
-pub const fn help() -> Help {
+pub(crate) const fn help() -> Help {
     Help::NONE
 }
 
@@ -290,7 +290,7 @@ pub(super) const fn around(
 }
 
 /// A type that an option can have.
-pub trait Kind: Sized {
+pub(crate) trait Kind: Sized {
     /// How it is written outside Rust.
     const TYPE: Type;
 

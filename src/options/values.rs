@@ -8,7 +8,7 @@ use super::table::{Kind, Range, Text, Type};
 use crate::error::Result;
 
 /// A sequence of tokens, and what is added to the logit of the last of them where the others precede it.
-pub type SequenceBias = (Vec<u32>, f32);
+pub(super) type SequenceBias = (Vec<u32>, f32);
 
 /// The largest number up to which JavaScript has every whole number: 2^53 - 1.
 const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;

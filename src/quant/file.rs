@@ -7,7 +7,7 @@ use super::half::{bf16_to_f32, f16_to_f32};
 
 /// How a weight file writes a number. [`Dtype`] is how a matrix is stored in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FileDtype {
+pub(crate) enum FileDtype {
     /// IEEE double precision, rounded to single when it is read.
     F64,
     /// IEEE single precision.
@@ -20,7 +20,7 @@ pub enum FileDtype {
 
 impl FileDtype {
     /// Bytes of `len` numbers.
-    pub fn bytes(self, len: usize) -> usize {
+    pub(crate) fn bytes(self, len: usize) -> usize {
         match self {
             FileDtype::F64 => 8 * len,
             FileDtype::F32 => 4 * len,
@@ -29,7 +29,7 @@ impl FileDtype {
     }
 
     /// The format in which a matrix of such numbers is stored where the caller asks for none.
-    pub fn storage(self) -> Dtype {
+    pub(crate) fn storage(self) -> Dtype {
         match self {
             FileDtype::F64 | FileDtype::F32 => Dtype::F32,
             FileDtype::F16 => Dtype::F16,

@@ -62,7 +62,7 @@ impl Matrix {
     /// In f16 a magnitude above 2^94 does so too.
     ///
     /// Panics: if the row does not exist, or the bytes are not those of one row.
-    pub fn set_row(&mut self, row: usize, source: FileDtype, bytes: &[u8]) {
+    pub(crate) fn set_row(&mut self, row: usize, source: FileDtype, bytes: &[u8]) {
         assert_eq!(bytes.len(), source.bytes(self.cols), "bytes of a row of {} {source:?}", self.cols);
         self.store(row, |first, out| source.widen(&bytes[source.bytes(first)..], out));
     }

@@ -66,7 +66,7 @@ impl Loader {
 
     /// True when the config ties the head to the embedding, and the files hold a different head. The file's
     /// head is then used, as in transformers.
-    pub fn has_own_head(&self) -> bool {
+    pub(crate) fn has_own_head(&self) -> bool {
         self.manifest.plan().tied && self.stored.has(EMBED_NUMBER) && self.stored.has(self.manifest.own_head())
     }
 

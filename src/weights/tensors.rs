@@ -239,7 +239,7 @@ impl TensorSpec {
     }
 
     /// The format in which it is stored in a model of `dtype`, if it is a matrix.
-    pub fn stored_as(&self, dtype: Dtype) -> Dtype {
+    pub(crate) fn stored_as(&self, dtype: Dtype) -> Dtype {
         match (self.storage, dtype) {
             (Storage::Fine, Dtype::Q4) => Dtype::Q8,
             _ => dtype,
@@ -247,7 +247,7 @@ impl TensorSpec {
     }
 
     /// Bytes it takes when it is loaded into a model of `dtype`.
-    pub fn stored_bytes(&self, dtype: Dtype) -> u64 {
+    pub(crate) fn stored_bytes(&self, dtype: Dtype) -> u64 {
         match self.shape[..] {
             [rows, cols] => self.stored_as(dtype).matrix_bytes(rows, cols),
             _ => 4 * self.len(),

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fireside::config::{LayerPlan, Mixer};
+use fireside::internals::{LayerPlan, Mixer};
 use fireside::{Completion, Message, Model, Session};
 
 use super::{Random, Runner, greedy};

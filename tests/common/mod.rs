@@ -11,10 +11,8 @@ pub mod golden;
 #[cfg(not(target_family = "wasm"))]
 pub mod replay;
 
-use fireside::cache::Cache;
-use fireside::network::Executor;
-use fireside::quant::Dtype;
-use fireside::{LoadOptions, Model, ModelFiles, Options, Result};
+use fireside::internals::{Cache, Executor};
+use fireside::{Dtype, LoadOptions, Model, ModelFiles, Options, Result};
 
 /// The bytes of one model folder in Hugging Face layout.
 #[derive(Clone, Default)]

@@ -7,8 +7,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use fireside::network::sequence::{Device, Sequence};
-use fireside::network::{Executor, Network};
+use fireside::internals::{Device, Executor, Network, Sequence};
 use fireside::{Error, Model, Result};
 
 /// The number of steps of an append, so that `poll` is pending more than once.

@@ -1,9 +1,7 @@
 //! Loads weights as a caller does: bytes in chunks, then weights or an error.
 
-use fireside::Result;
-use fireside::config::ModelConfig;
-use fireside::quant::Dtype;
-use fireside::weights::{Loader, Tensor, Weights};
+use fireside::internals::{Loader, ModelConfig, Tensor, Weights};
+use fireside::{Dtype, Result};
 use serde_json::{Map, Value, json};
 
 mod names;
@@ -45,7 +43,7 @@ fn encode(dtype: &str, values: &[f32]) -> Vec<u8> {
 
 /// All tensors of a model in one dtype.
 fn tensors_of(config: &ModelConfig, dtype: &'static str) -> Vec<FileTensor> {
-    let tensor = |(number, spec): (usize, fireside::weights::TensorSpec)| {
+    let tensor = |(number, spec): (usize, fireside::internals::TensorSpec)| {
         let bytes = encode(dtype, &values(number, spec.len() as usize));
         FileTensor { name: spec.name, dtype, shape: spec.shape, bytes }
     };

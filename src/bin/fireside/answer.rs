@@ -5,9 +5,7 @@ use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use fireside::Tokenizer;
-use fireside::sampler::TokenLogprobs;
-use fireside::session::{Completion, FinishReason, Piece, Run, Session, Step};
+use fireside::{Completion, FinishReason, Piece, Run, Session, Step, TokenLogprobs, Tokenizer};
 
 use crate::{Result, interrupt};
 

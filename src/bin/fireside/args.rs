@@ -5,11 +5,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use fireside::model::Model;
-use fireside::options::{LoadOptions, Options};
-use fireside::pool::Pool;
-use fireside::session::SessionOptions;
-use fireside::{Now, TemplateKwargs};
+use fireside::internals::Pool;
+use fireside::{LoadOptions, Model, Now, Options, SessionOptions, TemplateKwargs};
 use serde_json::Value;
 
 use crate::flags::{Flags, Loading, Sampling};

@@ -14,14 +14,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use fireside::Model;
-use fireside::cache::Cache;
-use fireside::network::Executor;
-use fireside::network::scheduler::Scheduler;
-use fireside::network::sequence::{Device, Sequence};
-use fireside::options::LoadOptions;
-use fireside::pool::Pool;
-use fireside::quant::Dtype;
+use fireside::internals::{Cache, Device, Executor, Pool, Scheduler, Sequence};
+use fireside::{Dtype, LoadOptions, Model};
 use serde_json::{Value, json};
 
 use crate::{Result, folder};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use fireside::session::Session;
+use fireside::Session;
 
 use crate::answer::drive;
 use crate::args::{ChatArgs, ModelArgs, SamplingArgs};
@@ -96,7 +96,7 @@ impl Chat<'_> {
         self.tell(run)
     }
 
-    fn tell(&mut self, run: fireside::session::Run) -> Result<()> {
+    fn tell(&mut self, run: fireside::Run) -> Result<()> {
         let report = drive(&mut self.session, run)?;
         eprintln!("{report}");
         if report.stopped() {

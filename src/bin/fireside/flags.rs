@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
-use fireside::options::table::{Row, Text};
-use fireside::options::{LoadOptions, Options};
+use fireside::internals::{Row, Text};
+use fireside::{LoadOptions, Options};
 use serde_json::{Map, Value};
 
 /// A table of options.

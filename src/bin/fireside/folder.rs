@@ -4,11 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use fireside::config::ModelConfig;
-use fireside::load::{ModelFiles, ModelLoader};
-use fireside::model::Model;
-use fireside::options::LoadOptions;
-use fireside::weights::HeaderScan;
+use fireside::internals::{HeaderScan, ModelConfig};
+use fireside::{LoadOptions, Model, ModelFiles, ModelLoader};
 
 use crate::Result;
 

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use fireside::TemplateSource;
-use fireside::load::Description;
-use fireside::options::{LoadOptions, Settings};
+use fireside::internals::Settings;
+use fireside::{Description, LoadOptions, TemplateSource};
 
 use crate::Result;
 use crate::folder::SmallFiles;

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use fireside::session::Session;
+use fireside::Session;
 
 use args::{ChatArgs, ModelArgs, SamplingArgs};
 

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use fireside::network::{Executor, Probe};
-use fireside::options::LoadOptions;
+use fireside::LoadOptions;
+use fireside::internals::{Executor, Probe};
 use safetensors::{Dtype, tensor::TensorView};
 
 use crate::{Result, folder};

@@ -1,10 +1,8 @@
 //! A model of a published shape with random weights, made in memory. Its safetensors file is streamed into
 //! the loader and never exists as a whole.
 
-use fireside::load::ModelFiles;
-use fireside::model::Model;
-use fireside::options::LoadOptions;
-use fireside::weights::TensorSpec;
+use fireside::internals::TensorSpec;
+use fireside::{LoadOptions, Model, ModelFiles};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::{Value, json};
