@@ -207,7 +207,8 @@ impl ChatTemplate {
         let bytes: usize = strings.iter().map(|string| string.len()).sum();
         let code = |text: &str| coding.as_ref().map_or_else(|| text.to_owned(), |coding| coding.coded(text));
         let coded: Vec<Message> = messages.iter().map(|message| message.with_texts(&code)).collect();
-        let mut context: BTreeMap<&str, Value> = BTreeMap::from([
+        let mut context: BTreeMap<&str, Value> = BTreeMap::new();
+        context.extend([
             ("messages", Value::from(Serde(&coded))),
             ("add_generation_prompt", add_generation_prompt.into()),
             ("tools", Value::from(())),
@@ -217,15 +218,19 @@ impl ChatTemplate {
         context.extend(kwargs.iter().map(|(name, value)| (name, Value::from(Serde(&text::with_strings(value, &code))))));
         let twins = coding.as_ref().map(|coding| coding.originals().clone()).unwrap_or_default();
         let meter = limits::Meter::new(messages.len(), bytes, now, twins);
-        let given = context.iter().map(|(name, given)| Ok((*name, value::Value::from_outside(given, &meter)?)));
-        let text = given.collect::<value::Outcome<_>>().and_then(|given| run::render(program, given, coding.as_ref(), &meter)).map_err(
-            |mut fault| {
-                if let Some(coding) = &coding {
-                    fault.detail = coding.decoded(&fault.detail);
-                }
-                failed(&fault)
-            },
-        )?;
+        let given = || -> value::Outcome<_> {
+            let mut given = BTreeMap::new();
+            for (name, value) in &context {
+                given.insert(*name, value::Value::from_outside(value, &meter)?);
+            }
+            Ok(given)
+        };
+        let text = given().and_then(|given| run::render(program, given, coding.as_ref(), &meter)).map_err(|mut fault| {
+            if let Some(coding) = &coding {
+                fault.detail = coding.decoded(&fault.detail);
+            }
+            failed(&fault)
+        })?;
         match coding {
             Some(coding) => coding.rendered(&text),
             None => Ok(Rendered::plain(text)),

@@ -2,7 +2,6 @@
 //! sessions.
 #![allow(unsafe_code)] // an allocator needs unsafe code
 
-#[allow(dead_code)]
 mod common;
 
 use common::files::folder;

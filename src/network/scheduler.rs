@@ -11,7 +11,6 @@
 //! Passes are made of the same rows that a sequence alone would have, so a sequence gets the same logits, bit for bit,
 //! whoever else is there and whenever they come and go.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
@@ -33,11 +32,12 @@ pub struct Scheduler {
 
 struct State {
     executor: Executor,
-    slots: BTreeMap<u64, Slot>,
+    /// In the order of their numbers.
+    slots: Vec<Slot>,
     /// The number of the next sequence.
     next: u64,
     /// Sequences that wait for more than one token, the next to be served first.
-    prefills: VecDeque<u64>,
+    prefills: Vec<u64>,
     /// The pass over some of them that is under way, and whose rows it has.
     prefill: Pass,
     in_prefill: Vec<u64>,
@@ -48,6 +48,7 @@ struct State {
 
 /// A sequence as the scheduler holds it.
 struct Slot {
+    id: u64,
     cache: Cache,
     /// What it waits for, not yet counted in its cache.
     pending: Vec<u32>,
@@ -60,8 +61,8 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(cache: Cache) -> Slot {
-        Slot { cache, pending: Vec::new(), logits: None, ended: None, work: 0 }
+    fn new(id: u64, cache: Cache) -> Slot {
+        Slot { id, cache, pending: Vec::new(), logits: None, ended: None, work: 0 }
     }
 
     /// Ends what was appended: all of it was computed, or an error gave it up.
@@ -85,9 +86,9 @@ impl Scheduler {
     pub fn new(network: Arc<Network>, executor: Executor) -> Arc<Scheduler> {
         let state = State {
             executor,
-            slots: BTreeMap::new(),
+            slots: Vec::new(),
             next: 0,
-            prefills: VecDeque::new(),
+            prefills: Vec::new(),
             prefill: Pass::default(),
             in_prefill: Vec::new(),
             decode: Pass::default(),
@@ -104,7 +105,7 @@ impl Scheduler {
         let mut state = self.lock();
         let id = state.next;
         state.next += 1;
-        state.slots.insert(id, Slot::new(cache));
+        state.slots.push(Slot::new(id, cache));
         drop(state);
         Box::new(CpuSequence { scheduler: self, id })
     }
@@ -125,9 +126,8 @@ impl Device for Scheduler {
 
     fn step(&self, prefill_work: usize) -> Option<usize> {
         let state = &mut *self.lock();
-        let decodes = |slot: &Slot| slot.pending.len() == 1;
-        let ready: Vec<u64> =
-            state.slots.iter().filter(|(id, slot)| decodes(slot) && !state.in_prefill.contains(id)).map(|(id, _)| *id).collect();
+        let decodes = |slot: &&Slot| slot.pending.len() == 1 && !state.in_prefill.contains(&slot.id);
+        let ready: Vec<u64> = state.slots.iter().filter(decodes).map(|slot| slot.id).collect();
         let has_prefill = !state.prefills.is_empty() || !state.in_prefill.is_empty();
         let is_prefills_turn = has_prefill && (state.has_decoded || ready.is_empty());
         if !ready.is_empty() && !is_prefills_turn {
@@ -141,6 +141,15 @@ impl Device for Scheduler {
 }
 
 impl State {
+    fn index(&self, id: u64) -> usize {
+        self.slots.iter().position(|slot| slot.id == id).expect("a sequence has a slot")
+    }
+
+    fn slot(&mut self, id: u64) -> &mut Slot {
+        let index = self.index(id);
+        &mut self.slots[index]
+    }
+
     /// One pass over the single pending token of some sequences.
     fn decode(&mut self, network: &Network, ids: &[u64]) {
         let mut ids = ids.to_vec();
@@ -148,7 +157,7 @@ impl State {
         let mut pass = std::mem::take(&mut self.decode);
         pass.clear();
         for id in &ids {
-            let slot = &self.slots[id];
+            let slot = self.slot(*id);
             network.add_rows(&mut pass, &slot.pending, slot.cache.len(), slot.reads(1));
         }
         if !ids.is_empty() {
@@ -163,16 +172,17 @@ impl State {
         if self.in_prefill.is_empty() {
             pass.clear();
             let rows = work.clamp(ROWS_MIN, ROWS_MAX);
-            let mut ids: Vec<u64> = self.prefills.drain(..self.prefills.len().min(rows / ROWS_MIN)).collect();
-            // The shortest first: what it does not need of its share is the others'.
-            ids.sort_by_key(|id| self.slots[id].pending.len());
-            for (index, id) in ids.iter().enumerate() {
-                let slot = &self.slots[id];
-                let share = (rows - pass.rows()) / (ids.len() - index);
+            let first = self.prefills.len().min(rows / ROWS_MIN);
+            let mut ids: Vec<u64> = self.prefills.drain(..first).collect();
+            // The shortest first: rows of its share that it does not need go to the others.
+            while let Some(index) = (0..ids.len()).min_by_key(|&index| self.slots[self.index(ids[index])].pending.len()) {
+                let share = (rows - pass.rows()) / ids.len();
+                let id = ids.swap_remove(index);
+                let slot = self.slot(id);
                 let count = slot.pending.len().min(share);
                 network.add_rows(&mut pass, &slot.pending[..count], slot.cache.len(), slot.reads(count));
+                self.in_prefill.push(id);
             }
-            self.in_prefill = ids;
         }
         // Reserved before every part: a sequence may have been copied in between.
         let mut index = 0;
@@ -190,7 +200,11 @@ impl State {
             let layers = (work / pass.rows()).max(1);
             let is_done = self.advance(network, &mut pass, &ids, layers);
             if is_done {
-                self.prefills.extend(ids.into_iter().filter(|id| self.slots[id].pending.len() > 1));
+                for id in ids {
+                    if self.slot(id).pending.len() > 1 {
+                        self.prefills.push(id);
+                    }
+                }
             } else {
                 self.in_prefill = ids;
             }
@@ -202,7 +216,7 @@ impl State {
 
     /// Makes room in a sequence's cache; an error ends what it waits for.
     fn reserve(&mut self, id: u64, count: usize) -> bool {
-        let slot = self.slots.get_mut(&id).expect("a sequence that waits is there");
+        let slot = self.slot(id);
         let reserved = slot.cache.reserve(count);
         let is_reserved = reserved.is_ok();
         if !is_reserved {
@@ -214,8 +228,8 @@ impl State {
     /// Takes a pass over the rows of `ids` through some layers; after the last, the sequences have what they asked for.
     fn advance(&mut self, network: &Network, pass: &mut Pass, ids: &[u64], layers: usize) -> bool {
         let first = pass.layer();
-        // In the order of `ids`, out of the map for the time of the pass: several are written to at once.
-        let mut slots: Vec<Slot> = ids.iter().map(|id| self.slots.remove(id).expect("a sequence that waits is there")).collect();
+        // Out of the list for the time of the pass, in the order of `ids`: several are written to at once.
+        let mut slots: Vec<Slot> = ids.iter().map(|id| self.slots.remove(self.index(*id))).collect();
         let mut caches: Vec<&mut Cache> = slots.iter_mut().map(|slot| &mut slot.cache).collect();
         let is_done = network.forward_layers(layers, pass, &mut caches, &mut self.executor, &mut { no_probe });
         for (index, slot) in slots.iter_mut().enumerate() {
@@ -245,7 +259,10 @@ impl State {
                 slot.end(read);
             }
         }
-        self.slots.extend(ids.iter().copied().zip(slots));
+        for slot in slots {
+            let index = self.slots.partition_point(|other| other.id < slot.id);
+            self.slots.insert(index, slot);
+        }
         is_done
     }
 
@@ -268,7 +285,7 @@ struct CpuSequence {
 
 impl CpuSequence {
     fn with<T>(&self, f: impl FnOnce(&mut Slot) -> T) -> T {
-        f(self.scheduler.lock().slots.get_mut(&self.id).expect("a sequence has a slot"))
+        f(self.scheduler.lock().slot(self.id))
     }
 }
 
@@ -277,7 +294,8 @@ impl Drop for CpuSequence {
         // After a panic in a step nothing works any more, and nothing has to be tidied up.
         if let Ok(mut state) = self.scheduler.state.lock() {
             state.cancel(&self.scheduler.network, self.id);
-            state.slots.remove(&self.id);
+            let index = state.index(self.id);
+            state.slots.remove(index);
         }
     }
 }
@@ -290,12 +308,12 @@ impl Sequence for CpuSequence {
     fn append(&mut self, tokens: &[u32], logits: Option<Vec<f32>>) -> Result<()> {
         self.scheduler.network.check(tokens, self.past())?;
         let state = &mut *self.scheduler.lock();
-        let slot = state.slots.get_mut(&self.id).expect("a sequence has a slot");
+        let slot = state.slot(self.id);
         assert!(!tokens.is_empty() && slot.pending.is_empty(), "one append at a time, of at least one token");
         (slot.logits, slot.ended, slot.work) = (logits, None, 0);
         slot.pending.extend_from_slice(tokens);
         if tokens.len() > 1 {
-            state.prefills.push_back(self.id);
+            state.prefills.push(self.id);
         }
         Ok(())
     }
@@ -319,7 +337,7 @@ impl Sequence for CpuSequence {
     fn truncate(&mut self, len: usize) {
         let state = &mut *self.scheduler.lock();
         state.cancel(&self.scheduler.network, self.id);
-        let slot = state.slots.get_mut(&self.id).expect("a sequence has a slot");
+        let slot = state.slot(self.id);
         slot.pending.clear();
         (slot.logits, slot.ended, slot.work) = (None, None, 0);
         slot.cache.truncate(len);

@@ -65,7 +65,9 @@ macro_rules! generate_options {
             pub fn defaults(&self) -> Map<String, Value> {
                 let values = [$(self.$sampling.json()),*];
                 let rows = Options::ROWS.iter().zip(values).filter(|(row, _)| row.file.is_some());
-                rows.map(|(row, value)| (row.name(), value)).collect()
+                let mut defaults = Map::new();
+                defaults.extend(rows.map(|(row, value)| (row.name(), value)));
+                defaults
             }
         }
 

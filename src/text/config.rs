@@ -222,8 +222,7 @@ fn added(value: &Value, special: impl Fn(&str) -> bool) -> Result<Vec<(u32, Adde
         let token = AddedToken::from(raw.content, special).single_word(raw.single_word).lstrip(raw.lstrip);
         added.push((number, token.rstrip(raw.rstrip).normalized(raw.normalized.unwrap_or(!special))));
     }
-    added.sort_by_key(|(id, _)| *id);
-    Ok(added)
+    Ok(by_id(added))
 }
 
 /// The tokens of `added_tokens.json`.
@@ -237,8 +236,12 @@ fn older_added(bytes: &[u8], special: impl Fn(&str) -> bool) -> Result<Vec<(u32,
             added.push((number, AddedToken::from(text, special).normalized(!special)));
         }
     }
+    Ok(by_id(added))
+}
+
+fn by_id(mut added: Vec<(u32, AddedToken)>) -> Vec<(u32, AddedToken)> {
     added.sort_by_key(|(id, _)| *id);
-    Ok(added)
+    added
 }
 
 fn bad(file: &str, at: &str, expected: &str, got: &Value) -> Error {

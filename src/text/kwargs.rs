@@ -162,7 +162,11 @@ pub(crate) fn with_strings(value: &Value, change: &impl Fn(&str) -> String) -> V
     match value {
         Value::String(text) => Value::String(change(text)),
         Value::Array(items) => Value::Array(items.iter().map(|item| with_strings(item, change)).collect()),
-        Value::Object(entries) => Value::Object(entries.iter().map(|(name, item)| (change(name), with_strings(item, change))).collect()),
+        Value::Object(entries) => {
+            let mut changed = Map::new();
+            changed.extend(entries.iter().map(|(name, item)| (change(name), with_strings(item, change))));
+            Value::Object(changed)
+        }
         other => other.clone(),
     }
 }

@@ -225,7 +225,11 @@ fn to_json(place: &str, value: &JsValue, depth: usize) -> Result<Value> {
         let (name, value) = (entry.get(0).as_string().unwrap_or_default(), entry.get(1));
         (!value.is_undefined()).then(|| to_json(&format!("{place}.{name}"), &value, depth + 1).map(|value| (name, value)))
     };
-    js_sys::Object::entries(value.unchecked_ref()).iter().filter_map(entry).collect::<Result<_>>().map(Value::Object)
+    let mut object = serde_json::Map::new();
+    for member in js_sys::Object::entries(value.unchecked_ref()).iter().filter_map(entry) {
+        object.extend([member?]);
+    }
+    Ok(Value::Object(object))
 }
 
 /// Number.MAX_SAFE_INTEGER.
@@ -266,7 +270,9 @@ fn from_js(value: &JsValue) -> Result<Value> {
         };
         (name, json)
     });
-    Ok(Value::Object(pairs.collect()))
+    let mut object = serde_json::Map::new();
+    object.extend(pairs);
+    Ok(Value::Object(object))
 }
 
 /// Units: 64-bit numbers cross as JavaScript numbers; none here comes near 2^53.

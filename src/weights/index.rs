@@ -6,7 +6,7 @@
 use crate::error::{Error, Result};
 use crate::json::{self, show};
 use serde_json::Value;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 const FILE: &str = "model.safetensors.index.json";
 
@@ -39,7 +39,9 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Index> {
             other => return Err(bad(format!("weight_map, {tensor}"), "a plain file name that ends in .safetensors", show(&other))),
         }
     }
-    let files: Vec<String> = names.iter().map(|(_, file)| file).collect::<BTreeSet<_>>().into_iter().cloned().collect();
+    let mut files: Vec<String> = names.iter().map(|(_, file)| file.clone()).collect();
+    files.sort();
+    files.dedup();
     let number: HashMap<&str, usize> = files.iter().enumerate().map(|(number, file)| (file.as_str(), number)).collect();
     let file_of = names.iter().map(|(tensor, file)| (tensor.clone(), number[file.as_str()])).collect();
     Ok(Index { files, file_of })

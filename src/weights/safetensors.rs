@@ -84,7 +84,7 @@ fn parse(file: &str, header: &[u8]) -> Result<Vec<Entry>> {
         return Err(bad(format!("tensor {}", pair[0].name), "one entry in the header", "two".into()));
     }
 
-    entries.sort_by_key(|entry| (entry.start, entry.end));
+    entries.sort_unstable_by(|a, b| (a.start, a.end, &a.name).cmp(&(b.start, b.end, &b.name)));
     let mut covered = 0;
     for entry in &entries {
         let bad = |expected: &str, got: String| bad(format!("tensor {}", entry.name), expected, got);
