@@ -109,7 +109,7 @@ impl Network {
 
     /// Like [`Network::forward`], and calls `probe` with every intermediate value.
     ///
-    /// Shapes: (rows, width), where rows are those of one pass, at most [`ROWS_MAX`]; `Probe::Model("logits")` (vocab).
+    /// Shapes: (rows, width), where rows are those of one pass, at most `ROWS_MAX`; `Probe::Model("logits")` (vocab).
     pub fn trace(&self, tokens: &[u32], cache: &mut Cache, executor: &mut Executor, mut probe: impl FnMut(Probe, &[f32])) -> Result<()> {
         self.read(tokens, cache, executor, &mut Vec::new(), Reads::All, &mut probe)
     }

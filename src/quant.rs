@@ -23,7 +23,7 @@ pub use self::kv::KvDtype;
 pub(crate) use self::matrix::Matrix;
 use crate::error::{Error, Result};
 
-/// How a weight is stored in memory. [`FileDtype`] is how a file writes it.
+/// How a weight is stored in memory. `FileDtype` is how a file writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// IEEE single precision.
