@@ -158,6 +158,15 @@ pub enum Error {
         remedy: String,
     },
 
+    /// Bytes from which no session can be restored.
+    #[error("{fact}. {remedy}.")]
+    BadState {
+        /// What is wrong with them.
+        fact: String,
+        /// What to do about it.
+        remedy: String,
+    },
+
     /// The model computed NaN or infinity.
     #[error(
         "the model computed a logit that is {got} for token {token} at position {position}. The weights are damaged, or the model needs a wider `dtype` such as f32."
@@ -184,7 +193,7 @@ impl Error {
             Error::OutOfMemory { .. } | Error::ModelTooLarge { .. } | Error::CachesFull { .. } => "OUT_OF_MEMORY",
             Error::ContextOverflow { .. } => "CONTEXT_OVERFLOW",
             Error::BadOption { .. } | Error::UselessOption { .. } => "BAD_OPTION",
-            Error::BadInput { .. } | Error::BadMessage { .. } => "BAD_INPUT",
+            Error::BadInput { .. } | Error::BadMessage { .. } | Error::BadState { .. } => "BAD_INPUT",
             Error::NonFinite { .. } => "NON_FINITE",
         }
     }

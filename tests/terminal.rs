@@ -153,7 +153,7 @@ fn failures_are_reported_and_the_chat_continues() {
         "fireside: there is no command /dance; /help lists them\n",
         "fireside: /save needs a file: /save FILE\n",
         "fireside: cannot read /no/such/file: ",
-        "damaged.state: state: expected bytes that `save` made, got others",
+        "damaged.state: These bytes are not a saved session. Pass what `session.save()` returned",
         "fireside: cannot write /no/such/folder/file: ",
         "fireside: /reset takes no argument; /help lists the commands\n",
     ] {

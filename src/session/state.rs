@@ -4,8 +4,9 @@
 //! "FIRESIDE"  version: u32  length: u32  head: JSON  tokens: u32 each  keys and values  SHA-256 of all before it
 //! ```
 //!
-//! All numbers are little-endian. The bytes may come from anywhere: they are checked like a model file, and what they ask to be allocated is
-//! no more than they are. Keys and values are those of one model in one format; another is refused.
+//! All numbers are little-endian. The bytes may come from anywhere, so they are checked like a model file, and
+//! restoring allocates no more than their length justifies. Keys and values depend on the model and on its storage
+//! formats, so only the same model in the same formats takes them.
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::text::{Message, deserialize_messages};
 const MAGIC: &[u8; 8] = b"FIRESIDE";
 const VERSION: u32 = 1;
 const DIGEST_BYTES: usize = 32;
+const PASS_SAVED: &str = "Pass what `session.save()` returned";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -29,7 +31,7 @@ struct Head {
     kv_dtype: String,
     #[serde(deserialize_with = "deserialize_messages")]
     messages: Vec<Message>,
-    /// Absent in a session without any, and in what was saved before there were options.
+    /// Absent for a session without options, and in sessions that older versions saved.
     #[serde(default, skip_serializing_if = "SessionOptions::is_default")]
     options: SessionOptions,
     tokens: usize,
@@ -43,11 +45,12 @@ impl Head {
 }
 
 impl Session {
-    /// The session as bytes. `with_cache`: with the keys and values, so that nothing has to be computed again; without them it is small.
+    /// Writes the session as bytes. `with_cache` includes the tokens and their keys and values, so that a restored
+    /// session computes nothing again. Without them, the bytes are few.
     ///
     /// Errors: `OUT_OF_MEMORY`.
     pub fn save(&self, with_cache: bool) -> Result<Vec<u8>> {
-        // What is behind a cut would not be computed so again.
+        // Entries after a cut depend on evicted tokens, so no other text could use them.
         let len = if with_cache { self.sequence.reach(self.cut.unwrap_or(self.tokens.len())) } else { 0 };
         let head = serde_json::to_vec(&Head::of(&self.model, self.messages.clone(), self.options.clone(), len))
             .expect("strings and numbers are JSON");
@@ -68,43 +71,47 @@ impl Session {
         Ok(bytes)
     }
 
-    /// The session that was saved, on the same model in the same format.
+    /// Restores a saved session on the same model with the same storage formats.
     ///
-    /// Errors: `BAD_INPUT` for bytes that are no state, damaged, or of another version, model or format; `OUT_OF_MEMORY`.
+    /// Errors: `BAD_INPUT` if the bytes are not a saved session, are damaged, or belong to another version, model or
+    /// storage format; `OUT_OF_MEMORY`.
     pub fn restore(model: Arc<Model>, bytes: &[u8]) -> Result<Session> {
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
-            return Err(bad("bytes that `save` made", "others"));
+            return Err(bad("These bytes are not a saved session", PASS_SAVED));
         };
         let (version, rest) = number(rest)?;
         if version != VERSION {
-            return Err(bad(format!("version {VERSION}"), format!("version {version}")));
+            let fact = format!("This session was saved in format {version}, and this version of Fireside reads format {VERSION}");
+            return Err(bad(fact, "Restore it with the version that saved it"));
         }
         let body = rest.len().checked_sub(DIGEST_BYTES).ok_or_else(cut_short)?;
         let (body, digest) = rest.split_at(body);
         if *Sha256::digest(&bytes[..bytes.len() - DIGEST_BYTES]) != *digest {
-            return Err(bad("bytes as they were saved", "some that were damaged or cut short since"));
+            return Err(bad("The saved session is damaged or cut short", PASS_SAVED));
         }
         let (length, body) = number(body)?;
         let (head, body) = body.split_at_checked(length as usize).ok_or_else(cut_short)?;
-        let head: Head = serde_json::from_slice(head).map_err(|error| bad("a sound head", error))?;
+        let head: Head =
+            serde_json::from_slice(head).map_err(|error| bad(format!("The saved session has a bad header: {error}"), PASS_SAVED))?;
         let own = Head::of(&model, Vec::new(), SessionOptions::default(), 0);
-        for (what, got, expected) in [
-            ("weights stored as ", &head.dtype, &own.dtype),
-            ("a KV cache stored as ", &head.kv_dtype, &own.kv_dtype),
-            ("model ", &head.model, &own.model),
+        for (what, got, expected, remedy) in [
+            ("weights stored as", &head.dtype, &own.dtype, "Load the model with the same `dtype`"),
+            ("a KV cache stored as", &head.kv_dtype, &own.kv_dtype, "Load the model with the same `kvDtype`"),
+            ("model", &head.model, &own.model, "Restore it on the same model"),
         ] {
             if got != expected {
-                return Err(bad(format!("the state of a session on this model, {what}{expected:.16}"), format!("{what}{got:.16}")));
+                let fact = format!("This session was saved with {what} {got:.16}, and here it is {expected:.16}");
+                return Err(bad(fact, remedy));
             }
         }
         let (tokens, kv) = head.tokens.checked_mul(4).and_then(|bytes| body.split_at_checked(bytes)).ok_or_else(cut_short)?;
         let tokens: Vec<u32> = tokens.chunks_exact(4).map(|token| u32::from_le_bytes(token.try_into().expect("four bytes"))).collect();
         if tokens.len() > model.config().plan.context || tokens.iter().any(|&token| token as usize >= model.config().plan.vocab) {
-            return Err(bad("tokens of this model, no more than its context", "others"));
+            return Err(bad("The saved session holds tokens outside this model's vocabulary, or more than its context", PASS_SAVED));
         }
         let mut session = Session::new(model);
         if session.sequence.import(tokens.len(), kv)?.is_none() {
-            return Err(bad("finite keys and values for each token", "others"));
+            return Err(bad("The saved session does not hold finite keys and values for each of its tokens", PASS_SAVED));
         }
         session.tokens = tokens;
         session.messages = head.messages;
@@ -119,11 +126,11 @@ fn number(bytes: &[u8]) -> Result<(u32, &[u8])> {
 }
 
 fn cut_short() -> Error {
-    bad("the whole of a saved session", "one that was cut short")
+    bad("The saved session is cut short", PASS_SAVED)
 }
 
-fn bad(expected: impl ToString, got: impl ToString) -> Error {
-    Error::BadInput { what: "state".into(), expected: expected.to_string(), got: got.to_string() }
+fn bad(fact: impl Into<String>, remedy: &str) -> Error {
+    Error::BadState { fact: fact.into(), remedy: remedy.into() }
 }
 
 #[cfg(test)]

@@ -224,7 +224,7 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
       try {
         return Object.assign(new Session(), JSON.parse(new TextDecoder().decode(bytes.subarray(8))));
       } catch {
-        throw failure('BAD_INPUT', 'state: expected bytes that `save` made, got others.');
+        throw failure('BAD_INPUT', 'These bytes are not a saved session. Pass what `session.save()` returned.');
       }
     }
     stats() {

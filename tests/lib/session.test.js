@@ -59,7 +59,8 @@ test('a saved session is restored, and other bytes are refused', () =>
     const bytes = await session.save();
     assert.ok(bytes instanceof Uint8Array);
     for (const state of [bytes, bytes.slice().buffer]) assert.deepEqual(await (await Session.restore(model, state)).messages(), await session.messages());
-    await assert.rejects(Session.restore(model, Uint8Array.of(1)), { code: 'BAD_INPUT' });
+    const notSaved = 'These bytes are not a saved session. Pass what `session.save()` returned.';
+    await assert.rejects(Session.restore(model, Uint8Array.of(1)), { code: 'BAD_INPUT', message: notSaved });
     await assert.rejects(Session.restore(model, 'text'), { code: 'BAD_INPUT', message: /^state: expected a Uint8Array, got "text"/ });
     await assert.rejects(Session.restore({}, bytes), { code: 'BAD_INPUT', message: /^model: expected a Model/ });
     assert.equal((await model.stats()).sessions, 3, 'refused bytes give no session');

@@ -2,7 +2,7 @@
 // Session: a text or a conversation, with the cache of what was computed for it. A thin proxy: all state
 // lives in the model's worker.
 
-import { badInput, disposed } from '../shared/errors.js';
+import { badInput, badMessage, disposed } from '../shared/errors.js';
 import { Model } from './model.js';
 import { attempt, plainInput, plainMessages, plainOptions, splitOptions, splitSession } from './options.js';
 import { Run } from './run.js';
@@ -25,7 +25,7 @@ const dispose = Symbol.dispose ?? Symbol.for('Symbol.dispose');
 
 let nextSession = 1;
 
-/** How a saved session begins: what does not is not sent to the engine. */
+/** The first bytes of every saved session. Other bytes are not sent to the engine. */
 const MAGIC = new TextEncoder().encode('FIRESIDE');
 
 /** More than any history takes beside the cache. Units: bytes. */
@@ -111,7 +111,9 @@ export class Session extends /** @type {new () => TypedEventTarget<SessionEventM
     const state = new Uint8Array(bytes).slice();
     const { kvBytesPerToken, context } = model.info();
     const isOurs = MAGIC.every((byte, index) => state[index] === byte);
-    if (!isOurs || state.length > kvBytesPerToken * context + HISTORY_BYTES_MAX) throw badInput('state', 'bytes that `save` made', 'others');
+    if (!isOurs || state.length > kvBytesPerToken * context + HISTORY_BYTES_MAX) {
+      throw badMessage('These bytes', 'are not a saved session', 'Pass what `session.save()` returned');
+    }
     const id = nextSession++;
     const made = await model.client.request('restore', { as: id, bytes: state }, { transfer: [state.buffer] });
     return new Session(model, { made: { id, ...made } });
