@@ -1,20 +1,22 @@
-//! The threads that share one step of the computation: native ones, or workers of a browser over one shared memory.
+//! The thread pool: native threads, or browser workers over one shared memory.
 //!
-//! A step, here a *region*, is cut into as many parts as there are threads. Part 0 is the calling thread's; each worker has
-//! a slot, one word on a cache line of its own, that says how far its part is:
+//! The pool cuts one step of the computation, a *region*, into one part per thread. The calling thread runs
+//! part 0. Each worker has a slot, an atomic word on a separate cache line, which holds the state of its
+//! part:
 //!
 //! ```text
-//! IDLE ──caller──> OPEN ──worker──> RUNNING ──worker──> IDLE          the usual way round
-//! IDLE ──worker──> ASLEEP ──caller──> OPEN, and it is woken           nothing came for some tens of microseconds
-//!                  OPEN ──caller──> IDLE                              the caller was done first and does this part too
-//!                            RUNNING ──caller──> AWAITED ──> IDLE     the caller sleeps until this part is done
+//! IDLE ──caller──> OPEN ──worker──> RUNNING ──worker──> IDLE       the usual course
+//! IDLE ──worker──> ASLEEP ──caller──> OPEN, wakes the worker       no work for some tens of microseconds
+//!                  OPEN ──caller──> IDLE                           the caller takes this part as well
+//!                            RUNNING ──caller──> AWAITED ──> IDLE  the caller sleeps until it is done
 //! ```
 //!
-//! So a part is whoever's takes it out of OPEN, and a worker that sleeps, starts late or has lost its core costs next to
-//! nothing: the caller does its part. Only a part that was begun has to be waited for. Nothing is allocated, and a region
-//! costs two passings of a cache line for each worker.
+//! The thread that takes a part out of OPEN runs it. If a worker sleeps, starts late or has lost its core,
+//! the caller runs its part, so a slow worker costs almost nothing. The caller waits only for parts that a
+//! worker has begun. A region allocates nothing and costs two transfers of a cache line per worker.
 //!
-//! How the work is cut does not change a number: a strip is some columns of the output, and each output is computed alone.
+//! The number of parts does not change the result: a part computes some columns of the output, and each
+//! output value is computed independently.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -26,17 +28,18 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
-/// Multiply-adds that a thread must have to itself before another is asked: some tens of microseconds of work. A region by
-/// itself costs one or two, but a thread that is between regions for longer than it spins has to be woken, and on a machine
-/// with other work it may be put aside in the middle of its part: small models are faster without.
+/// The least work of a part, in multiply-adds: some tens of microseconds. An empty region costs one or two
+/// microseconds. But a worker that found no work for longer than it spins must be woken, and on a busy
+/// machine the system may suspend it in the middle of its part. Small models are therefore faster on fewer
+/// threads.
 const PART_WORK: usize = 144 * 1024;
 
-/// How often a thread looks before it sleeps: some tens of microseconds.
+/// How many times a thread checks a slot before it sleeps: some tens of microseconds.
 const SPINS: u32 = 1_000;
 
-/// Waits for some tens of nanoseconds, and leaves the core to its other hardware thread, which may be the very one that
-/// computes what is waited for. WebAssembly has no word for the pause instruction: square roots that wait for each other
-/// keep a core about as idle.
+/// Waits for some tens of nanoseconds and leaves the core to its other hardware thread, which may be running
+/// the part that this thread waits for. WebAssembly has no pause instruction; a chain of dependent square
+/// roots keeps the core about as idle.
 fn pause() {
     if cfg!(target_family = "wasm") {
         let mut root = std::hint::black_box(2.0f64);
@@ -49,7 +52,7 @@ fn pause() {
     }
 }
 
-/// How long a sleeping caller goes without looking whether a worker has failed.
+/// How often a sleeping caller checks whether a worker has failed.
 const FAILURE_CHECK: Duration = Duration::from_millis(50);
 
 const IDLE: u32 = 0;
@@ -59,31 +62,31 @@ const RUNNING: u32 = 3;
 const AWAITED: u32 = 4;
 const STOP: u32 = 5;
 
-/// Some threads that compute regions together.
+/// Threads that compute regions together.
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
-    /// Native threads, to be joined.
+    /// Native threads, joined when the pool is dropped.
     threads: Vec<JoinHandle<()>>,
 }
 
 #[derive(Debug)]
 struct Shared {
-    /// Whether a region is under way; a second caller computes alone.
+    /// Whether a region is running. A second caller then computes alone.
     busy: AtomicBool,
-    /// Whether a worker ended in the middle of its part, which can then never be done.
+    /// Whether a worker died in the middle of its part, which then never finishes.
     failed: AtomicBool,
-    /// Of the threads there are, how many are used.
+    /// The most threads that a region uses.
     limit: AtomicUsize,
-    /// Workers that are there: the first slots.
+    /// Workers that have started. They have the first slots.
     arrived: AtomicUsize,
-    /// The region under way; read only by those who hold a part of it.
+    /// The running region. Only a thread that holds a part of it reads this.
     region: AtomicPtr<Region<'static>>,
-    /// One for each worker that there may be.
+    /// One for each possible worker.
     slots: Box<[Slot]>,
 }
 
-/// Two cache lines of its own, since processors fetch them in pairs.
+/// Aligned to two cache lines, since processors fetch them in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Slot {
@@ -91,7 +94,7 @@ struct Slot {
     worker: OnceLock<Thread>,
 }
 
-/// What the threads need to know of a region; lies on the caller's stack.
+/// The state of a region that its threads share. It lies on the caller's stack.
 struct Region<'a> {
     part: &'a (dyn Fn(usize) + Sync),
     caller: OnceLock<Thread>,
@@ -99,9 +102,9 @@ struct Region<'a> {
 }
 
 impl Pool {
-    /// A pool of this many threads, the calling one among them. They end when the pool is dropped.
+    /// Creates a pool of `threads` threads, including the calling one. They end when the pool is dropped.
     ///
-    /// In WebAssembly nothing is started: workers come by [`Pool::work`], and without shared memory none can.
+    /// In WebAssembly this starts no threads: workers join by [`Pool::work`], which needs shared memory.
     pub fn new(threads: usize) -> Arc<Pool> {
         let alone = cfg!(all(target_family = "wasm", not(target_feature = "atomics")));
         let workers = if alone { 0 } else { threads.max(1) - 1 };
@@ -118,14 +121,14 @@ impl Pool {
             let (shared, index) = (shared.clone(), threads.len());
             match thread::Builder::new().name("fireside".into()).spawn(move || shared.work(index)) {
                 Ok(thread) => threads.push(thread),
-                Err(_) => break, // One the system does not give is one fewer.
+                Err(_) => break, // The system refused a thread: the pool has fewer.
             }
         }
         shared.arrived.store(threads.len(), Relaxed);
         Arc::new(Pool { shared, threads })
     }
 
-    /// Makes the calling thread a worker until the pool is dropped; returns at once where no more can come.
+    /// Makes the calling thread a worker until the pool is dropped. Returns at once if all slots are taken.
     pub fn work(self: Arc<Pool>) {
         let shared = self.shared.clone();
         drop(self);
@@ -135,36 +138,39 @@ impl Pool {
         }
     }
 
-    /// Says that a worker has ended where it must not, by a trap: the region it was in panics instead of waiting for ever.
+    /// Reports that a worker has died by a trap. A region that waits for it panics instead of waiting for
+    /// ever.
     ///
-    /// Only in WebAssembly, where a panic ends everything and no stack is unwound: elsewhere the worker might still be at it.
+    /// Only for WebAssembly, where a panic ends the instance without unwinding. Elsewhere the worker might
+    /// still be running its part.
     #[cfg(target_family = "wasm")]
     pub fn fail(&self) {
         self.shared.failed.store(true, Release);
     }
 
-    /// The threads that take part at present.
+    /// How many threads the next region may use.
     pub fn threads(&self) -> usize {
         self.shared.limit.load(Relaxed).min(1 + self.shared.arrived.load(Acquire))
     }
 
-    /// The threads that may ever take part: as many as there should be scratch for.
+    /// The most threads that any region may use. Callers need one scratch for each.
     pub(crate) fn threads_max(&self) -> usize {
         self.shared.slots.len() + 1
     }
 
-    /// Uses only so many of the threads there are; the others sleep.
+    /// Limits regions to `threads` threads. The other threads sleep.
     pub fn limit(&self, threads: usize) {
         self.shared.limit.store(threads.clamp(1, self.threads_max()), Relaxed);
     }
 
-    /// Computes matrices in strips of columns: cuts each of `outs` at multiples of its unit into one strip per thread and
-    /// calls `f` once for each thread's strips, in parallel.
+    /// Computes matrices in strips of columns. Cuts each of `outs` at multiples of its unit into one strip
+    /// per thread, and calls `f` in parallel, once per thread with its strips.
     ///
-    /// Shapes: `outs[i]` = (values, width, unit), values (seq, width) row-major. `work`: multiply-adds of the whole region;
-    /// where it is small, fewer threads or the calling one alone compute it. Every call has one of `scratch` to itself.
+    /// Shapes: `outs[i]` = (values, width, unit), values (seq, width) row-major. `work` is the number of
+    /// multiply-adds of the whole region; a small region runs on fewer threads. Each call of `f` has one
+    /// element of `scratch`.
     ///
-    /// Panics: where `f` does, on whichever thread.
+    /// Panics: if `f` panics on any thread.
     pub fn split<S: Send, const N: usize>(
         &self,
         outs: [(&mut [f32], usize, usize); N],
@@ -178,7 +184,8 @@ impl Pool {
         assert!(!scratch.is_empty(), "a region needs scratch");
         let scratch = Shares(scratch.as_mut_ptr());
         self.shared.region(parts, &|part: usize| {
-            // SAFETY: part < parts <= scratch.len(), and each part is run once: nobody else has this element.
+            // SAFETY: part < parts <= scratch.len(), and each part runs once, so no other thread has this
+            // element.
             let scratch = unsafe { &mut *scratch.at(part) };
             f(outs.each_ref().map(|out| out.strip(part, parts)), scratch);
         });
@@ -191,14 +198,14 @@ impl Drop for Pool {
             slot.open(STOP);
         }
         for thread in self.threads.drain(..) {
-            // A worker catches what its parts throw; there is nothing to learn here.
+            // A worker catches the panics of its parts, so this result says nothing.
             let _ = thread.join();
         }
     }
 }
 
 impl Shared {
-    /// Runs every part once, on as many threads, and returns when all are done.
+    /// Runs each part once, on up to `parts` threads, and returns when all have finished.
     fn region(&self, parts: usize, part: &(dyn Fn(usize) + Sync)) {
         if parts == 1 || self.busy.swap(true, Acquire) {
             return (0..parts).for_each(part);
@@ -207,7 +214,7 @@ impl Shared {
         self.region.store((&raw const region).cast_mut().cast(), Relaxed);
         let slots = &self.slots[..parts - 1];
         slots.iter().for_each(|slot| slot.open(OPEN));
-        // From here on workers may see the region; this ends that, also when a part of the caller's panics.
+        // Workers can reach the region from here on. `closing` ends that, even if the caller's part panics.
         let closing = Closing { shared: self, region: &region, slots };
         part(0);
         for (index, slot) in slots.iter().enumerate() {
@@ -219,7 +226,7 @@ impl Shared {
         assert!(!region.panicked.load(Relaxed), "a thread of the pool panicked");
     }
 
-    /// What a worker does all its life.
+    /// The loop of a worker.
     fn work(&self, index: usize) {
         let slot = &self.slots[index];
         if slot.worker.set(thread::current()).is_err() {
@@ -250,35 +257,36 @@ impl Shared {
         }
     }
 
-    /// Runs the part of a worker that has taken it.
+    /// Runs a part that this worker has taken.
     fn run(&self, slot: &Slot, index: usize) {
-        // SAFETY: the region was stored before the slot was opened, and the caller keeps it until the slot is IDLE again.
+        // SAFETY: the caller stored the region before it opened the slot, and keeps it until the slot is
+        // IDLE.
         let region = unsafe { &*self.region.load(Relaxed) };
         if panic::catch_unwind(AssertUnwindSafe(|| (region.part)(index + 1))).is_err() {
             region.panicked.store(true, Relaxed);
         }
         if !slot.take(RUNNING, IDLE) {
             let caller = region.caller.get().cloned();
-            slot.state.store(IDLE, Release); // The region may be gone from here on.
+            slot.state.store(IDLE, Release); // The region may not exist from here on.
             caller.inspect(Thread::unpark);
         }
     }
 }
 
 impl Slot {
-    /// Hands the slot to its worker, and wakes it if it sleeps.
+    /// Sets the state and wakes the worker if it sleeps.
     fn open(&self, state: u32) {
         if self.state.swap(state, AcqRel) == ASLEEP {
             self.worker.get().inspect(|worker| worker.unpark());
         }
     }
 
-    /// Whether this thread is the one that brought the slot from one state into another.
+    /// Moves the slot from one state to another. Returns whether this thread did it.
     fn take(&self, from: u32, to: u32) -> bool {
         self.state.compare_exchange(from, to, AcqRel, Acquire).is_ok()
     }
 
-    /// Returns when nobody runs this part.
+    /// Returns when no worker runs this part.
     fn wait(&self, region: &Region<'_>, failed: &AtomicBool) {
         for _ in 0..SPINS {
             if self.state.load(Acquire) != RUNNING {
@@ -289,14 +297,14 @@ impl Slot {
         region.caller.get_or_init(thread::current);
         self.take(RUNNING, AWAITED);
         while self.state.load(Acquire) == AWAITED {
-            // The worker holds a part of memory that it will never give back: there is no way on.
+            // The dead worker's part may be half written, so the region cannot finish.
             assert!(!failed.load(Acquire), "a thread of the pool has died");
             thread::park_timeout(FAILURE_CHECK);
         }
     }
 }
 
-/// Ends a region when dropped: parts that nobody has begun are taken back, the others waited for.
+/// Ends a region when dropped: takes back the parts that no worker has begun and waits for the others.
 struct Closing<'a> {
     shared: &'a Shared,
     region: &'a Region<'a>,
@@ -314,10 +322,11 @@ impl Drop for Closing<'_> {
     }
 }
 
-/// A slice's elements, one for each thread.
+/// The elements of a slice, which threads use apart from each other.
 struct Shares<S>(*mut S);
 
-// SAFETY: `at` is unsafe to use, and what it points to is sent between threads, which S allows.
+// SAFETY: dereferencing the pointer of `at` is unsafe; each element moves to another thread, which `S: Send`
+// allows.
 unsafe impl<S: Send> Sync for Shares<S> {}
 
 impl<S> Shares<S> {
@@ -326,7 +335,7 @@ impl<S> Shares<S> {
     }
 }
 
-/// A matrix to be written in strips.
+/// A matrix that threads write in strips.
 struct Out<'a> {
     values: Shares<f32>,
     rows: usize,
@@ -342,7 +351,7 @@ impl<'a> Out<'a> {
         Out { values: Shares(values.as_mut_ptr()), rows, width, unit, exclusive: PhantomData }
     }
 
-    /// Part `part` of `parts`: the parts are disjoint and cover every column.
+    /// The strip of part `part` of `parts`. The strips are disjoint and cover every column.
     fn strip(&self, part: usize, parts: usize) -> Strip<'_> {
         let units = self.width.div_ceil(self.unit);
         let edge = |part: usize| (part * units / parts * self.unit).min(self.width);
@@ -350,7 +359,7 @@ impl<'a> Out<'a> {
     }
 }
 
-/// Some columns of a row-major matrix, exclusively.
+/// Exclusive access to some columns of a row-major matrix.
 pub struct Strip<'a> {
     values: &'a Shares<f32>,
     rows: usize,
@@ -359,7 +368,7 @@ pub struct Strip<'a> {
 }
 
 impl Strip<'_> {
-    /// The columns it has, of the whole matrix; may be none.
+    /// Its columns, as indices into the whole matrix; possibly empty.
     pub fn columns(&self) -> Range<usize> {
         self.columns.clone()
     }
@@ -369,11 +378,12 @@ impl Strip<'_> {
         self.rows
     }
 
-    /// Its columns of one row.
+    /// The values of its columns in one row.
     pub fn row(&mut self, row: usize) -> &mut [f32] {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let first = self.values.at(row * self.width + self.columns.start);
-        // SAFETY: within the matrix, which is borrowed exclusively for the region, and columns that no other strip has.
+        // SAFETY: in bounds of the matrix, which the region borrows exclusively; no other strip has these
+        // columns.
         unsafe { std::slice::from_raw_parts_mut(first, self.columns.len()) }
     }
 }
@@ -382,10 +392,10 @@ impl Strip<'_> {
 mod tests {
     use super::*;
 
-    /// Work enough for any number of threads.
+    /// Enough work for any number of threads.
     const MUCH: usize = usize::MAX / 2;
 
-    /// Runs a region that counts the visits of every element and returns the columns of each part that had any.
+    /// Runs a region that checks that each element is visited once. Returns the columns of each part.
     fn visit(pool: &Pool, shapes: [(usize, usize, usize); 2], work: usize) -> Vec<Vec<Range<usize>>> {
         let mut outs = shapes.map(|(rows, width, _)| vec![0.0; rows * width]);
         let mut scratch = vec![Vec::new(); pool.threads_max()];
@@ -466,7 +476,7 @@ mod tests {
         assert_eq!(Pool::new(0).threads(), 1);
     }
 
-    /// A region of two parts, of which the caller's ends only when the other has been begun.
+    /// Runs a region of two parts, in which the caller's part ends only when the other has begun.
     fn meet(pool: &Pool) {
         let met = AtomicBool::new(false);
         pool.split([(&mut [0.0; 2], 2, 1)], MUCH, &mut [(); 2], |[strip], ()| {

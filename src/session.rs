@@ -1,14 +1,15 @@
-//! The session: a prompt or a chat goes in, pieces of text come out, and what was computed is kept for the next time.
+//! The session: continues prompts, answers chats, and reuses the keys and values it has computed.
 //!
-//! This is the only place where text meets tokens. A session keeps the tokens whose keys and values its cache holds;
-//! whatever is asked next, the longest beginning that both have in common is not computed again.
+//! This module connects text and tokens. A session records the tokens whose keys and values are in its KV
+//! cache. It computes a new prompt only from the first token that differs from them.
 //!
-//! A generation is a [`Run`] that is driven a step at a time, so that whoever drives it can stop between any two: a step
-//! is a piece of the prompt or one token. [`Session::generate`] and [`Session::chat`] wrap it into an iterator. A chat turn
-//! becomes part of the history only when its run has ended, so a turn that is dropped half-way has never been.
+//! A generation is a [`Run`]. A step of it reads a part of the prompt or generates one token, and a caller
+//! can stop between any two steps. [`Session::generate`] and [`Session::chat`] wrap a run into an iterator.
+//! A chat turn becomes part of the history when its run ends; a turn that is aborted or fails is rolled
+//! back.
 //!
-//! A session is a value: a clone goes its own way from here and shares what was computed until then, and bytes made of it
-//! ([`Session::save`]) are the session again.
+//! A clone shares the KV cache with its original until one of them writes to it. [`Session::save`] turns a
+//! session into bytes, and [`Session::restore`] turns them back.
 
 mod drive;
 mod fit;
@@ -37,21 +38,21 @@ pub struct Session {
     sequence: Box<dyn Sequence>,
     /// The tokens of the sequence.
     tokens: Vec<u32>,
-    /// Where a text that ran on beyond the context was cut: entries after it depend on evicted tokens, and serve this
-    /// text alone.
+    /// Where a shift removed tokens from the text. Entries after it depend on evicted tokens, so no other
+    /// text may reuse them.
     cut: Option<usize>,
     messages: Vec<Message>,
     options: SessionOptions,
-    /// The latest of its runs: only that one may be driven on.
+    /// The number of its latest run. Older runs cannot go on.
     run: u64,
 }
 
-/// What is said to a chat.
+/// The input of a chat turn.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Turn {
-    /// The user's next message, onto the session's history.
+    /// The user's next message. It is added to the history.
     User(String),
-    /// A whole conversation, ending in a message to answer; it replaces the session's history.
+    /// A whole conversation that ends in a message to answer. It replaces the history.
     Conversation(Vec<Message>),
 }
 
@@ -73,7 +74,7 @@ impl From<Vec<Message>> for Turn {
     }
 }
 
-/// What a run reads, and what becomes of it.
+/// The input of a run.
 struct Asked {
     prompt: Vec<u32>,
     conversation: Option<Conversation>,
@@ -82,15 +83,16 @@ struct Asked {
     ends: Vec<u32>,
 }
 
-/// What a turn makes of a session when it ends, its answer still missing.
+/// What the session takes over when a turn ends. The answer is added to the messages then.
 #[derive(Debug)]
 struct Conversation {
     messages: Vec<Message>,
     template_kwargs: TemplateKwargs,
 }
 
-/// A session that goes its own way from here, with the same history. What was computed is shared until one of both writes to it: a clone
-/// takes next to no memory, and a block of the cache more when it goes on. A run under way stays with the original.
+/// A clone has the same history and is independent. It shares the blocks of the KV cache with the original
+/// until one of them writes to a block, so a clone takes almost no memory, and one block more once it
+/// continues. A run under way stays with the original.
 impl Clone for Session {
     fn clone(&self) -> Session {
         let (sequence, len) = self.fork();
@@ -107,15 +109,15 @@ impl Clone for Session {
 }
 
 impl Session {
-    /// An empty session on a model.
+    /// Creates an empty session on a model.
     pub fn new(model: Arc<Model>) -> Session {
         let options = SessionOptions::default();
         Session { sequence: model.sequence(), tokens: Vec::new(), cut: None, messages: Vec::new(), options, run: 0, model }
     }
 
-    /// A session with a system prompt, or with switches of the chat template.
+    /// Creates a session with a system prompt and arguments of the chat template.
     ///
-    /// Errors: `BAD_OPTION` for a switch that the model's template does not read.
+    /// Errors: `BAD_OPTION` for an argument that the model's template does not read.
     pub fn with_options(model: Arc<Model>, options: SessionOptions) -> Result<Session> {
         model.template().check_kwargs(&options.chat_template_kwargs)?;
         let mut session = Session::new(model);
@@ -124,7 +126,7 @@ impl Session {
         Ok(session)
     }
 
-    /// The system prompt, and the switches of the chat template as of the last turn that ended.
+    /// The system prompt, and the chat template's arguments as of the last turn that ended.
     pub fn options(&self) -> &SessionOptions {
         &self.options
     }
@@ -134,12 +136,13 @@ impl Session {
         &self.model
     }
 
-    /// The chat so far, turns under way not counted.
+    /// The chat so far, without the turn under way.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }
 
-    /// Replaces the chat; a run under way is over. The session's system prompt goes before a chat that begins with none of its own. What the cache holds stays, and serves as far as the new history begins with it.
+    /// Replaces the chat and ends a run under way. If the new chat does not begin with a system message, the
+    /// session's system prompt goes first. The KV cache stays: a common beginning of both chats is reused.
     pub fn set_messages(&mut self, messages: Vec<Message>) {
         self.end_run();
         self.messages = self.begun(messages);
@@ -150,26 +153,29 @@ impl Session {
         self.tokens.len()
     }
 
-    /// Units: bytes of the KV cache, those shared with clones too.
+    /// The size of the KV cache, including blocks shared with clones. Units: bytes.
     pub fn kv_bytes(&self) -> u64 {
         self.sequence.bytes()
     }
 
-    /// Units: bytes of the KV cache that clones hold as well.
+    /// The size of the part of the KV cache that clones share. Units: bytes.
     pub fn shared_bytes(&self) -> u64 {
         self.sequence.shared_bytes()
     }
 
-    /// Forgets the chat and everything computed; a run under way is over. The session's options stay, its system prompt among them.
+    /// Clears the chat and the KV cache and ends a run under way. The session keeps its options, including
+    /// the system prompt.
     pub fn reset(&mut self) {
         self.end_run();
         self.messages = self.begun(Vec::new());
         self.truncate(0);
     }
 
-    /// Continues a prompt, special tokens in it recognised as transformers does; the history of a chat is not touched.
+    /// Continues a prompt. Recognises special tokens in it, as transformers does. Does not change the chat
+    /// history.
     ///
-    /// Errors: `BAD_OPTION`, `BAD_INPUT` for an empty prompt, `CONTEXT_OVERFLOW`; later ones come out of the iterator.
+    /// Errors: `BAD_OPTION`; `BAD_INPUT` for an empty prompt; `CONTEXT_OVERFLOW`. The iterator returns later
+    /// errors.
     pub fn generate(&mut self, prompt: &str, options: &Options) -> Result<Pieces<'_>> {
         let run = self.begin_generate(prompt, options)?;
         Ok(Pieces::new(self, run))
@@ -183,15 +189,15 @@ impl Session {
         Ok(Pieces::new(self, run))
     }
 
-    /// Answers the last question of the chat once more; the new answer takes the place of the old one when it is there.
+    /// Answers the last question of the chat again. The new answer replaces the old one when it is complete.
     ///
-    /// Errors: as [`Session::chat`], and `BAD_INPUT` where nothing was asked.
+    /// Errors: as [`Session::chat`], and `BAD_INPUT` if the chat has no question.
     pub fn regenerate(&mut self, options: &Options) -> Result<Pieces<'_>> {
         let run = self.begin_regenerate(options)?;
         Ok(Pieces::new(self, run))
     }
 
-    /// Adds messages to the chat and reads them, so that what is asked next has less to wait for.
+    /// Adds messages to the chat and reads them in advance, so that the next turn starts sooner.
     ///
     /// Errors: as [`Session::chat`].
     pub fn append(&mut self, messages: Vec<Message>, options: &Options) -> Result<()> {
@@ -238,7 +244,8 @@ impl Session {
         self.begin_turn(self.messages[..=last].to_vec(), true, options)
     }
 
-    /// The run of [`Session::append`], to be driven by [`Session::step`]. Of the options, `overflow`, `chat_template_kwargs` and `now` matter to it.
+    /// The run of [`Session::append`], to be driven by [`Session::step`]. It uses the options `overflow`,
+    /// `chat_template_kwargs` and `now`.
     ///
     /// Errors: as there.
     pub fn begin_append(&mut self, messages: Vec<Message>, options: &Options) -> Result<Run> {
@@ -249,8 +256,8 @@ impl Session {
         self.begin_turn([&self.messages[..], &messages].concat(), false, options)
     }
 
-    /// Tokens by which a chat turn would lengthen the prompt of the present history, the opening of the answer included. Of the options, `chat_template_kwargs`
-    /// and `now` matter to it.
+    /// Counts the tokens that a chat turn would add to the prompt, including the start of the answer. It
+    /// uses the options `chat_template_kwargs` and `now`.
     ///
     /// Errors: as [`Session::chat`] before its first step.
     pub fn measure_context_usage(&self, turn: impl Into<Turn>, options: &Options) -> Result<usize> {
@@ -260,7 +267,7 @@ impl Session {
             0
         } else {
             match self.render(&self.messages, false, &self.options.chat_template_kwargs, options.now) {
-                // Templates may refuse a chat in which nobody has asked anything: none of it has been read.
+                // Some templates refuse a chat without a question. No token of such a chat was read yet.
                 Err(Error::BadTemplate { .. }) if self.messages.iter().all(fit::is_system) => 0,
                 rendered => rendered?.len(),
             }
@@ -268,9 +275,9 @@ impl Session {
         Ok(asked.saturating_sub(present))
     }
 
-    /// The switches of the chat template for a turn: those given, or else those of the session.
+    /// The chat template's arguments for a turn: those of the options, or else those of the session.
     ///
-    /// Errors: `BAD_OPTION` for one that the template does not read.
+    /// Errors: `BAD_OPTION` for an argument that the template does not read.
     fn template_kwargs<'a>(&'a self, options: &'a Options) -> Result<&'a TemplateKwargs> {
         match &options.chat_template_kwargs {
             Some(kwargs) => self.model.template().check_kwargs(kwargs).map(|()| kwargs),
@@ -293,7 +300,7 @@ impl Session {
         self.model.check_tokens(&prompt)?;
         options.check_tokens(self.model.tokenizer().vocab())?;
         let settings = options.settle(self.model.generation(), prompt.len());
-        // The model's own texts end its answers whatever a caller adds, as its tokens do.
+        // Stop strings of the caller add to the model's, as stop tokens do.
         let stop = [&self.model.generation().stop[..], &options.stop].concat();
         ends.extend(&options.stop_tokens);
         let decoder = self.model.tokenizer().decoder(&prompt)?;
@@ -321,7 +328,7 @@ impl Session {
         })
     }
 
-    /// The history that a turn leads to, its answer still missing.
+    /// The history after a turn, without its answer.
     fn conversation(&self, turn: Turn) -> Result<Vec<Message>> {
         if let Turn::Conversation(messages) = &turn {
             self.model.template().check(messages)?;
@@ -345,7 +352,7 @@ impl Session {
         }
     }
 
-    /// A history with the session's system prompt before it, unless it begins with one of its own.
+    /// Puts the session's system prompt before `messages`, unless they begin with a system message.
     fn begun(&self, mut messages: Vec<Message>) -> Vec<Message> {
         if let Some(system) = &self.options.system
             && !messages.first().is_some_and(fit::is_system)

@@ -1,9 +1,9 @@
-//! The executor: the thread pool and the scratch memory with which a network computes. A model has one, however many
-//! sessions it serves.
+//! The executor: the thread pool and the scratch memory with which a network computes. A model has one,
+//! however many sessions it serves.
 //!
-//! Its functions are the steps of a transformer layer as safe Rust over the kernels. They work on whole activations,
-//! row-major; loops over rows and heads are here, loops over numbers are in [`kernels`]. Products with matrices are
-//! shared out among threads by the matrix's rows, attention by its heads.
+//! Its functions are the steps of a transformer layer as safe Rust over the kernels. They work on whole
+//! activations, row-major; loops over rows and heads are here, loops over numbers are in [`kernels`].
+//! Products with matrices are shared out among threads by the matrix's rows, attention by its heads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -105,7 +105,8 @@ impl Executor {
 }
 
 impl Compute {
-    /// `out_i = x W_i^T + b_i`, several at once. Shapes: `x` (rows, in), `outs[i]` (rows, out_i), resized to that.
+    /// `out_i = x W_i^T + b_i`, several at once. Shapes: `x` (rows, in), `outs[i]` (rows, out_i), resized to
+    /// that.
     pub(super) fn linear<const N: usize>(&mut self, linears: [&Linear; N], x: &[f32], outs: [&mut Vec<f32>; N]) {
         self.products(linears, x, outs, |_| {});
     }
@@ -164,8 +165,8 @@ impl Compute {
         });
     }
 
-    /// Causal attention: the queries of each sequence over the keys and values of that sequence, up to and including
-    /// their own position. Shapes: `q`, `out` (rows, heads, head_dim); `out` is resized to that.
+    /// Causal attention: the queries of each sequence over the keys and values of that sequence, up to and
+    /// including their own position. Shapes: `q`, `out` (rows, heads, head_dim); `out` is resized to that.
     ///
     /// ```text
     /// for each sequence, for each KV head, for each block of positions, for each query that sees some of them:
@@ -216,8 +217,8 @@ struct Query {
     running: [f32; 2],
 }
 
-/// [`Compute::attention`] for some query heads of one KV head of one sequence. All their queries go through each block
-/// together.
+/// [`Compute::attention`] for some query heads of one KV head of one sequence. All their queries go through
+/// each block together.
 fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Range<usize>, out: &mut Strip, thread: &mut ThreadScratch) {
     let Heads { head_dim, window, scale, .. } = shape;
     let Queries { cache, ref rows, pos } = *sequence;

@@ -1,24 +1,24 @@
-//! A forward pass under way: rows of one or several sequences, and the layer that they have come to.
+//! A forward pass under way: rows of one or more sequences, and the next layer for them.
 //!
-//! A pass owns everything that must survive between two layers, so that a caller can put it aside, run another pass
-//! with the same executor, and go on.
+//! A pass owns all values that must survive between two layers. So a caller can stop between layers, run
+//! another pass with the same executor, and continue.
 
 use std::ops::Range;
 
 use super::rope::Angles;
 
-/// Which of its rows a sequence needs the last layer's output of.
+/// The rows of a sequence whose output of the last layer is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reads {
-    /// None: their keys and values are enough.
+    /// No row: only keys and values are needed.
     Nothing,
-    /// The last, for its logits.
+    /// The last row, for its logits.
     Last,
-    /// All, for a probe.
+    /// All rows, for a probe.
     All,
 }
 
-/// The rows of one sequence: neighbours in the pass and in the text.
+/// The rows of one sequence, which are consecutive in the pass and in the text.
 #[derive(Debug, Clone, Copy)]
 struct Group {
     /// Its first row in the pass.
@@ -39,7 +39,7 @@ pub(crate) struct Pass {
     pub(super) angles: Vec<Angles>,
     /// The next layer.
     pub(super) layer: usize,
-    /// Set by the last layer: only the rows that are read are left in `residual`.
+    /// Whether `residual` holds only the rows that are read. The last layer sets it.
     is_reduced: bool,
 }
 
@@ -62,7 +62,7 @@ impl Group {
 }
 
 impl Pass {
-    /// Makes it an empty pass; the memory is kept.
+    /// Empties the pass and keeps its memory.
     pub(crate) fn clear(&mut self) {
         self.groups.clear();
         self.residual.clear();
@@ -70,17 +70,17 @@ impl Pass {
         (self.layer, self.is_reduced) = (0, false);
     }
 
-    /// Rows of all sequences.
+    /// The number of rows of all sequences.
     pub(crate) fn rows(&self) -> usize {
         self.groups.last().map_or(0, |group| group.rows().end)
     }
 
-    /// The next layer it goes through.
+    /// The next layer to compute.
     pub(crate) fn layer(&self) -> usize {
         self.layer
     }
 
-    /// Rows of the i-th sequence.
+    /// The number of rows of the i-th sequence.
     pub(crate) fn count(&self, index: usize) -> usize {
         self.groups[index].count
     }
@@ -94,7 +94,7 @@ impl Pass {
         &mut self.residual[first * hidden..]
     }
 
-    /// Removes the i-th sequence and its rows from a pass that is between two layers.
+    /// Removes the i-th sequence and its rows, between two layers.
     pub(super) fn remove(&mut self, index: usize, hidden: usize) {
         let gone = self.groups.remove(index);
         self.residual.drain(gone.first * hidden..gone.rows().end * hidden);
@@ -102,17 +102,18 @@ impl Pass {
         self.groups[index..].iter_mut().for_each(|group| group.first -= gone.count);
     }
 
-    /// For each sequence its rows in the pass and the position of the first.
+    /// For each sequence, its rows in the pass and the position of the first row.
     pub(super) fn groups(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         self.groups.iter().map(|group| (group.rows(), group.past))
     }
 
-    /// Whether every row is read to the end.
+    /// Whether the output of every row is needed.
     pub(super) fn reads_all(&self) -> bool {
         self.groups.iter().all(|group| group.read_count() == group.count)
     }
 
-    /// Keeps only the rows that are read, of the residual stream and of `x`. Shapes: `x` (rows, hidden).
+    /// Removes from the residual stream and from `x` the rows whose output is not needed. Shapes: `x` (rows,
+    /// hidden).
     pub(super) fn reduce(&mut self, x: &mut Vec<f32>, hidden: usize) {
         self.is_reduced = true;
         for values in [&mut self.residual, x] {
@@ -125,12 +126,12 @@ impl Pass {
         }
     }
 
-    /// The rows of the pass that the residual stream still has, in its order.
+    /// The rows of the pass that are still in the residual stream, in its order.
     pub(super) fn live_rows(&self) -> impl Iterator<Item = usize> {
         self.groups.iter().flat_map(|group| if self.is_reduced { group.read_rows() } else { group.rows() })
     }
 
-    /// For each sequence its rows in the residual stream, and the position of the first of them.
+    /// For each sequence, its rows in the residual stream and the position of the first of these.
     pub(super) fn live_groups(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         let mut first = 0;
         self.groups.iter().map(move |group| {

@@ -1,8 +1,9 @@
-//! Rotary position embedding: turns each pair of lanes of a query or key by an angle that grows with its position.
+//! Rotary position embedding: turns each pair of lanes of a query or key by an angle that grows with its
+//! position.
 //!
-//! Source: Su et al. 2021, "RoFormer", section 3.2, in the layout of published Llama files: lane i is paired with lane
-//! i + head_dim / 2. The angles are products of f32 numbers, as transformers computes them: at position 10,000 a more
-//! exact angle is a different angle.
+//! Source: Su et al. 2021, "RoFormer", section 3.2, in the layout of published Llama files: lane i is paired
+//! with lane i + head_dim / 2. The angles are products of f32 numbers, as transformers computes them: at
+//! position 10,000 a more exact angle is a different angle.
 
 use std::ops::Range;
 
@@ -50,8 +51,9 @@ impl Rope {
         }
     }
 
-    /// The angles by which keys at `positions` turn when each moves `by` positions down: the difference between the
-    /// angle that a key has and the one that it gets. Up to rounding, a moved key equals one computed at its new place.
+    /// The angles by which keys at `positions` turn when each moves `by` positions down: the difference
+    /// between the angle that a key has and the one that it gets. Up to rounding, a moved key equals one
+    /// computed at its new place.
     pub(super) fn shift_angles(&self, positions: impl Iterator<Item = usize>, by: usize) -> Angles {
         let mut angles = Angles { pairs: self.inv_freq.len(), ..Angles::default() };
         for pos in positions {
@@ -87,7 +89,8 @@ impl Angles {
         kernels::rotate(&mut head[..2 * self.pairs], &self.cos[angles.clone()], &self.sin[angles]);
     }
 
-    /// Rotates all heads of `x`, whose i-th row is row `rows[i]` of the pass. Shapes: `x` (rows, heads, head_dim).
+    /// Rotates all heads of `x`, whose i-th row is row `rows[i]` of the pass. Shapes: `x` (rows, heads,
+    /// head_dim).
     pub(super) fn rotate(&self, x: &mut [f32], heads: usize, head_dim: usize, rows: impl Iterator<Item = usize>) {
         for (x, row) in x.chunks_exact_mut(heads * head_dim).zip(rows) {
             x.chunks_exact_mut(head_dim).for_each(|head| self.rotate_head(head, row));

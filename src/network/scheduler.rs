@@ -1,15 +1,15 @@
-//! The scheduler: the one place that decides what is computed next, for all sequences of a model.
+//! The scheduler decides what to compute next for all sequences of a model.
 //!
-//! Sequences say what they want to append. A step is one of two things, in turns if both are there:
+//! Sequences queue tokens. A step computes one of two things, alternating if both are queued:
 //!
-//! - **decode**: one pass that takes the next token of every sequence that has a single one to append. Their rows share
-//!   each read of a weight, so several together cost little more than one;
-//! - **prefill**: some layers of a pass over longer appends. Up to [`ROWS_MAX`] rows are dealt out evenly among the
-//!   sequences that wait. Such a pass is cut by layers and not by rows, since the weights of a layer are read once for
-//!   all of its rows.
+//! - **decode**: one pass over one token of each sequence that has queued a single token. The rows share
+//!   each read of a weight, so several sequences cost little more than one;
+//! - **prefill**: some layers of a pass over longer appends. The sequences share up to [`ROWS_MAX`] rows
+//!   evenly. A step stops between layers, not between rows, because a layer's weights are read once for all
+//!   rows of the pass.
 //!
-//! Passes are made of the same rows that a sequence alone would have, so a sequence gets the same logits, bit for bit,
-//! whoever else is there and whenever they come and go.
+//! Other sequences in a pass do not change a sequence's logits, bit for bit, and sequences may join and
+//! leave at any time.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -20,11 +20,11 @@ use super::{Executor, Network, Pass, ROWS_MAX, Reads, no_probe};
 use crate::cache::Cache;
 use crate::error::Result;
 
-/// A pass over fewer rows of a sequence is not begun to keep a step short: reading the weights would cost more than
-/// computing with them.
+/// The fewest rows to which a prefill pass is shortened to keep a step short. With fewer rows, reading the
+/// weights would cost more than computing with them.
 const ROWS_MIN: usize = 8;
 
-/// The device that computes on the processor.
+/// The device that computes on the CPU.
 pub struct Scheduler {
     network: Arc<Network>,
     state: Mutex<State>,
@@ -36,9 +36,9 @@ struct State {
     slots: Vec<Slot>,
     /// The number of the next sequence.
     next: u64,
-    /// Sequences that wait for more than one token, the next to be served first.
+    /// Sequences that have queued more than one token, in the order in which they are served.
     prefills: Vec<u64>,
-    /// The pass over some of them that is under way, and whose rows it has.
+    /// The prefill pass under way, and the sequences whose rows it has.
     prefill: Pass,
     in_prefill: Vec<u64>,
     decode: Pass,
@@ -46,17 +46,17 @@ struct State {
     has_decoded: bool,
 }
 
-/// A sequence as the scheduler holds it.
+/// The state of one sequence.
 struct Slot {
     id: u64,
     cache: Cache,
-    /// What it waits for, not yet counted in its cache.
+    /// The queued tokens, which its cache does not count yet.
     pending: Vec<u32>,
-    /// The buffer for the logits of the last of them.
+    /// The buffer for the logits of the last queued token.
     logits: Option<Vec<f32>>,
-    /// How an append has ended, until that is polled.
+    /// The result of the last append, until it is polled.
     ended: Option<Result<()>>,
-    /// Tokens times layers computed, until that is taken.
+    /// Computed work that was not taken yet. Units: tokens times layers.
     work: usize,
 }
 
@@ -65,24 +65,24 @@ impl Slot {
         Slot { id, cache, pending: Vec::new(), logits: None, ended: None, work: 0 }
     }
 
-    /// Ends what was appended: all of it was computed, or an error gave it up.
+    /// Ends an append: all its tokens are computed, or an error dropped them.
     fn end(&mut self, ended: Result<()>) {
         if ended.is_err() {
-            self.cache.truncate(self.cache.len()); // gives back what was reserved
+            self.cache.truncate(self.cache.len()); // frees the reserved blocks
             self.logits = None;
         }
         self.pending.clear();
         self.ended = Some(ended);
     }
 
-    /// Which rows of the next `count` pending ones are read to the end.
+    /// Which of the next `count` queued tokens need logits.
     fn reads(&self, count: usize) -> Reads {
         if count == self.pending.len() && self.logits.is_some() { Reads::Last } else { Reads::Nothing }
     }
 }
 
 impl Scheduler {
-    /// A scheduler for the sequences of `network`.
+    /// Creates a scheduler for the sequences of `network`.
     pub fn new(network: Arc<Network>, executor: Executor) -> Arc<Scheduler> {
         let state = State {
             executor,
@@ -111,7 +111,7 @@ impl Scheduler {
     }
 }
 
-/// Short: a network is long, and what can print it would be in every build.
+/// Prints the name only: code that prints a whole network would add to each build.
 impl fmt::Debug for Scheduler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Scheduler")
@@ -150,7 +150,7 @@ impl State {
         &mut self.slots[index]
     }
 
-    /// One pass over the single pending token of some sequences.
+    /// Runs one pass over the single queued token of each of some sequences.
     fn decode(&mut self, network: &Network, ids: &[u64]) {
         let mut ids = ids.to_vec();
         ids.retain(|id| self.reserve(*id, 1));
@@ -166,7 +166,7 @@ impl State {
         self.decode = pass;
     }
 
-    /// Some layers of the prefill pass that is under way, or of a new one. Returns tokens times layers.
+    /// Computes some layers of the prefill pass under way, or of a new one. Returns tokens times layers.
     fn prefill(&mut self, network: &Network, work: usize) -> usize {
         let mut pass = std::mem::take(&mut self.prefill);
         if self.in_prefill.is_empty() {
@@ -174,7 +174,7 @@ impl State {
             let rows = work.clamp(ROWS_MIN, ROWS_MAX);
             let first = self.prefills.len().min(rows / ROWS_MIN);
             let mut ids: Vec<u64> = self.prefills.drain(..first).collect();
-            // The shortest first: rows of its share that it does not need go to the others.
+            // The shortest first, so that the others share the rows that it does not need.
             while let Some(index) = (0..ids.len()).min_by_key(|&index| self.slots[self.index(ids[index])].pending.len()) {
                 let share = (rows - pass.rows()) / ids.len();
                 let id = ids.swap_remove(index);
@@ -184,7 +184,7 @@ impl State {
                 self.in_prefill.push(id);
             }
         }
-        // Reserved before every part: a sequence may have been copied in between.
+        // Reserve before each step, because a fork since the last step makes blocks shared again.
         let mut index = 0;
         while let Some(&id) = self.in_prefill.get(index) {
             if self.reserve(id, pass.count(index)) {
@@ -214,7 +214,7 @@ impl State {
         done
     }
 
-    /// Makes room in a sequence's cache; an error ends what it waits for.
+    /// Reserves room in a sequence's cache. An error ends its append.
     fn reserve(&mut self, id: u64, count: usize) -> bool {
         let slot = self.slot(id);
         let reserved = slot.cache.reserve(count);
@@ -225,10 +225,11 @@ impl State {
         is_reserved
     }
 
-    /// Takes a pass over the rows of `ids` through some layers; after the last, the sequences have what they asked for.
+    /// Takes a pass over the rows of `ids` through some layers. After the last layer it computes the logits
+    /// and ends the appends. Returns whether that was the last layer.
     fn advance(&mut self, network: &Network, pass: &mut Pass, ids: &[u64], layers: usize) -> bool {
         let first = pass.layer();
-        // Out of the list for the time of the pass, in the order of `ids`: several are written to at once.
+        // The slots leave the list during the pass, because the pass writes to several of them at once.
         let mut slots: Vec<Slot> = ids.iter().map(|id| self.slots.remove(self.index(*id))).collect();
         let mut caches: Vec<&mut Cache> = slots.iter_mut().map(|slot| &mut slot.cache).collect();
         let is_done = network.forward_layers(layers, pass, &mut caches, &mut self.executor, &mut { no_probe });
@@ -266,7 +267,7 @@ impl State {
         is_done
     }
 
-    /// Gives up what a sequence waits for.
+    /// Removes a sequence from the prefill pass and from the queue.
     fn cancel(&mut self, network: &Network, id: u64) {
         if let Some(index) = self.in_prefill.iter().position(|other| *other == id) {
             network.remove_rows(&mut self.prefill, index);
@@ -276,7 +277,7 @@ impl State {
     }
 }
 
-/// A sequence on the processor: the number of its slot in the scheduler.
+/// A sequence on the CPU: the number of its slot in the scheduler.
 #[derive(Debug)]
 struct CpuSequence {
     scheduler: Arc<Scheduler>,
@@ -291,7 +292,7 @@ impl CpuSequence {
 
 impl Drop for CpuSequence {
     fn drop(&mut self) {
-        // After a panic in a step nothing works any more, and nothing has to be tidied up.
+        // After a panic in a step the scheduler is unusable, so there is nothing to clean up.
         if let Ok(mut state) = self.scheduler.state.lock() {
             state.cancel(&self.scheduler.network, self.id);
             let index = state.index(self.id);

@@ -1,9 +1,9 @@
-//! What a session needs of whatever computes: a text that can be appended to, cut back and copied.
+//! The interface between sessions and devices.
 //!
-//! A [`Device`] owns a network's weights in some memory and runs the passes; a [`Sequence`] is one text on it. Nothing
-//! here waits: `append` says what is to be computed, [`Device::step`] computes a part of what all sequences asked for,
-//! and `poll` says whether a sequence has its answer. The processor's device is the
-//! [`Scheduler`](super::scheduler::Scheduler).
+//! A [`Device`] holds a network's weights and runs forward passes. A [`Sequence`] is one text on a device: a
+//! session appends tokens to it, truncates it and forks it. No method blocks: `append` queues tokens,
+//! [`Device::step`] computes a part of what all sequences have queued, and `poll` returns the logits when
+//! they are ready. The CPU's device is the [`Scheduler`](super::scheduler::Scheduler).
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,66 +13,70 @@ use crate::error::Result;
 
 /// Runs forward passes for its sequences.
 pub trait Device: Debug + Send + Sync {
-    /// An empty sequence.
+    /// Creates an empty sequence.
     fn sequence(self: Arc<Self>) -> Box<dyn Sequence>;
 
-    /// Computes a part of what sequences wait for: one token of each that has one to append, or about `prefill_work`
-    /// tokens times layers of longer ones. Returns how much of the latter it was, 0 for the former, and `None` if there
-    /// was nothing to compute.
+    /// Computes a part of what sequences have queued. A step is either a decode, one token of each sequence
+    /// that has queued exactly one, or a prefill, about `prefill_work` tokens times layers of longer
+    /// appends. Returns the tokens times layers of a prefill, 0 for a decode, and `None` if nothing was
+    /// queued.
     fn step(&self, prefill_work: usize) -> Option<usize>;
 }
 
-/// One text on a device: the keys and values of its tokens, and what was asked for them.
+/// One text on a device: the keys and values of its tokens, and the tokens queued after them.
 pub trait Sequence: Debug + Send + Sync {
-    /// Tokens whose keys and values are there. Those that were appended count as soon as they are computed.
+    /// The number of tokens whose keys and values are computed. Queued tokens do not count.
     fn past(&self) -> usize;
 
-    /// Starts to read `tokens`, at least one. `logits`: a buffer for the logits of the last, if they are wanted.
+    /// Queues `tokens`, at least one. `logits` is a buffer for the logits of the last token, if they are
+    /// wanted.
     ///
-    /// Panics: if the sequence still waits for what was appended before.
+    /// Panics: if tokens are still queued from an earlier call.
     ///
     /// Errors: `CONTEXT_OVERFLOW`; `BAD_INPUT` for a token outside the vocabulary.
     fn append(&mut self, tokens: &[u32], logits: Option<Vec<f32>>) -> Result<()>;
 
-    /// Whether all that was appended is computed; then, once, the buffer with the logits. Shapes: (vocab).
+    /// Returns `Ready` when all queued tokens are computed. The first such call returns the buffer with the
+    /// logits. Shapes: (vocab).
     ///
-    /// Errors: `OUT_OF_MEMORY`, `NON_FINITE`; what was not yet counted is then given up.
+    /// Errors: `OUT_OF_MEMORY`, `NON_FINITE`. Tokens that were not yet counted are then dropped.
     fn poll(&mut self) -> Poll<Result<Option<Vec<f32>>>>;
 
-    /// What was computed for this sequence since this was last asked. Units: tokens times layers.
+    /// Returns and resets how much was computed for this sequence. Units: tokens times layers.
     fn take_work(&mut self) -> usize;
 
-    /// The length to which it can be cut back so that at most `len` tokens are left. It is less than `len` if layers
-    /// with a window have given back what the next token would see.
+    /// The largest length up to `len` to which the sequence can be truncated. It is less than `len` if a
+    /// layer with a window has freed entries that the next token would see.
     fn reach(&self, len: usize) -> usize;
 
-    /// Forgets every token from `len` on, a length that [`Sequence::reach`] gave, and gives up what was appended and is not computed yet.
+    /// Removes all tokens from `len` on, and all queued tokens. `len` is a result of [`Sequence::reach`].
     fn truncate(&mut self, len: usize);
 
-    /// Forgets the `drop` tokens after the first `keep` and moves those behind them up.
+    /// Removes the `drop` tokens after the first `keep` and moves the later ones up.
     ///
-    /// Errors: `OUT_OF_MEMORY`; the sequence is then as it was.
+    /// Errors: `OUT_OF_MEMORY`; the sequence then does not change.
     fn shift(&mut self, keep: usize, drop: usize) -> Result<()>;
 
-    /// A copy that goes its own way. It shares memory with the original until one of them is written to. What was
-    /// appended and is not computed yet stays with the original.
+    /// Creates an independent copy. It shares memory with the original until one of them writes to it.
+    /// Queued tokens stay with the original.
     fn fork(&self) -> Box<dyn Sequence>;
 
-    /// Units: bytes of the first `len` tokens as [`Sequence::export`] writes them.
+    /// How many bytes [`Sequence::export`] writes for the first `len` tokens.
     fn export_bytes(&self, len: usize) -> u64;
 
-    /// Appends the keys and values of the first `len` tokens to `out`; `len` as for [`Sequence::truncate`].
+    /// Writes the keys and values of the first `len` tokens to the end of `out`. `len` as in
+    /// [`Sequence::truncate`].
     fn export(&self, len: usize, out: &mut Vec<u8>);
 
-    /// Takes `len` tokens from bytes that [`Sequence::export`] wrote; the sequence must be empty. Returns `None` if the
-    /// length is wrong or a value is not finite.
+    /// Reads the keys and values of `len` tokens from bytes that [`Sequence::export`] wrote. The sequence
+    /// must be empty. Returns `None` if the number of bytes is wrong or a value is not finite.
     ///
     /// Errors: `OUT_OF_MEMORY`; the sequence is then empty.
     fn import(&mut self, len: usize, bytes: &[u8]) -> Result<Option<()>>;
 
-    /// Units: bytes of its keys and values, those shared with copies too.
+    /// The size of its keys and values, including those shared with copies. Units: bytes.
     fn bytes(&self) -> u64;
 
-    /// Units: bytes of [`Sequence::bytes`] that copies hold as well.
+    /// The size of the keys and values that are shared with copies. Units: bytes.
     fn shared_bytes(&self) -> u64;
 }

@@ -9,15 +9,15 @@ use crate::network::sequence::Sequence;
 use crate::options::Overflow;
 use crate::text::Message;
 
-/// Completions of one run that are generated at the same time; the others begin as these end. More would share the reads
-/// of the weights no better, and each takes its own keys and values.
+/// The most completions of one run that are generated at the same time. The others begin as these end. More
+/// would not share the reads of the weights better, and each needs memory for keys and values.
 const SIDE_BY_SIDE_MAX: usize = 8;
 
 impl Session {
-    /// Drives the session's latest run by one step. After `Step::End` or an error the run is over and must not be driven
-    /// on.
+    /// Drives the session's latest run by one step. After `Step::End` or an error the run is over; do not
+    /// call this again with it.
     ///
-    /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session works on. `BAD_INPUT` for a run after which another was begun.
+    /// Errors: `NON_FINITE`, `OUT_OF_MEMORY`; the session stays usable. `BAD_INPUT` if a newer run has begun.
     pub fn step(&mut self, run: &mut Run) -> Result<Step> {
         loop {
             if let Some(step) = self.poll(run)? {
@@ -27,7 +27,7 @@ impl Session {
         }
     }
 
-    /// What a run has come to, without computing: its next step, or `None` if it waits for
+    /// Returns the next step of a run without computing, or `None` if the run waits for
     /// [`Model::step`](crate::Model::step).
     ///
     /// Errors: as [`Session::step`].
@@ -62,7 +62,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Gives a run up. The cache stays valid, the history as it was before.
+    /// Aborts a run. The cache stays valid and the history does not change.
     pub fn abort(&mut self, run: &mut Run) -> Completion {
         run.conversation = None;
         if run.number == self.run {
@@ -74,13 +74,14 @@ impl Session {
         run.completion(FinishReason::Abort)
     }
 
-    /// Ends whatever run is under way: another one begins.
+    /// Ends the run under way, so that another can begin.
     pub(super) fn end_run(&mut self) {
         self.run = self.model.next_run();
         self.cancel();
     }
 
-    /// Gives up what the sequence waits for. A run that was not polled since may have read more than `tokens`.
+    /// Cancels the pending append. The sequence may hold more tokens than `tokens` if it was not polled
+    /// since.
     fn cancel(&mut self) {
         let cut = self.cut;
         if self.truncate(self.tokens.len()) > 0 {
@@ -88,7 +89,7 @@ impl Session {
         }
     }
 
-    /// A copy of the sequence as far as `tokens` go, and how far that is.
+    /// Copies the sequence up to the end of `tokens`, or less if it must. Returns the copy and its length.
     pub(super) fn fork(&self) -> (Box<dyn Sequence>, usize) {
         let mut fork = self.sequence.fork();
         let len = fork.reach(self.tokens.len());
@@ -96,7 +97,8 @@ impl Session {
         (fork, len)
     }
 
-    /// Forgets the tokens from `keep` on, which is nowhere behind a cut, and more if it must. Returns how many are left.
+    /// Forgets the tokens from `keep` on, and more if it must. `keep` is at most `cut`. Returns how many are
+    /// left.
     pub(super) fn truncate(&mut self, keep: usize) -> usize {
         let keep = self.sequence.reach(keep);
         self.sequence.truncate(keep);
@@ -105,8 +107,8 @@ impl Session {
         keep
     }
 
-    /// Keeps the longest common beginning of cache and prompt, and asks for the rest of the prompt. At least its last
-    /// token is computed again if its logits are wanted.
+    /// Keeps the longest common beginning of cache and prompt, and appends the rest of the prompt. If logits
+    /// are wanted, at least the last token is computed again.
     fn begin_prefill(&mut self, run: &mut Run) -> Result<()> {
         let common = self.tokens.iter().zip(&run.prompt).take_while(|(cached, asked)| cached == asked).count();
         let keep = common.min(run.prompt.len() - usize::from(run.answers)).min(self.cut.unwrap_or(common));
@@ -130,7 +132,7 @@ impl Session {
         Ok((work > 0).then_some(Step::Prefill { done, total: run.prompt.len(), work }))
     }
 
-    /// Begins as many completions as may run side by side, each where the prompt ends.
+    /// Begins as many completions as may run side by side. Each continues a fork of the prompt.
     fn begin_drafts(&mut self, run: &mut Run) {
         if let Some(logits) = run.logits.take() {
             let origin = (run.n > 1).then(|| Origin { sequence: self.sequence.fork(), logits: logits.clone() });
@@ -146,7 +148,7 @@ impl Session {
         }
     }
 
-    /// What completion `index` has come to.
+    /// Returns the next step of completion `index`, or `None` if it waits.
     fn poll_draft(&mut self, run: &mut Run, index: usize) -> Result<Option<Step>> {
         let context = self.model.config().plan.context;
         let draft = &mut run.drafts[index];
@@ -169,7 +171,7 @@ impl Session {
                     draft.sequence = Some(sequence.fork());
                 }
                 let sequence = draft.sequence.as_mut().unwrap_or(&mut self.sequence);
-                // One token, unless its memory was given away.
+                // One token, unless the completion was held: it then reads all its tokens again.
                 let read = if draft.is_cut { draft.tokens.len() - 1 } else { sequence.past() - run.prompt.len() };
                 sequence.append(&draft.tokens[read..], Some(logits))?;
             }
@@ -190,9 +192,9 @@ impl Session {
         }
     }
 
-    /// Holds a completion because there is no memory for all of them side by side: the last one that can be read anew.
+    /// Frees memory by holding the last completion that can be read again from the prompt.
     ///
-    /// Errors: `error`, if it is of another kind or there is no such completion.
+    /// Errors: `error`, if it is not `OUT_OF_MEMORY` or no completion can be held.
     fn make_room(&mut self, run: &mut Run, index: usize, error: Error) -> Result<Option<Step>> {
         let held = run.alive().rev().find(|&other| other > 0 && !run.drafts[other].is_cut);
         let (true, Some(held)) = (error.code() == "OUT_OF_MEMORY" && run.alive().count() > 1, held) else { return Err(error) };
@@ -201,7 +203,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Forgets some of the middle of a text that has filled the context.
+    /// Removes tokens from the middle of a text that has filled the context.
     ///
     /// Errors: `OUT_OF_MEMORY`.
     fn shift(&mut self, run: &mut Run, index: usize) -> Result<Step> {
@@ -221,8 +223,8 @@ impl Session {
 
     /// Samples the next token of a completion.
     fn sample(&mut self, run: &mut Run, index: usize, mut logits: Vec<f32>) -> Result<Step> {
-        // Embeddings are often padded: rows beyond the tokenizer's ids have logits, but stand for no text. A tokenizer may
-        // also have more ids than the model has rows.
+        // Embeddings are often padded: rows beyond the tokenizer's ids have logits but no text. A tokenizer
+        // may also have more ids than the model has rows.
         let known = self.model.tokenizer().vocab().min(self.model.config().plan.vocab);
         let draft = &mut run.drafts[index];
         let drawn = draft.sampler.sample(&mut logits[..known], &run.prompt, &draft.tokens);
@@ -243,7 +245,7 @@ impl Session {
         Ok(Step::Token(Piece { text, token: Some(drawn.token), logprobs: drawn.logprobs, choice: index }))
     }
 
-    /// Ends a completion, and the run with the last of them.
+    /// Ends a completion. The last one ends the run.
     fn end_draft(&mut self, run: &mut Run, index: usize, finish_reason: FinishReason) -> Step {
         let text = run.drafts[index].end(finish_reason);
         if let Some(held) = run.drafts.iter_mut().find(|draft| draft.is_held) {
@@ -256,7 +258,7 @@ impl Session {
         }
     }
 
-    /// Ends a run with the text that its last completion had held back; a turn of a chat becomes history.
+    /// Ends a run. `text` is what its last completion held back. A chat turn becomes part of the history.
     fn end(&mut self, run: &mut Run, choice: usize, text: String) -> Step {
         let completion = run.completion(FinishReason::Stop);
         if let Some(Conversation { mut messages, template_kwargs }) = run.conversation.take() {

@@ -1,37 +1,43 @@
-//! What to do where the context is too small: refuse, drop the oldest turns of a chat, or let a text run on without its middle.
+//! What happens if the context is too small: an error, the oldest turns of a chat are dropped, or tokens are
+//! removed from the middle of the text.
 
 use super::{Dropped, Session};
 use crate::error::{Error, Result};
 use crate::options::{Options, Overflow};
 use crate::text::{Message, TemplateKwargs};
 
-/// Tokens at the beginning of a text that stay for good: models put what attention has left over there, and go astray without them.
+/// How many tokens at the beginning of a text a shift keeps. Models direct spare attention to them and write
+/// nonsense without them.
 ///
-/// Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.1: four are enough.
+/// Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.1: four
+/// are enough.
 const SINK: usize = 4;
 
-/// Of what can be forgotten, a text that runs on forgets this share at once: moving the rest costs about as much as a token, and is then rare.
+/// A shift removes one part in this many of the tokens after the sink. Moving the rest costs about as much
+/// as a token, so shifts should be rare.
 const SHIFT_SHARE: usize = 4;
 
-/// Of the context, a chat that drops turns keeps this share free for an answer that may be so long. It makes room when that is not there.
+/// A chat drops turns if less than one part in this many of the context is free for an answer, or less than
+/// `max_tokens` if that is smaller.
 const ANSWER_SHARE: usize = 8;
 
-/// And when it makes room, then for this share, if that can be: what is left has to be read anew, which should not happen at every turn.
+/// When a chat drops turns, it frees one part in this many of the context if it can. The remaining turns
+/// must be read again, and that should not happen at each turn.
 const ROOM_SHARE: usize = 4;
 
 impl Session {
-    /// The tokens at the beginning that stay when a text runs on, and those after them that go at once.
+    /// Returns how many tokens at the beginning a shift keeps, and how many after them it removes.
     pub(super) fn shift_of(context: usize) -> (usize, usize) {
         let keep = SINK.min(context / 4);
         (keep, ((context - keep) / SHIFT_SHARE).max(1))
     }
 
-    /// Makes a prompt fit that continues as text: one that is too long loses its middle where `overflow` is `shift`.
+    /// Makes a text prompt fit. If it is too long and `overflow` is `shift`, removes tokens from its middle.
     ///
     /// Errors: `CONTEXT_OVERFLOW`.
     pub(super) fn fit_text(&self, prompt: &mut Vec<u32>, options: &Options) -> Result<Option<Dropped>> {
         let context = self.model.config().plan.context;
-        // Room for one token of an answer, or there is nothing to ask for.
+        // An answer needs room for at least one token.
         if prompt.len() < context {
             return Ok(None);
         }
@@ -44,8 +50,9 @@ impl Session {
         Ok(Some(Dropped { messages: 0, tokens }))
     }
 
-    /// Makes a conversation fit: as few of its oldest turns go as must. A turn is a message that was asked, with all that follows it up to
-    /// the next; messages of the system stay, and so does the last turn. Returns what is left, and its tokens.
+    /// Makes a conversation fit by dropping as few of its oldest turns as possible. A turn is a question and
+    /// all messages up to the next question. System messages and the last turn stay. Returns the remaining
+    /// messages, their tokens and what was dropped.
     ///
     /// Errors: `CONTEXT_OVERFLOW`, `BAD_TEMPLATE`.
     pub(super) fn fit_chat(
@@ -71,7 +78,8 @@ impl Session {
             let prompt = self.render(&left, answers, template_kwargs, options.now)?;
             Ok((left, prompt))
         };
-        // The fewest turns whose going leaves so much room, by halving: what is left is shorter the more go. All of them, if none are enough.
+        // Finds the fewest turns to drop for `room` free tokens, by binary search: the prompt shrinks with
+        // each dropped turn. Returns the number of all turns if even that is too few.
         let fewest = |room: usize| -> Result<usize> {
             let (mut low, mut high) = (0, turns.len());
             while low < high {
@@ -93,10 +101,10 @@ impl Session {
     }
 }
 
-/// The turns of a conversation that may go, oldest first: the indices of the messages of each.
+/// The turns of a conversation that may be dropped, oldest first, each as the indices of its messages.
 fn turns(conversation: &[Message]) -> Vec<Vec<usize>> {
     let mut turns: Vec<Vec<usize>> = Vec::new();
-    let mut answered = true; // whether a question begins a turn
+    let mut answered = true; // whether a question begins a new turn
     for (index, message) in conversation.iter().enumerate().filter(|(_, message)| !is_system(message)) {
         let asks = message.role == "user";
         match turns.last_mut() {

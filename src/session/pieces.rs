@@ -3,7 +3,7 @@
 use super::{Completion, Piece, Run, Session, Step};
 use crate::error::Result;
 
-/// The pieces of a generation as they come. Dropped half-way, a chat turn is as if it had never been asked.
+/// The pieces of a generation as they come. If this is dropped before the end, a chat turn is rolled back.
 #[derive(Debug)]
 pub struct Pieces<'s> {
     session: &'s mut Session,
@@ -39,7 +39,7 @@ impl<'s> Pieces<'s> {
         Pieces { session, run, completion: None, failed: false }
     }
 
-    /// Runs to the end and returns the whole.
+    /// Runs to the end and returns the completion.
     ///
     /// Errors: as [`Session::step`].
     pub fn finish(mut self) -> Result<Completion> {
@@ -49,7 +49,7 @@ impl<'s> Pieces<'s> {
         Ok(self.completion.expect("an iterator that did not fail has ended"))
     }
 
-    /// The whole, once the iterator has ended.
+    /// The completion, once the iterator has ended.
     pub fn completion(&self) -> Option<&Completion> {
         self.completion.as_ref()
     }

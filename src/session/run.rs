@@ -1,4 +1,4 @@
-//! A generation under way, and what comes of it.
+//! The types of a generation: the run under way, its steps and its completions.
 
 use crate::network::sequence::Sequence;
 use crate::options::{Overflow, Settings};
@@ -11,11 +11,11 @@ use super::Conversation;
 /// Why a generation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// The model ended the text, or a stop string or token came up.
+    /// The model ended the text, or generated a stop string or stop token.
     Stop,
     /// `max_tokens` were generated, or the context is full.
     Length,
-    /// Whoever drove the run gave it up.
+    /// The caller aborted the run.
     Abort,
 }
 
@@ -33,41 +33,41 @@ impl FinishReason {
 /// What a generation cost. Units: tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// The prompt as it was read, cached part included.
+    /// The prompt, including the cached part.
     pub prompt_tokens: usize,
-    /// What was generated, all continuations together, without the tokens that ended them.
+    /// The generated tokens of all completions, without the tokens that ended them.
     pub completion_tokens: usize,
-    /// The beginning of the prompt that was in the cache already and was not computed again.
+    /// The beginning of the prompt that was in the cache and was not computed again.
     pub cached_tokens: usize,
 }
 
-/// One continuation.
+/// One completion of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The whole text, without stop strings and special tokens.
     pub text: String,
-    /// The tokens generated, without the one that ended the text.
+    /// The generated tokens, without the one that ended the text.
     pub tokens: Vec<u32>,
-    /// What each of them had for it, where `logprobs` asked for it.
+    /// The log-probabilities of each token, if `logprobs` asked for them.
     pub logprobs: Vec<TokenLogprobs>,
     /// Why it ended.
     pub finish_reason: FinishReason,
 }
 
-/// A generation that has ended: its first continuation, and those after it.
+/// The result of a run: its first completion, and the others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
     /// The whole text, without stop strings and special tokens.
     pub text: String,
-    /// The tokens generated, without the one that ended the text.
+    /// The generated tokens, without the one that ended the text.
     pub tokens: Vec<u32>,
-    /// What each of them had for it, where `logprobs` asked for it.
+    /// The log-probabilities of each token, if `logprobs` asked for them.
     pub logprobs: Vec<TokenLogprobs>,
     /// Why it ended.
     pub finish_reason: FinishReason,
-    /// The continuations after the first, where `n` asked for several.
+    /// The completions after the first, if `n` is above 1.
     pub others: Vec<Choice>,
-    /// What all of them cost.
+    /// What all completions cost.
     pub usage: Usage,
 }
 
@@ -79,20 +79,20 @@ impl Completion {
     }
 }
 
-/// A piece of text: whole characters, never half of one.
+/// A piece of text, of whole characters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
-    /// The text that became certain; empty while a character or a possible stop string is incomplete.
+    /// The new text; empty while a character or a possible stop string is incomplete.
     pub text: String,
-    /// The token that was generated; `None` for what is left over at the end.
+    /// The generated token; `None` for text that was held back until the end.
     pub token: Option<u32>,
-    /// What the token had for it, where `logprobs` asked for it.
+    /// The log-probabilities of the token, if `logprobs` asked for them.
     pub logprobs: Option<TokenLogprobs>,
     /// Which completion it belongs to, from 0.
     pub choice: usize,
 }
 
-/// What had to be forgotten for want of room.
+/// The messages and tokens dropped because the context is too small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Dropped {
     /// Messages of the chat.
@@ -104,9 +104,9 @@ pub struct Dropped {
 /// What one step of a run did.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// The context is too small, and something was forgotten as `overflow` asked.
+    /// The context was too small, so messages or tokens were dropped as `overflow` says.
     Overflow(Dropped),
-    /// A part of the prompt was computed. Units: tokens, cached ones included.
+    /// A part of the prompt was computed. Units: tokens, including cached ones.
     Prefill {
         /// Prompt tokens computed so far.
         done: usize,
@@ -115,45 +115,45 @@ pub enum Step {
         /// What this step computed. Units: tokens times layers.
         work: usize,
     },
-    /// A token was generated, or a continuation ended with what had been held back.
+    /// A token was generated, or a completion ended with text that was held back.
     Token(Piece),
-    /// The run is over; the piece is what had been held back.
+    /// The run ended. The piece holds the text that was held back.
     End(Piece, Completion),
 }
 
 /// A generation under way; see [`Session::step`](super::Session::step).
 #[derive(Debug)]
 pub struct Run {
-    /// Which of the session's runs it is.
+    /// The number of the run; see [`Session::step`](super::Session::step).
     pub(super) number: u64,
     pub(super) prompt: Vec<u32>,
-    /// Whether it generates, or reads the prompt only.
+    /// Whether it generates. If not, it only reads the prompt.
     pub(super) answers: bool,
-    /// What was dropped before it began, until that is told.
+    /// What was dropped from the prompt, until a step reports it.
     pub(super) dropped: Option<Dropped>,
     pub(super) overflow: Overflow,
     pub(super) settings: Settings,
-    /// The seed of the first completion; each further one has the next number.
+    /// The seed of the first completion. Each further completion has the next number.
     pub(super) seed: u64,
     pub(super) stop: Vec<String>,
     /// How many completions to generate for the prompt.
     pub(super) n: usize,
     /// Tokens that end the text.
     pub(super) ends: Vec<u32>,
-    /// What becomes the session's history when the run ends, its answer still missing.
+    /// The session's history when the run ends, without the answer.
     pub(super) conversation: Option<Conversation>,
     pub(super) phase: Phase,
     /// The logits of the prompt's last token, until completions begin.
     pub(super) logits: Option<Vec<f32>>,
-    /// Tokens times layers that a step of prefill computes about.
+    /// About how much a step of prefill computes. Units: tokens times layers.
     pub(super) prefill_work: usize,
-    /// Where the prompt ends, if there are several completions.
+    /// The read prompt, from which further completions fork.
     pub(super) origin: Option<Origin>,
-    /// Has decoded the prompt: every completion begins with a copy.
+    /// The decoder after the prompt. Each completion begins with a copy.
     pub(super) decoder: Decoder,
-    /// The completions, those that have ended too.
+    /// The completions, including those that have ended.
     pub(super) drafts: Vec<Draft>,
-    /// The completion whose turn it is to be looked at.
+    /// The completion to poll next.
     pub(super) turn: usize,
     pub(super) usage: Usage,
 }
@@ -161,11 +161,11 @@ pub struct Run {
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// Nothing was computed for it.
+    /// Nothing is computed yet.
     New,
-    /// The prompt is being read.
+    /// It reads the prompt.
     Prefill,
-    /// Its completions are being generated.
+    /// It generates completions.
     Decode,
 }
 
@@ -185,45 +185,45 @@ pub(super) struct Draft {
     pub(super) tokens: Vec<u32>,
     pub(super) logprobs: Vec<TokenLogprobs>,
     pub(super) text: String,
-    /// Set as soon as it is known; the step after it ends the completion.
+    /// Set when it is known. The step after that ends the completion.
     pub(super) finish_reason: Option<FinishReason>,
     pub(super) next: Next,
-    /// The text it is computed on: the session's own for the first completion. `None`: it has to be read anew from where
-    /// the prompt ends, since its memory was needed for others.
+    /// The completion's sequence. `None`: the first completion uses the session's sequence; another forks
+    /// the origin and reads its tokens again, if it was held.
     pub(super) sequence: Option<Box<dyn Sequence>>,
-    /// Whether it waits until another completion has ended, for want of memory.
+    /// Whether it waits for memory until another completion ends.
     pub(super) is_held: bool,
-    /// Whether some of its middle was forgotten: it cannot be read anew.
+    /// Whether a shift removed some of its tokens. It can then not be read again.
     pub(super) is_cut: bool,
-    /// What has become of it.
+    /// The result, once it has ended.
     pub(super) choice: Option<Choice>,
 }
 
 /// What a completion has to do next.
 #[derive(Debug)]
 pub(super) enum Next {
-    /// To sample from these logits.
+    /// Sample from these logits.
     Sample(Vec<f32>),
-    /// To append the token that was sampled last; the buffer is for the logits that come of it.
+    /// Append the last sampled token. The buffer is for its logits.
     Append(Vec<f32>),
-    /// To wait for the logits.
+    /// Wait for the logits.
     Wait,
 }
 
 impl Run {
-    /// Tokens generated so far, all completions together.
+    /// Tokens generated so far, in all completions.
     pub fn completion_tokens(&self) -> usize {
         self.usage.completion_tokens
     }
 
-    /// How much of the prompt each further step computes about, in tokens times layers; at least one layer of 8 tokens.
-    /// A driver with a clock keeps steps short by it. By default a step is a pass of 64 tokens through all layers. The
-    /// result is the same.
+    /// Sets about how much of the prompt each further step computes. Units: tokens times layers; a step
+    /// computes at least one layer of 8 tokens. A caller with a clock keeps steps short with it. The default
+    /// is 64 tokens through all layers. It does not change the result.
     pub fn set_prefill_work(&mut self, token_layers: usize) {
         self.prefill_work = token_layers;
     }
 
-    /// The next completion, which begins with the logits of the prompt's last token.
+    /// Makes the next completion, which begins with the logits of the prompt's last token.
     pub(super) fn draft(&self, logits: Vec<f32>, sequence: Option<Box<dyn Sequence>>) -> Draft {
         let seed = self.seed.wrapping_add(self.drafts.len() as u64);
         Draft {
@@ -242,13 +242,14 @@ impl Run {
         }
     }
 
-    /// The completions that are under way and have their memory.
+    /// The indices of the completions that run and are not held.
     pub(super) fn alive(&self) -> impl DoubleEndedIterator<Item = usize> {
         let is_alive = |(_, draft): &(usize, &Draft)| draft.choice.is_none() && !draft.is_held;
         self.drafts.iter().enumerate().filter(is_alive).map(|(index, _)| index)
     }
 
-    /// The completions, all of which have ended. A run without any has one that is empty.
+    /// Makes the result of the run from its completions, which have ended. Without any, the result is one
+    /// empty completion.
     pub(super) fn completion(&mut self, finish_reason: FinishReason) -> Completion {
         self.origin = None;
         let mut choices: Vec<Choice> = self.drafts.drain(..).filter_map(|draft| draft.choice).collect();
@@ -260,7 +261,7 @@ impl Run {
 }
 
 impl Draft {
-    /// Ends it. Returns the text that was held back.
+    /// Ends the completion. Returns the text that was held back.
     pub(super) fn end(&mut self, finish_reason: FinishReason) -> String {
         let rest = self.stop.push(&self.decoder.finish()).0 + &self.stop.finish();
         self.text.push_str(&rest);
@@ -271,7 +272,7 @@ impl Draft {
         rest
     }
 
-    /// Gives its memory to others; it goes on when [`Draft::is_held`] is unset.
+    /// Frees its memory for the others. It continues when [`Draft::is_held`] is unset.
     pub(super) fn hold(&mut self) {
         (self.sequence, self.is_held) = (None, true);
         if matches!(self.next, Next::Wait) {

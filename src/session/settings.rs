@@ -1,4 +1,4 @@
-//! What a session is opened with: a system prompt, and switches of the chat template.
+//! The options of a session: a system prompt, and arguments of the chat template.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,26 +8,25 @@ use crate::json::show;
 use crate::options::not_an_object;
 use crate::text::TemplateKwargs;
 
-/// What stays with a session over its turns, with its clones and in its bytes.
+/// The options of a session. Clones and saved sessions keep them.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct SessionOptions {
-    /// What the model is told before the chat: the first message of every history that does not begin with
-    /// a system message of its own. It may be empty, which keeps a template from putting in one that it was
-    /// published with.
+    /// The system prompt. It becomes the first message of each history that does not begin with a system
+    /// message. An empty one keeps the chat template from adding its default system prompt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub system: Option<String>,
-    /// Values for what the chat template reads besides the messages. A turn that gives others changes them
-    /// when it ends.
+    /// The arguments of the chat template besides the messages. A turn with other arguments changes them when
+    /// it ends.
     #[serde(default, skip_serializing_if = "TemplateKwargs::is_empty")]
     pub chat_template_kwargs: TemplateKwargs,
 }
 
 impl SessionOptions {
-    /// Reads options from a JSON object; `null` is as good as absent.
+    /// Reads options from a JSON object. `null` is treated as absent.
     ///
-    /// Errors: `BAD_OPTION` for an unknown name or a value of the wrong kind; `BAD_INPUT` for what is no
-    /// object.
+    /// Errors: `BAD_OPTION` for an unknown name or a value of the wrong type; `BAD_INPUT` for a value that is
+    /// not an object.
     pub fn from_json(value: &Value) -> Result<SessionOptions> {
         let mut options = SessionOptions::default();
         let object = match value {

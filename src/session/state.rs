@@ -1,12 +1,13 @@
 //! A session as bytes: its chat, its tokens, and their keys and values.
 //!
 //! ```text
-//! "FIRESIDE"  version: u32  length: u32  head: JSON  tokens: u32 each  keys and values  SHA-256 of all before it
+//! "FIRESIDE"  version: u32  length: u32  head: JSON  tokens: u32 each  keys and values
+//! SHA-256 of all before it
 //! ```
 //!
-//! All numbers are little-endian. The bytes may come from anywhere, so they are checked like a model file, and
-//! restoring allocates no more than their length justifies. Keys and values depend on the model and on its storage
-//! formats, so only the same model in the same formats takes them.
+//! All numbers are little-endian. The bytes may come from anywhere, so they are checked like a model file,
+//! and restoring allocates no more than their length justifies. Keys and values depend on the model and on
+//! its storage formats, so only the same model in the same formats takes them.
 
 use std::sync::Arc;
 
@@ -45,8 +46,8 @@ impl Head {
 }
 
 impl Session {
-    /// Writes the session as bytes. `with_cache` includes the tokens and their keys and values, so that a restored
-    /// session computes nothing again. Without them, the bytes are few.
+    /// Writes the session as bytes. `with_cache` includes the tokens and their keys and values, so that a
+    /// restored session computes nothing again. Without them, the bytes are few.
     ///
     /// Errors: `OUT_OF_MEMORY`.
     pub fn save(&self, with_cache: bool) -> Result<Vec<u8>> {
@@ -73,8 +74,8 @@ impl Session {
 
     /// Restores a saved session on the same model with the same storage formats.
     ///
-    /// Errors: `BAD_INPUT` if the bytes are not a saved session, are damaged, or belong to another version, model or
-    /// storage format; `OUT_OF_MEMORY`.
+    /// Errors: `BAD_INPUT` if the bytes are not a saved session, are damaged, or belong to another version,
+    /// model or storage format; `OUT_OF_MEMORY`.
     pub fn restore(model: Arc<Model>, bytes: &[u8]) -> Result<Session> {
         let Some(rest) = bytes.strip_prefix(MAGIC) else {
             return Err(bad("These bytes are not a saved session", PASS_SAVED));
