@@ -1,14 +1,17 @@
-//! The KV cache: the keys and values of every position the model has read, so that each is computed once.
+//! The KV cache: the keys and values of all positions that the model has read.
 //!
-//! Positions live in blocks of [`BLOCK`]; a block of one layer holds, for each KV head, the keys of its positions one
-//! after the other and then the values, so that attention reads memory in the order in which it lies. The cache grows by
-//! whole blocks as the text grows: nothing is ever moved, and nothing is reserved for a context that may not come.
+//! Each layer stores its positions in blocks of [`BLOCK`]. A block holds, for each KV head, first the keys
+//! and then the values of its positions, so that attention reads memory sequentially. The cache allocates
+//! one block at a time as the text grows. It does not move entries and does not reserve memory for the whole
+//! context.
 //!
-//! Writing and counting are two steps: [`Cache::reserve`] allocates, the layers write beyond the end, and
-//! [`Cache::advance`] makes the new positions count. A forward pass that fails in between leaves the cache as it was.
+//! Adding positions takes two steps: [`Cache::reserve`] allocates, the layers write after the end, and then
+//! [`Cache::advance`] counts the new positions. If a forward pass fails before that, the cache does not
+//! change.
 //!
-//! A clone shares all blocks with its original, and whichever of them writes to one copies that block first (copy on
-//! write): two texts with the same beginning hold it once. All caches of a model draw on one [`Budget`].
+//! A clone shares all blocks with its original. A cache copies a shared block before it writes to it (copy
+//! on write), so texts with the same beginning store it once. All caches of a model take their memory from
+//! one [`Budget`].
 
 mod block;
 mod budget;
@@ -25,8 +28,8 @@ pub(crate) use crate::quant::KvDtype;
 pub(crate) use block::Shape;
 pub(crate) use budget::Budget;
 
-/// Positions per block. At 64 the slack of a short text is small, and the keys of one head, 16 KB where heads have 64 numbers, stay in a
-/// processor's innermost cache while all queries look at them.
+/// Positions per block. At 64, a short text wastes little memory, and the keys of one head (16 KB for 64
+/// numbers per head) stay in the processor's L1 cache while all queries read them.
 pub const BLOCK: usize = 64;
 
 /// Keys and values of one text, for all layers.
@@ -38,7 +41,7 @@ pub struct Cache {
     len: usize,
 }
 
-/// What one layer holds: all positions, or, if its attention has a window, those that may still be looked at.
+/// The entries of one layer: all positions, or, if its attention has a window, those that it may still read.
 #[derive(Debug, Clone)]
 struct Layer {
     window: Option<usize>,
@@ -49,17 +52,18 @@ struct Layer {
 }
 
 impl Layer {
-    /// The block of a position that it holds.
+    /// The index of the block that holds a position.
     fn block(&self, pos: usize) -> usize {
         pos / BLOCK - self.first / BLOCK
     }
 
-    /// The first position that the next one sees when there are `len`.
+    /// The first position that position `len` sees.
     fn needs(&self, len: usize) -> usize {
         self.window.map_or(0, |window| (len + 1).saturating_sub(window))
     }
 
-    /// Gives back the blocks that no later position sees. One more is kept, so that a short answer can be taken back.
+    /// Frees the blocks that no later position sees, except the last of them, so that a short answer can be
+    /// removed.
     fn forget(&mut self, len: usize) {
         let first = (self.needs(len) / BLOCK).saturating_sub(1) * BLOCK;
         if first > self.first {
@@ -69,7 +73,7 @@ impl Layer {
     }
 }
 
-/// Neighbouring positions of one KV head in one layer, as attention reads them.
+/// Consecutive positions of one KV head in one layer, as attention reads them.
 #[derive(Debug)]
 pub struct Span<'a> {
     /// Shapes: (positions, padded head_dim / 4).
@@ -78,7 +82,7 @@ pub struct Span<'a> {
     pub values: &'a [[f32; 4]],
 }
 
-/// What counts of it: blocks are shared until one of both is written to.
+/// A clone has the counted positions only. It shares each block until one of the caches writes to it.
 impl Clone for Cache {
     fn clone(&self) -> Cache {
         let mut cache = Cache { shape: self.shape, budget: self.budget.clone(), layers: self.layers.clone(), len: self.len };
@@ -88,44 +92,44 @@ impl Clone for Cache {
 }
 
 impl Cache {
-    /// An empty cache; allocates nothing for positions yet. `windows`: for each layer how many positions one sees,
-    /// itself included; `None`: all.
+    /// Creates an empty cache without blocks. `windows`: for each layer, how many positions a position sees,
+    /// including itself; `None`: all.
     pub fn new(windows: impl IntoIterator<Item = Option<usize>>, shape: Shape, budget: Arc<Budget>) -> Cache {
         let layer = |window| Layer { window, first: 0, blocks: Vec::new() };
         Cache { shape, budget, layers: windows.into_iter().map(layer).collect(), len: 0 }
     }
 
-    /// Positions held.
+    /// How many positions count.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether no position is held.
+    /// Whether no position counts.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Units: bytes of memory in use, whole blocks counted, those shared with clones too.
+    /// The memory of all its blocks, including those shared with clones. Units: bytes.
     pub fn bytes(&self) -> u64 {
         self.layers.iter().map(|layer| layer.blocks.len() as u64).sum::<u64>() * self.shape.block_bytes()
     }
 
-    /// Units: bytes of [`Cache::bytes`] that clones hold as well.
+    /// The memory of the blocks that are shared with clones. Units: bytes.
     pub fn shared_bytes(&self) -> u64 {
         let shared = self.layers.iter().flat_map(|layer| &layer.blocks).filter(|block| Arc::strong_count(block) > 1).count();
         shared as u64 * self.shape.block_bytes()
     }
 
-    /// The length to which the cache can be cut back so that at most `len` positions are left: `len`, or 0 if a layer
-    /// with a window has given back what position `len` would see.
+    /// The largest length up to `len` to which the cache can be truncated: `len`, or 0 if a layer with a
+    /// window has freed entries that position `len` would see.
     pub fn reach(&self, len: usize) -> usize {
         let len = len.min(self.len);
         let holds = |layer: &Layer| layer.first == 0 || layer.first <= layer.needs(len);
         if self.layers.iter().all(holds) { len } else { 0 }
     }
 
-    /// Forgets every position from `len` on, a length that [`Cache::reach`] gave, and gives back the blocks that this
-    /// empties.
+    /// Removes all positions from `len` on and frees the blocks that this empties. `len` is a result of
+    /// [`Cache::reach`].
     pub fn truncate(&mut self, len: usize) {
         self.len = self.len.min(len);
         for layer in &mut self.layers {
@@ -136,18 +140,18 @@ impl Cache {
         }
     }
 
-    /// Makes room for `seq` positions after the present ones, in blocks of its own.
+    /// Allocates room for `seq` further positions, in blocks that no clone shares.
     ///
-    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
+    /// Errors: `OUT_OF_MEMORY`; the cache then does not change.
     pub(crate) fn reserve(&mut self, seq: usize) -> Result<()> {
         self.own(self.len, self.len + seq)
     }
 
-    /// Makes the blocks of some positions there and this cache's own.
+    /// Allocates the blocks of the positions `first..end` and copies those that are shared.
     fn own(&mut self, first: usize, end: usize) -> Result<()> {
         let made = self.make_own(first, end);
         if made.is_err() {
-            self.truncate(self.len); // what was made for nothing is others' to have
+            self.truncate(self.len); // frees the new blocks
         }
         made
     }
@@ -168,7 +172,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Stores keys and values of the positions `first..` in one layer. Shapes: `k`, `v` (seq, kv_heads, head_dim).
+    /// Stores keys and values of one layer from position `first` on. Shapes: `k`, `v` (seq, kv_heads,
+    /// head_dim).
     ///
     /// Panics: if the positions were not reserved since the cache was last cloned.
     pub fn write(&mut self, layer: usize, first: usize, k: &[f32], v: &[f32]) {
@@ -185,16 +190,17 @@ impl Cache {
         }
     }
 
-    /// Makes `seq` positions count that every layer has written.
+    /// Counts `seq` more positions, which all layers have written.
     pub fn advance(&mut self, seq: usize) {
         self.len += seq;
         self.layers.iter_mut().for_each(|layer| layer.forget(self.len));
     }
 
-    /// Forgets the `drop` positions after the first `keep`, and moves those behind them up. Keys know their positions: `turn` is given each
-    /// key that moves, with its layer and its old position. Shapes: (head_dim).
+    /// Removes the `drop` positions after the first `keep` and moves the later ones up. Keys are rotated by
+    /// their positions, so `turn` gets each moved key with its layer and its old position. Shapes:
+    /// (head_dim).
     ///
-    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
+    /// Errors: `OUT_OF_MEMORY`; the cache then does not change.
     pub fn shift(&mut self, keep: usize, drop: usize, mut turn: impl FnMut(usize, usize, &mut [f32])) -> Result<()> {
         let mut moved = self.layers.iter().map(|layer| self.moved(layer, keep, drop)).collect::<Result<Vec<_>>>()?;
         self.own(keep, self.len)?;
@@ -220,8 +226,9 @@ impl Cache {
         Ok(())
     }
 
-    /// A layer that has given back its beginning, with new blocks for the positions that a shift moves: they lie elsewhere
-    /// in their blocks then. `None`: its positions are moved within its own blocks.
+    /// Makes a layer with new blocks for the positions that a shift moves, if `layer` has freed its
+    /// beginning: the positions then have other offsets in their blocks. `None`: the positions move within
+    /// the present blocks.
     fn moved(&self, layer: &Layer, keep: usize, drop: usize) -> Result<Option<Layer>> {
         if layer.first == 0 {
             return Ok(None);
@@ -232,14 +239,14 @@ impl Cache {
         Ok(Some(Layer { window: layer.window, first, blocks }))
     }
 
-    /// The blocks of one layer that are exported of a text of `len` positions, each with how many of its positions: those
-    /// that the next position sees.
+    /// The blocks of one layer that an export of `len` positions contains, each with its number of
+    /// positions. They cover what position `len` sees.
     fn exported(layer: &Layer, len: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
         let first = if len == 0 { 0 } else { layer.needs(len) / BLOCK };
         (first..len.div_ceil(BLOCK)).map(move |block| (block, BLOCK.min(len - block * BLOCK)))
     }
 
-    /// Units: bytes of the first `len` positions as [`Cache::export`] writes them.
+    /// How many bytes [`Cache::export`] writes for the first `len` positions.
     pub fn export_bytes(&self, len: usize) -> u64 {
         let positions = |layer: &Layer| Cache::exported(layer, len).map(|(_, positions)| positions as u64).sum::<u64>();
         self.layers
@@ -249,8 +256,8 @@ impl Cache {
             .saturating_mul(self.shape.export_bytes())
     }
 
-    /// Appends the first `len` positions to `out` as they are stored: what [`Cache::import`] reads. `len` is a length that
-    /// [`Cache::reach`] gave.
+    /// Writes the first `len` positions to the end of `out`, in their stored format, for [`Cache::import`].
+    /// `len` is a result of [`Cache::reach`].
     pub fn export(&self, len: usize, out: &mut Vec<u8>) {
         for layer in &self.layers {
             for (index, positions) in Cache::exported(layer, len) {
@@ -260,8 +267,8 @@ impl Cache {
         }
     }
 
-    /// Takes `len` positions from bytes that [`Cache::export`] wrote; the cache must be empty. Returns `None` if the length
-    /// is wrong or a value is not finite.
+    /// Reads `len` positions from bytes that [`Cache::export`] wrote. The cache must be empty. Returns
+    /// `None` if the number of bytes is wrong or a value is not finite.
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache is then empty.
     pub fn import(&mut self, len: usize, bytes: &[u8]) -> Result<Option<()>> {
@@ -301,9 +308,10 @@ impl Cache {
         self.layers[layer].first
     }
 
-    /// The keys and values of one KV head at `positions`, which lie in one block. Positions written but not yet counted may be read.
+    /// The keys and values of one KV head at `positions`, which lie in one block. They may be written but
+    /// not yet counted.
     ///
-    /// `decoded` is scratch, in which they are if the cache stores them in another format.
+    /// `decoded` is scratch. It holds the result if the cache does not store f32.
     pub fn span<'a>(&'a self, layer: usize, kv_head: usize, positions: Range<usize>, decoded: &'a mut [Vec<[f32; 4]>; 2]) -> Span<'a> {
         let keys = kv_head * 2 * BLOCK + positions.start % BLOCK;
         let keys = keys..keys + positions.len();
@@ -331,7 +339,8 @@ impl Cache {
 mod tests {
     use super::*;
 
-    /// Keys of position p, head h are p * 10 + h in every lane, values their negatives.
+    /// A cache in which each key of position p and head h is p * 10 + h in all lanes, and each value its
+    /// negative.
     fn filled(len: usize, dtype: KvDtype) -> Cache {
         let mut cache = Cache::new([None], Shape { kv_heads: 2, head_dim: 3, dtype }, Budget::new(None));
         for pos in 0..len {

@@ -1,5 +1,4 @@
-//! The model: what the files of a model become. A network, the tokenizer and chat template that belong to it, and the
-//! defaults of its publisher.
+//! A loaded model: the network, its tokenizer and chat template, and the publisher's defaults.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +14,7 @@ use crate::template::ChatTemplate;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Weights;
 
-/// A loaded model: immutable, shared by all its sessions.
+/// A loaded model. It is immutable, and all its sessions share it.
 #[derive(Debug)]
 pub struct Model {
     config: ModelConfig,
@@ -29,7 +28,7 @@ pub struct Model {
     runs: AtomicU64,
 }
 
-/// The text side of a model, beside its network.
+/// The parts of a model that handle text.
 #[derive(Debug)]
 pub(crate) struct Text {
     pub tokenizer: Tokenizer,
@@ -48,7 +47,7 @@ impl Model {
         Model { config, network, device, tokenizer, template, generation, pool, unread_tensors, runs: AtomicU64::new(0) }
     }
 
-    /// The same model on another device, which computes with the network that this one has.
+    /// Moves the model to another device, which computes with the same network.
     #[must_use]
     pub fn on(self, device: impl FnOnce(Arc<Network>) -> Arc<dyn Device>) -> Model {
         Model { device: device(self.network.clone()), ..self }
@@ -89,15 +88,15 @@ impl Model {
         &self.template
     }
 
-    /// The tokens that end a text, as in transformers' `generate`: those of `generation_config.json`, none if that file
-    /// names none, and those of `config.json` if there is no such file.
+    /// The tokens that end a text, as in transformers' `generate`: those of `generation_config.json`, none
+    /// if that file names none, and those of `config.json` if there is no such file.
     pub fn eos_ids(&self) -> Vec<u32> {
         self.generation.ends(self.config())
     }
 
-    /// The tokens that end a turn of a chat. A template ends each turn with a mark, and files often name it in one place
-    /// only. So more tokens count than for a text: the tokenizer's own `eos_token`, the end mark of ChatML, and the ids
-    /// of `config.json` if `generation_config.json` names none.
+    /// The tokens that end a turn of a chat. A template ends each turn with a token that files often name in
+    /// one place only. So these are more than [`Model::eos_ids`]: also the tokenizer's `eos_token`, the end
+    /// token of ChatML, and the ids of `config.json` if `generation_config.json` names none.
     pub fn turn_eos_ids(&self) -> Vec<u32> {
         let mut ids = self.eos_ids();
         if ids.is_empty() {
@@ -108,7 +107,7 @@ impl Model {
         ids
     }
 
-    /// The names of the fields of the configuration files that were left out, sorted.
+    /// The names of ignored fields of the configuration files, sorted.
     pub fn ignored_config(&self) -> Vec<String> {
         let defaults = self.generation.ignored.iter().map(|ignored| ignored.field.clone());
         let mut names: Vec<String> = self.config().ignored.iter().cloned().chain(defaults).collect();
@@ -117,17 +116,17 @@ impl Model {
         names
     }
 
-    /// The threads that compute.
+    /// The thread pool.
     pub fn pool(&self) -> &Arc<Pool> {
         &self.pool
     }
 
-    /// How keys and values are stored.
+    /// The storage format of keys and values.
     pub fn kv_dtype(&self) -> KvDtype {
         self.network.kv_dtype()
     }
 
-    /// The memory that the KV caches of all its sessions use together, and its bound.
+    /// The memory of the KV caches of all its sessions together, and its limit.
     pub fn kv_budget(&self) -> &Arc<Budget> {
         self.network.kv_budget()
     }
@@ -142,18 +141,19 @@ impl Model {
         self.device.clone().sequence()
     }
 
-    /// Computes a part of what sessions wait for; see [`Device::step`]. Whoever drives several runs calls
-    /// [`Session::poll`](crate::Session::poll) on each until it is pending, then this, and so on.
+    /// Computes a part of what sessions wait for; see [`Device::step`]. To drive several runs, call
+    /// [`Session::poll`](crate::Session::poll) on each until it returns `None`, then this, and repeat.
     pub fn step(&self, prefill_work: usize) -> Option<usize> {
         self.device.step(prefill_work)
     }
 
-    /// A number that no other run on this model has.
+    /// A number for a new run. No other run on this model has it.
     pub(crate) fn next_run(&self) -> u64 {
         self.runs.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// Checks that the network has a row for each token: a tokenizer may have more tokens, such as an added `[PAD]`.
+    /// Checks that the network has a row for each token. A tokenizer may have more tokens, such as an added
+    /// `[PAD]`.
     ///
     /// Errors: `BAD_INPUT` with the token's id and text.
     pub(crate) fn check_tokens(&self, tokens: &[u32]) -> Result<()> {

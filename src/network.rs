@@ -1,8 +1,8 @@
-//! The network: the plan and the weights of a model, and `forward`, which takes rows of tokens to logits.
+//! The network: a plan, its weights, and the forward pass, which computes logits from rows of tokens.
 //!
-//! **Read this file first.** A row is one token at one position of one sequence. Shapes are written where values are
-//! born, in the names of `config.rs`. The network knows no text: tokenizer and chat template stand beside it in
-//! [`Model`](crate::Model).
+//! **Read this file first.** A row is one token at one position of one sequence. A comment gives the shape
+//! of each new value, in the names of `config.rs`. The network does not handle text: [`Model`](crate::Model)
+//! holds it beside the tokenizer and the chat template.
 
 mod executor;
 mod pass;
@@ -23,27 +23,27 @@ use rope::{Angles, Rope};
 pub use executor::Executor;
 pub(crate) use pass::{Pass, Reads};
 
-/// Rows that one pass takes through the layers at most. So many that a weight, once loaded, serves many rows; so few
-/// that their activations stay in the processor's cache.
+/// The most rows of one pass: enough that each loaded weight serves many rows, few enough that their
+/// activations stay in the processor's cache.
 pub(crate) const ROWS_MAX: usize = 64;
 
-/// Rows whose logits are computed in one product: enough to share the reads of the head's weights, few enough that
-/// `vocab` numbers for each stay a small memory.
+/// The most rows whose logits one product computes: enough to share the reads of the head's weights, few
+/// enough that `vocab` numbers per row need little memory.
 const LOGIT_ROWS_MAX: usize = 8;
 
-/// A loaded network: immutable, shared by all sequences.
+/// A loaded network. It is immutable, and all sequences share it.
 #[derive(Debug)]
 pub struct Network {
     plan: Plan,
     weights: Weights,
-    /// One for each of the plan's.
+    /// One for each rope of the plan.
     ropes: Vec<Rope>,
     kv_dtype: KvDtype,
     kv_budget: Arc<Budget>,
     fingerprint: OnceLock<String>,
 }
 
-/// A place in the forward pass whose values a probe sees; see [`Network::trace`].
+/// A place in the forward pass at which [`Network::trace`] shows the values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Probe {
     /// A value before or after the layers.
@@ -56,13 +56,13 @@ pub enum Probe {
 fn no_probe(_: Probe, _: &[f32]) {}
 
 impl Network {
-    /// A network of checked weights. All its KV caches share `kv_budget`.
+    /// Creates a network from checked weights. All its KV caches share `kv_budget`.
     pub fn new(plan: Plan, weights: Weights, kv_dtype: KvDtype, kv_budget: Arc<Budget>) -> Network {
         let ropes = plan.ropes.iter().map(Rope::new).collect();
         Network { plan, weights, ropes, kv_dtype, kv_budget, fingerprint: OnceLock::new() }
     }
 
-    /// What the network computes.
+    /// The plan: what the network computes.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
@@ -72,23 +72,23 @@ impl Network {
         &self.weights
     }
 
-    /// How keys and values are stored.
+    /// The storage format of keys and values.
     pub fn kv_dtype(&self) -> KvDtype {
         self.kv_dtype
     }
 
-    /// The memory that the KV caches of all sequences use together, and its bound.
+    /// The memory of all KV caches together, and its limit.
     pub fn kv_budget(&self) -> &Arc<Budget> {
         &self.kv_budget
     }
 
-    /// 64 hexadecimal digits that identify the weights, their storage format, and all else that keys and values depend
-    /// on. A saved session belongs to one fingerprint.
+    /// 64 hexadecimal digits that identify the weights, their storage format and everything else that
+    /// changes keys or values. A saved session works only with the fingerprint that it was saved with.
     pub fn fingerprint(&self) -> &str {
         self.fingerprint.get_or_init(|| self.weights.fingerprint(&self.plan))
     }
 
-    /// An empty KV cache for one sequence.
+    /// Creates an empty KV cache for one sequence.
     pub fn cache(&self) -> Cache {
         let shape = Shape { kv_heads: self.plan.kv_heads, head_dim: self.plan.head_dim, dtype: self.kv_dtype };
         let windows = self.plan.layers.iter().map(|layer| match &layer.mixer {
@@ -97,19 +97,21 @@ impl Network {
         Cache::new(windows, shape, self.kv_budget.clone())
     }
 
-    /// Appends `tokens` to one sequence and writes the logits of the last to `logits`. Shapes: `logits` (vocab).
+    /// Appends `tokens` to one sequence and writes the logits of the last to `logits`. Shapes: `logits`
+    /// (vocab).
     ///
     /// Any split of a text into calls gives the same logits, bit for bit.
     ///
     /// Errors: `CONTEXT_OVERFLOW`; `BAD_INPUT` for no token or one outside the vocabulary; `OUT_OF_MEMORY`;
-    /// `NON_FINITE`. The cache is then as it was before the call.
+    /// `NON_FINITE`. The cache then does not change.
     pub fn forward(&self, tokens: &[u32], cache: &mut Cache, executor: &mut Executor, logits: &mut Vec<f32>) -> Result<()> {
         self.read(tokens, cache, executor, logits, Reads::Last, &mut { no_probe })
     }
 
-    /// Like [`Network::forward`], and calls `probe` with every intermediate value.
+    /// Like [`Network::forward`], and calls `probe` with each intermediate value.
     ///
-    /// Shapes: (rows, width), where rows are those of one pass, at most `ROWS_MAX`; `Probe::Model("logits")` (vocab).
+    /// Shapes: (rows, width), where one pass has at most `ROWS_MAX` rows; (vocab) for
+    /// `Probe::Model("logits")`.
     pub fn trace(&self, tokens: &[u32], cache: &mut Cache, executor: &mut Executor, mut probe: impl FnMut(Probe, &[f32])) -> Result<()> {
         self.read(tokens, cache, executor, &mut Vec::new(), Reads::All, &mut probe)
     }
@@ -158,8 +160,8 @@ impl Network {
         }
     }
 
-    /// Adds rows to a pass that has not begun: the next `tokens` of a sequence of length `past`. Their residual stream
-    /// starts as their embeddings.
+    /// Adds the next `tokens` of a sequence of length `past` to a pass that has not begun. The residual
+    /// stream of these rows starts with their embeddings.
     pub(crate) fn add_rows(&self, pass: &mut Pass, tokens: &[u32], past: usize, reads: Reads) {
         let residual = pass.add(tokens.len(), past, reads, self.plan.hidden);
         for (&token, row) in tokens.iter().zip(residual.chunks_exact_mut(self.plan.hidden)) {
@@ -171,16 +173,16 @@ impl Network {
         }
     }
 
-    /// Removes the rows of the i-th sequence from a pass that is between two layers.
+    /// Removes the rows of the i-th sequence from a pass between two layers.
     pub(crate) fn remove_rows(&self, pass: &mut Pass, index: usize) {
         pass.remove(index, self.plan.hidden);
     }
 
-    /// Takes all rows of a pass through the next `count` layers, so that a caller can yield between calls. Returns
-    /// whether that was the last layer; the rows then count in their caches.
+    /// Runs all rows of a pass through the next `count` layers, so that a caller can yield between calls.
+    /// After the last layer, counts the rows in their caches and returns true.
     ///
-    /// `caches[i]` is the cache of the i-th sequence of the pass, with room reserved for its rows. Any split of the rows
-    /// into passes and of the layers into calls gives the same values, bit for bit.
+    /// `caches[i]` is the cache of the i-th sequence of the pass, with room reserved for its rows. Any split
+    /// of rows into passes and of layers into calls gives the same values, bit for bit.
     pub(crate) fn forward_layers(
         &self,
         count: usize,
@@ -193,16 +195,16 @@ impl Network {
         let end = self.plan.layers.len().min(pass.layer.saturating_add(count));
         for index in pass.layer..end {
             let (plan, layer) = (&self.plan.layers[index], &self.weights.layers[index]);
-            // Every position looks at itself and at those before it.
+            // Each position attends to itself and to earlier positions.
             rms_norm(&pass.residual, &layer.attn_norm, plan.mixer_norm.eps, &mut scratch.x); // (rows, hidden)
             match &plan.mixer {
                 Mixer::Attention(attention) => self.attention(index, attention, pass, caches, compute, scratch, probe),
             }
             if pass.residual.is_empty() {
-                break; // The last layer, and no row is read: their keys and values are all that was wanted.
+                break; // The last layer, and no row is read: only keys and values are needed.
             }
             kernels::add(&mut pass.residual, &scratch.x);
-            // Every position by itself.
+            // The MLP works on each position separately.
             rms_norm(&pass.residual, &layer.mlp_norm, plan.mlp_norm.eps, &mut scratch.x); // (rows, hidden)
             self.mlp(index, compute, scratch, probe);
             kernels::add(&mut pass.residual, &scratch.x);
@@ -216,9 +218,9 @@ impl Network {
         is_done
     }
 
-    /// `x = attention(x)`, whose keys and values are written to the caches. Shapes: `x` (rows, hidden).
+    /// `x = attention(x)`. Writes keys and values to the caches. Shapes: `x` (rows, hidden).
     ///
-    /// In the last layer only the rows that are read go on: of the others keys and values are all that matters.
+    /// The last layer drops the rows that are not read once it has their keys and values.
     #[expect(clippy::too_many_arguments, reason = "what a layer works on, borrowed apart")]
     fn attention(
         &self,
@@ -280,10 +282,10 @@ impl Network {
         probe(Probe::Layer(index, "mlp_out"), &s.x);
     }
 
-    /// The logits of the last row of each sequence that reads one, after the last layer; `logits[i]` is for the i-th
-    /// of them. Shapes: `logits[i]` (vocab).
+    /// Computes the logits after the last layer, for the last row of each sequence that reads rows.
+    /// `logits[i]` is for the i-th of these sequences. Shapes: `logits[i]` (vocab).
     ///
-    /// Returns for each sequence `NON_FINITE` if a logit is not a number or infinite.
+    /// Returns one result per such sequence: `NON_FINITE` if a logit is NaN or infinite.
     pub(crate) fn logits(
         &self,
         pass: &Pass,
@@ -294,7 +296,7 @@ impl Network {
         let Executor { compute, scratch: s } = executor;
         let Plan { hidden, vocab, norm, .. } = self.plan;
         let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
-        // The last live row of each sequence that has one, and the position after it.
+        // For each sequence with live rows: the end of its rows, and the position after the last.
         let live = pass.live_groups().filter(|(rows, _)| !rows.is_empty());
         let read: Vec<(usize, usize)> = live.map(|(rows, pos)| (rows.end, pos + rows.len())).collect();
         for (read, logits) in read.chunks(LOGIT_ROWS_MAX).zip(logits.chunks_mut(LOGIT_ROWS_MAX)) {
@@ -318,12 +320,13 @@ impl Network {
         logits.iter_mut().zip(read).map(check).collect()
     }
 
-    /// Forgets the `drop` positions after the first `keep` and moves those behind them up, their keys rotated to their
-    /// new positions, so that a text can run on beyond the context. Entries that stay still depend on the evicted tokens.
+    /// Removes the `drop` positions after the first `keep`, moves the later ones up and rotates their keys
+    /// to the new positions. So a text can continue beyond the context. The remaining entries still depend
+    /// on the evicted tokens.
     ///
     /// Source: Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.2.
     ///
-    /// Errors: `OUT_OF_MEMORY`; the cache is then as it was.
+    /// Errors: `OUT_OF_MEMORY`; the cache then does not change.
     pub fn shift(&self, keep: usize, drop: usize, cache: &mut Cache) -> Result<()> {
         let first = keep + drop;
         let angles: Vec<Angles> = self.ropes.iter().map(|rope| rope.shift_angles(first..cache.len(), drop)).collect();

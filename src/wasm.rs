@@ -6,7 +6,7 @@
 //! objects of ours by `tsify`, those of callers from `www/lib/shared/types.d.ts`. The build writes all of
 //! them to `www/lib/shared/engine.d.ts`.
 //!
-//! There is no clock here and no scheduling: JavaScript drives a [`Run`](JsRun) a step at a time.
+//! Nothing here reads a clock or schedules: JavaScript drives each [`Run`](JsRun) a step at a time.
 
 mod convert;
 mod estimate;
@@ -117,8 +117,9 @@ impl JsModel {
         Session::restore(self.0.clone(), bytes).map(Shared::idle).map_err(to_error)
     }
 
-    /// Computes a part of what the model's runs wait for: of prompts about `prefillWork` tokens times layers. Returns how
-    /// much of prompts it was, 0 for a pass over single tokens, and `undefined` if no run waits.
+    /// Computes a part of what the model's runs wait for: one token of each, or about `prefillWork` tokens
+    /// times layers of prompts. Returns the tokens times layers of prompts, 0 for a pass over single tokens,
+    /// and `undefined` if no run waits.
     pub fn step(&self, #[wasm_bindgen(js_name = prefillWork)] prefill_work: usize) -> Option<usize> {
         self.0.step(prefill_work)
     }
@@ -163,10 +164,10 @@ impl JsModel {
     }
 }
 
-/// What may be asked of messages that are read and not answered.
+/// The options of messages that are read and not answered.
 const READ_AHEAD: [&str; 3] = ["overflow", "chatTemplateKwargs", "chat_template_kwargs"];
 
-/// A session, and whether a run has it.
+/// A session, and whether one of its runs is under way.
 struct Shared {
     session: Session,
     running: bool,

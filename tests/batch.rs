@@ -1,5 +1,4 @@
-//! Several texts at once: each is the text computed alone, bit for bit, whatever is computed at the same
-//! time.
+//! Several texts computed together are equal, bit for bit, to the same texts computed alone.
 #![cfg(not(target_family = "wasm"))]
 
 mod common;

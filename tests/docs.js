@@ -7,8 +7,7 @@ import { join } from 'node:path';
 import { ROOT } from '../scripts/tools.mjs';
 
 /**
- * The examples of a page, in their order. Errors: if there is none, because a test of no example cannot
- * fail.
+ * The examples of a page, in order. Throws if the page has no example, because such a test cannot fail.
  * @param {string} page its path from the repository's root: `docs/node.md`
  * @returns {{ lang: string, code: string }[]} `lang`: the first word of the info string
  */

@@ -291,9 +291,9 @@ function echo(messages) {
 }
 
 /**
- * The class Model with a small model: 96 tokens of context, of which a message takes two besides its words.
- * The answer repeats what it was asked, and its log is a list of lines. A source whose name contains
- * `missing` or `offline` behaves so.
+ * The class Model with a small model. Its context is 96 tokens; a message takes two besides its words. The
+ * answer repeats the question, and the log is a list of lines. A source whose name contains `missing` or
+ * `offline` behaves so.
  * @param {{ strict?: boolean }} [settings] `strict`: its template refuses a system prompt alone
  */
 export function fakeEngine({ strict = false } = {}) {

@@ -1,5 +1,4 @@
-//! The memory of loading, where a model of 100 MB streams in while an allocator counts, and of idle
-//! sessions.
+//! The memory of loading a model of 100 MB and of idle sessions, as a counting allocator sees it.
 #![allow(unsafe_code)] // an allocator needs unsafe code
 
 mod common;

@@ -292,7 +292,7 @@ fn stays_fluent(name: &str, folder: &Folder) {
     // Moved without rotating, which shows what the rotation is for.
     let unturned = loss_beyond(&small, WINDOW, &texts, |runner, _| runner.cache.shift(keep, drop, |_, _, _| {}).unwrap());
     let line = format!(
-        "{name}, past {WINDOW} tokens, nats per token: {whole:.3} with the whole text, {turned:.3} by shifting, {anew:.3} by reading anew, {unturned:.3} with keys not turned"
+        "{name}, past {WINDOW} tokens, nats per token: {whole:.3} with the whole text, {turned:.3} by shifting, {anew:.3} by reading again, {unturned:.3} with keys not turned"
     );
     eprintln!("{line}");
     assert!(turned < anew + 0.05 && turned < whole + 0.3, "{line}");

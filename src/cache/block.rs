@@ -8,24 +8,24 @@ use crate::error::{Error, Result};
 use crate::kernels;
 use crate::quant::{F16x8, TILE_COLS, encode_f16, zeroed};
 
-/// What a position takes in one layer, and how it is stored.
+/// The shape and the storage format of one position in one layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
     /// KV heads.
     pub kv_heads: usize,
     /// Numbers per head.
     pub head_dim: usize,
-    /// How they are stored.
+    /// Their storage format.
     pub dtype: KvDtype,
 }
 
 impl Shape {
-    /// Units: bytes of one block.
+    /// The memory of one block. Units: bytes.
     pub(super) fn block_bytes(self) -> u64 {
         (BLOCK * self.kv_heads) as u64 * self.dtype.position_bytes(self.head_dim)
     }
 
-    /// Units: bytes of one row, keys or values of a position's head, as they are exported.
+    /// The exported size of one row: the key or the value of one head at one position. Units: bytes.
     pub(super) fn row_bytes(self) -> usize {
         match self.dtype {
             KvDtype::F32 => 4 * self.head_dim,
@@ -33,12 +33,12 @@ impl Shape {
         }
     }
 
-    /// Units: bytes of one position in one layer as it is exported.
+    /// The exported size of one position in one layer. Units: bytes.
     pub(super) fn export_bytes(self) -> u64 {
         (2 * self.kv_heads * self.row_bytes()) as u64
     }
 
-    /// The rows of a block's first `len` positions, in the order in which they are exported.
+    /// The rows of a block's first `len` positions, in the order of an export.
     pub(super) fn rows(self, len: usize) -> impl Iterator<Item = usize> {
         (0..2 * self.kv_heads).flat_map(move |index| index * BLOCK..index * BLOCK + len)
     }
@@ -48,11 +48,11 @@ impl Shape {
 #[derive(Debug)]
 pub(super) struct Block {
     rows: Rows,
-    /// Given back when the block goes.
+    /// Returns the block's bytes to the budget when the block is dropped.
     _charge: Charge,
 }
 
-/// For each KV head its keys, then its values, each row padded with zeros to a multiple of eight.
+/// For each KV head its keys, then its values. Each row is padded with zeros to a multiple of 8.
 #[derive(Debug)]
 pub(super) enum Rows {
     /// Shapes: (kv_heads, 2, BLOCK, padded head_dim / 4).
@@ -138,7 +138,7 @@ impl Block {
         }
     }
 
-    /// Stores one row as [`Block::write_row`] wrote it. Returns whether its numbers are finite.
+    /// Stores one row from bytes that [`Block::write_row`] wrote. Returns whether its numbers are finite.
     pub(super) fn read_row(&mut self, row: usize, shape: Shape, bytes: &[u8]) -> bool {
         let padded = shape.head_dim.next_multiple_of(TILE_COLS);
         let words = bytes.chunks_exact(4).map(|word| u32::from_le_bytes(word.try_into().expect("four bytes")));

@@ -1,18 +1,18 @@
-//! What the caches of a model may take together, and do take.
+//! The memory budget of all KV caches of a model.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::{Error, Result};
 
-/// The memory of all KV caches of one model, counted where blocks are made and dropped: what two sessions share counts once.
+/// Counts the memory of all KV caches of one model. A block counts once, even if several sessions share it.
 #[derive(Debug)]
 pub struct Budget {
     used: AtomicU64,
     max: Option<u64>,
 }
 
-/// What one block takes of a budget, until it is dropped.
+/// The bytes of one block. They return to the budget when this is dropped.
 #[derive(Debug)]
 pub(super) struct Charge {
     budget: Arc<Budget>,
@@ -20,24 +20,24 @@ pub(super) struct Charge {
 }
 
 impl Budget {
-    /// Of so many bytes; `None`: as many as the machine gives.
+    /// Creates a budget of `max` bytes. `None`: no limit.
     pub fn new(max: Option<u64>) -> Arc<Budget> {
         Arc::new(Budget { used: AtomicU64::new(0), max })
     }
 
-    /// Units: bytes in use.
+    /// The memory in use. Units: bytes.
     pub fn used(&self) -> u64 {
         self.used.load(Relaxed)
     }
 
-    /// Units: bytes; `None`: no bound but the machine's.
+    /// The limit, if there is one. Units: bytes.
     pub fn max(&self) -> Option<u64> {
         self.max
     }
 
-    /// Takes some.
+    /// Takes `bytes` from the budget.
     ///
-    /// Errors: `OUT_OF_MEMORY` where there is not so much left.
+    /// Errors: `OUT_OF_MEMORY` if fewer bytes are left.
     pub(super) fn charge(self: &Arc<Budget>, bytes: u64) -> Result<Charge> {
         let requested_bytes = self.used.fetch_add(bytes, Relaxed) + bytes;
         let charge = Charge { budget: self.clone(), bytes };

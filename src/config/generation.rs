@@ -18,16 +18,16 @@ use super::ModelConfig;
 use crate::json::{self, show};
 use crate::options::Options;
 
-/// The name of the file, and what the whole file is listed as where it cannot be read.
+/// The name of the file. If the file cannot be read, the list of ignored fields holds this name.
 const FILE: &str = "generation_config.json";
 
-/// Defaults of generation; what the files do not say is `None` or empty.
+/// Defaults of generation. A field that the files do not set is `None` or empty.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GenerationConfig {
-    /// Tokens that end a text. `None`: there is no file that can be read, and those of `config.json` hold. A
-    /// file that names none has none.
+    /// Tokens that end a text. `None`: no file could be read, so those of `config.json` apply. Empty: the
+    /// file names none.
     pub eos: Option<Vec<u32>>,
-    /// Texts that end a text.
+    /// Strings that end a text.
     pub stop: Vec<String>,
     /// True asks for sampling, with the defaults of transformers; false for greedy decoding.
     pub do_sample: Option<bool>,
@@ -37,27 +37,27 @@ pub struct GenerationConfig {
     pub min_length: Option<usize>,
     /// The other fields, as the options of which they are the defaults.
     pub defaults: Options,
-    /// What was left out, in the order of its names.
+    /// The ignored fields, sorted by name.
     pub ignored: Vec<Ignored>,
 }
 
-/// A field that was left out.
+/// An ignored field.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ignored {
     /// Its name, or that of the whole file.
     pub field: String,
-    /// Why, as the end of a sentence that begins with the name.
+    /// The reason, as the rest of a sentence that begins with the name.
     pub reason: String,
 }
 
-/// The most texts that end a text.
+/// The most stop strings.
 const STOP_MAX: usize = 256;
 
 /// The most tokens that end a text.
 pub(super) const ENDS_MAX: usize = 1024;
 
-/// Fields that change nothing here: bookkeeping, what other tokens are called, how transformers stores and
-/// computes, and parameters of searches that have a field of their own (`num_beams`, an assistant model).
+/// Fields that have no effect here: bookkeeping, the ids of other tokens, how transformers stores and
+/// computes, and parameters of methods that another field switches on (`num_beams`, an assistant model).
 const INERT: &[&str] = &[
     "_commit_hash",
     "_from_model_config",
@@ -101,8 +101,7 @@ const INERT: &[&str] = &[
     "use_mtp",
 ];
 
-/// Fields that ask for something this engine does not do, unless they hold the value that means "off", and
-/// what they ask for.
+/// Fields that ask for an unsupported feature, the values that mean "off", and the feature.
 const UNSUPPORTED: &[(&str, Off, &str)] = &[
     ("num_beams", Off::AtMost(1.0), "beam search"),
     ("num_beam_groups", Off::AtMost(1.0), "beam search in groups"),
@@ -142,8 +141,8 @@ impl Off {
 }
 
 impl GenerationConfig {
-    /// The same for a vocabulary of this size: fields with ids that it does not have are listed, since no
-    /// such token is ever drawn.
+    /// Lists as ignored the fields with ids outside a vocabulary of size `vocab`: no such token is ever
+    /// drawn.
     pub fn within(mut self, vocab: usize) -> GenerationConfig {
         let end = self.eos.iter().flatten().copied().find(|&id| id as usize >= vocab);
         let rows = Options::ROWS.iter().filter_map(|row| Some((row.file?, self.defaults.unknown_id(row, vocab)?)));
@@ -155,8 +154,8 @@ impl GenerationConfig {
         self
     }
 
-    /// The defaults of a model folder: those of `generation_config.json`, or, where there is none that can
-    /// be read, those that `config.json` states. transformers 4 wrote them there.
+    /// The defaults of a model folder: those of `generation_config.json`, or, if that file is missing or
+    /// unreadable, those of `config.json`, where transformers 4 wrote them.
     pub fn from_files(generation: Option<&[u8]>, config: &[u8]) -> GenerationConfig {
         match generation.map(fields) {
             Some(Ok(fields)) => GenerationConfig::read(fields, true),
@@ -175,14 +174,14 @@ impl GenerationConfig {
         self.eos.clone().unwrap_or_else(|| config.eos.clone())
     }
 
-    /// The fields of `config.json` that are defaults of generation. What else stands there is no concern of
-    /// this module.
+    /// The fields of `config.json` that are defaults of generation. Its other fields are not listed as
+    /// ignored.
     fn of_config(config: &[u8]) -> GenerationConfig {
         let fields = fields(config).unwrap_or_default();
         GenerationConfig { eos: None, ..GenerationConfig::read(fields, false) }
     }
 
-    /// Reads fields. `is_own`: of a file in which there should be nothing else.
+    /// Reads fields. `is_own`: the file should contain nothing else, so unknown fields are listed.
     fn read(fields: Vec<(String, Value)>, is_own: bool) -> GenerationConfig {
         let mut config = GenerationConfig { eos: Some(Vec::new()), ..GenerationConfig::default() };
         let mut ignored = Vec::new();
@@ -206,8 +205,8 @@ impl GenerationConfig {
         GenerationConfig { ignored, ..config }
     }
 
-    /// Takes the field of this name; the error is what was expected. `None` for a field that is not among
-    /// those that are honoured.
+    /// Takes the field of this name. The error says what was expected. Returns `None` if the field is not
+    /// supported.
     fn take(&mut self, name: &str, value: &Value) -> Option<Result<(), String>> {
         let number = value.as_f64().map(|number| number as f32);
         let count = || value.as_u64().map(|count| count.min(u64::from(u32::MAX)) as usize);
@@ -218,12 +217,13 @@ impl GenerationConfig {
             "stop_strings" => {
                 texts(value).map(|stop| self.stop = stop).ok_or_else(|| "a text or a list of at most 256, none of them empty".into())
             }
-            // Where transformers is more generous than we are to callers: every number from 1 on is off, as 1 is...
+            // Files may hold values that callers may not: each number from 1 on means off, as in
+            // transformers...
             "top_p" => put(&mut self.defaults.top_p, number.filter(|&p| p >= 0.0).map(|p| p.min(1.0)), "a number from 0"),
             "typical_p" => put(&mut self.defaults.typical_p, number.filter(|&p| p > 0.0).map(|p| p.min(1.0)), "a number above 0"),
-            // ...and so is every number but those between.
+            // ...and here each number outside 0 to 1.
             "epsilon_cutoff" | "eta_cutoff" if value.as_f64().is_some_and(|cutoff| cutoff <= 0.0 || cutoff >= 1.0) => Ok(()),
-            // vLLM's way to say that every token counts.
+            // vLLM writes -1 for all tokens.
             "top_k" if value.as_i64() == Some(-1) => put(&mut self.defaults.top_k, Some(0), ""),
             _ => {
                 let row = Options::ROWS.iter().find(|row| row.file == Some(name))?;
@@ -244,8 +244,8 @@ fn put<T>(field: &mut Option<T>, value: Option<T>, expected: &str) -> Result<(),
     Ok(())
 }
 
-/// The fields of a file that Python's reader of JSON takes for an object, in order; of a name that stands
-/// twice the last. The error says what the file is.
+/// The fields of a file in order, read as Python's `json` reads them; of a repeated name, the last. The error
+/// says what the file is.
 fn fields(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_string())?;
     let parsed = serde_json::from_str(text);
@@ -257,8 +257,8 @@ fn fields(bytes: &[u8]) -> Result<Vec<(String, Value)>, String> {
     }
 }
 
-/// The ids that can end a text, each once, and what was left out: values that are no ids, and ids beyond the
-/// most that there may be. A negative id is one that never comes.
+/// The ids that end a text, each once, and what was left out: values that are not ids, and ids beyond
+/// `ENDS_MAX`. A negative id never occurs and is skipped.
 fn end_ids(value: &Value) -> (Vec<u32>, Option<String>) {
     let (mut ids, mut seen, mut other) = (Vec::new(), HashSet::new(), None);
     for value in value.as_array().map_or(std::slice::from_ref(value), |list| list) {
@@ -275,7 +275,7 @@ fn end_ids(value: &Value) -> (Vec<u32>, Option<String>) {
     (ids, other)
 }
 
-/// A value whose numbers are written as such: `"0.7"` is 0.7, and 50.0 is 50.
+/// Normalises numbers in a value: `"0.7"` becomes 0.7, and 50.0 becomes 50.
 fn plain(value: &Value) -> Value {
     match value {
         Value::String(text) => match text.trim().parse::<f64>() {

@@ -58,7 +58,7 @@ fn qk_norm(config: &ModelConfig) -> bool {
     attention(config).all(|attention| attention.qk_norm.is_some())
 }
 
-/// Whether the projections of queries, keys and values, of the attention's output, and of the MLP have biases.
+/// Whether these projections have biases: queries, keys and values; the attention's output; the MLP.
 fn biases(config: &ModelConfig) -> (bool, bool, bool) {
     let (attention, layer) = (attention(config).next().unwrap(), &config.plan.layers[0]);
     (attention.qkv_bias, attention.out_bias, layer.mlp.bias)

@@ -101,7 +101,7 @@ impl<V: Vector> Rounded<V> {
         let mut lanes = [0.0; 4];
         max.store(&mut lanes);
         let max = lanes.into_iter().fold(0.0, f32::max) + lane_sum(poison);
-        // Below this the inverse could overflow; the values are as good as zero.
+        // Below this the inverse could overflow. Such small values are stored as zero.
         let inverse = V::splat(if max < f32::MIN_POSITIVE * 1024.0 { 0.0 } else { 127.0 / max });
         let mut pairs = [[0; 2]; BLOCK_COLS / 2];
         let mut sum = V::int_zero();

@@ -234,7 +234,8 @@ impl Vector for F32x4 {
     fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         #[cfg(target_feature = "relaxed-simd")]
         if N == 1 {
-            // Each position needs weights with signs of its own: for more than one, pairs take fewer steps.
+            // The signs of the weights depend on the position, so with several positions pairs take fewer
+            // steps.
             let mut sum = i32x4_splat(0);
             for (values, four) in block.iter().zip(&x[0].bytes) {
                 let four = splat_32(four);

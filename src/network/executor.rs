@@ -1,9 +1,8 @@
-//! The executor: the thread pool and the scratch memory with which a network computes. A model has one,
-//! however many sessions it serves.
+//! The executor: the thread pool and the scratch memory of a model. All its sessions share one executor.
 //!
-//! Its functions are the steps of a transformer layer as safe Rust over the kernels. They work on whole
-//! activations, row-major; loops over rows and heads are here, loops over numbers are in [`kernels`].
-//! Products with matrices are shared out among threads by the matrix's rows, attention by its heads.
+//! Its functions are the steps of a transformer layer, in safe Rust over the kernels. Activations are
+//! row-major. Loops over rows and heads are here; loops over numbers are in [`kernels`]. Threads divide a
+//! matrix product by the rows of the matrix, and attention by heads.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -169,17 +168,18 @@ impl Compute {
     /// including their own position. Shapes: `q`, `out` (rows, heads, head_dim); `out` is resized to that.
     ///
     /// ```text
-    /// for each sequence, for each KV head, for each block of positions, for each query that sees some of them:
+    /// for each sequence, each KV head, each block of positions, each query that sees some of them:
     ///     scores = K q * scale
     ///     max    = the largest score so far; sum and out are rescaled from the old max to the new one
     ///     sum   += exp(scores - max);  out += exp(scores - max)^T V
     /// out /= sum
     /// ```
     ///
-    /// So keys and values are read once, in the order in which they lie in memory, and only the scores of one block
-    /// exist at a time. The keys and values of the new positions must be written; they need not be counted yet.
-    /// Source: Vaswani et al. 2017, section 3.2.1; block by block: Dao et al. 2022, "FlashAttention", section 3.1;
-    /// grouped heads: Ainslie et al. 2023; window: Jiang et al. 2023 (Mistral 7B).
+    /// This reads keys and values once, in memory order, and holds the scores of one block at a time. The
+    /// keys and values of the new positions must be written, but not counted.
+    ///
+    /// Source: Vaswani et al. 2017, section 3.2.1; block by block: Dao et al. 2022, "FlashAttention", section
+    /// 3.1; grouped heads: Ainslie et al. 2023; window: Jiang et al. 2023 (Mistral 7B).
     pub(super) fn attention(&mut self, q: &[f32], sequences: &[Queries], layer: usize, shape: Heads, out: &mut Vec<f32>) {
         let Heads { heads, head_dim, window, .. } = shape;
         let width = heads * head_dim;

@@ -1,9 +1,9 @@
-//! Rotary position embedding: turns each pair of lanes of a query or key by an angle that grows with its
+//! Rotary position embedding: rotates each pair of lanes of a query or key by an angle that grows with its
 //! position.
 //!
 //! Source: Su et al. 2021, "RoFormer", section 3.2, in the layout of published Llama files: lane i is paired
-//! with lane i + head_dim / 2. The angles are products of f32 numbers, as transformers computes them: at
-//! position 10,000 a more exact angle is a different angle.
+//! with lane i + head_dim / 2. The angles are f32 products, as in transformers. A more exact angle would
+//! differ from the one that the model was trained with.
 
 use std::ops::Range;
 
@@ -16,7 +16,7 @@ pub(crate) struct Rope {
     inv_freq: Vec<f32>, // (pairs)
 }
 
-/// The angles of the rows of one pass, as cosines and sines.
+/// Cosines and sines of the angles of one pass's rows.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Angles {
     pairs: usize,
@@ -25,7 +25,7 @@ pub(crate) struct Angles {
 }
 
 impl Rope {
-    /// The frequencies of a plan, scaled for long contexts if it says so.
+    /// Computes the frequencies of a plan, scaled for long contexts if the plan says so.
     pub(super) fn new(plan: &RopePlan) -> Rope {
         let inv_freq = (0..plan.dims / 2).map(|i| {
             let exponent = (2 * i) as f32 / plan.dims as f32;
@@ -51,9 +51,8 @@ impl Rope {
         }
     }
 
-    /// The angles by which keys at `positions` turn when each moves `by` positions down: the difference
-    /// between the angle that a key has and the one that it gets. Up to rounding, a moved key equals one
-    /// computed at its new place.
+    /// Computes the rotations for keys at `positions` that move down by `by` positions: the new angle minus
+    /// the old one. Up to rounding, a moved key equals a key computed at the new position.
     pub(super) fn shift_angles(&self, positions: impl Iterator<Item = usize>, by: usize) -> Angles {
         let mut angles = Angles { pairs: self.inv_freq.len(), ..Angles::default() };
         for pos in positions {
@@ -70,7 +69,7 @@ impl Angles {
         self.sin.push(sin as f32);
     }
 
-    /// Forgets all rows; the memory is kept.
+    /// Removes all rows and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.cos.clear();
         self.sin.clear();
@@ -83,7 +82,7 @@ impl Angles {
         self.sin.drain(angles);
     }
 
-    /// Rotates one head by the angles of row `row`. Shapes: `head` (head_dim).
+    /// Rotates one head by the angles of a row. Shapes: `head` (head_dim).
     pub(super) fn rotate_head(&self, head: &mut [f32], row: usize) {
         let angles = row * self.pairs..(row + 1) * self.pairs;
         kernels::rotate(&mut head[..2 * self.pairs], &self.cos[angles.clone()], &self.sin[angles]);

@@ -32,7 +32,7 @@ pub struct Help {
     pub value: Type,
     /// Its type in TypeScript; empty where that of `value` is meant.
     pub typescript: &'static str,
-    /// The default, as Rust writes it. Empty: there is none.
+    /// The default, as Rust writes it. Empty: no default.
     pub default: &'static str,
     /// What follows the default in the docs.
     pub default_note: &'static str,

@@ -165,7 +165,7 @@ mod tests {
         for (template, want) in cases {
             let rendered = render(template, "a</think>b");
             assert_eq!(rendered.text, want, "{template}");
-            assert!(!rendered.marked.contains("</think>"), "{template}: what was typed is no token");
+            assert!(!rendered.marked.contains("</think>"), "{template}: typed text became a token");
         }
         assert_eq!(render("{{ [messages[0].content] }}", "<think>\u{E000}").text, "['<think>\\ue000']");
     }

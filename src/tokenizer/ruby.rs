@@ -60,7 +60,7 @@ enum Node {
 
 /// Translates a pattern from Ruby's syntax to the engine's.
 ///
-/// Errors: says what is wrong with the pattern, or which construct has no translation.
+/// Errors: the fault in the pattern, or the construct that has no translation.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let parsed = parse::parse(pattern)?;
     print::print(&parsed)

@@ -1,4 +1,4 @@
-//! Ctrl-C: stops the running answer, or ends the program if there is none.
+//! Ctrl-C: stops the running answer. If no answer is running, ends the program.
 
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What is read of a file, what is left out, and why.
+//! Which fields of a file are read, which are ignored, and why.
 
 use super::*;
 use crate::options::Settings;

@@ -76,7 +76,7 @@ const browser = {
   check() {
     // What bundlers leave of it in a script that is no module.
     if (!import.meta.url) {
-      const lacks = 'the address of its own script, by which it finds its worker and its wasm';
+      const lacks = 'the address of its script, by which it finds its worker and its wasm';
       throw new FiresideError('UNSUPPORTED_ENVIRONMENT', `fireside-lm lacks ${lacks}. Have the bundler write ES modules (esbuild: --format=esm), and load them by <script type="module">.`, { lacks });
     }
     if (typeof WebAssembly !== 'object') throw unsupported('WebAssembly', 'Use a current browser, with WebAssembly switched on.');

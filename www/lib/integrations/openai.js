@@ -65,8 +65,8 @@ import { until, within } from './wait.js';
 /**
  * What a server knows of a request.
  * @typedef {object} Context
- * @property {unknown} [owner] who asks, as only the server can know: the id of a checked key, the connection
- *   (its socket), a page. Compared by identity. Cached prompts are reused for their owner only; without an
+ * @property {unknown} [owner] the client: the id of a checked key, the connection (its socket), or a page.
+ *   Compared by identity. Cached prompts are reused for their owner only; without an
  *   owner, nothing is reused
  * @property {(promise: Promise<unknown>) => void} [waitUntil] receives the promises that outlive the
  *   Response; a browser stops a service worker that has none

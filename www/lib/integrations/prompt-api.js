@@ -49,7 +49,7 @@ import { Shared } from './prompt-api/shared.js';
  *   PromptSettings
  */
 
-/** A small model may repeat itself for as long as it is let. */
+/** The limit of an answer, because a small model may repeat itself without end. */
 const MAX_TOKENS = 2048;
 
 /**

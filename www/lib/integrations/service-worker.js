@@ -130,7 +130,7 @@ async function controller(container, registration, url) {
     return false;
   };
   if (await until(isOurs, PATIENCE_MS)) return container.controller;
-  throw unsupported(`a page within ${registration.scope}`, 'A service worker answers pages of its own folder and below.');
+  throw unsupported(`a page within ${registration.scope}`, 'A service worker answers only pages in its folder and below.');
 }
 
 /** @param {string} lacks @param {string} remedy @param {unknown} [cause] */

@@ -245,7 +245,7 @@ class Lines {
 
   #onSignal = () => this.onInterrupt();
 
-  /** The next line; undefined when there is none. @param {string} prompt */
+  /** The next line; undefined at the end of the input. @param {string} prompt */
   async next(prompt) {
     this.#reader.setPrompt(prompt);
     if (this.#isTerminal && this.#waiting.length === 0 && !this.#isOver) this.#reader.prompt();

@@ -1,5 +1,5 @@
-// `fireside estimate` tells what a model needs, before its download. `fireside inspect` tells what a loaded model
-// contains.
+// `fireside estimate` prints what a model needs, before its download. `fireside inspect` prints what a loaded
+// model contains.
 
 import { helpOf, MODEL, modelOf, parse } from './cli-options.js';
 import { loadModel, naming } from './cli-run.js';

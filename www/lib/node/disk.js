@@ -121,7 +121,7 @@ class FileOnDisk {
     const file = call(() => openSync(this.#path, 'r+'));
     return {
       write(/** @type {Uint8Array} */ bytes, /** @type {{ at: number }} */ { at }) {
-        // The folder was removed: what was written is lost.
+        // The folder was removed, so the written bytes are lost.
         if (fstatSync(file).nlink === 0) throw new DOMException('The file has been removed.', 'InvalidStateError');
         return call(() => writeSync(file, bytes, 0, bytes.length, at));
       },

@@ -137,7 +137,7 @@ function refuse(request, response, error) {
 }
 
 /**
- * Answers what is not a request, if that is possible, and closes the connection.
+ * Answers a malformed request with an error, if that is possible, and closes the connection.
  * @param {Error & { code?: string }} error
  * @param {Socket} socket
  */

@@ -159,7 +159,7 @@ async function run(sources, load, limits, listening) {
       console.log(`${id}: ${dtype}, ${threads} ${threads === 1 ? 'thread' : 'threads'}, ${context} tokens of context`);
     }
     console.log(`${server.url}/v1  (Ctrl-C ends it)`);
-    if (!isLoopback(listening.host) && !listening.apiKey?.length) console.error(`${listening.host} is reached from other machines, and there is no --api-key: whoever reaches it may use it.`);
+    if (!isLoopback(listening.host) && !listening.apiKey?.length) console.error(`${listening.host} is reached from other machines, and there is no --api-key: every client that reaches it may use it.`);
     await stopped;
     await server.close({ graceMs: GRACE_MS });
     return 0;

@@ -325,8 +325,9 @@ export class Model {
      */
     stats(): EngineStats;
     /**
-     * Computes a part of what the model's runs wait for: of prompts about `prefillWork` tokens times layers. Returns how
-     * much of prompts it was, 0 for a pass over single tokens, and `undefined` if no run waits.
+     * Computes a part of what the model's runs wait for: one token of each, or about `prefillWork` tokens
+     * times layers of prompts. Returns the tokens times layers of prompts, 0 for a pass over single tokens,
+     * and `undefined` if no run waits.
      */
     step(prefillWork: number): number | undefined;
     /**

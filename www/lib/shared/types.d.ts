@@ -51,15 +51,15 @@ export interface ModelFiles {
 }
 
 /**
- * The URL of a folder in Hugging Face layout (in Node also the path of one), `hf:owner/name@revision`, a list of
- * `File`s, a folder on disk, or the files one by one.
+ * The URL of a folder in Hugging Face layout (in Node also its path), `hf:owner/name@revision`, a list of
+ * `File`s, a folder on disk, or each file by itself.
  */
 export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
 
 export interface Progress {
   /**
-   * `download` while files come from the network, `cache` while they come from the stored files, `build` once, when
-   * everything has arrived.
+   * `download` while files come from the network, `cache` while they come from the stored files, `build`
+   * once, when everything has arrived.
    */
   phase: 'download' | 'cache' | 'build';
   /** The file at hand. */
@@ -118,11 +118,10 @@ export interface Message {
 /** A message as it may be passed. */
 export type MessageInput = Omit<Message, 'content'> & { content: string | TextPart[] };
 
-/** What a session is opened with. */
+/** The options of a new session. */
 export interface SessionOptions {
   /**
-   * What the model is told before the chat: the first message of every history that does not begin with a
-   * system message of its own.
+   * The system prompt: the first message of each history that does not begin with a system message.
    */
   system?: string;
   /** As in the options of a chat, from its first turn on. */

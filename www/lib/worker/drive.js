@@ -1,9 +1,9 @@
-// Runs in the worker: the engine computes them together in slices of time. What comes of a slice is posted as one piece
-// for each completion, and messages such as aborts are let in between two slices.
+// The worker's driver of runs. The engine computes all runs of a model together, in slices of time. After
+// each slice the driver posts one piece per completion and lets messages in, such as aborts.
 //
 //     until all runs have ended:
-//         for 16 ms: take what each run has come to; let the engine compute a step for all of them
-//         post what is new; let messages in; a run that was aborted ends, one whose pieces are not wanted yet waits
+//         for 16 ms: poll each run; let the engine compute a step for all of them
+//         post the new pieces; handle messages; end aborted runs; pause runs whose pieces are not wanted yet
 
 import { isFireside } from '../shared/errors.js';
 
@@ -12,35 +12,35 @@ import { isFireside } from '../shared/errors.js';
 /** @import { Piece, TokenLogprob } from '../shared/types.d.ts' */
 
 /** @typedef {Extract<RunStep, { kind: 'token' }>} Token */
-/** How a run ended; undefined if it was aborted. @typedef {Omit<RunEnd, 'stats'> | undefined} End */
+/** The result of a run; undefined if it was aborted. @typedef {Omit<RunEnd, 'stats'> | undefined} End */
 /**
- * How a run is driven. `post`: takes each piece. `aborted`: looked at between two slices. `wanted`: what to wait for
- * before more is computed, when so many pieces were given.
+ * The callbacks of a run. `post` takes each piece. `aborted` is called between two slices. `wanted` gets the
+ * number of posted pieces and returns what to wait for before the run continues.
  * @typedef {object} Way
  * @property {(piece: RunPiece) => void} post
  * @property {() => boolean} aborted
  * @property {(given: number) => Promise<void> | undefined} [wanted]
  */
 
-/** One frame of a 60 Hz screen: text is not seen sooner, and an abort is noticed within it. */
+/** One frame of a 60 Hz screen: text is not visible sooner, and an abort takes effect within it. */
 const SLICE_MS = 16;
 
-/** What the pieces of a run hold at most before a slice ends: tokens, and alternatives with their probabilities. */
+/** A slice ends when the unsent pieces of a run hold this many tokens and log-probabilities. */
 const PIECE_MAX = 512;
 
 /** How long a step of prefill should take, since an abort waits for it. */
 const PREFILL_MS = 50;
-/** What a step of prefill may compute at first and at most. Units: tokens times layers. */
+/** The first and the largest work of a prefill step. Units: tokens times layers. */
 const [PREFILL_FIRST, PREFILL_MAX] = [256, 2 ** 30];
 
-/** How much of a prompt a step computes, learnt from the time that steps took. */
+/** How much of a prompt a step computes. It adapts to the time that steps took. */
 export class Pace {
   work = PREFILL_FIRST;
 
   /**
-   * Takes what would have filled the time for a step, but changes by half or double at most.
+   * Chooses the work that would have taken `PREFILL_MS`, but at most halves or doubles it.
    * @param {number} work of a step
-   * @param {number} ms that it took
+   * @param {number} ms that the step took
    */
   learn(work, ms) {
     const wanted = Math.round((work * PREFILL_MS) / Math.max(ms, 0.1));
@@ -55,7 +55,7 @@ export class Driver {
   #pace = new Pace();
   #model;
   #isDriving = false;
-  /** Lets a loop go on that waits for runs whose pieces are not wanted. */
+  /** Resumes a loop that waits because no run's pieces are wanted. */
   #wake = () => {};
 
   /** @param {Pick<Model, 'step'>} model */
@@ -64,7 +64,7 @@ export class Driver {
   }
 
   /**
-   * Drives a run to its end, beside all others. Resolves with undefined if it was aborted.
+   * Drives a run to its end, together with all others. Resolves with undefined if it was aborted.
    * @param {Run} run
    * @param {Way} way
    * @returns {Promise<End>}
@@ -90,7 +90,7 @@ export class Driver {
         for (const job of this.#jobs) job.look();
       }
     } catch (error) {
-      // The engine has trapped: every run under way has failed.
+      // The engine has trapped, so all runs under way fail.
       for (const job of this.#jobs) job.ended.reject(error);
     } finally {
       turns.close();
@@ -98,7 +98,7 @@ export class Driver {
     }
   }
 
-  /** Computes for some runs, for the time of a slice. @param {Job[]} jobs */
+  /** Computes some runs for one slice. @param {Job[]} jobs */
   #slice(jobs) {
     const end = performance.now() + SLICE_MS;
     for (const job of jobs) job.take();
@@ -111,7 +111,7 @@ export class Driver {
     } while (performance.now() < end && jobs.every((job) => job.size < PIECE_MAX));
   }
 
-  /** Waits until more is wanted of a run, or another one begins. @param {() => void} resolve */
+  /** Waits until a run's pieces are wanted again, or another run begins. @param {() => void} resolve */
   #pause(resolve) {
     this.#wake = resolve;
     for (const job of this.#jobs) job.waiting?.then(resolve);
@@ -120,11 +120,11 @@ export class Driver {
 
 /** A run under way. */
 class Job {
-  /** What is to be waited for before more is computed. @type {Promise<void> | undefined} */
+  /** Resolves when pieces are wanted again; undefined if they are. @type {Promise<void> | undefined} */
   waiting;
   /** @type {PromiseWithResolvers<End>} */
   ended = withResolvers();
-  /** What its pieces hold that were not posted yet. */
+  /** How many tokens and log-probabilities are not posted yet. */
   size = 0;
   #run;
   #way;
@@ -133,7 +133,7 @@ class Job {
   #prefillEnd = this.#begin;
   #firstToken = 0;
   #given = 0;
-  /** What was generated and not posted yet, of each completion. @type {Map<number, Unsent>} */
+  /** The unsent output of each completion. @type {Map<number, Unsent>} */
   #unsent = new Map();
 
   /** @param {Run} run @param {Way} way */
@@ -146,7 +146,7 @@ class Job {
     return !this.#isOver && !this.waiting;
   }
 
-  /** Takes what the run has come to. Throws what is no error of ours: the engine has trapped. */
+  /** Takes the run's steps until it waits. Throws if the engine has trapped. */
   take() {
     try {
       for (let step; !this.#isOver && (step = this.#run.poll()); ) this.#note(step);
@@ -171,7 +171,7 @@ class Job {
       this.#firstToken ||= performance.now();
       if (step.kind === 'token') this.#add(step);
       else this.#end(step);
-      if (isFirst) this.send(); // the first word does not wait for its slice to end
+      if (isFirst) this.send(); // do not wait for the end of the slice
     }
   }
 
@@ -199,7 +199,7 @@ class Job {
     this.ended.resolve({ choices, usage, timings });
   }
 
-  /** Posts what was not posted yet. */
+  /** Posts the unsent output. */
   send() {
     this.size = 0;
     for (const unsent of this.#unsent.values()) {
@@ -210,7 +210,7 @@ class Job {
     }
   }
 
-  /** Between two slices: ends the run if it was aborted, and asks whether more is wanted. */
+  /** Between two slices: ends the run if it was aborted, and checks whether its pieces are wanted. */
   look() {
     if (this.#isOver) return;
     if (this.#way.aborted()) {
@@ -223,7 +223,7 @@ class Job {
   }
 }
 
-/** What has been generated of one completion and not posted yet. */
+/** The unsent output of one completion. */
 class Unsent {
   #choice;
   #text = '';
@@ -254,8 +254,8 @@ class Unsent {
 }
 
 /**
- * Lets other events in, without the 4 ms to which browsers clamp nested timers. In Node a port that posts to itself is
- * served a thousand times before others are: there it has to be an immediate.
+ * Yields to other events without the 4 ms to which browsers clamp nested timers. Node serves a port that
+ * posts to itself a thousand times before other events, so in Node this uses `setImmediate`.
  */
 function eventLoop() {
   const immediate = Reflect.get(globalThis, 'setImmediate');

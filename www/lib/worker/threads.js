@@ -1,6 +1,6 @@
-// The engine's threads: the pool that they join, and how many of them compute. The page starts each as a
-// worker of its own (client/platform.js), which runs the same code over the same memory. If one cannot
-// start, there is one thread fewer. They end with the engine's worker.
+// The engine's threads: the pool that they join, and how many of them compute. The page starts a
+// worker for each (client/platform.js), which runs the same code over the same memory. If one cannot start,
+// there is one thread fewer. They end with the engine's worker.
 
 import { instantiate } from './instantiate.js';
 

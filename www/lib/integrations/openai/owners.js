@@ -17,8 +17,8 @@ const PROGRAM = Symbol('the program');
 const LABELS = ['prompt_cache_key', 'user', 'safety_identifier'];
 
 /**
- * The owner of a request. Undefined if the server cannot tell who asks; then nothing is reused. A server
- * passes a context, which names the party or has none.
+ * The owner of a request. Undefined if the server cannot identify the client; then nothing is reused. A
+ * server passes a context, which names the party or has none.
  * @param {Request} request
  * @param {Record<string, any>} values the parameters of the request
  * @param {{ owner?: unknown } | undefined} context

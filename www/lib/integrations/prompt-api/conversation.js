@@ -1,9 +1,9 @@
-// The conversation of a session of the Prompt API: the initial prompts, which stay, and the turns after them, the
-// oldest of which are dropped when the context is full.
+// The conversation of a session of the Prompt API: the initial prompts, which stay, and the turns after them.
+// When the context is full, the oldest turns are dropped.
 //
-// The engine's `overflow: 'drop-oldest'` is not used for this. It frees a quarter of the context at once, drops
-// unanswered questions only together, keeps only system messages, and an abort rolls it back. The specification
-// asks for as few turns as necessary, keeps all initial prompts, and drops for good.
+// This does not use the engine's `overflow: 'drop-oldest'`, which frees a quarter of the context at once,
+// drops unanswered questions only together, keeps only system messages, and is rolled back by an abort. The
+// specification drops as few turns as necessary, for good, and keeps all initial prompts.
 
 import { quotaExceeded } from './exceptions.js';
 import { canonical } from './input.js';
@@ -65,7 +65,7 @@ export class Conversation {
   }
 
   /**
-   * Checks messages and makes room for them. Throws QuotaExceededError, and drops nothing, if they cannot fit.
+   * Checks messages and makes room for them. Throws QuotaExceededError and drops nothing if they cannot fit.
    * @param {Longhand[]} given
    * @param {boolean} forAnswer whether an answer follows
    */

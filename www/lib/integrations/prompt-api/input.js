@@ -16,8 +16,7 @@ import { MODES } from './sampling.js';
  */
 
 /**
- * The options that `create()` and `availability()` share. `unsupported`: what of them is not supported, in
- * words.
+ * The options that `create()` and `availability()` share. `unsupported` names those that are not supported.
  * @typedef {{ samplingMode?: Mode, temperature?: number, topK?: number, unsupported?: string }} CoreSettings
  */
 /** @typedef {CoreSettings & { signal?: AbortSignal, monitor?: Function, initialPrompts: Longhand[] }} CreateSettings */

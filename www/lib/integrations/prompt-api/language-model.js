@@ -347,7 +347,11 @@ export class PromptSession extends /** @type {new () => TypedEventTarget<Languag
     this.#engineHas = this.#conversation.history;
   }
 
-  /** Makes room for messages, and tells of what was dropped. @param {Longhand[]} given @param {boolean} forAnswer */
+  /**
+   * Makes room for messages and reports dropped turns.
+   * @param {Longhand[]} given
+   * @param {boolean} forAnswer
+   */
   async #fit(given, forAnswer) {
     const { messages, isDropped } = await this.#conversation.fit(given, forAnswer);
     if (isDropped) for (const type of ['contextoverflow', 'quotaoverflow']) this.dispatchEvent(new Event(type));
