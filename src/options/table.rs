@@ -43,6 +43,7 @@ pub struct Help {
 }
 
 /// How a type of option is written outside Rust.
+#[cfg_attr(target_family = "wasm", allow(dead_code, unreachable_pub))] // for programs on a machine and for the docs
 #[derive(Debug, Clone, Copy)]
 pub struct Type {
     /// In TypeScript.
@@ -292,6 +293,7 @@ pub(super) const fn around(
 /// A type that an option can have.
 pub(crate) trait Kind: Sized {
     /// How it is written outside Rust.
+    #[cfg_attr(target_family = "wasm", allow(dead_code))] // for programs on a machine and for the docs
     const TYPE: Type;
 
     /// Reads a JSON value; `None` where it is of another kind. `option` is how the caller spelled the name.

@@ -13,6 +13,7 @@ pub(super) type SequenceBias = (Vec<u32>, f32);
 /// The largest number up to which JavaScript has every whole number: 2^53 - 1.
 const SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
 
+#[cfg_attr(target_family = "wasm", allow(dead_code))]
 const NUMBER: Type = Type { typescript: "number", text: Text::Number, many: false };
 
 // Not inlined: a table calls these for each of its rows.
