@@ -97,7 +97,10 @@ const MODEL = '/v1/models/:id';
 const INPUT = { chat: 'messages', completion: 'prompt', generate: 'text' };
 
 /** @typedef {Parameters<typeof perform>[3]} OnPiece */
-/** @typedef {(request: Request, context: Context | undefined, id: string) => Response | Promise<Response>} Answer */
+/**
+ * @typedef {(request: Request, context: Context | undefined, id: string) => Response | Promise<Response>}
+ *   Answer
+ */
 
 /**
  * Makes the handler. It never rejects: what goes wrong is a Response.

@@ -23,7 +23,8 @@ import { Shared } from './prompt-api/shared.js';
 /**
  * The options of `create`.
  * @typedef
- *   {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>, [option: string]: unknown }}
+ *   {{ signal?: AbortSignal, monitor?: (monitor: CreateMonitor) => void, initialPrompts?: Iterable<object>,
+ *   [option: string]: unknown }}
  *   CreateOptions
  */
 

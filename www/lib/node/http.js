@@ -40,13 +40,19 @@ const PARSER_ERRORS = {
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'request_timeout', 'The request did not arrive in time.'],
 };
 
-/** @typedef {{ url: string, port: number, close: (options?: { graceMs?: number }) => Promise<void> }} Listening */
+/**
+ * @typedef {object} Listening
+ * @property {string} url
+ * @property {number} port
+ * @property {(options?: { graceMs?: number }) => Promise<void>} close
+ */
 
 /**
  * Listens. Rejects as `server.listen` does, for example with `EADDRINUSE`.
  * @param {Handler} handler
  * @param
- *   {Allowed & { port: number, refused?: Refused, limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }}
+ *   {Allowed & { port: number, refused?: Refused,
+ *   limits?: Partial<typeof LIMITS> & { connectionsMax?: number } }}
  *   options
  * @returns {Promise<Listening>}
  */

@@ -8,7 +8,8 @@ export class ApiError extends Error {
    * @param {number} status
    * @param {string} message
    * @param
-   *   {{ type?: string, param?: string | null, code?: string | null, headers?: Record<string, string>, cause?: unknown }}
+   *   {{ type?: string, param?: string | null, code?: string | null, headers?: Record<string, string>,
+   *   cause?: unknown }}
    *   [more]
    */
   constructor(status, message, { type, param = null, code = null, headers = {}, cause } = {}) {

@@ -9,13 +9,16 @@
 import { usage } from './answers.js';
 import { Outlet, Wholes } from './outlet.js';
 
-/** @typedef {(signal: AbortSignal, onPiece: (piece: Piece, input: number) => Full | undefined) => Promise<RunResult[]>} Run */
+/** @typedef {(piece: Piece, input: number) => Full | undefined} OnPiece */
+/** @typedef {(signal: AbortSignal, onPiece: OnPiece) => Promise<RunResult[]>} Run */
 /** @typedef {(text: string) => void} Send */
 /**
- * Where an answer goes.
- * @typedef
- *   {{ signal: AbortSignal, limits: OutletLimits, wholes: Wholes, waitUntil?: (promise: Promise<unknown>) => void }}
- *   Way `signal`: of the request
+ * Where an answer goes. `signal`: of the request.
+ * @typedef {object} Way
+ * @property {AbortSignal} signal
+ * @property {OutletLimits} limits
+ * @property {Wholes} wholes
+ * @property {(promise: Promise<unknown>) => void} [waitUntil]
  */
 
 /**

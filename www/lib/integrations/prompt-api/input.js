@@ -19,7 +19,8 @@ import { MODES } from './sampling.js';
  * The options that `create()` and `availability()` share. `unsupported` names those that are not supported.
  * @typedef {{ samplingMode?: Mode, temperature?: number, topK?: number, unsupported?: string }} CoreSettings
  */
-/** @typedef {CoreSettings & { signal?: AbortSignal, monitor?: Function, initialPrompts: Longhand[] }} CreateSettings */
+/** @typedef {{ signal?: AbortSignal, monitor?: Function, initialPrompts: Longhand[] }} OwnSettings */
+/** @typedef {CoreSettings & OwnSettings} CreateSettings */
 
 const ROLES = ['system', 'user', 'assistant'];
 const TYPES = ['text', 'image', 'audio', 'tool-call', 'tool-response'];

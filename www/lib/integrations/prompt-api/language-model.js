@@ -22,7 +22,14 @@ import { iterable } from './streams.js';
 /** @import { Shared } from './shared.js' */
 /** @import { LanguageModelEventMap } from './types.d.ts' */
 
-/** @typedef {{ shared: Shared, session: Session, sampling: Sampling, conversation: Conversation, engineHas?: Message[] }} State */
+/**
+ * @typedef {object} State
+ * @property {Shared} shared
+ * @property {Session} session
+ * @property {Sampling} sampling
+ * @property {Conversation} conversation
+ * @property {Message[]} [engineHas]
+ */
 
 /**
  * Frees sessions that a page dropped without `destroy()`, because pages written for a browser rely on that.
@@ -36,7 +43,9 @@ const lost = new FinalizationRegistry((/** @type {Pick<State, 'session' | 'share
 /** Who holds it may construct. */
 const KEY = Symbol('LanguageModel');
 
-/** @type {(Class: typeof PromptSession, shared: Shared, settings: CreateSettings) => Promise<PromptSession>} */
+/**
+ * @type {(Class: typeof PromptSession, shared: Shared, settings: CreateSettings) => Promise<PromptSession>}
+ */
 export let create;
 
 /** The base of every LanguageModel class; `createLanguageModel` adds the static members. */

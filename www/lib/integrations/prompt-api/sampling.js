@@ -25,9 +25,11 @@ const TEMPERATURE = 0.7;
 
 /**
  * The sampling of a session: the engine's options, and the session's attributes.
- * @typedef
- *   {{ options: { temperature?: number, topK?: number }, samplingMode: Mode | null, temperature: number, topK: number }}
- *   Sampling
+ * @typedef {object} Sampling
+ * @property {{ temperature?: number, topK?: number }} options
+ * @property {Mode | null} samplingMode
+ * @property {number} temperature
+ * @property {number} topK
  */
 
 /**

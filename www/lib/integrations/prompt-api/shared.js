@@ -21,7 +21,13 @@ const TRANSIENT = [408, 425, 429];
 /** Added to measure a conversation that ends with an answer. @type {Message} */
 const QUESTION = { role: 'user', content: '' };
 
-/** @typedef {{ controller: AbortController, reports: Set<(share: number) => void>, isDownload: boolean, model: Promise<Model> }} Loading */
+/**
+ * @typedef {object} Loading
+ * @property {AbortController} controller
+ * @property {Set<(share: number) => void>} reports
+ * @property {boolean} isDownload
+ * @property {Promise<Model>} model
+ */
 
 export class Shared {
   #source;
