@@ -9,9 +9,13 @@
 //!         ├─ tokenizer ──> tokens ── the beginning already in the cache is skipped
 //! chat ───┘                  │
 //!   (template)               v
-//!                     Model::forward ──> logits ── sampler ──> token ── decoder ──> a piece of text
-//!                            ^                                   │
-//!                            └───────────────────────────────────┘
+//!                    Sequence::append <───────────────────────┐
+//!                         │                                   │
+//!                         v                                   │
+//!                        Scheduler (all sequences)            │
+//!                         │                                   │
+//!                         v                                   │
+//!                         Network ──> logits ── sampler ──> token ── decoder ──> a piece of text
 //! ```
 //!
 //! # The modules, from the ground up
@@ -21,8 +25,9 @@
 //!   instruction sets. `pool`: the threads.
 //! - `sniff`: recognises other files in place of a model file. `json`: reads the small files strictly.
 //! - `config`: what `config.json` asks for. `weights`: safetensors to matrices.
-//! - `cache`: the KV cache. `ops`: the steps of a layer. `model`: the forward pass. **Read `model`
-//!   first.**
+//! - `cache`: the KV cache. `network`: the forward pass. **Read `network` first.** Inside it, `executor`: the
+//!   steps of a layer; `sequence`: one text on a device; `scheduler`: decides which rows to compute next.
+//! - `model`: a network with its tokenizer and template.
 //! - `text`: messages, special tokens that a caller typed, `tokenizer_config.json`. `tokenizer`: text to
 //!   ids and back. `template`: messages to text.
 //! - `options`: what a caller may ask for. `sampler`: chooses the next token. `stop`: finds stop

@@ -91,8 +91,8 @@ struct Conversation {
 }
 
 /// A clone has the same history and is independent. It shares the blocks of the KV cache with the original
-/// until one of them writes to a block, so a clone takes almost no memory, and one block more once it
-/// continues. A run under way stays with the original.
+/// until one of them writes to a block. So a clone takes almost no memory until it continues. A run under way
+/// stays with the original.
 impl Clone for Session {
     fn clone(&self) -> Session {
         let (sequence, len) = self.fork();
