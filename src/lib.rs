@@ -9,12 +9,12 @@
 //!         ├─ tokenizer ──> tokens ── the beginning already in the cache is skipped
 //! chat ───┘                  │
 //!   (template)               v
-//!                    Sequence::append <───────────────────────┐
-//!                         │                                   │
-//!                         v                                   │
+//!                     Sequence::append <──────────────────────┐
+//!                            │                                │
+//!                            v                                │
 //!                        Scheduler (all sequences)            │
-//!                         │                                   │
-//!                         v                                   │
+//!                            │                                │
+//!                            v                                │
 //!                         Network ──> logits ── sampler ──> token ── decoder ──> a piece of text
 //! ```
 //!

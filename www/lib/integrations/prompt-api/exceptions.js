@@ -8,9 +8,12 @@ import { isFireside } from '../../shared/errors.js';
 // A frame that is taken out of its page loses the classes that it has not used yet.
 const { DOMException } = globalThis;
 
-/** The platform's own where it has one, else of the same shape. Source: Web IDL, `QuotaExceededError`. */
+/** @typedef {{ quota?: number, requested?: number }} QuotaOptions */
+/** @typedef {DOMException & { quota: number | null, requested: number | null }} QuotaException */
+
+/** The platform's class, or one of the same shape. Source: Web IDL, `QuotaExceededError`. */
 export const QuotaExceededError =
-  /** @type {new (message?: string, options?: { quota?: number, requested?: number }) => DOMException & { quota: number | null, requested: number | null }} */ (
+  /** @type {new (message?: string, options?: QuotaOptions) => QuotaException} */ (
     Reflect.get(globalThis, 'QuotaExceededError') ??
       class QuotaExceededError extends DOMException {
         /** @param {string} [message] @param {{ quota?: number, requested?: number }} [options] */
