@@ -1,8 +1,8 @@
 //! A generation_config.json of any bytes gives defaults with which the sampler works.
 #![no_main]
 
-use fireside::internals::{GenerationConfig, Sampler};
 use fireside::Options;
+use fireside::internals::{GenerationConfig, Sampler};
 use fireside_fuzz::file;
 use libfuzzer_sys::fuzz_target;
 

@@ -3,8 +3,8 @@
 //! the memory.
 #![no_main]
 
-use fireside::internals::{HeaderScan, Loader, ModelConfig, Weights};
 use fireside::Dtype;
+use fireside::internals::{HeaderScan, Loader, ModelConfig, Weights};
 use fireside_fuzz::{TINY, bits};
 use libfuzzer_sys::fuzz_target;
 use safetensors::SafeTensors;
