@@ -259,7 +259,7 @@ function misuses(at) {
         const session = model.session();
         const endOf = (promise) => Promise.resolve(promise).then(() => 'ended', (error) => error.code || error.name);
         const stop = new AbortController();
-        const appended = session.append([{ role: 'user', content: 'The sea. '.repeat(60) }], { signal: stop.signal }).catch((error) => error.name);
+        const appended = session.append([{ role: 'user', content: 'The sea. '.repeat(120) }], { signal: stop.signal }).catch((error) => error.name);
         stop.abort();
         const names = [await appended, (await session.messages()).length];
         const first = session.generate('x', { minTokens: 400, maxTokens: 400 });

@@ -82,12 +82,13 @@ export class Driver {
     const turns = eventLoop();
     try {
       while (this.#jobs.size > 0) {
-        const jobs = [...this.#jobs].filter((job) => job.isWanted());
-        if (jobs.length > 0) this.#slice(jobs);
-        else await new Promise((/** @type {(_: void) => void} */ resolve) => this.#pause(resolve));
-        for (const job of jobs) job.send();
+        // Messages first: an abort right after the call, or further runs to compute with this one.
         await turns.next();
         for (const job of this.#jobs) job.look();
+        const jobs = [...this.#jobs].filter((job) => job.isWanted());
+        if (jobs.length > 0) this.#slice(jobs);
+        else if (this.#jobs.size > 0) await new Promise((/** @type {(_: void) => void} */ resolve) => this.#pause(resolve));
+        for (const job of jobs) job.send();
       }
     } catch (error) {
       // The engine has trapped, so all runs under way fail.
