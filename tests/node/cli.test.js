@@ -160,7 +160,7 @@ test('if a file cannot be written, nothing is left behind; a file that is not a 
   assert.equal(status, 0);
   assert.match(stdout, /Ada/);
   assert.equal(stderr.match(/^fireside: /gm)?.length, 6);
-  for (const sentence of [/cannot write .*nowhere\/x: no such file or directory$/m, /cannot read .*none: no such file or directory$/m, /no\.chat: .*`save`/, /\/save needs a file: \/save FILE/]) {
+  for (const sentence of [/cannot write .*nowhere\/x: no such file or directory$/m, /cannot read .*none: no such file or directory$/m, /no\.chat: These bytes are not a saved session/, /\/save needs a file: \/save FILE/]) {
     assert.match(stderr, sentence);
   }
   assert.deepEqual(readdirSync(place), ['no.chat', 'taken']);
