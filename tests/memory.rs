@@ -1,4 +1,5 @@
 //! The memory of loading a model of 100 MB and of idle sessions, as a counting allocator sees it.
+#![cfg(not(target_family = "wasm"))]
 #![allow(unsafe_code)] // an allocator needs unsafe code
 
 mod common;
