@@ -60,13 +60,14 @@ inEachBrowser('measures', (browser) => {
     const tokens = await it.page.$$('#told .token');
     assert.equal(await card(it), undefined);
     await point(it, tokens[5]);
+    await it.until(() => !document.getElementById('token-card').hidden);
     const hovered = await card(it);
     assert.equal(hovered.token.replaceAll('␣', ' '), await tokens[5].evaluate((node) => node.textContent));
     assert.equal(hovered.rows.length, 5);
     assert.equal(hovered.drawn, 0, 'greedy: the likeliest was drawn');
     assert(hovered.inside);
     await it.page.mouse.move(1, 1);
-    assert.equal(await card(it), undefined);
+    await it.until(() => document.getElementById('token-card').hidden);
 
     await it.page.focus('#told [tabindex="0"]');
     assert.deepEqual(await card(it), hovered, 'the Tab key returns to the same token');
