@@ -24,25 +24,25 @@ const FAILURES = {
     }
     new WebAssembly.Instance(TRAP);
   },
-  slow(_engine, step) {
-    if (step.kind !== 'prefill') return;
+  slow(_engine, prefillWork) {
+    if (!prefillWork) return;
     const end = performance.now() + 50;
     while (performance.now() < end);
-    steps.postMessage(step.done);
+    steps.postMessage(prefillWork);
   },
 };
 
 serve(self, async (choice) => {
   const engine = await start(choice);
-  const { Session, Run } = engine.wasm;
+  const { Session, Model } = engine.wasm;
   const { generate } = Session.prototype;
-  const { step } = Run.prototype;
+  const { step } = Model.prototype;
   let failure;
   Session.prototype.generate = function (prompt, options) {
     failure = FAILURES[prompt.split(':')[0]];
     return generate.call(this, prompt, options);
   };
-  Run.prototype.step = function (...args) {
+  Model.prototype.step = function (...args) {
     const result = step.apply(this, args);
     failure?.(engine, result);
     return result;
