@@ -130,8 +130,8 @@ pub use error::{Error, Result};
 pub use estimate::Estimate;
 /// The implementation of the kernels: the instruction set that they use.
 pub use kernels::NAME as KERNELS;
-pub use load::{Description, ModelFiles, ModelLoader};
-pub use model::Model;
+pub use load::{ModelFiles, ModelLoader};
+pub use model::{Description, Model};
 pub use options::{LoadOptions, Options, Overflow};
 pub use quant::{Dtype, KvDtype};
 pub use sampler::TokenLogprobs;

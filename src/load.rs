@@ -7,7 +7,7 @@ use crate::cache::Budget;
 use crate::config::{GenerationConfig, ModelConfig};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
-use crate::model::{Model, Text};
+use crate::model::{Description, Model};
 use crate::network::Network;
 use crate::options::LoadOptions;
 use crate::pool::Pool;
@@ -15,18 +15,6 @@ use crate::template::ChatTemplate;
 use crate::text::TokenizerConfig;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Loader;
-
-/// What a model is besides its weights, however it was published.
-pub struct Description {
-    /// What the network computes, and the tokens that begin and end a text.
-    pub config: ModelConfig,
-    /// Text to tokens and back.
-    pub tokenizer: Tokenizer,
-    /// Chats to text.
-    pub template: ChatTemplate,
-    /// The publisher's defaults for sampling.
-    pub generation: GenerationConfig,
-}
 
 /// The small files of a folder in the layout of Hugging Face, as bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -127,16 +115,14 @@ impl ModelLoader {
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
         let ModelLoader { description, weights, options } = self;
-        let Description { config, tokenizer, template, generation } = description;
         let unread_tensors = weights.passed_over();
         let weights = weights.finish()?;
-        let load_bytes = Estimate::of(&config, &options).load_bytes;
+        let load_bytes = Estimate::of(&description.config, &options).load_bytes;
         let left = || options.memory_bytes_max.map(|max| max.saturating_sub(load_bytes));
         let kv_budget = Budget::new(options.kv_bytes_max.or_else(left));
         let LoadOptions { kv_dtype, pool, .. } = options;
-        let network = Network::new(config.plan.clone(), weights, kv_dtype, kv_budget);
-        let text = Text { tokenizer, template, generation, unread_tensors };
-        Ok(Model::new(config, network, text, pool.unwrap_or_else(|| Pool::new(1))))
+        let network = Network::new(description.config.plan.clone(), weights, kv_dtype, kv_budget);
+        Ok(Model::new(description, network, unread_tensors, pool.unwrap_or_else(|| Pool::new(1))))
     }
 }
 

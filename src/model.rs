@@ -17,34 +17,34 @@ use crate::weights::Weights;
 /// A loaded model. It is immutable, and all its sessions share it.
 #[derive(Debug)]
 pub struct Model {
-    config: ModelConfig,
+    description: Description,
     network: Arc<Network>,
     device: Arc<dyn Device>,
-    tokenizer: Tokenizer,
-    template: ChatTemplate,
-    generation: GenerationConfig,
     pool: Arc<Pool>,
     unread_tensors: Vec<String>,
     runs: AtomicU64,
 }
 
-/// The parts of a model that handle text.
+/// What a model is besides its weights, however it was published.
 #[derive(Debug)]
-pub(crate) struct Text {
+pub struct Description {
+    /// What the network computes, and the tokens that begin and end a text.
+    pub config: ModelConfig,
+    /// Text to tokens and back.
     pub tokenizer: Tokenizer,
+    /// Chats to text.
     pub template: ChatTemplate,
+    /// The publisher's defaults for sampling.
     pub generation: GenerationConfig,
-    /// Tensors of its files that it does not read.
-    pub unread_tensors: Vec<String>,
 }
 
 impl Model {
-    /// A model whose passes are computed by the threads of `pool`.
-    pub(crate) fn new(config: ModelConfig, network: Network, text: Text, pool: Arc<Pool>) -> Model {
+    /// A model whose passes are computed by the threads of `pool`. `unread_tensors`: those of its files that
+    /// it does not read.
+    pub(crate) fn new(description: Description, network: Network, unread_tensors: Vec<String>, pool: Arc<Pool>) -> Model {
         let network = Arc::new(network);
         let device = Scheduler::new(network.clone(), Executor::new(pool.clone()));
-        let Text { tokenizer, template, generation, unread_tensors } = text;
-        Model { config, network, device, tokenizer, template, generation, pool, unread_tensors, runs: AtomicU64::new(0) }
+        Model { description, network, device, pool, unread_tensors, runs: AtomicU64::new(0) }
     }
 
     /// Moves the model to another device, which computes with the same network.
@@ -60,12 +60,12 @@ impl Model {
 
     /// What `config.json` says.
     pub fn config(&self) -> &ModelConfig {
-        &self.config
+        &self.description.config
     }
 
     /// The defaults of its publisher for sampling, and the tokens that end a text.
     pub fn generation(&self) -> &GenerationConfig {
-        &self.generation
+        &self.description.generation
     }
 
     /// The weights as they are stored.
@@ -75,7 +75,7 @@ impl Model {
 
     /// The model's own tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+        &self.description.tokenizer
     }
 
     /// Tensors of its files that it does not read, such as `mtp.layers.*.norm.weight (2)`.
@@ -85,13 +85,13 @@ impl Model {
 
     /// The model's chat template, or ChatML where it has none; [`ChatTemplate::source`] tells.
     pub fn template(&self) -> &ChatTemplate {
-        &self.template
+        &self.description.template
     }
 
     /// The tokens that end a text, as in transformers' `generate`: those of `generation_config.json`, none
     /// if that file names none, and those of `config.json` if there is no such file.
     pub fn eos_ids(&self) -> Vec<u32> {
-        self.generation.ends(self.config())
+        self.description.generation.ends(self.config())
     }
 
     /// The tokens that end a turn of a chat. A template ends each turn with a token that files often name in
@@ -102,14 +102,14 @@ impl Model {
         if ids.is_empty() {
             ids.extend(&self.config().eos);
         }
-        ids.extend(self.tokenizer.eos());
-        ids.extend(self.tokenizer.id("<|im_end|>"));
+        ids.extend(self.description.tokenizer.eos());
+        ids.extend(self.description.tokenizer.id("<|im_end|>"));
         ids
     }
 
     /// The names of ignored fields of the configuration files, sorted.
     pub fn ignored_config(&self) -> Vec<String> {
-        let defaults = self.generation.ignored.iter().map(|ignored| ignored.field.clone());
+        let defaults = self.description.generation.ignored.iter().map(|ignored| ignored.field.clone());
         let mut names: Vec<String> = self.config().ignored.iter().cloned().chain(defaults).collect();
         names.sort();
         names.dedup();
@@ -160,7 +160,7 @@ impl Model {
         let vocab = self.config().plan.vocab;
         let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) else { return Ok(()) };
         let expected = format!("tokens that the model has, with ids below {vocab}");
-        let got = format!("{}. Leave it out of the text or the chat template", self.tokenizer.shown(token));
+        let got = format!("{}. Leave it out of the text or the chat template", self.description.tokenizer.shown(token));
         Err(Error::BadInput { what: "tokens".into(), expected, got })
     }
 }
