@@ -115,7 +115,7 @@ impl ModelLoader {
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
         let ModelLoader { description, weights, options } = self;
-        let unread_tensors = weights.passed_over();
+        let unread_tensors = weights.unread_tensors();
         let weights = weights.finish()?;
         let load_bytes = Estimate::of(&description.config, &options).load_bytes;
         let left = || options.memory_bytes_max.map(|max| max.saturating_sub(load_bytes));

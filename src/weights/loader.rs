@@ -71,8 +71,8 @@ impl Loader {
     }
 
     /// The tensors in the headers so far that the model does not read: `mtp.layers.*.norm.weight (2)`.
-    pub fn passed_over(&self) -> Vec<String> {
-        self.manifest.passed_over()
+    pub fn unread_tensors(&self) -> Vec<String> {
+        self.manifest.unread_tensors()
     }
 
     /// Takes the next bytes of the current file.

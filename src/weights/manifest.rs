@@ -169,7 +169,7 @@ impl Manifest {
 
     /// The tensors that the model does not read, at most [`LISTED_MAX`] names: `mtp.layers.*.norm.weight
     /// (2)`.
-    pub(super) fn passed_over(&self) -> Vec<String> {
+    pub(super) fn unread_tensors(&self) -> Vec<String> {
         let kind = |(name, &count): (&String, &usize)| if count == 1 { name.clone() } else { format!("{name} ({count})") };
         let mut listed: Vec<String> = self.extra.iter().take(LISTED_MAX).map(kind).collect();
         if let Some(more) = self.extra.len().checked_sub(LISTED_MAX).filter(|&more| more > 0) {

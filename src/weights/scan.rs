@@ -46,8 +46,8 @@ impl HeaderScan {
     }
 
     /// The tensors in the headers so far that the model does not read: `mtp.layers.*.norm.weight (2)`.
-    pub fn passed_over(&self) -> Vec<String> {
-        self.manifest.passed_over()
+    pub fn unread_tensors(&self) -> Vec<String> {
+        self.manifest.unread_tensors()
     }
 
     /// Takes the beginning of the next file. Returns how many bytes of it are needed. If that is more than

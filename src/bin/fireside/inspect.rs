@@ -59,9 +59,9 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
             megabytes(kv * config.plan.context as u64)
         ),
     );
-    let passed_over = files.scan(folder, config)?.passed_over();
-    if !passed_over.is_empty() {
-        row("not read", format!("tensors that the model does not use: {}", passed_over.join(", ")));
+    let unread_tensors = files.scan(folder, config)?.unread_tensors();
+    if !unread_tensors.is_empty() {
+        row("not read", format!("tensors that the model does not use: {}", unread_tensors.join(", ")));
     }
     if !config.ignored.is_empty() {
         row("not used", format!("fields of config.json that were not recognised: {}", config.ignored.join(", ")));
