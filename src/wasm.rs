@@ -36,6 +36,8 @@ use info::{BuildInfo, EngineModelInfo, EngineStats, SessionStats, TokenPiece};
 
 pub use estimate::{JsEstimator, JsSha256};
 pub use run::JsRun;
+#[cfg(target_feature = "atomics")]
+pub use threads::{Rehearsal, fail_pool, join_pool, limit_threads, start_pool, threads};
 
 /// A panic becomes an exception that says what happened, instead of a bare `unreachable`.
 #[wasm_bindgen(start)]
