@@ -61,6 +61,18 @@ impl JsEstimator {
         Ok(JsEstimator { config, options, scan })
     }
 
+    /// An estimator for a GGUF file, or for all its parts: `name` is that of the first. `files` may be
+    /// empty, or have a config that goes before that of the file. [`header`](Self::header) may ask several
+    /// times for more, for at least twice as much each time.
+    pub fn gguf(
+        name: &str,
+        #[wasm_bindgen(unchecked_param_type = "Partial<SmallFiles>")] files: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
+    ) -> Result<JsEstimator> {
+        let _ = (load_options(&options)?, OwnedFiles::read_alone(&files)?);
+        Err(to_error(Error::BadInput { what: name.into(), expected: "a safetensors file".into(), got: "a GGUF file".into() }))
+    }
+
     /// The names of the weight files, in the order in which their headers are expected.
     pub fn files(&self) -> Vec<String> {
         self.scan.files().to_vec()

@@ -254,6 +254,12 @@ export class Estimator {
      */
     finish(): EngineEstimate;
     /**
+     * An estimator for a GGUF file, or for all its parts: `name` is that of the first. `files` may be
+     * empty, or have a config that goes before that of the file. [`header`](Self::header) may ask several
+     * times for more, for at least twice as much each time.
+     */
+    static gguf(name: string, files: Partial<SmallFiles>, options?: StorageOptions): Estimator;
+    /**
      * Takes the first bytes of the next file and returns how many are needed. If more are needed, none was
      * taken.
      */
@@ -282,6 +288,11 @@ export class Loader {
      * The model, once all files have ended. The loader is used up.
      */
     finish(): Model;
+    /**
+     * A loader of a GGUF file, or of all its parts: `name` is that of the first. The file describes the
+     * model; what `files` has goes before it. Push it from its first byte.
+     */
+    static gguf(name: string, files: Partial<SmallFiles>, options?: StorageOptions): Loader;
     /**
      * Reads and checks the small files. Throws their errors before a byte of weights is needed.
      */
