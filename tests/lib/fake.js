@@ -241,18 +241,31 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
     free() {}
   }
 
+  /** What the engine got. @param {any} files */
+  const namesOf = (files) =>
+    Object.keys(files)
+      .filter((key) => files[key])
+      .join(' ');
+
+  /** The files of a GGUF model, by the name of the first. @param {string} name */
+  const partsOf = (name) => {
+    const [, begin, count] = /^(.*)-00001-of-(\d{5})\.gguf$/.exec(name) ?? [];
+    return begin ? Array.from({ length: Number(count) }, (_, at) => `${begin}-${String(at + 1).padStart(5, '0')}-of-${count}.gguf`) : [name];
+  };
+
   class Loader {
     bytes = 0;
+    /** @param {string} name @param {any} files */
+    static gguf(name, files) {
+      log.push(`load ${name} ${namesOf(files)}`.trim());
+      return Object.assign(Object.create(Loader.prototype), { bytes: 0, names: partsOf(name), isGguf: true });
+    }
     /** @param {any} files */
     constructor(files) {
       const config = JSON.parse(new TextDecoder().decode(files.config));
       if (config.broken) throw failure('UNSUPPORTED_MODEL', 'config.json: model_type is broken, which Fireside does not support.');
       this.names = files.index ? Object.keys(JSON.parse(new TextDecoder().decode(files.index)).files) : ['model.safetensors'];
-      log.push(
-        `load ${Object.keys(files)
-          .filter((key) => files[key])
-          .join(' ')}`,
-      );
+      log.push(`load ${namesOf(files)}`);
     }
     files() {
       return this.names;
@@ -261,11 +274,15 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
     push(chunk) {
       wait();
       if (life.over) throw new Error('the worker was ended');
+      // A GGUF file of a model that does not fit, or of none.
+      if (this.isGguf && !this.bytes && chunk[0] === '!'.charCodeAt(0)) throw failure('OUT_OF_MEMORY', 'it does not fit');
+      if (this.isGguf && !this.bytes && chunk[0] !== 'G'.charCodeAt(0)) throw failure('NOT_A_MODEL_FILE', 'it is no GGUF file');
       this.bytes += chunk.length;
       log.push(`push ${chunk.length}`);
       onPush(chunk);
     }
     endFile() {
+      this.bytes = 0;
       log.push('end file');
     }
     finish() {
@@ -274,6 +291,28 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
     free() {
       log.push('free loader');
     }
+  }
+
+  /** The header of a GGUF file has as many bytes as the number after its magic says. */
+  class Estimator {
+    /** @param {string} name @param {any} files */
+    static gguf(name, files) {
+      log.push(`estimate ${name} ${namesOf(files)}`.trim());
+      return Object.assign(new Estimator(), { names: partsOf(name) });
+    }
+    files() {
+      return /** @type {any} */ (this).names;
+    }
+    /** @param {Uint8Array} head */
+    header(head) {
+      log.push(`head ${head.length}`);
+      const [, bytes] = /^GGUF(\d+) /.exec(new TextDecoder().decode(head.subarray(0, 20))) ?? [];
+      return head.length < Number(bytes) ? 2 * head.length : Number(bytes);
+    }
+    finish() {
+      return { fits: true, kvBytesPerToken: 32 };
+    }
+    free() {}
   }
 
   class Sha256 {
@@ -294,6 +333,7 @@ function fakeWasm({ stepMs = 0, workMs = 0, overflow, log = [], life = { over: f
       buildInfo: () => ({ kernels: 'fake', version: '0' }),
       readsOlderFiles: (tokenizerConfig) => !tokenizerConfig || !new TextDecoder().decode(tokenizerConfig).includes('"added_tokens_decoder"'),
       Loader,
+      Estimator,
       Sha256,
       Model,
       Session,

@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import { after, before, test } from 'node:test';
 
 import { load } from '../../www/lib/client/load.js';
-import { folderUrl } from '../../www/lib/client/source.js';
+import { sourceUrl } from '../../www/lib/client/source.js';
 import { fakePlatform } from './fake.js';
 
 const encode = (value) => new TextEncoder().encode(typeof value === 'string' ? value : JSON.stringify(value));
@@ -323,14 +323,14 @@ test('a thread that dies later ends the engine', async () => {
 });
 
 test('hub names become URLs, and nothing else does', () => {
-  assert.equal(folderUrl('hf:owner/name@abc', HUB).href, 'https://huggingface.co/owner/name/resolve/abc/');
-  assert.equal(folderUrl('hf:owner/name', 'https://mirror.example/').href, 'https://mirror.example/owner/name/resolve/main/');
-  assert.equal(folderUrl('hf:owner/name@refs/pr/1', HUB).href, 'https://huggingface.co/owner/name/resolve/refs%2Fpr%2F1/');
-  assert.equal(folderUrl('https://huggingface.co/owner/name', HUB).href, 'https://huggingface.co/owner/name/resolve/main/');
-  assert.equal(folderUrl('https://huggingface.co/owner/name/tree/v1', HUB).href, 'https://huggingface.co/owner/name/resolve/v1/');
-  assert.equal(folderUrl('https://example.org/m?token=1#x', HUB).href, 'https://example.org/m/?token=1');
+  assert.equal(sourceUrl('hf:owner/name@abc', HUB).href, 'https://huggingface.co/owner/name/resolve/abc/');
+  assert.equal(sourceUrl('hf:owner/name', 'https://mirror.example/').href, 'https://mirror.example/owner/name/resolve/main/');
+  assert.equal(sourceUrl('hf:owner/name@refs/pr/1', HUB).href, 'https://huggingface.co/owner/name/resolve/refs%2Fpr%2F1/');
+  assert.equal(sourceUrl('https://huggingface.co/owner/name', HUB).href, 'https://huggingface.co/owner/name/resolve/main/');
+  assert.equal(sourceUrl('https://huggingface.co/owner/name/tree/v1', HUB).href, 'https://huggingface.co/owner/name/resolve/v1/');
+  assert.equal(sourceUrl('https://example.org/m?token=1#x', HUB).href, 'https://example.org/m/?token=1');
   for (const bad of ['ftp://example.org/', 'mailto:a@b', 'data:,x', 'C:/models', 'hf:owner', 'hf:../..', 'hf:a/b@../../c', 'hf:a/b c', 'javascript:alert(1)', 'https://user:pass@example.org/', '']) {
-    assert.throws(() => folderUrl(bad, HUB), { code: 'BAD_INPUT' }, bad);
+    assert.throws(() => sourceUrl(bad, HUB), { code: 'BAD_INPUT' }, bad);
   }
 });
 
@@ -358,33 +358,32 @@ test("URLs copied from the hub are the folder of that revision", () => {
     'https://host.example/models/config.json': 'https://host.example/models/',
     'https://host.example/models/model.safetensors?token=1': 'https://host.example/models/?token=1',
   };
-  for (const [address, folder] of Object.entries(addresses)) assert.equal(folderUrl(address, HUB).href, folder, address);
-  assert.equal(folderUrl('https://mirror.example/owner/name/blob/main/config.json', 'https://mirror.example').href, 'https://mirror.example/owner/name/resolve/main/');
-  assert.equal(folderUrl('https://mirror.example/my/models/', 'https://mirror.example').href, 'https://mirror.example/my/models/');
-  assert.equal(folderUrl('https://huggingface.co.example/owner/name', HUB).href, 'https://huggingface.co.example/owner/name/');
+  for (const [address, folder] of Object.entries(addresses)) assert.equal(sourceUrl(address, HUB).href, folder, address);
+  assert.equal(sourceUrl('https://mirror.example/owner/name/blob/main/config.json', 'https://mirror.example').href, 'https://mirror.example/owner/name/resolve/main/');
+  assert.equal(sourceUrl('https://mirror.example/my/models/', 'https://mirror.example').href, 'https://mirror.example/my/models/');
+  assert.equal(sourceUrl('https://huggingface.co.example/owner/name', HUB).href, 'https://huggingface.co.example/owner/name/');
 });
 
 test('a hub URL that is not a model is refused with an example of one', () => {
   const addresses = {
     'https://huggingface.co/owner/name/tree/main/onnx': /`hf:owner\/name@main` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/main\/onnx\/`/,
     'https://huggingface.co/owner/name/blob/v1/onnx/config.json': /`hf:owner\/name@v1` .* or `https:\/\/huggingface\.co\/owner\/name\/resolve\/v1\/onnx\/`/,
-    'https://huggingface.co/owner/name/blob/main/model-Q4_K_M.gguf': /`hf:owner\/name@main`/,
     'https://huggingface.co/owner/name/discussions/3': /`hf:owner\/name`/,
     'https://huggingface.co/datasets/owner/name': /`hf:owner\/name`/,
     'https://huggingface.co/owner': /`hf:owner\/name`/,
     'https://huggingface.co/owner/name/tree/%E0%A4%A': /revision/,
     'https://huggingface.co/owner/name/tree/../../other': /`hf:owner\/name`/,
-    'https://host.example/model.Q4.gguf': /the folder, or of each file/,
+    'https://host.example/model.Q4.bin': /the folder, or of each file/,
   };
-  for (const [address, message] of Object.entries(addresses)) assert.throws(() => folderUrl(address, HUB), { code: 'BAD_INPUT', message }, address);
+  for (const [address, message] of Object.entries(addresses)) assert.throws(() => sourceUrl(address, HUB), { code: 'BAD_INPUT', message }, address);
 });
 
 test('pages of extensions and apps load folders with their own schemes', () => {
   for (const scheme of ['chrome-extension', 'moz-extension', 'capacitor', 'ionic', 'tauri', 'app', 'asset', 'another']) {
-    assert.equal(folderUrl(`${scheme}://host/models/chat`, HUB).href, `${scheme}://host/models/chat/`);
+    assert.equal(sourceUrl(`${scheme}://host/models/chat`, HUB).href, `${scheme}://host/models/chat/`);
     Object.defineProperty(globalThis, 'location', { value: { href: `${scheme}://host/pages/index.html` }, configurable: true });
     try {
-      assert.equal(folderUrl('models/chat/', HUB).href, `${scheme}://host/pages/models/chat/`);
+      assert.equal(sourceUrl('models/chat/', HUB).href, `${scheme}://host/pages/models/chat/`);
     } finally {
       Reflect.deleteProperty(globalThis, 'location');
     }

@@ -2,6 +2,7 @@
 
 import { collect } from '../shared/bytes.js';
 import { badInput } from '../shared/errors.js';
+import { CHUNK_BYTES } from '../shared/store.js';
 import { openInput } from './input.js';
 import { check } from './load-options.js';
 import { Meter } from './meter.js';
@@ -29,13 +30,14 @@ export async function estimate(source, options, platform) {
     if (!located.again) throw badInput('source', 'one that can be read again: what was read of a stream would be lost', source);
     const [pins] = await Promise.all([pinsOf(located, client, stallMs), threads]);
     const reading = { located, pins, client, meter: new Meter(undefined), signal, stallMs };
+    const gguf = located.gguf?.(pins);
     const config = await small(reading, 'config');
-    if (!config) throw missing('config.json', located);
-    const begin = (/** @type {Uint8Array | undefined} */ index) => client.request('beginEstimate', { files: { config, index }, options: storage });
+    if (!config && !gguf) throw missing('config.json', located);
+    const begin = (/** @type {Uint8Array | undefined} */ index) => client.request('beginEstimate', { files: { config, index }, gguf, options: storage });
     const index = located.indexed ? await small(reading, 'index') : undefined;
     let names = await begin(index);
     if (!(await header(reading, names[0], 0))) {
-      const found = index ?? (await small(reading, 'index'));
+      const found = index ?? (gguf ? undefined : await small(reading, 'index'));
       if (index || !found) throw missing(names[0], located);
       names = await begin(found);
       if (!(await header(reading, names[0], 0))) throw missing(names[0], located);
@@ -58,13 +60,15 @@ export async function estimate(source, options, platform) {
 async function header({ located, pins, client, signal, stallMs }, name, position) {
   const place = located.weights(name, position, pins);
   if (!place || place.absent) return false;
-  for (let need = HEAD_BYTES, have = 0; need > have; ) {
+  // That of a GGUF file holds the tokenizer: it has some megabytes, and they are fetched in whole chunks.
+  const step = located.gguf ? CHUNK_BYTES : HEAD_BYTES;
+  for (let need = step, have = 0; need > have; ) {
     have = need;
     const head =
-      'url' in place ? { wanted: place, bytes: need } : { head: await collect(openInput(place, signal, stallMs).chunks, need) };
+      'url' in place ? { wanted: place, bytes: need } : { head: (await collect(openInput(place, signal, stallMs).chunks, need)).subarray(0, need) };
     const answer = await client.request('estimateHead', head);
     if (answer === undefined) return false;
-    need = answer;
+    need = located.gguf ? Math.ceil(answer / step) * step : answer;
   }
   return true;
 }

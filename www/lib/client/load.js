@@ -61,10 +61,11 @@ function persist() {
 }
 
 /**
- * All small files that may count. What they mean beside each other is for the engine to say.
+ * All small files that may count. What they mean beside each other is for the engine to say. Beside a GGUF
+ * file there are only those that were given.
  * @param {Reading} reading
  * @param {string} [ownTemplate] the caller's
- * @returns {Promise<SmallFiles>}
+ * @returns {Promise<Partial<SmallFiles>>}
  */
 async function smallFiles(reading, ownTemplate) {
   const tokenizerConfigRead = small(reading, 'tokenizerConfig');
@@ -76,7 +77,7 @@ async function smallFiles(reading, ownTemplate) {
     ownTemplate === undefined ? small(reading, 'chatTemplate') : new TextEncoder().encode(ownTemplate),
     olderFiles(reading, tokenizerConfigRead),
   ]);
-  if (!config || !tokenizer) throw new FiresideError('BAD_INPUT', `${reading.located.label}: config.json and tokenizer.json are needed.`);
+  if (!reading.located.gguf && !(config && tokenizer)) throw new FiresideError('BAD_INPUT', `${reading.located.label}: config.json and tokenizer.json are needed.`);
   return { config, tokenizer, tokenizerConfig, generationConfig, ...older, chatTemplate };
 }
 
@@ -95,22 +96,22 @@ async function olderFiles(reading, tokenizerConfigRead) {
   return { specialTokensMap, addedTokens };
 }
 
-/** @param {Reading} reading @param {SmallFiles} files @param {StorageOptions} options */
+/** @param {Reading} reading @param {Partial<SmallFiles>} files @param {StorageOptions} options */
 async function weights(reading, files, options) {
-  const { located, client, meter } = reading;
+  const { located, pins, client, meter } = reading;
+  const gguf = located.gguf?.(pins);
   /** @param {Uint8Array} [index] @returns {Promise<string[]>} the names of the weight files */
-  const begin = (index) => client.request('beginModel', { files: { ...files, index }, options });
+  const begin = (index) => client.request('beginModel', { files: { ...files, index }, gguf, options });
   let index = located.indexed ? await small(reading, 'index') : undefined;
   let names = await begin(index);
   for (let position = 0; position < names.length; position++) {
     const name = names[position];
-    if (index) {
-      meter.sharded(totalSize(index));
-      prefetch(reading, names, position);
-    }
+    if (index) meter.sharded(totalSize(index));
+    else if (names.length > 1) meter.sharded(statedSize(reading, names));
+    prefetch(reading, names, position);
     if (await streamWeights(reading, name, position)) continue;
     // One file is the common case and is asked for first. A model in shards shows by lacking it.
-    if (!index) index = await small(reading, 'index');
+    if (!index && !gguf) index = await small(reading, 'index');
     if (!index || names.length > 1 || position > 0) throw missing(name, located);
     const listed = await begin(index);
     if (listed[0] === name) throw missing(name, located);
@@ -190,6 +191,17 @@ async function countIn(threads) {
   const there = await Promise.all(threads.map((thread) => Promise.race([thread, late])));
   clearTimeout(timer);
   return there.filter(Boolean).length;
+}
+
+/**
+ * The size of all weight files, where the publisher states that of each.
+ * @param {Reading} reading
+ * @param {string[]} names
+ */
+function statedSize({ located, pins }, names) {
+  const sizes = names.map((name, position) => Reflect.get(located.weights(name, position, pins) ?? {}, 'pin')?.size ?? NaN);
+  const size = sizes.reduce((sum, size) => sum + size, 0);
+  return Number.isNaN(size) ? undefined : size;
 }
 
 /**

@@ -22,7 +22,7 @@ export class Meter {
 
   /**
    * The weights are in several files.
-   * @param {number | undefined} bytes of all of them, where the index states them
+   * @param {number | undefined} bytes of all of them, where they are stated
    */
   sharded(bytes) {
     if (!this.#isSharded && bytes !== undefined) this.#total = this.#loaded + bytes;
@@ -35,7 +35,7 @@ export class Meter {
    * @param {number} [bytes]
    */
   size(place, bytes) {
-    if (bytes !== undefined && !this.#isSharded && place.file.endsWith('.safetensors')) this.#total ??= this.#loaded + bytes;
+    if (bytes !== undefined && !this.#isSharded && place.weights) this.#total ??= this.#loaded + bytes;
   }
 
   /** Takes the news of one file. @param {Place} place @returns {(news: FileNews) => void} */

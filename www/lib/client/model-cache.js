@@ -6,7 +6,7 @@
 //     await modelCache.delete('hf:owner/name');
 
 import { badInput, FiresideError } from '../shared/errors.js';
-import { folderUrl } from './source.js';
+import { sourceUrl } from './source.js';
 import { folderOf, openBackend, StoredFile } from '../shared/store.js';
 
 /** @import { CachedModel } from '../shared/types.d.ts' */
@@ -89,15 +89,17 @@ export function modelCacheIn(openBackend) {
 export const modelCache = modelCacheIn(openBackend);
 
 /**
- * The addresses by which a model may be stored: that of its folder, or of a file that was given alone.
+ * The addresses by which a model may be stored: that of its folder or GGUF file, or of a file that was given
+ * alone.
  * @param {string | URL} source
  * @param {string | URL} hub
  */
 function addressesOf(source, hub) {
   const [text, base] = [String(source), globalThis.document?.baseURI];
   const own = !/^hf:/i.test(text) && URL.canParse(text, base) ? [new URL(text, base).href] : [];
+  if (own[0]?.includes('/#')) return own; // as `list` tells of a GGUF file that was chosen by a word
   try {
-    return [...own, folderUrl(source, hub).href];
+    return [...own, sourceUrl(source, hub).href];
   } catch (error) {
     if (own.length) return own;
     throw error;

@@ -12,9 +12,18 @@ import { badOption, FiresideError } from '../shared/errors.js';
  * @typedef {(wanted: FileWanted, needed: boolean) => Promise<Uint8Array | undefined>} FetchList
  */
 
+/** Lists the files of a source that are stored. @typedef {(source: string) => Promise<string[]>} ListStored */
+
 /**
- * What is stated about each file. `base`: the folder of exactly these files.
- * @typedef {{ base?: URL, files: Map<string, Pin> }} Pins
+ * How to ask for a list. `source`: the address by which the stored files are known; `needed`: to lack the
+ * list is an error.
+ * @typedef {{ source: string, fetchList: FetchList, needed?: boolean }} Ask
+ */
+
+/**
+ * What is stated about each file. `base`: the folder of exactly these files; `path`: of the GGUF file that
+ * was chosen among them.
+ * @typedef {{ base?: URL, files: Map<string, Pin>, path?: string }} Pins
  */
 
 const LOCK = 'fireside.lock.json';
@@ -39,19 +48,30 @@ export function checkLock(lock, canLock) {
 }
 
 /**
+ * The parts of an address at the hub. Without `name`: it is none. `inner`: what comes after the revision.
+ * @param {URL} url
+ * @param {string | URL} hub
+ */
+export function inHub({ href }, hub) {
+  const prefix = `${String(hub).replace(/\/$/, '')}/`;
+  const path = href.startsWith(prefix) ? href.slice(prefix.length) : '';
+  const [, name, revision, inner = ''] = /^([^/]+\/[^/]+)\/resolve\/([^/]+)\/(.*)$/.exec(path) ?? [];
+  return { prefix, name, revision, inner };
+}
+
+/**
  * What the hub states about the files of a revision, and the commit that the revision is at present.
  * Undefined: the hub does not say. Files are then told apart by their server's names for versions.
  * @param {URL} base
  * @param {string | URL} hub
- * @param {FetchList} fetchList
+ * @param {Ask} ask
  * @returns {Promise<Pins | undefined>}
  */
-export async function hubPins(base, hub, fetchList) {
-  const prefix = `${String(hub).replace(/\/$/, '')}/`;
-  const [, name, revision] = /^([^/]+\/[^/]+)\/resolve\/([^/]+)\/$/.exec(base.href.startsWith(prefix) ? base.href.slice(prefix.length) : '') ?? [];
-  if (!name) return undefined;
+export async function hubPins(base, hub, { source, fetchList, needed = false }) {
+  const { prefix, name, revision, inner } = inHub(base, hub);
+  if (!name || inner) return undefined;
   const url = `${prefix}api/models/${name}/revision/${revision}?blobs=true`;
-  const bytes = await fetchList({ source: base.href, url, file: "the hub's list of files", optional: true, max: LIST_BYTES_MAX }, false);
+  const bytes = await fetchList({ source, url, file: "the hub's list of files", optional: !needed, max: LIST_BYTES_MAX }, needed);
   const answer = bytes && parsed(bytes);
   if (!/^[0-9a-f]{40}$/.test(answer?.sha) || !Array.isArray(answer.siblings)) return undefined;
   /** @type {Map<string, Pin>} */
@@ -67,13 +87,13 @@ export async function hubPins(base, hub, fetchList) {
  * What a lock file states about the files of a folder. Undefined: it cannot be had, and the model is stored.
  * @param {URL} base
  * @param {Exclude<Lock, false>} lock
- * @param {FetchList} fetchList
+ * @param {Ask} ask
  * @returns {Promise<Pins | undefined>}
  */
-export async function lockPins(base, lock, fetchList) {
+export async function lockPins(base, lock, { source, fetchList }) {
   const beside = Object.assign(new URL(LOCK, base), { search: base.search });
   const { href: url } = lock === true ? beside : new URL(lock, pageUrl() ?? base);
-  const bytes = await fetchList({ source: base.href, url, file: LOCK, optional: true, max: LOCK_BYTES_MAX }, true);
+  const bytes = await fetchList({ source, url, file: LOCK, optional: true, max: LOCK_BYTES_MAX }, true);
   if (!bytes) return undefined;
   /** @type {Map<string, Pin>} */
   const files = new Map();

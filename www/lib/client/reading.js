@@ -29,7 +29,10 @@ export const silenceOf = (stallMs) => stallMs + PAUSES_MS;
  * @param {number} stallMs
  */
 export const pinsOf = (located, client, stallMs) =>
-  located.pins((wanted, needed) => client.request('fetchList', { wanted, needed }, { onPiece: () => {}, silenceMs: silenceOf(stallMs) }));
+  located.pins(
+    (wanted, needed) => client.request('fetchList', { wanted, needed }, { onPiece: () => {}, silenceMs: silenceOf(stallMs) }),
+    (source) => client.request('listStored', { source }),
+  );
 
 /**
  * A small file, or undefined where there is no such file.

@@ -24,11 +24,11 @@ export interface Platform {
   /** Of the machine, where that is known. Units: bytes. */
   memoryBytes?(): number;
   /**
-   * Where addresses may be folders and files on disk: such a folder or file; undefined where the address is
-   * another.
+   * Where addresses may be folders and files on disk; undefined where the address is another. `open`: such a
+   * folder, or a GGUF file with its other parts; `file`: such a file.
    */
   disk?: {
-    folder(address: string | URL): FileSystemDirectoryHandle | undefined;
+    open(address: string | URL): FileSystemDirectoryHandle | File[] | undefined;
     file(address: URL): File | undefined;
   };
 }

@@ -2,10 +2,12 @@
 // library uses these. Models come from such folders (client/source.js) and are stored in one (store.js).
 // Files are read piece by piece, never as a whole.
 
-import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, fsyncSync, ftruncateSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { isGguf } from '../client/address.js';
+import { isPartOf, modelsAmong } from '../client/gguf.js';
 import { joined } from '../shared/bytes.js';
 import { badInput, hubHint } from '../shared/errors.js';
 
@@ -13,15 +15,15 @@ const PIECE_BYTES = 1 << 20;
 
 /** The addresses of folders and files on disk: `file:` URLs, and strings that are not URLs. */
 export const disk = {
-  /** @param {string | URL} address @returns {any} */
-  folder(address) {
+  /** A folder, or a GGUF file with its other parts. @param {string | URL} address @returns {any} */
+  open(address) {
     const path = pathOf(address);
     if (path === undefined) return undefined;
-    if (!statSync(path, { throwIfNoEntry: false })?.isDirectory()) {
-      const hint = existsSync(dirname(path)) ? '' : hubHint(address); // where there is a folder `owner`, it is a path
-      throw badInput('source', `a URL, or the path of a folder that is there${hint && ` (${hint})`}`, String(address));
-    }
-    return new Folder(path);
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found?.isDirectory()) return new Folder(path);
+    if (found?.isFile() && isGguf(path)) return partsBeside(path);
+    const hint = existsSync(dirname(path)) ? '' : hubHint(address); // where there is a folder `owner`, it is a path
+    throw badInput('source', `a URL, or the path of a folder or of a GGUF file that is there${hint && ` (${hint})`}`, String(address));
   },
 
   /** @param {URL} address @returns {any} */
@@ -33,6 +35,16 @@ export const disk = {
     return new DiskFile(path, 0, found.size);
   },
 };
+
+/**
+ * The files of a GGUF model: of a split one all parts that are there.
+ * @param {string} path of one of them
+ */
+function partsBeside(path) {
+  const [model] = modelsAmong([basename(path)]);
+  const names = readdirSync(dirname(path)).filter((name) => (model ? isPartOf(name, model) : name === basename(path)));
+  return names.sort().map((name) => disk.file(pathToFileURL(join(dirname(path), name))));
+}
 
 /** @param {string | URL} address */
 function pathOf(address) {

@@ -48,7 +48,7 @@ export function badOption(option, expected, got) {
  * @param {unknown} source
  */
 export function hubHint(source) {
-  return typeof source === 'string' && /^[\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?$/.test(source) ? `did you mean \`hf:${source}\`?` : '';
+  return typeof source === 'string' && /^[\w-][\w.-]*\/[\w-][\w.-]*(@[\w./-]+)?(:[\w.-]+)?$/.test(source) ? `did you mean \`hf:${source}\`?` : '';
 }
 
 /**
@@ -59,7 +59,7 @@ export function hubHint(source) {
 export function htmlInstead(file, url) {
   return new FiresideError(
     'NOT_A_MODEL_FILE',
-    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files.`,
+    `${file} is not the model file it should be: ${url} gave an HTML page. Check the address: it must be the folder of the files, or a GGUF file.`,
     { file, url },
   );
 }

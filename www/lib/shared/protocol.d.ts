@@ -115,6 +115,8 @@ export interface LoadingOperations {
   openFiles: Operation<{ modelCache: boolean; stallMs: number; alive?: string }, void>;
   /** Fetches the publisher's list of files. `needed`: to lack it is an error. */
   fetchList: Operation<{ wanted: FileWanted; needed: boolean }, Uint8Array | undefined, FileNews>;
+  /** The names of the stored files of a source. */
+  listStored: Operation<{ source: string }, string[]>;
   /** Notes in the stored files that the publisher has no such file. */
   markAbsent: Operation<{ wanted: FileWanted }, void>;
   /** Reads a small file. */
@@ -124,8 +126,11 @@ export interface LoadingOperations {
   /** Downloads a file into the stored files, ahead of its use. */
   prefetch: Operation<{ wanted: FileWanted }, void, FileNews>;
   startEngine: Operation<Choice & { module: WebAssembly.Module }, void>;
-  /** Checks the small files and returns the names of the weight files. */
-  beginModel: Operation<{ files: SmallFiles; options: StorageOptions }, string[]>;
+  /**
+   * Checks the small files and returns the names of the weight files. `gguf`: the name of a GGUF file; what
+   * `files` has then goes before what it holds.
+   */
+  beginModel: Operation<{ files: Partial<SmallFiles>; gguf?: string; options: StorageOptions }, string[]>;
   /** Streams a weight file into the model. Returns whether there is such a file. */
   streamWeights: Operation<{ wanted: FileWanted }, boolean, FileNews>;
   /** Takes the next bytes of a weight file that the page reads itself. */
@@ -134,9 +139,10 @@ export interface LoadingOperations {
   /** `started`: threads that have started; `local`: no file came over a network. */
   finishModel: Operation<{ started: number; local: boolean }, ModelInfo>;
   /** Begins an estimate and returns the names of the weight files. */
-  beginEstimate: Operation<{ files: Pick<SmallFiles, 'config' | 'index'>; options: StorageOptions }, string[]>;
+  beginEstimate: Operation<{ files: Partial<Pick<SmallFiles, 'config' | 'index'>>; gguf?: string; options: StorageOptions }, string[]>;
   /**
-   * Takes the first bytes of a weight file. Returns how many are needed; undefined: there is no such file.
+   * Takes the first bytes of a weight file. Returns how many are needed if these do not suffice; undefined:
+   * there is no such file.
    */
   estimateHead: Operation<{ wanted: FileWanted; bytes: number } | { head: Uint8Array }, number | undefined>;
   finishEstimate: Operation<{}, EngineEstimate>;

@@ -10,6 +10,9 @@ export const CHUNK_BYTES = 1 << 20;
 
 const NAME = 'fireside-lm';
 
+/** Whether a file holds weights. @param {string} file */
+export const isWeights = (file) => /\.(safetensors|gguf)$/i.test(file);
+
 /** A file that another tab writes to while it is read has to be opened again; so often at most. */
 const READ_TRIES = 5;
 

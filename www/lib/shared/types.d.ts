@@ -30,11 +30,18 @@ export type Dtype = NonNullable<LoadOptions['dtype']>;
 /** One file's content, in any of the shapes in which a browser holds one. */
 export type Input = Uint8Array | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array> | URL;
 
-/** A model as separate files. `chatTemplate` may be the template's text itself. */
+/**
+ * A model as separate files. `chatTemplate` may be the template's text itself. A GGUF file needs no other;
+ * one that is given goes before what the GGUF file holds.
+ */
 export interface ModelFiles {
-  config: Input;
-  tokenizer: Input;
-  /** One file, or the shards in the order (or with the names) that `index` gives them. */
+  /** Needed beside safetensors files, as is `tokenizer`. */
+  config?: Input;
+  tokenizer?: Input;
+  /**
+   * One file, or the shards in the order (or with the names) that `index` gives them, or a GGUF file, or the
+   * parts of one.
+   */
   weights: Input | Input[];
   tokenizerConfig?: Input;
   generationConfig?: Input;
@@ -51,10 +58,11 @@ export interface ModelFiles {
 }
 
 /**
- * The URL of a folder in Hugging Face layout (in Node also its path), `hf:owner/name@revision`, a list of
+ * The URL of a folder in Hugging Face layout or of a GGUF file (in Node also its path),
+ * `hf:owner/name@revision`, `hf:owner/name:Q4_K_M`, `hf:owner/name/file.gguf`, a GGUF file, a list of
  * `File`s, a folder on disk, or each file by itself.
  */
-export type Source = string | URL | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
+export type Source = string | URL | Blob | ModelFiles | Iterable<File> | ArrayLike<File> | FileSystemDirectoryHandle;
 
 export interface Progress {
   /**

@@ -398,7 +398,7 @@ export class Download {
 
 /** @param {number} status */
 function remedyFor(status) {
-  if (status === 404) return 'Check the address: it must be a folder that holds config.json, tokenizer.json and model.safetensors.';
+  if (status === 404) return 'Check the address: it must be a GGUF file, or a folder that holds config.json, tokenizer.json and model.safetensors.';
   if (status === 401 || status === 403) return 'The model may need an account: download its files and open them from disk.';
   if (status === 429) return 'The server asks for fewer requests: try again later.';
   return 'Try again later.';

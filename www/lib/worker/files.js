@@ -11,6 +11,7 @@
 import { collect } from '../shared/bytes.js';
 import { FiresideError, htmlInstead, looksLikeHtml, noLock } from '../shared/errors.js';
 import { CHUNK_BYTES, digest } from '../shared/store.js';
+import { Beginning } from './beginning.js';
 import { Changed, Download } from './download.js';
 import { ModelStore } from './model-store.js';
 import { isCurrent } from './versions.js';
@@ -36,6 +37,7 @@ export class Files {
    * Whether the network said nothing for PATIENCE_MS about a stored file: this load waits for it no more.
    */
   #silent = false;
+  #beginning = new Beginning();
 
   /**
    * @param {Promise<EngineModule>} wasm
@@ -125,14 +127,22 @@ export class Files {
     await stored.close();
   }
 
+  /** The names of the stored files of a model. @param {string} source */
+  names(source) {
+    return this.#store.names(source);
+  }
+
   /**
    * The first bytes of a file, at least `bytes` where it has as many; undefined: there is no such file.
    * @param {FileWanted} wanted
    * @param {number} bytes
    */
   async head(wanted, bytes) {
-    const download = new Download(wanted, this.#net(), {}, bytes);
-    return (await download.open()) ? collect(download.bytes()) : undefined;
+    try {
+      return await this.#beginning.read(wanted, bytes, this.#net());
+    } catch (error) {
+      throw await this.#explain(error, wanted);
+    }
   }
 
   /** Removes the stored small files that were read: the engine refuses their content. */

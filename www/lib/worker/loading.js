@@ -8,7 +8,7 @@ import { Files } from './files.js';
 import { must } from './requests.js';
 
 /** @import { Args, FileNews, FileWanted, LoadingOperations } from '../shared/protocol.d.ts' */
-/** @import { Estimator, Loader } from '../shared/engine.d.ts' */
+/** @import { Estimator, Loader, SmallFiles } from '../shared/engine.d.ts' */
 /** @import { ModelInfo } from '../shared/types.d.ts' */
 /** @import { Worker } from './engine.js' */
 /** @import { Store } from './model-store.js' */
@@ -44,6 +44,7 @@ export class Loading {
   handlers = {
     openFiles: (options) => this.#openFiles(options),
     fetchList: ({ wanted, needed }, ticket) => must(this.#files).list(wanted, needed, reportTo(ticket)),
+    listStored: ({ source }) => must(this.#files).names(source),
     markAbsent: ({ wanted }) => must(this.#files).markAbsent(wanted),
     readFile: ({ wanted }, ticket) => must(this.#files).read(wanted, reportTo(ticket)),
     readsOlderFiles: async ({ tokenizerConfig }) => (await this.#wasm).readsOlderFiles(tokenizerConfig),
@@ -84,11 +85,12 @@ export class Loading {
   }
 
   /** @param {Args<'beginModel'>} args */
-  async #beginModel({ files: small, options }) {
+  async #beginModel({ files: small, gguf, options }) {
     this.#loader?.free();
     this.#loader = undefined;
     try {
-      this.#loader = new (must(this.#worker.engine).wasm.Loader)(small, options);
+      const { Loader } = must(this.#worker.engine).wasm;
+      this.#loader = gguf === undefined ? new Loader(/** @type {SmallFiles} */ (small), options) : Loader.gguf(gguf, small, options);
       return this.#loader.files();
     } catch (error) {
       // The files of a model that is too large for this device are right.
@@ -136,17 +138,20 @@ export class Loading {
   }
 
   /** @param {Args<'beginEstimate'>} args */
-  async #beginEstimate({ files, options }) {
+  async #beginEstimate({ files, gguf, options }) {
     this.#estimator?.free();
     this.#estimator = undefined;
-    this.#estimator = new (await this.#wasm).Estimator(files, options);
+    const { Estimator } = await this.#wasm;
+    this.#estimator = gguf === undefined ? new Estimator(/** @type {SmallFiles} */ (files), options) : Estimator.gguf(gguf, files, options);
     return this.#estimator.files();
   }
 
   /** @param {Args<'estimateHead'>} args */
   async #estimateHead(args) {
     const head = 'head' in args ? args.head : await must(this.#files).head(args.wanted, args.bytes);
-    return head && must(this.#estimator).header(head);
+    const need = head && must(this.#estimator).header(head);
+    // More than was asked for may have come.
+    return need && head && need <= head.length ? 0 : need;
   }
 
   #finishEstimate() {

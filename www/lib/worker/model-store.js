@@ -1,7 +1,7 @@
 // The stored files of models, from the worker's side. A change that fails gives up storing: the load goes
 // on without it.
 
-import { folderOf, openBackend, StoredFile } from '../shared/store.js';
+import { folderOf, isWeights, openBackend, StoredFile } from '../shared/store.js';
 
 /** @import { CacheReason } from '../shared/types.d.ts' */
 /** @import { Backend } from '../shared/store.js' */
@@ -85,15 +85,24 @@ export class ModelStore {
     }
   }
 
+  /** The names of the files of a model that are here, also in part. @param {string} source */
+  async names(source) {
+    const backend = await this.#backend;
+    if (!backend || this.reason) return [];
+    const folder = await folderOf(source);
+    const folders = await backend.folders().catch(() => []);
+    return folders.find((each) => each.folder === folder)?.files ?? [];
+  }
+
   /** Whether every known file of a model is here, weights among them. @param {string} source */
   async isWhole(source) {
     const backend = await this.#backend;
     if (!backend || this.reason) return false;
     try {
       const folder = await folderOf(source);
-      const { files = [] } = (await backend.folders()).find((each) => each.folder === folder) ?? {};
+      const files = await this.names(source);
       const all = await Promise.all(files.map((name) => StoredFile.openIn(backend, folder, name)));
-      const hasWeights = files.some((name, index) => name.endsWith('.safetensors') && all[index].whole);
+      const hasWeights = files.some((name, index) => isWeights(name) && all[index].whole);
       return hasWeights && all.every(({ whole, absent }) => whole || absent);
     } catch {
       return false;

@@ -2,8 +2,9 @@
 // a while after the last one has ended.
 
 import { modelCache } from '../../client/model-cache.js';
+import { sourceUrl } from '../../client/source.js';
 import { isFireside } from '../../shared/errors.js';
-import { folderUrl } from '../../client/source.js';
+import { isWeights } from '../../shared/store.js';
 
 /** @import { Estimate, LoadOptions, Message, Progress, Source } from '../../shared/types.d.ts' */
 /** @import { Model } from '../../client/model.js' */
@@ -188,9 +189,9 @@ export class Shared {
   async #isHere(fileBytes) {
     if (!isRemote(this.#source)) return true;
     if (typeof this.#source !== 'string' && !(this.#source instanceof URL)) return false;
-    const address = folderUrl(this.#source, this.#options.hub ?? 'https://huggingface.co').href;
+    const address = sourceUrl(this.#source, this.#options.hub ?? 'https://huggingface.co').href;
     const kept = (await modelCache.list(address)).find(({ source }) => source === address);
-    const weights = kept?.files.filter(({ file }) => file.endsWith('.safetensors')) ?? [];
+    const weights = kept?.files.filter(({ file }) => isWeights(file)) ?? [];
     return weights.reduce((sum, { bytes, complete }) => (complete ? sum + bytes : sum), 0) >= fileBytes;
   }
 }
@@ -206,7 +207,7 @@ export function isRefusedAlone(error, messages) {
 
 /** @param {Source} source @returns {unknown[]} its single files */
 function inputs(source) {
-  return typeof source === 'object' && source !== null && 'config' in source ? Object.values(source).flat() : [];
+  return typeof source === 'object' && source !== null && ('config' in source || 'weights' in source) ? Object.values(source).flat() : [];
 }
 
 /** @param {Source} source */
