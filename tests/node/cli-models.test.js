@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cpSync, readFileSync, readdirSync, statSync } from 'node:fs';
+import { cpSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { serve } from '../../scripts/serve.mjs';
@@ -53,6 +53,19 @@ test('estimate and inspect describe a folder, given by name or by --model', asyn
   const none = await run(['estimate', 'nobody/nothing']);
   assert.equal(none.status, 1);
   assert.match(none.stderr, /did you mean `hf:nobody\/nothing`\?/);
+});
+
+test('lock writes the checksums of a folder with a GGUF file, which needs no other', async () => {
+  const copy = folder();
+  const bytes = Buffer.from('GGUF and so on');
+  writeFileSync(join(copy, 'a.gguf'), bytes);
+  writeFileSync(join(copy, 'README.md'), '');
+  for (const given of [copy, join(copy, 'a.gguf')]) {
+    const { status, stderr } = await run(['lock', given]);
+    assert.equal(status, 0, stderr);
+    const { files } = JSON.parse(readFileSync(join(copy, 'fireside.lock.json'), 'utf8'));
+    assert.deepEqual(files, { 'a.gguf': { size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') } });
+  }
 });
 
 test('lock writes the checksums of a folder', async () => {

@@ -24,16 +24,20 @@ const SMALL_FILES: [&str; 8] = [
     "model.safetensors.index.json",
 ];
 
-/// Writes the size and the SHA-256 of every file of the model into its folder.
-pub fn lock(folder: &Path) -> Result<()> {
+/// Writes the size and the SHA-256 of every file of the model into its folder. `given` is the folder, or a
+/// GGUF file in it.
+pub fn lock(given: &Path) -> Result<()> {
+    let folder = if is_gguf(given) { given.parent().unwrap_or(given) } else { given };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     let mut names = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))? {
         let name = entry?.file_name().to_string_lossy().into_owned();
-        if SMALL_FILES.contains(&name.as_str()) || name.ends_with(".safetensors") {
+        if SMALL_FILES.contains(&name.as_str()) || name.ends_with(".safetensors") || is_gguf(Path::new(&name)) {
             names.push(name);
         }
     }
-    for needed in ["config.json", "tokenizer.json"] {
+    let needed: &[&str] = if names.iter().any(|name| is_gguf(Path::new(name))) { &[] } else { &["config.json", "tokenizer.json"] };
+    for needed in needed {
         if !names.iter().any(|name| name == needed) {
             return Err(format!("{} has no {needed}, so it is not a model folder", folder.display()).into());
         }
@@ -47,6 +51,11 @@ pub fn lock(folder: &Path) -> Result<()> {
     }
     fs::write(folder.join(LOCK), format!("{:#}\n", json!({ "files": files })))?;
     Ok(())
+}
+
+/// Whether a file is a whole model, or a part of one.
+fn is_gguf(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"))
 }
 
 fn digest(path: &Path) -> Result<(usize, String)> {
