@@ -5,7 +5,7 @@ import { cache } from '../lib/index.js';
 import { showError, wasStopped } from './banner.js';
 import { make } from './dom.js';
 import { t, translated } from './i18n.js';
-import { choiceOf, chooseAgain } from './picker.js';
+import { choiceOf, chooseAgain, isWeights } from './picker.js';
 import { announce } from './speech.js';
 
 /** @import { Choice, Seat } from './seat.js' */
@@ -114,5 +114,5 @@ export class ModelReturn {
 async function isAtHand({ bundled, source }) {
   if (bundled || typeof source !== 'string') return true;
   const [kept] = await cache.list(source).catch(() => []);
-  return kept?.complete === true && kept.files.some(({ file }) => file.endsWith('.safetensors'));
+  return kept?.complete === true && kept.files.some(({ file }) => isWeights(file));
 }

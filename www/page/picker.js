@@ -1,5 +1,5 @@
-// The dialog for choosing a model: a bundled one, the address of a folder, or files from this computer
-// through a file dialog or drag and drop.
+// The dialog for choosing a model: a bundled one, the address of a folder or a GGUF file, or files from this
+// computer through a file dialog or drag and drop.
 
 import { byId, make } from './dom.js';
 import { t, translated } from './i18n.js';
@@ -156,9 +156,10 @@ export class Picker {
   #chooseFiles(files) {
     if (!files.length) return;
     const folder = files.find((file) => file.webkitRelativePath)?.webkitRelativePath.split('/')[0];
-    const weights = files.find((file) => file.name.endsWith('.safetensors'));
-    const key = `${DISK}${folder ?? ''}/${weights?.size}/${weights?.lastModified}/${files.length}`;
-    this.#choose({ key, name: () => folder ?? t('picker.fromDisk'), source: files });
+    const weights = files.find((file) => isWeights(file.name)) ?? files[0];
+    const name = folder ?? (GGUF.test(weights.name) ? shortName(weights.name) : undefined);
+    const key = `${DISK}${folder ?? ''}/${weights.size}/${weights.lastModified}/${files.length}`;
+    this.#choose({ key, name: () => name ?? t('picker.fromDisk'), source: files });
   }
 
   /**
@@ -174,12 +175,26 @@ export class Picker {
   }
 }
 
-/** The last meaningful part of an address. @param {string} address */
+/** Whether a file holds weights. @param {string} file */
+export const isWeights = (file) => /\.(safetensors|gguf)$/i.test(file);
+
+const GGUF = /\.gguf$/i;
+
+/**
+ * The last meaningful part of an address. A GGUF file that was chosen by a word of its name is known by
+ * `folder/#WORD`.
+ * @param {string} address
+ * @returns {string}
+ */
 function shortName(address) {
+  const [, word] = /\/#([\w.-]+)$/.exec(address) ?? [];
+  if (word) return `${shortName(address.replace(/#.*/, ''))}:${word}`;
   const parts = address
     .replace(/[?#].*$/, '')
     .replace(/\/+$/, '')
     .split('/');
+  const file = parts.at(-1) ?? '';
+  if (GGUF.test(file)) return file.replace(GGUF, '') || file;
   const hub = parts.indexOf('resolve');
   return (hub > 0 ? parts[hub - 1] : parts.at(-1)) || address;
 }
