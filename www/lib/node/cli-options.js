@@ -57,7 +57,7 @@ export { SAMPLING };
 
 /** @type {Record<string, Option>} */
 export const MODEL = {
-  model: { key: 'source', takes: 'DIR|URL|hf:OWNER/NAME', about: 'The model: a folder, a URL, or its name on the hub' },
+  model: { key: 'source', takes: 'DIR|FILE|URL|hf:OWNER/NAME', about: 'The model: a folder, a GGUF file, a URL, or its name on the hub, such as hf:OWNER/NAME:Q4_K_M' },
   ...LOADING,
 };
 
@@ -132,7 +132,7 @@ export function only(values, table) {
  */
 export function modelOf(values) {
   const { source, ...options } = only(values, MODEL);
-  if (!source) throw new Usage('--model is missing: a folder, an address, or hf:OWNER/NAME');
+  if (!source) throw new Usage('--model is missing: a folder, a GGUF file, an address, or hf:OWNER/NAME');
   return { source, options };
 }
 

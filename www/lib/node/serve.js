@@ -12,7 +12,7 @@ import { refusals } from './refusals.js';
 
 export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [options]
 
-  --model DIR           a model in Hugging Face layout, or hf:owner/name; its id is the folder's name
+  --model DIR           a folder in Hugging Face layout, a GGUF file, or hf:owner/name; its id is the name
   --port N              the port [default: 8377]; 0 takes any free one
   --host ADDRESS        the address to listen on [default: 127.0.0.1, only this machine]
   --threads N           the number of threads [default: as many as are fastest]
@@ -112,7 +112,7 @@ function text(file) {
 function named(sources) {
   const models = new Map();
   for (const source of sources) {
-    const id = /^hf:([^@]+)/.exec(source)?.[1] ?? basename(resolve(source));
+    const id = /^hf:([^@]+)/.exec(source)?.[1] ?? basename(resolve(source)).replace(/\.gguf$/i, '');
     if (models.has(id)) throw new Trouble(`two models would be called ${id}: rename a folder`);
     models.set(id, source);
   }
