@@ -108,6 +108,33 @@ impl Network {
         self.read(tokens, cache, executor, logits, Reads::Last, &mut { no_probe })
     }
 
+    /// Like [`Network::forward`], but writes the logits after every token. Shapes: `logits` (tokens, vocab).
+    ///
+    /// They are those that [`Network::forward`] gives when it reads the tokens one by one.
+    ///
+    /// Errors: those of [`Network::forward`].
+    pub fn forward_all(&self, tokens: &[u32], cache: &mut Cache, executor: &mut Executor, logits: &mut Vec<f32>) -> Result<()> {
+        let Plan { hidden, vocab, norm, .. } = self.plan;
+        let past = cache.len();
+        self.check(tokens, past)?;
+        cache.reserve(tokens.len())?;
+        let head = self.weights.head.as_ref().unwrap_or(&self.weights.embed);
+        logits.resize(tokens.len() * vocab, 0.0);
+        let mut pass = Pass::default();
+        for (chunk, logits) in tokens.chunks(ROWS_MAX).zip(logits.chunks_mut(ROWS_MAX * vocab)) {
+            pass.clear();
+            self.add_rows(&mut pass, chunk, cache.len(), Reads::All);
+            self.forward_layers(usize::MAX, &mut pass, &mut [&mut *cache], executor, &mut { no_probe });
+            let Executor { compute, scratch } = &mut *executor;
+            rms_norm(&pass.residual, &self.weights.norm, norm.eps, &mut scratch.x); // (rows, hidden)
+            for (x, logits) in scratch.x.chunks(LOGIT_ROWS_MAX * hidden).zip(logits.chunks_mut(LOGIT_ROWS_MAX * vocab)) {
+                compute.project(head, x, logits);
+            }
+        }
+        let mut rows = logits.chunks_exact(vocab).zip(past..);
+        rows.try_for_each(|(logits, position)| finite(logits, position)).inspect_err(|_| cache.truncate(cache.reach(past)))
+    }
+
     /// Like [`Network::forward`], and calls `probe` with each intermediate value.
     ///
     /// Shapes: (rows, width), where one pass has at most `ROWS_MAX` rows; (vocab) for

@@ -30,6 +30,20 @@ fn prefill_equals_single_steps_in_a_real_model() {
 }
 
 #[test]
+fn the_logits_of_all_tokens_equal_single_steps() {
+    for name in ["llama-untied-f32", "mistral-window-f16"] {
+        for dtype in Dtype::ALL {
+            let model = folder(name).try_load(Some(dtype)).unwrap();
+            let tokens = equivalence::any_tokens(&model, 75, 11);
+            let (mut steps, mut all) = (Runner::new(&model), Runner::new(&model));
+            let expected: Vec<f32> = tokens.iter().flat_map(|token| steps.feed(&[*token])).collect();
+            let (first, second) = (all.feed_all(&tokens[..70]), all.feed_all(&tokens[70..]));
+            assert!([first, second].concat() == expected, "{name} as {dtype}");
+        }
+    }
+}
+
+#[test]
 fn prefill_equals_single_steps_in_every_dtype() {
     for name in ["llama-odd-f32", "minueza-shape-f16"] {
         for dtype in Dtype::ALL {

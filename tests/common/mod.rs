@@ -69,6 +69,13 @@ impl<'m> Runner<'m> {
         self.model.network().forward(tokens, &mut self.cache, &mut self.executor, &mut logits).unwrap();
         logits
     }
+
+    /// Appends `tokens` in one call; returns the logits of each. Shapes: (tokens, vocab).
+    pub fn feed_all(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let mut logits = Vec::new();
+        self.model.network().forward_all(tokens, &mut self.cache, &mut self.executor, &mut logits).unwrap();
+        logits
+    }
 }
 
 impl Runner<'_> {

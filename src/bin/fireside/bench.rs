@@ -252,7 +252,7 @@ impl Subject {
 }
 
 /// The greedy choice.
-fn likeliest(logits: &[f32]) -> u32 {
+pub fn likeliest(logits: &[f32]) -> u32 {
     let best = logits.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b));
     best.map_or(0, |(token, _)| token as u32)
 }
@@ -315,22 +315,25 @@ fn report(
 }
 
 /// A speed in tokens per second.
-struct Figure {
-    median: f64,
+pub struct Figure {
+    /// The median of the samples.
+    pub median: f64,
     min: f64,
     max: f64,
     of_limit: Option<f64>,
 }
 
 impl Figure {
-    fn of(samples: &[f64], limit: Option<f64>) -> Figure {
+    /// The speed that these samples show, and its share of `limit`.
+    pub fn of(samples: &[f64], limit: Option<f64>) -> Figure {
         let mut sorted = samples.to_vec();
         sorted.sort_unstable_by(f64::total_cmp);
         let median = sorted[sorted.len() / 2];
         Figure { median, min: sorted[0], max: sorted[sorted.len() - 1], of_limit: limit.map(|limit| median / limit) }
     }
 
-    fn cell(&self) -> String {
+    /// How the table shows it: the median, the least and the most, the share of the limit.
+    pub fn cell(&self) -> String {
         let share = self.of_limit.map_or(String::new(), |share| format!(", {:.0} %", share * 100.0));
         format!("{:.1} ({:.1} to {:.1}){share}", self.median, self.min, self.max)
     }

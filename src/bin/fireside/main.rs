@@ -12,6 +12,7 @@ mod inspect;
 mod interrupt;
 mod lines;
 mod lock;
+mod quality;
 mod trace;
 
 use std::io::{self, Write};
@@ -66,6 +67,8 @@ enum Command {
     },
     /// Measure the speed of published shapes or of a model, compared with the limits of the machine
     Bench(bench::BenchArgs),
+    /// Measure what storage formats cost: how far a model's predictions for a text are from those in f32
+    Quality(quality::QualityArgs),
     /// Write every layer's activations for a prompt, for comparison with another implementation
     Trace {
         #[command(flatten)]
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Command::Inspect { model } => model.options().and_then(|options| inspect::inspect(&model.folder("story"), options)).map(done),
         Command::Lock { folder } => lock::lock(&folder).map(done),
         Command::Bench(args) => bench::bench(&args).map(done),
+        Command::Quality(args) => quality::quality(&args).map(done),
         Command::Trace { model, prompt, out } => {
             model.options().and_then(|options| trace::trace(&model.folder("story"), options, &prompt, &out)).map(done)
         }
