@@ -4,26 +4,39 @@
 //! tiles of some rows and some columns, so that a matrix-vector product reads memory once, in order, and
 //! keeps several sums at a time. The last tiles are filled up with zeros.
 //!
-//! `half.rs` describes f16 and bf16, `block.rs` describes q8 and q4, `file.rs` how files write numbers.
+//! ```text
+//! half.rs     f16 and bf16
+//! block.rs    integers with scales and offsets: what q8, q4 and the formats of quantised files lie in
+//! round.rs    f32 -> integers of q8 and q4
+//! file.rs     how files write numbers; ggml.rs: the blocks of GGUF files
+//! matrix.rs   rows in, rows out
+//! ```
 
 mod block;
 mod file;
+mod ggml;
 mod half;
 mod kv;
 mod matrix;
+mod round;
 
 use std::fmt;
 use std::str::FromStr;
 
-pub(crate) use self::block::{BLOCK_COLS, BLOCK_ROWS, Q4_OFFSET, Q4Block, Q8Block};
+pub(crate) use self::block::{
+    BLOCK_COLS, BLOCK_ROWS, Block, Bytes, HALF_SHIFT, HalfPairs, Nibbles, Pairs, Q4Block, Q4Fine, Q4Wide, Q8Block, Q8Fine, Q8Wide, Scales,
+};
+#[cfg(test)]
+pub(crate) use self::block::{Factor, Levels};
 pub(crate) use self::file::FileDtype;
+pub(crate) use self::ggml::Ggml;
 pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
 use self::half::{f16_scale, to_f16};
 pub use self::kv::KvDtype;
 pub(crate) use self::matrix::Matrix;
 use crate::error::{Error, Result};
 
-/// How a weight is stored in memory. `FileDtype` is how a file writes it.
+/// How the weights of a model are stored, as a caller asks for it. [`Format`] is how one matrix is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dtype {
     /// IEEE single precision.
@@ -32,10 +45,33 @@ pub enum Dtype {
     F16,
     /// The upper half of an f32.
     Bf16,
-    /// Eight bits and a scale for every 32 columns.
+    /// Eight bits, with a scale for every 32 columns.
     Q8,
-    /// Four bits and a scale for every 32 columns.
+    /// Four bits, with a scale and an offset for every 32 columns.
     Q4,
+}
+
+/// How a matrix is stored in memory. `FileDtype` is how a file writes it.
+///
+/// The formats of integers differ in their codes (4 or 8 bits), in the columns that share a scale (32, or 16
+/// in the fine ones), in whether there is an offset, and in how scale and offset are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    F32,
+    F16,
+    Bf16,
+    /// Eight bits, an f32 scale. 9 bits a weight.
+    Q8,
+    /// Eight bits, scale and offset in f32. 10 bits a weight.
+    Q8Wide,
+    /// Eight bits, an f32 scale for every 16 columns. 10 bits a weight.
+    Q8Fine,
+    /// Four bits, scale and offset in f16. 5 bits a weight.
+    Q4,
+    /// Four bits, scale and offset in f32. 6 bits a weight.
+    Q4Wide,
+    /// Four bits, scale and offset in f32 for every 16 columns. 8 bits a weight.
+    Q4Fine,
 }
 
 impl Dtype {
@@ -53,9 +89,38 @@ impl Dtype {
         }
     }
 
-    /// True for formats of integers with a scale for each block.
+    /// True for integers with scales.
     pub(crate) fn is_quantised(self) -> bool {
         matches!(self, Dtype::Q8 | Dtype::Q4)
+    }
+
+    /// The format of a matrix that is rounded to this.
+    pub(crate) fn format(self) -> Format {
+        match self {
+            Dtype::F32 => Format::F32,
+            Dtype::F16 => Format::F16,
+            Dtype::Bf16 => Format::Bf16,
+            Dtype::Q8 => Format::Q8,
+            Dtype::Q4 => Format::Q4,
+        }
+    }
+}
+
+impl Format {
+    /// Every format, the widest first.
+    #[cfg(test)]
+    pub(crate) const ALL: [Format; 9] =
+        [Format::F32, Format::F16, Format::Bf16, Format::Q8Wide, Format::Q8Fine, Format::Q8, Format::Q4Fine, Format::Q4Wide, Format::Q4];
+
+    /// What a model of such matrices is called.
+    pub(crate) fn dtype(self) -> Dtype {
+        match self {
+            Format::F32 => Dtype::F32,
+            Format::F16 => Dtype::F16,
+            Format::Bf16 => Dtype::Bf16,
+            Format::Q8 | Format::Q8Wide | Format::Q8Fine => Dtype::Q8,
+            Format::Q4 | Format::Q4Wide | Format::Q4Fine => Dtype::Q4,
+        }
     }
 
     /// Bytes that a matrix takes in this format, padding included: [`Matrix::bytes`], before the matrix
@@ -63,19 +128,24 @@ impl Dtype {
     pub(crate) fn matrix_bytes(self, rows: usize, cols: usize) -> u64 {
         let (high, wide) = self.tile();
         let tiles = rows.div_ceil(high) as u64 * cols.div_ceil(wide) as u64;
-        let factors = rows.next_multiple_of(high) as u64 * 4;
-        match self {
-            Dtype::F32 => tiles * size_of::<F32Tile>() as u64,
-            Dtype::F16 => tiles * size_of::<F16Tile>() as u64 + factors,
-            Dtype::Bf16 => tiles * size_of::<Bf16Tile>() as u64,
-            Dtype::Q8 => tiles * size_of::<Q8Block>() as u64,
-            Dtype::Q4 => tiles * size_of::<Q4Block>() as u64,
-        }
+        let factors = if self == Format::F16 { rows.next_multiple_of(high) as u64 * 4 } else { 0 };
+        let size = match self {
+            Format::F32 => size_of::<F32Tile>(),
+            Format::F16 => size_of::<F16Tile>(),
+            Format::Bf16 => size_of::<Bf16Tile>(),
+            Format::Q8 => size_of::<Q8Block>(),
+            Format::Q8Wide => size_of::<Q8Wide>(),
+            Format::Q8Fine => size_of::<Q8Fine>(),
+            Format::Q4 => size_of::<Q4Block>(),
+            Format::Q4Wide => size_of::<Q4Wide>(),
+            Format::Q4Fine => size_of::<Q4Fine>(),
+        };
+        tiles * size as u64 + factors
     }
 
     /// Rows and columns of a tile or block.
     fn tile(self) -> (usize, usize) {
-        if self.is_quantised() { (BLOCK_ROWS, BLOCK_COLS) } else { (TILE_ROWS, TILE_COLS) }
+        if self.dtype().is_quantised() { (BLOCK_ROWS, BLOCK_COLS) } else { (TILE_ROWS, TILE_COLS) }
     }
 }
 
@@ -124,7 +194,11 @@ pub(crate) enum Tiles {
     F16(Vec<F16Tile>, Vec<[f32; TILE_ROWS]>),
     Bf16(Vec<Bf16Tile>),
     Q8(Vec<Q8Block>),
+    Q8Wide(Vec<Q8Wide>),
+    Q8Fine(Vec<Q8Fine>),
     Q4(Vec<Q4Block>),
+    Q4Wide(Vec<Q4Wide>),
+    Q4Fine(Vec<Q4Fine>),
 }
 
 /// Writes one row in f16. Returns its factor for [`F16x8::decode`]. Shapes: `values` (len), `out` (len / 8,

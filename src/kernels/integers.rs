@@ -1,9 +1,16 @@
-//! The products of q8 and q4: four rows of 32 columns at a time, as exact integers.
+//! The products of matrices of integers: four rows of 32 columns at a time.
+//!
+//! ```text
+//! sum over columns of (scale * level + offset) * x
+//!     = scale * sum(level * x) + offset * sum(x)
+//! ```
+//!
+//! The first sum is that of integers, and exact. The second is the same for every row.
 
 use super::product::{Activations, put};
 use super::vector::{Rounded, Vector};
 use crate::pool::Strip;
-use crate::quant::{BLOCK_COLS, BLOCK_ROWS, Q4Block, Q8Block};
+use crate::quant::{BLOCK_COLS, BLOCK_ROWS, Block, Bytes, HALF_SHIFT, HalfPairs, Nibbles, Pairs, Scales};
 
 /// More positions than this go through a panel, if that is faster at all. A panel costs about as much as one
 /// position; from 8 on, its eight rows side by side win that back.
@@ -12,93 +19,143 @@ const FEW: usize = 8;
 /// Bands of blocks that stay in the first cache while some positions after the other meet them: 32 rows.
 const CACHED_BANDS: usize = 8;
 
-/// 32 columns of eight rows: pairs of columns of the first four rows, then of the others.
+/// 32 columns of eight rows.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct PanelBlock {
-    scales: [[f32; BLOCK_ROWS]; 2],
+    /// Scales and offsets of each half of the columns, of the first four rows and of the others.
+    factors: [[[[f32; BLOCK_ROWS]; 2]; 2]; 2],
+    /// Pairs of columns, of the first four rows and of the others.
     pairs: [[[[i16; 2]; BLOCK_ROWS]; 2]; BLOCK_COLS / 2],
 }
 
-/// A block in some format of integers.
-pub(super) trait Block {
-    fn scales(&self) -> &[f32; BLOCK_ROWS];
+/// The scales and offsets of four rows.
+pub(super) trait Factors {
+    /// Whether there are offsets.
+    const OFFSETS: bool;
+    /// The scales, then the offsets.
+    fn load<V: Vector>(&self) -> [V; 2];
+}
+
+impl Factors for Scales {
+    const OFFSETS: bool = false;
+
+    #[inline(always)]
+    fn load<V: Vector>(&self) -> [V; 2] {
+        [V::load(&self.0), V::splat(0.0)]
+    }
+}
+
+impl Factors for Pairs {
+    const OFFSETS: bool = true;
+
+    #[inline(always)]
+    fn load<V: Vector>(&self) -> [V; 2] {
+        [V::load(&self.0[0]), V::load(&self.0[1])]
+    }
+}
+
+impl Factors for HalfPairs {
+    const OFFSETS: bool = true;
+
+    #[inline(always)]
+    fn load<V: Vector>(&self) -> [V; 2] {
+        // Decoding divides by 2^112; see `quant/half.rs`.
+        V::load_f16(&self.0).map(|values| values.mul(V::splat(f32::from_bits(((127 + 112 - HALF_SHIFT) as u32) << 23))))
+    }
+}
+
+/// The codes of four rows of 32 columns.
+pub(super) trait Codes {
     /// Whether the products with many positions are faster through a panel.
     fn panels<V: Vector>() -> bool;
-    /// The exact products of its rows with 32 activations of N positions.
-    fn dots<V: Vector, const N: usize>(&self, x: [&Rounded<V>; N]) -> [V; N];
-    /// Its weights for the panel, as the first or second four rows of it.
+    /// The exact products with the activations of N positions: of the first half of the columns, of the
+    /// second, or of all, as `FIRST` to `LAST` counts halves.
+    fn dots<V: Vector, const N: usize, const FIRST: usize, const LAST: usize>(&self, x: [&Rounded<V>; N]) -> [V; N];
+    /// Writes them as the first or second four rows of a panel.
     fn widen<V: Vector>(&self, panel: &mut PanelBlock, half: usize);
 }
 
-impl Block for Q8Block {
+impl Codes for Bytes {
     #[inline(always)]
     fn panels<V: Vector>() -> bool {
         true
     }
 
     #[inline(always)]
-    fn scales(&self) -> &[f32; BLOCK_ROWS] {
-        &self.scales
-    }
-
-    #[inline(always)]
-    fn dots<V: Vector, const N: usize>(&self, x: [&Rounded<V>; N]) -> [V; N] {
-        V::dots_q8(&self.values, x)
+    fn dots<V: Vector, const N: usize, const FIRST: usize, const LAST: usize>(&self, x: [&Rounded<V>; N]) -> [V; N] {
+        V::dots_bytes::<N, FIRST, LAST>(&self.0, x)
     }
 
     #[inline(always)]
     fn widen<V: Vector>(&self, panel: &mut PanelBlock, half: usize) {
-        for (values, out) in self.values.iter().zip(panel.pairs.as_chunks_mut::<2>().0) {
-            for (pairs, out) in V::widen_q8(values).into_iter().zip(out) {
+        for (bytes, out) in self.0.iter().zip(panel.pairs.as_chunks_mut::<2>().0) {
+            for (pairs, out) in V::widen_bytes(bytes).into_iter().zip(out) {
                 V::store_pairs(pairs, &mut out[half]);
             }
         }
     }
 }
 
-impl Block for Q4Block {
+impl Codes for Nibbles {
     #[inline(always)]
     fn panels<V: Vector>() -> bool {
-        V::PANEL_Q4
+        V::PANEL_NIBBLES
     }
 
     #[inline(always)]
-    fn scales(&self) -> &[f32; BLOCK_ROWS] {
-        &self.scales
-    }
-
-    #[inline(always)]
-    fn dots<V: Vector, const N: usize>(&self, x: [&Rounded<V>; N]) -> [V; N] {
-        V::dots_q4(&self.values, x)
+    fn dots<V: Vector, const N: usize, const FIRST: usize, const LAST: usize>(&self, x: [&Rounded<V>; N]) -> [V; N] {
+        V::dots_nibbles::<N, FIRST, LAST>(&self.0, x)
     }
 
     #[inline(always)]
     fn widen<V: Vector>(&self, panel: &mut PanelBlock, half: usize) {
-        for (words, out) in self.values.iter().zip(panel.pairs.as_chunks_mut::<4>().0) {
-            for (pairs, out) in V::widen_q4(words).into_iter().zip(out) {
+        for (words, out) in self.0.iter().zip(panel.pairs.as_chunks_mut::<4>().0) {
+            for (pairs, out) in V::widen_nibbles(words).into_iter().zip(out) {
                 V::store_pairs(pairs, &mut out[half]);
             }
         }
     }
 }
 
-/// sum + products * weight scales * activation scale. Never fused, not even by relaxed SIMD: so every kernel
-/// gives the same bits, whatever the compiler makes of it.
+/// Adds the products of some columns: sum + products * scales * activation scale + offsets * total. Never
+/// fused, not even by relaxed SIMD: so every kernel gives the same bits, whatever the compiler makes of it.
 #[inline(always)]
-fn add_scaled<V: Vector>(sum: V, products: V, scales: &[f32; BLOCK_ROWS], scale: V) -> V {
-    sum.add(products.mul(V::load(scales).mul(scale)))
+fn add_scaled<V: Vector, F: Factors, const G: usize>(sum: V, products: V, [scales, offsets]: [V; 2], x: &Rounded<V>, group: usize) -> V {
+    let sum = sum.add(products.mul(scales.mul(V::splat(x.scale))));
+    let total = if G == 1 { x.total } else { x.half_totals[group] };
+    if F::OFFSETS { sum.add(offsets.mul(V::splat(total))) } else { sum }
+}
+
+/// Adds the products of a block with the activations of N positions.
+#[inline(always)]
+fn add_block<V: Vector, F: Factors, C: Codes, const G: usize, const N: usize>(
+    sums: &mut [V; N],
+    block: &Block<F, C, G>,
+    x: [&Rounded<V>; N],
+) {
+    for group in 0..G {
+        let products = match (G, group) {
+            (1, _) => block.codes.dots::<V, N, 0, 2>(x),
+            (_, 0) => block.codes.dots::<V, N, 0, 1>(x),
+            _ => block.codes.dots::<V, N, 1, 2>(x),
+        };
+        let factors = block.factors[group].load::<V>();
+        for ((sum, products), x) in sums.iter_mut().zip(products).zip(x) {
+            *sum = add_scaled::<V, F, G>(*sum, products, factors, x, group);
+        }
+    }
 }
 
 /// Shapes: `blocks` (rows / 4, columns / 32), both rounded up.
-pub(super) fn product<V: Vector, B: Block>(
-    blocks: &[B],
+pub(super) fn product<V: Vector, F: Factors, C: Codes, const G: usize>(
+    blocks: &[Block<F, C, G>],
     x: &Activations<V>,
     blocks_per_row: usize,
     out: &mut Strip,
     panel: &mut Vec<PanelBlock>,
 ) {
-    if x.seq > FEW && B::panels::<V>() {
-        return many::<V, B>(blocks, x, blocks_per_row, out, panel);
+    if x.seq > FEW && C::panels::<V>() {
+        return many::<V, F, C, G>(blocks, x, blocks_per_row, out, panel);
     }
     // Where more than one call needs the weights, all but the first should find them in the first cache.
     let group = if x.seq <= 4 { blocks.len() } else { CACHED_BANDS * blocks_per_row };
@@ -107,9 +164,9 @@ pub(super) fn product<V: Vector, B: Block>(
         let mut pos = 0;
         while pos < x.seq {
             pos += match x.seq - pos {
-                3.. => few::<V, B, 4>(blocks, x, blocks_per_row, [pos, first], out),
-                2 => few::<V, B, 2>(blocks, x, blocks_per_row, [pos, first], out),
-                _ => few::<V, B, 1>(blocks, x, blocks_per_row, [pos, first], out),
+                3.. => few::<V, F, C, G, 4>(blocks, x, blocks_per_row, [pos, first], out),
+                2 => few::<V, F, C, G, 2>(blocks, x, blocks_per_row, [pos, first], out),
+                _ => few::<V, F, C, G, 1>(blocks, x, blocks_per_row, [pos, first], out),
             };
         }
     }
@@ -120,8 +177,8 @@ pub(super) fn product<V: Vector, B: Block>(
 ///
 /// Out of line: inside a longer function, compilers keep the sums of four positions in memory.
 #[inline(never)]
-fn few<V: Vector, B: Block, const N: usize>(
-    blocks: &[B],
+fn few<V: Vector, F: Factors, C: Codes, const G: usize, const N: usize>(
+    blocks: &[Block<F, C, G>],
     x: &Activations<V>,
     blocks_per_row: usize,
     [pos, first]: [usize; 2],
@@ -134,10 +191,7 @@ fn few<V: Vector, B: Block, const N: usize>(
         let x = x.map(|x| &x[..blocks.len()]);
         let mut sums = [V::splat(0.0); N];
         for (index, block) in blocks.iter().enumerate() {
-            let x = x.map(|x| &x[index]);
-            for ((sum, products), x) in sums.iter_mut().zip(block.dots(x)).zip(x) {
-                *sum = add_scaled(*sum, products, block.scales(), V::splat(x.scale));
-            }
+            add_block(&mut sums, block, x.map(|x| &x[index]));
         }
         for (i, sums) in sums.into_iter().enumerate().take(left) {
             put(out, pos + i, first + band * BLOCK_ROWS, sums);
@@ -147,10 +201,16 @@ fn few<V: Vector, B: Block, const N: usize>(
 }
 
 /// The products of many positions, with blocks that are widened into a panel once.
-fn many<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, blocks_per_row: usize, out: &mut Strip, panel: &mut Vec<PanelBlock>) {
+fn many<V: Vector, F: Factors, C: Codes, const G: usize>(
+    blocks: &[Block<F, C, G>],
+    x: &Activations<V>,
+    blocks_per_row: usize,
+    out: &mut Strip,
+    panel: &mut Vec<PanelBlock>,
+) {
     let wide = out.columns().len();
     for (band, blocks) in blocks.chunks(2 * blocks_per_row).enumerate() {
-        fill::<V, B>(blocks, blocks_per_row, panel);
+        fill::<V, F, C, G>(blocks, blocks_per_row, panel);
         let first = band * 2 * BLOCK_ROWS;
         let mut put = |pos: usize, [low, high]: [V; 2]| {
             put(out, pos, first, low);
@@ -160,44 +220,53 @@ fn many<V: Vector, B: Block>(blocks: &[B], x: &Activations<V>, blocks_per_row: u
         };
         let mut pos = 0;
         while pos + 4 <= x.seq {
-            let sums = panel_dots::<V, 4>(panel, std::array::from_fn(|i| &x.blocks[(pos + i) * blocks_per_row..][..blocks_per_row]));
+            let sums = panel_dots::<V, F, G, 4>(panel, std::array::from_fn(|i| &x.blocks[(pos + i) * blocks_per_row..][..blocks_per_row]));
             sums.into_iter().enumerate().for_each(|(i, sums)| put(pos + i, sums));
             pos += 4;
         }
         for pos in pos..x.seq {
-            put(pos, panel_dots::<V, 1>(panel, [&x.blocks[pos * blocks_per_row..][..blocks_per_row]])[0]);
+            put(pos, panel_dots::<V, F, G, 1>(panel, [&x.blocks[pos * blocks_per_row..][..blocks_per_row]])[0]);
         }
     }
 }
 
 /// Eight rows, or the last four and beside them what is of no use, as pairs of i16.
-fn fill<V: Vector, B: Block>(blocks: &[B], blocks_per_row: usize, panel: &mut Vec<PanelBlock>) {
+fn fill<V: Vector, F: Factors, C: Codes, const G: usize>(blocks: &[Block<F, C, G>], blocks_per_row: usize, panel: &mut Vec<PanelBlock>) {
     panel.resize(blocks_per_row, PanelBlock::default());
     for (half, blocks) in blocks.chunks_exact(blocks_per_row).enumerate() {
         for (block, out) in blocks.iter().zip(&mut *panel) {
-            out.scales[half] = *block.scales();
-            block.widen::<V>(out, half);
+            for (factors, out) in block.factors.iter().zip(&mut out.factors) {
+                let [scales, offsets] = factors.load::<V>();
+                scales.store(&mut out[half][0]);
+                offsets.store(&mut out[half][1]);
+            }
+            block.codes.widen::<V>(out, half);
         }
     }
 }
 
 /// Eight rows times N positions.
 #[inline(always)]
-fn panel_dots<V: Vector, const N: usize>(panel: &[PanelBlock], x: [&[Rounded<V>]; N]) -> [[V; 2]; N] {
+fn panel_dots<V: Vector, F: Factors, const G: usize, const N: usize>(panel: &[PanelBlock], x: [&[Rounded<V>]; N]) -> [[V; 2]; N] {
     let mut sums = [[V::splat(0.0); 2]; N];
     let x = x.map(|x| &x[..panel.len()]);
+    let steps = BLOCK_COLS / 2 / G;
     for (index, block) in panel.iter().enumerate() {
-        let mut ints = [[V::int_zero(); 2]; N];
-        for (step, [low, high]) in block.pairs.iter().enumerate() {
-            let (low, high) = (V::load_pairs(low), V::load_pairs(high));
-            for (ints, x) in ints.iter_mut().zip(x) {
-                let pair = V::splat_pair(&x[index].pairs[step]);
-                *ints = [V::dot_pairs(ints[0], low, pair), V::dot_pairs(ints[1], high, pair)];
+        for group in 0..G {
+            let mut ints = [[V::int_zero(); 2]; N];
+            for step in group * steps..(group + 1) * steps {
+                let [low, high] = &block.pairs[step];
+                let (low, high) = (V::load_pairs(low), V::load_pairs(high));
+                for (ints, x) in ints.iter_mut().zip(x) {
+                    let pair = V::splat_pair(&x[index].pairs[step]);
+                    *ints = [V::dot_pairs(ints[0], low, pair), V::dot_pairs(ints[1], high, pair)];
+                }
             }
-        }
-        for ((sums, ints), x) in sums.iter_mut().zip(ints).zip(x) {
-            for half in 0..2 {
-                sums[half] = add_scaled(sums[half], V::from_int(ints[half]), &block.scales[half], V::splat(x[index].scale));
+            for ((sums, ints), x) in sums.iter_mut().zip(ints).zip(x) {
+                for half in 0..2 {
+                    let factors = block.factors[group][half].each_ref().map(V::load);
+                    sums[half] = add_scaled::<V, F, G>(sums[half], V::from_int(ints[half]), factors, &x[index], group);
+                }
             }
         }
     }

@@ -1,8 +1,8 @@
 //! The vocabulary in plain Rust, for every target that has nothing better; compilers turn it into vector
 //! instructions.
 
+use super::product::LEVELS;
 use super::vector::{Rounded, Vector};
-use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
 pub(super) const NAME: &str = "portable";
@@ -30,7 +30,8 @@ impl Vector for F32x4 {
     type Bytes = ();
 
     const FEW_FLOATS: usize = 2;
-    const PANEL_Q4: bool = true;
+    const PANEL_NIBBLES: bool = true;
+    const NIBBLE_LEVELS: f32 = LEVELS;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -120,13 +121,13 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn widen_q8(values: &[i8; 16]) -> [[[i16; 2]; 4]; 2] {
+    fn widen_bytes(values: &[i8; 16]) -> [[[i16; 2]; 4]; 2] {
         std::array::from_fn(|pair| std::array::from_fn(|row| [0, 1].map(|i| i16::from(values[row * 4 + pair * 2 + i]))))
     }
 
     #[inline(always)]
-    fn widen_q4(words: &[u32; 4]) -> [[[i16; 2]; 4]; 4] {
-        let value = |word: u32, shift: usize| (word >> shift & 0xf) as i16 - Q4_OFFSET as i16;
+    fn widen_nibbles(words: &[u32; 4]) -> [[[i16; 2]; 4]; 4] {
+        let value = |word: u32, shift: usize| (word >> shift & 0xf) as i16;
         std::array::from_fn(|pair| words.map(|word| [value(word, 4 * pair), value(word, 16 + 4 * pair)]))
     }
 
@@ -156,15 +157,16 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn bytes_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_bytes(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn bytes_q4(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_nibbles(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+    fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [[0; 4]; N];
-        for (step, values) in block.iter().enumerate() {
+        for step in 4 * FIRST..4 * LAST {
+            let values = codes[step];
             let weights: [_; 2] =
                 std::array::from_fn(|half| std::array::from_fn(|row| [0, 1].map(|i| i16::from(values[row * 4 + half * 2 + i]))));
             for (sum, x) in sums.iter_mut().zip(x) {
@@ -177,9 +179,10 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
-        let mut sums = x.map(|x| [x.correction; 4]);
-        for (step, words) in block.iter().enumerate() {
+    fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = [[0; 4]; N];
+        for step in 2 * FIRST..2 * LAST {
+            let words = codes[step];
             let weights: [_; 4] =
                 std::array::from_fn(|nibble| words.map(|word| [0, 16].map(|half| (word >> (4 * nibble + half) & 0xf) as i16)));
             for (sum, x) in sums.iter_mut().zip(x) {

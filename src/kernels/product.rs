@@ -7,8 +7,8 @@
 //! cache, and a block of the product is kept in registers.
 //!
 //! All add in the same order. A sum of floats over columns is kept in four lanes, column `c` in lane `c %
-//! 4`, and at the end the lanes are added as (0 + 2) + (1 + 3). Integers are summed exactly over 32 columns;
-//! these sums, times both scales, are added as floats in order.
+//! 4`, and at the end the lanes are added as (0 + 2) + (1 + 3). Integers are summed exactly over the columns
+//! that share a scale; these sums, times both scales, are added as floats in order.
 //!
 //! Loops step as little as their format allows. V8 has 15 vector registers at hand, and keeps sums in memory
 //! when a body needs more, which halves the speed. For the same reason the kernels take the length of a row
@@ -19,7 +19,7 @@ use super::integers::{self, PanelBlock};
 use super::pointwise::lane_sum;
 use super::vector::{Rounded, Vector};
 use crate::pool::Strip;
-use crate::quant::{BLOCK_COLS, BLOCK_ROWS, Dtype, F16_ACTIVATION_SCALE, Matrix, Q4_OFFSET, ROW_UNIT, TILE_COLS, TILE_ROWS, Tiles};
+use crate::quant::{BLOCK_COLS, BLOCK_ROWS, Dtype, F16_ACTIVATION_SCALE, Matrix, ROW_UNIT, TILE_COLS, TILE_ROWS, Tiles};
 
 /// Activations as the kernels of a storage format want them.
 #[derive(Debug)]
@@ -31,6 +31,10 @@ pub(super) struct Activations<V: Vector> {
     /// For integers. Shapes: (seq, padded cols / 32).
     pub(super) blocks: Vec<Rounded<V>>,
 }
+
+/// Activations for matrices of integers are rounded to whole numbers up to this. The sum of 32 products with
+/// codes of 8 bits then stays below 2^24, which an f32 holds.
+pub(super) const LEVELS: f32 = 2047.0;
 
 /// Scratch memory of [`matmul`], one for each thread, grown on demand and kept.
 #[derive(Debug, Default)]
@@ -102,17 +106,20 @@ impl<V: Vector> Rounded<V> {
         max.store(&mut lanes);
         let max = lanes.into_iter().fold(0.0, f32::max) + lane_sum(poison);
         // Below this the inverse could overflow. Such small values are stored as zero.
-        let inverse = V::splat(if max < f32::MIN_POSITIVE * 1024.0 { 0.0 } else { 127.0 / max });
+        let levels = if dtype == Dtype::Q4 { V::NIBBLE_LEVELS } else { LEVELS };
+        let inverse = V::splat(if max < f32::MIN_POSITIVE * 1024.0 { 0.0 } else { levels / max });
         let mut pairs = [[0; 2]; BLOCK_COLS / 2];
-        let mut sum = V::int_zero();
-        for (four, out) in fours.as_chunks::<2>().0.iter().zip(pairs.as_chunks_mut().0) {
-            let eight = V::round(V::load(&four[0]).mul(inverse), V::load(&four[1]).mul(inverse));
-            *out = std::array::from_fn(|i| [eight[2 * i], eight[2 * i + 1]]);
-            sum = V::dot_pairs(sum, V::load_pairs(out), V::splat_pair(&[1, 1]));
+        let mut sums = [V::int_zero(); 2];
+        for (eight, (four, out)) in fours.as_chunks::<2>().0.iter().zip(pairs.as_chunks_mut::<4>().0).enumerate() {
+            let rounded = V::round(V::load(&four[0]).mul(inverse), V::load(&four[1]).mul(inverse));
+            *out = std::array::from_fn(|i| [rounded[2 * i], rounded[2 * i + 1]]);
+            let sum = &mut sums[eight / 2];
+            *sum = V::dot_pairs(*sum, V::load_pairs(out), V::splat_pair(&[1, 1]));
         }
-        let correction = -Q4_OFFSET * lane_sum(V::from_int(sum)) as i32;
-        let bytes = if dtype == Dtype::Q8 { V::bytes_q8(&pairs) } else { V::bytes_q4(&pairs) };
-        Rounded { scale: max / 127.0, correction, pairs, bytes }
+        let scale = max / levels;
+        let sums = sums.map(|sum| lane_sum(V::from_int(sum))); // whole numbers below 2^24
+        let bytes = if dtype == Dtype::Q4 { V::bytes_for_nibbles(&pairs) } else { V::bytes_for_bytes(&pairs) };
+        Rounded { scale, total: (sums[0] + sums[1]) * scale, half_totals: sums.map(|sum| sum * scale), pairs, bytes }
     }
 }
 
@@ -133,7 +140,11 @@ pub(super) fn matmul<V: Vector>(w: &Matrix, x: &Activations<V>, out: &mut Strip,
         }
         Tiles::Bf16(tiles) => floats::product(&tiles[bands(TILE_ROWS)], None, x, blocks_per_row, out, &mut panel.floats),
         Tiles::Q8(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
+        Tiles::Q8Wide(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
+        Tiles::Q8Fine(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
         Tiles::Q4(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
+        Tiles::Q4Wide(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
+        Tiles::Q4Fine(blocks) => integers::product(&blocks[bands(BLOCK_ROWS)], x, blocks_per_row, out, &mut panel.blocks),
     }
 }
 

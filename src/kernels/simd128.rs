@@ -2,15 +2,16 @@
 //!
 //! Relaxed SIMD changes two words: [`Vector::madd`] is fused, and products of 8-bit integers are one
 //! instruction. That one is exact, and the same on every processor, only where the second operand lies in
-//! 0..=127 and no sum of two products leaves 16 bits: the activations of q8 lend their signs to the weights,
-//! and the nibbles of q4 have none.
+//! 0..=127 and no sum of two products leaves 16 bits. Nibbles are such operands. Activations of 12 bits are
+//! made to be: 2048 is added, and the 7 low bits and the 5 high bits are multiplied each for themselves.
 
 #![allow(unsafe_code)]
 
 use core::arch::wasm32::*;
 
+#[cfg(not(target_feature = "relaxed-simd"))]
+use super::product::LEVELS;
 use super::vector::{Rounded, Vector};
-use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
 pub(super) const NAME: &str = if cfg!(target_feature = "relaxed-simd") { "relaxed" } else { "simd128" };
@@ -69,12 +70,16 @@ impl Vector for F32x4 {
     type Int = v128;
     type Pairs = v128;
     #[cfg(target_feature = "relaxed-simd")]
-    type Bytes = [[i8; 4]; 8];
+    type Bytes = [[[i8; 4]; 8]; 2];
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Bytes = ();
 
     const FEW_FLOATS: usize = if cfg!(target_feature = "relaxed-simd") { 4 } else { 1 };
-    const PANEL_Q4: bool = !cfg!(target_feature = "relaxed-simd");
+    const PANEL_NIBBLES: bool = !cfg!(target_feature = "relaxed-simd");
+    #[cfg(target_feature = "relaxed-simd")]
+    const NIBBLE_LEVELS: f32 = 127.0;
+    #[cfg(not(target_feature = "relaxed-simd"))]
+    const NIBBLE_LEVELS: f32 = LEVELS;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -170,15 +175,15 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn widen_q8(values: &[i8; 16]) -> [v128; 2] {
+    fn widen_bytes(values: &[i8; 16]) -> [v128; 2] {
         let values = load(values);
         let sorted = i8x16_shuffle::<0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15>(values, values);
         [i16x8_extend_low_i8x16(sorted), i16x8_extend_high_i8x16(sorted)]
     }
 
     #[inline(always)]
-    fn widen_q4(words: &[u32; 4]) -> [v128; 4] {
-        nibbles(load(words)).map(|nibbles| i16x8_sub(nibbles, i16x8_splat(Q4_OFFSET as i16)))
+    fn widen_nibbles(words: &[u32; 4]) -> [v128; 4] {
+        nibbles(load(words))
     }
 
     #[inline(always)]
@@ -208,47 +213,51 @@ impl Vector for F32x4 {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn bytes_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_bytes(_: &[[i16; 2]; 16]) {}
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn bytes_q4(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_nibbles(_: &[[i16; 2]; 16]) {}
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn bytes_q8(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
-        std::array::from_fn(|i| [pairs[2 * i][0], pairs[2 * i][1], pairs[2 * i + 1][0], pairs[2 * i + 1][1]].map(|value| value as i8))
+    fn bytes_for_bytes(pairs: &[[i16; 2]; 16]) -> [[[i8; 4]; 8]; 2] {
+        let four = |i: usize| [pairs[2 * i][0], pairs[2 * i][1], pairs[2 * i + 1][0], pairs[2 * i + 1][1]].map(|value| value + 2048);
+        let low = std::array::from_fn(|i| four(i).map(|value| (value & 127) as i8));
+        [low, std::array::from_fn(|i| four(i).map(|value| (value >> 7) as i8))]
     }
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn bytes_q4(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
+    fn bytes_for_nibbles(pairs: &[[i16; 2]; 16]) -> [[[i8; 4]; 8]; 2] {
         // The low nibbles of a word's bytes are the columns 0, 4, 1, 5 of eight, the high ones 2, 6, 3, 7.
-        std::array::from_fn(|i| {
+        let bytes = std::array::from_fn(|i| {
             let (even, odd) = (pairs[i / 2 * 4 + i % 2], pairs[i / 2 * 4 + i % 2 + 2]);
             [even[0], odd[0], even[1], odd[1]].map(|value| value as i8)
-        })
+        });
+        [bytes, bytes]
     }
 
     #[inline(always)]
-    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+    fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         #[cfg(target_feature = "relaxed-simd")]
         if N == 1 {
-            // The signs of the weights depend on the position, so with several positions pairs take fewer
-            // steps.
-            let mut sum = i32x4_splat(0);
-            for (values, four) in block.iter().zip(&x[0].bytes) {
-                let four = splat_32(four);
-                let negative = i8x16_lt(four, i8x16_splat(0));
-                let signed = i8x16_sub(v128_xor(load(values), negative), negative);
-                sum = i32x4_relaxed_dot_i8x16_i7x16_add(signed, i8x16_abs(four), sum);
+            // With several positions pairs take fewer steps.
+            let [mut low, mut high, mut all] = [i32x4_splat(0); 3];
+            let [low_bits, high_bits] = &x[0].bytes;
+            for step in 4 * FIRST..4 * LAST {
+                let weights = load(&codes[step]);
+                low = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&low_bits[step]), low);
+                high = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&high_bits[step]), high);
+                all = i32x4_relaxed_dot_i8x16_i7x16_add(weights, i8x16_splat(1), all);
             }
+            let sum = i32x4_sub(i32x4_add(low, i32x4_shl(high, 7)), i32x4_shl(all, 11));
             return [Self::from_int(sum); N];
         }
         // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
         let mut sums = [[i32x4_splat(0); 2]; N];
-        for (values, step) in block.iter().zip(0..) {
-            let values = load(values);
+        for step in 4 * FIRST..4 * LAST {
+            let values = load(&codes[step]);
             let (low, high) = (i16x8_extend_low_i8x16(values), i16x8_extend_high_i8x16(values));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let four = splat_64(&x.pairs.as_chunks::<2>().0[step]);
@@ -260,10 +269,10 @@ impl Vector for F32x4 {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
-        let mut sums = x.map(|x| i32x4_splat(x.correction));
-        for (step, words) in block.iter().enumerate() {
-            let weights = nibbles(load(words));
+    fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = [i32x4_splat(0); N];
+        for step in 2 * FIRST..2 * LAST {
+            let weights = nibbles(load(&codes[step]));
             for (sum, x) in sums.iter_mut().zip(x) {
                 for (weights, pair) in weights.into_iter().zip(&x.pairs.as_chunks::<4>().0[step]) {
                     *sum = i32x4_add(*sum, i32x4_dot_i16x8(weights, splat_32(pair)));
@@ -275,14 +284,14 @@ impl Vector for F32x4 {
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
-        let mut sums = x.map(|x| i32x4_splat(x.correction));
+    fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = [i32x4_splat(0); N];
         let nibble = i8x16_splat(0x0f);
-        for (step, words) in block.iter().enumerate() {
-            let words = load(words);
+        for step in 2 * FIRST..2 * LAST {
+            let words = load(&codes[step]);
             let (even, odd) = (v128_and(words, nibble), v128_and(u16x8_shr(words, 4), nibble));
             for (sum, x) in sums.iter_mut().zip(x) {
-                let [low, high] = &x.bytes.as_chunks::<2>().0[step];
+                let [low, high] = &x.bytes[0].as_chunks::<2>().0[step];
                 *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(low), even, *sum);
                 *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(high), odd, *sum);
             }

@@ -8,8 +8,8 @@
 
 use core::arch::x86_64::*;
 
+use super::product::LEVELS;
 use super::vector::{Rounded, Vector};
-use crate::quant::Q4_OFFSET;
 
 /// The name of this implementation.
 pub(super) const NAME: &str = "sse2";
@@ -93,7 +93,8 @@ impl Vector for F32x4 {
     type Bytes = ();
 
     const FEW_FLOATS: usize = 2;
-    const PANEL_Q4: bool = true;
+    const PANEL_NIBBLES: bool = true;
+    const NIBBLE_LEVELS: f32 = LEVELS;
 
     #[inline(always)]
     fn splat(value: f32) -> Self {
@@ -199,14 +200,14 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn widen_q8(values: &[i8; 16]) -> [__m128i; 2] {
+    fn widen_bytes(values: &[i8; 16]) -> [__m128i; 2] {
         let [low, high] = extend(load(values));
         even_odd(low, high)
     }
 
     #[inline(always)]
-    fn widen_q4(words: &[u32; 4]) -> [__m128i; 4] {
-        nibbles(load(words)).map(|nibbles| sse2!(_mm_sub_epi16(nibbles, _mm_set1_epi16(Q4_OFFSET as i16))))
+    fn widen_nibbles(words: &[u32; 4]) -> [__m128i; 4] {
+        nibbles(load(words))
     }
 
     #[inline(always)]
@@ -235,17 +236,17 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn bytes_q8(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_bytes(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn bytes_q4(_: &[[i16; 2]; 16]) {}
+    fn bytes_for_nibbles(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]
-    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
+    fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
         let mut sums = [[Self::int_zero(); 2]; N];
-        for (step, values) in block.iter().enumerate() {
-            let [rows_01, rows_23] = extend(load(values));
+        for step in 4 * FIRST..4 * LAST {
+            let [rows_01, rows_23] = extend(load(&codes[step]));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let four = load_twice(&x.pairs.as_chunks().0[step]);
                 *sums = [Self::dot_pairs(sums[0], rows_01, four), Self::dot_pairs(sums[1], rows_23, four)];
@@ -258,10 +259,10 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
-        let mut sums = x.map(|x| sse2!(_mm_set1_epi32(x.correction)));
-        for (step, words) in block.iter().enumerate() {
-            for (weights, pair) in nibbles(load(words)).into_iter().zip(4 * step..) {
+    fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
+        let mut sums = [Self::int_zero(); N];
+        for step in 2 * FIRST..2 * LAST {
+            for (weights, pair) in nibbles(load(&codes[step])).into_iter().zip(4 * step..) {
                 for (sum, x) in sums.iter_mut().zip(x) {
                     *sum = Self::dot_pairs(*sum, weights, Self::splat_pair(&x.pairs[pair]));
                 }

@@ -5,15 +5,23 @@
 #[cfg(target_family = "wasm")]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use super::product::LEVELS;
+use super::vector::Vector;
 use super::{
     Activations, F32x4, Panel, add, decode_f16, dot_rows, matmul, pointwise, rms_norm, rotate, scalar, silu_mul, softmax_step, weighted_sum,
 };
 use crate::pool::Pool;
-use crate::quant::{BLOCK_COLS, Dtype, F16x8, Matrix, ROW_UNIT, encode_f16};
+use crate::quant::{BLOCK_COLS, Dtype, F16x8, Factor, Format, Levels, Matrix, ROW_UNIT, encode_f16};
 
 /// Roundings that products of integers need beyond those of their sum: of both scales, their product, and
 /// each decoded number.
 const SCALES: usize = 4;
+
+/// How many times larger the terms of a product can be than scale * level + offset, where the two cancel.
+fn cancelling(format: Format, terms: usize) -> usize {
+    let has_offsets = matches!(format, Format::Q8Wide | Format::Q4 | Format::Q4Wide | Format::Q4Fine);
+    if has_offsets { 64 * terms } else { terms }
+}
 
 /// Fused multiply-adds give other last bits.
 const RELAXED: bool = cfg!(target_feature = "relaxed-simd");
@@ -59,19 +67,47 @@ fn product_on(pool: &Pool, w: &Matrix, x: &[f32], seq: usize, activations: &mut 
     out
 }
 
-/// What the kernels of q8 and q4 make of activations: 32 at a time rounded to 255 levels.
-fn rounded(x: &[f32], cols: usize) -> Vec<f32> {
+/// A matrix of random weights. Integers have random codes and scales, so that formats that no floats are
+/// rounded to are tried as well.
+fn random_matrix(random: &mut Random, format: Format, rows: usize, cols: usize) -> Matrix {
+    if !format.dtype().is_quantised() {
+        return Matrix::from_f32(format.dtype(), rows, cols, &random.values(rows * cols)).unwrap();
+    }
+    let mut matrix = Matrix::new(format, rows, cols).unwrap();
+    for row in 0..rows {
+        for block in 0..cols.div_ceil(BLOCK_COLS) {
+            let has_offsets = !matches!(format, Format::Q8 | Format::Q8Fine);
+            let factors = [0; 2].map(|_| match format {
+                Format::Q4 => [0; 2].map(|_| (random.next() * 1024.0).round() / 65536.0), // what f16 holds
+                _ => [random.next() / 64.0, if has_offsets { random.next() } else { 0.0 }],
+            });
+            let factors = factors.map(|[scale, offset]| Factor { scale, offset });
+            let factors = if matches!(format, Format::Q8Fine | Format::Q4Fine) { factors } else { [factors[0]; 2] };
+            let levels = std::array::from_fn(|_| match format.dtype() {
+                Dtype::Q8 => (random.next() * 128.0).floor() as i8,
+                _ => (random.next() * 8.0 + 8.0) as i8,
+            });
+            matrix.set_levels(row, block, &Levels { levels, factors }).unwrap();
+        }
+    }
+    assert_eq!(matrix.format(), format);
+    matrix
+}
+
+/// What the kernels of integers make of activations: 32 at a time rounded to whole numbers.
+fn rounded(x: &[f32], cols: usize, dtype: Dtype) -> Vec<f32> {
+    let levels = if dtype == Dtype::Q4 { F32x4::NIBBLE_LEVELS } else { LEVELS };
     let block = |block: &[f32]| {
         let max = block.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
-        let inverse = if max == 0.0 { 0.0 } else { 127.0 / max };
-        block.iter().map(|x| (x * inverse).round_ties_even() * (max / 127.0)).collect::<Vec<_>>()
+        let inverse = if max == 0.0 { 0.0 } else { levels / max };
+        block.iter().map(|x| (x * inverse).round_ties_even() * (max / levels)).collect::<Vec<_>>()
     };
     x.chunks(cols.max(1)).flat_map(|row| row.chunks(BLOCK_COLS)).flat_map(block).collect()
 }
 
 /// The activations that a product with a matrix of this format is the exact product of.
 fn as_taken(x: &[f32], cols: usize, dtype: Dtype) -> Vec<f32> {
-    if dtype.is_quantised() { rounded(x, cols) } else { x.to_vec() }
+    if dtype.is_quantised() { rounded(x, cols, dtype) } else { x.to_vec() }
 }
 
 /// Rows padded with zeros to whole vectors.
@@ -105,14 +141,19 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn matmul_is_the_specification_at_every_width() {
     let mut random = Random(1);
-    for dtype in Dtype::ALL {
+    for format in Format::ALL {
         for cols in lengths() {
             let rows = 5;
-            let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
+            let w = random_matrix(&mut random, format, rows, cols);
             for seq in [1, 3, 4, 9] {
                 let x = random.values(seq * cols);
-                let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, dtype), cols, seq, rows);
-                assert_close(&format!("{dtype}, {cols} columns, {seq} positions"), cols + SCALES, &product(&w, &x, seq), &expected);
+                let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, w.dtype()), cols, seq, rows);
+                assert_close(
+                    &format!("{format:?}, {cols} columns, {seq} positions"),
+                    cancelling(format, cols + SCALES),
+                    &product(&w, &x, seq),
+                    &expected,
+                );
             }
         }
     }
@@ -122,12 +163,17 @@ fn matmul_is_the_specification_at_every_width() {
 fn matmul_is_the_specification_at_every_number_of_rows_and_positions() {
     let mut random = Random(2);
     let cols = 26;
-    for dtype in Dtype::ALL {
+    for format in Format::ALL {
         for (rows, seq) in (0..=13).flat_map(|rows| (0..=9).map(move |seq| (rows, seq))).chain([(70, 1), (1092, 2), (1, 70)]) {
-            let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
+            let w = random_matrix(&mut random, format, rows, cols);
             let x = random.values(seq * cols);
-            let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, dtype), cols, seq, rows);
-            assert_close(&format!("{dtype}, {rows} rows, {seq} positions"), cols + SCALES, &product(&w, &x, seq), &expected);
+            let expected = scalar::matmul(&decoded(&w), &as_taken(&x, cols, w.dtype()), cols, seq, rows);
+            assert_close(
+                &format!("{format:?}, {rows} rows, {seq} positions"),
+                cancelling(format, cols + SCALES),
+                &product(&w, &x, seq),
+                &expected,
+            );
         }
     }
 }
@@ -136,10 +182,10 @@ fn matmul_is_the_specification_at_every_number_of_rows_and_positions() {
 fn one_position_gives_the_same_bits_as_many_on_any_number_of_threads() {
     let mut random = Random(3);
     let pools = if cfg!(target_family = "wasm") { vec![Pool::new(1)] } else { [1, 2, 3].map(Pool::new).to_vec() };
-    for dtype in Dtype::ALL {
+    for format in Format::ALL {
         for (rows, cols) in [(1, 1), (4, 8), (7, 26), (26, 312), (13, 1092), (70, 64)] {
             let seq = 13;
-            let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
+            let w = random_matrix(&mut random, format, rows, cols);
             let x = random.values(seq * cols);
             let mut activations = Activations::default();
             let mut panels: [Panel; 3] = Default::default();
@@ -148,7 +194,7 @@ fn one_position_gives_the_same_bits_as_many_on_any_number_of_threads() {
                 for many in 1..=seq {
                     let out = product_on(pool, &w, &x[..many * cols], many, &mut activations, &mut panels);
                     let threads = pool.threads();
-                    assert_eq!(bits(&out), singles[..many * rows], "{dtype}, {rows} x {cols}, {many} positions, {threads} threads");
+                    assert_eq!(bits(&out), singles[..many * rows], "{format:?}, {rows} x {cols}, {many} positions, {threads} threads");
                 }
             }
         }
@@ -440,8 +486,8 @@ fn every_implementation_gives_these_bits() {
         }
     };
     for (rows, cols) in [(99, 26), (26, 312), (5, 1092), (64, 128)] {
-        for dtype in Dtype::ALL {
-            let w = Matrix::from_f32(dtype, rows, cols, &random.values(rows * cols)).unwrap();
+        for format in Format::ALL {
+            let w = random_matrix(&mut random, format, rows, cols);
             digest(&product(&w, &random.values(5 * cols), 5));
         }
         let (w, x) = (random.values(rows * cols), random.values(cols));
@@ -463,5 +509,5 @@ fn every_implementation_gives_these_bits() {
         add(&mut normed, &x);
         digest(&normed);
     }
-    assert!(RELAXED || hash == 0x919c_0c6b_87b9_23d2, "{hash:#018x}");
+    assert!(RELAXED || hash == 0x0f50_3a19_3aaa_d6ad, "{hash:#018x}");
 }

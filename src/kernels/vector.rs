@@ -17,8 +17,11 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     /// Up to this number of positions, products of floats are faster straight from memory than through a
     /// panel; 1 where they never are.
     const FEW_FLOATS: usize;
-    /// Whether the products of q4 with many positions are faster through a panel than by [`Vector::dots_q4`].
-    const PANEL_Q4: bool;
+    /// Whether the products of nibbles with many positions are faster through a panel than by
+    /// [`Vector::dots_nibbles`].
+    const PANEL_NIBBLES: bool;
+    /// Activations for [`Vector::dots_nibbles`] are whole numbers up to this.
+    const NIBBLE_LEVELS: f32;
 
     /// The same value in all lanes.
     fn splat(value: f32) -> Self;
@@ -56,10 +59,10 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     fn round(low: Self, high: Self) -> [i16; 8];
     /// Zero in all lanes.
     fn int_zero() -> Self::Int;
-    /// Four columns of four rows of a q8 block: the first two, then the others.
-    fn widen_q8(values: &[i8; 16]) -> [Self::Pairs; 2];
-    /// Eight columns of four rows of a q4 block, two by two, as the numbers that they stand for.
-    fn widen_q4(words: &[u32; 4]) -> [Self::Pairs; 4];
+    /// Four columns of four rows in 8 bits: the first two, then the others.
+    fn widen_bytes(bytes: &[i8; 16]) -> [Self::Pairs; 2];
+    /// Eight columns of four rows in 4 bits, two by two.
+    fn widen_nibbles(words: &[u32; 4]) -> [Self::Pairs; 4];
     /// Four pairs to memory.
     fn store_pairs(pairs: Self::Pairs, out: &mut [[i16; 2]; 4]);
     /// Four pairs from memory.
@@ -71,26 +74,27 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     /// The lanes as f32, exact below 2^24.
     fn from_int(int: Self::Int) -> Self;
 
-    /// `pairs` as bytes for [`Vector::dots_q8`].
-    fn bytes_q8(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
-    /// `pairs` as bytes for [`Vector::dots_q4`].
-    fn bytes_q4(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
-    /// Lane r of vector n is the exact product of row r of a q8 block with the activations `x[n]`.
-    fn dots_q8<const N: usize>(block: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N];
-    /// As [`Vector::dots_q8`] for a q4 block as it is stored, every weight 8 too large, each product added
-    /// to `x[n].correction`.
-    fn dots_q4<const N: usize>(block: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N];
+    /// `pairs` as bytes for [`Vector::dots_bytes`].
+    fn bytes_for_bytes(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
+    /// `pairs` as bytes for [`Vector::dots_nibbles`].
+    fn bytes_for_nibbles(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
+    /// Lane r of vector n is the exact product of row r of the codes of a block with the activations `x[n]`,
+    /// in the halves of its columns from `FIRST` to `LAST`.
+    fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N];
+    /// As [`Vector::dots_bytes`] for codes of 4 bits.
+    fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N];
 }
 
-/// 32 activations rounded to 8 bits.
+/// 32 activations rounded to whole numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rounded<V: Vector> {
     /// What a unit is worth.
     pub(super) scale: f32,
-    /// -8 times the sum of the values: what corrects the product with q4 weights, which are stored 8 too
-    /// large.
-    pub(super) correction: i32,
-    /// The values, -127..=127.
+    /// The sum of the activations.
+    pub(super) total: f32,
+    /// The sum of each half of them.
+    pub(super) half_totals: [f32; 2],
+    /// The whole numbers, up to [`LEVELS`](super::product::LEVELS) or [`Vector::NIBBLE_LEVELS`].
     pub(super) pairs: [[i16; 2]; 16],
     /// The same once more.
     #[cfg_attr(not(target_feature = "relaxed-simd"), expect(dead_code, reason = "only relaxed SIMD multiplies bytes"))]

@@ -2,10 +2,10 @@
 
 use ::half::{bf16, f16};
 
-use super::Dtype;
 use super::half::{bf16_to_f32, f16_to_f32};
+use super::{BLOCK_COLS, Format, Ggml};
 
-/// How a weight file writes a number. [`Dtype`] is how a matrix is stored in memory.
+/// How a weight file writes numbers. [`Format`] is how a matrix is stored in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileDtype {
     /// IEEE double precision, rounded to single when it is read.
@@ -16,28 +16,43 @@ pub(crate) enum FileDtype {
     F16,
     /// The upper half of an f32.
     Bf16,
+    /// Integers with scales, in blocks of columns.
+    Blocks(Ggml),
 }
 
 impl FileDtype {
-    /// Bytes of `len` numbers.
+    /// Bytes of `len` numbers, which are whole blocks.
     pub(crate) fn bytes(self, len: usize) -> usize {
         match self {
             FileDtype::F64 => 8 * len,
             FileDtype::F32 => 4 * len,
             FileDtype::F16 | FileDtype::Bf16 => 2 * len,
+            FileDtype::Blocks(ggml) => {
+                let (cols, bytes) = ggml.block();
+                len / cols * bytes
+            }
+        }
+    }
+
+    /// The numbers of a row come in blocks of this many, and a row is whole blocks.
+    pub(crate) fn block_cols(self) -> usize {
+        match self {
+            FileDtype::Blocks(ggml) => ggml.block().0,
+            _ => 1,
         }
     }
 
     /// The format in which a matrix of such numbers is stored where the caller asks for none.
-    pub(crate) fn storage(self) -> Dtype {
+    pub(crate) fn storage(self) -> Format {
         match self {
-            FileDtype::F64 | FileDtype::F32 => Dtype::F32,
-            FileDtype::F16 => Dtype::F16,
-            FileDtype::Bf16 => Dtype::Bf16,
+            FileDtype::F64 | FileDtype::F32 => Format::F32,
+            FileDtype::F16 => Format::F16,
+            FileDtype::Bf16 => Format::Bf16,
+            FileDtype::Blocks(ggml) => ggml.storage(),
         }
     }
 
-    /// Reads little-endian numbers. Shapes: `bytes` (those of at least len numbers), `out` (len).
+    /// Reads little-endian numbers. Shapes: `bytes` (those of at least len numbers), `out` (len), whole blocks.
     pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             FileDtype::F64 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = f64::from_le_bytes(value) as f32),
@@ -48,6 +63,9 @@ impl FileDtype {
             FileDtype::Bf16 => {
                 out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = bf16_to_f32(bf16::from_le_bytes(value)));
             }
+            FileDtype::Blocks(ggml) => ggml.levels(&bytes[..self.bytes(out.len())], &mut |index, levels| {
+                out[index * BLOCK_COLS..][..BLOCK_COLS].copy_from_slice(&levels.values());
+            }),
         }
     }
 
@@ -67,6 +85,7 @@ impl FileDtype {
             }
             FileDtype::F16 => sixteen(0x7c00),
             FileDtype::Bf16 => sixteen(0x7f80),
+            FileDtype::Blocks(ggml) => ggml.is_finite(bytes),
         }
     }
 }

@@ -8,8 +8,8 @@ use super::*;
 const FLOATS: [(Dtype, usize); 3] = [(Dtype::F32, 4), (Dtype::F16, 2), (Dtype::Bf16, 2)];
 
 fn stored(dtype: Dtype, source: FileDtype, cols: usize, bytes: &[u8]) -> Vec<f32> {
-    let mut matrix = Matrix::new(dtype, 3, cols).unwrap();
-    matrix.set_row(1, source, bytes);
+    let mut matrix = Matrix::new(dtype.format(), 3, cols).unwrap();
+    matrix.set_row(1, source, bytes).unwrap();
     let mut out = vec![f32::NAN; cols];
     matrix.row(0, &mut out);
     assert!(out.iter().all(|value| value.to_bits() == 0), "the row before is still zero");
@@ -110,8 +110,8 @@ fn rows_of_every_shape_are_told_apart() {
 #[test]
 fn an_impossible_size_is_an_error_and_not_a_crash() {
     for (rows, cols) in [(usize::MAX, usize::MAX), (usize::MAX / 8, 1), (1, usize::MAX / 4)] {
-        for dtype in Dtype::ALL {
-            let error = Matrix::new(dtype, rows, cols).unwrap_err();
+        for format in Format::ALL {
+            let error = Matrix::new(format, rows, cols).unwrap_err();
             assert_eq!(error.code(), "OUT_OF_MEMORY", "{rows} x {cols}");
         }
     }
@@ -127,25 +127,90 @@ fn names_of_formats_are_those_of_the_options() {
 
 #[test]
 fn the_size_of_a_matrix_is_known_before_it_is_there() {
-    for (dtype, bytes) in [(Dtype::F32, 64 * 4), (Dtype::F16, 64 * 2 + 32), (Dtype::Bf16, 64 * 2), (Dtype::Q8, 144), (Dtype::Q4, 80)] {
-        assert_eq!(dtype.matrix_bytes(1, 1), bytes, "one tile of {dtype}");
+    let formats = [
+        (Format::F32, 64 * 4),
+        (Format::F16, 64 * 2 + 32),
+        (Format::Bf16, 64 * 2),
+        (Format::Q8, 128 * 9 / 8),
+        (Format::Q8Wide, 128 * 10 / 8),
+        (Format::Q8Fine, 128 * 10 / 8),
+        (Format::Q4, 128 * 5 / 8),
+        (Format::Q4Wide, 128 * 6 / 8),
+        (Format::Q4Fine, 128),
+    ];
+    for (format, bytes) in formats {
+        assert_eq!(format.matrix_bytes(1, 1), bytes, "one tile of {format:?}");
         for (rows, cols) in [(1, 1), (4, 8), (5, 26), (31, 312)] {
-            let matrix = Matrix::new(dtype, rows, cols).unwrap();
+            let matrix = Matrix::new(format, rows, cols).unwrap();
             let stored = match matrix.tiles() {
                 Tiles::F32(tiles) => size_of_val(tiles.as_slice()),
                 Tiles::F16(tiles, factors) => size_of_val(tiles.as_slice()) + size_of_val(factors.as_slice()),
                 Tiles::Bf16(tiles) => size_of_val(tiles.as_slice()),
                 Tiles::Q8(blocks) => size_of_val(blocks.as_slice()),
+                Tiles::Q8Wide(blocks) => size_of_val(blocks.as_slice()),
+                Tiles::Q8Fine(blocks) => size_of_val(blocks.as_slice()),
                 Tiles::Q4(blocks) => size_of_val(blocks.as_slice()),
+                Tiles::Q4Wide(blocks) => size_of_val(blocks.as_slice()),
+                Tiles::Q4Fine(blocks) => size_of_val(blocks.as_slice()),
             };
-            assert_eq!((matrix.bytes(), dtype.matrix_bytes(rows, cols)), (stored as u64, stored as u64));
+            assert_eq!((matrix.bytes(), format.matrix_bytes(rows, cols)), (stored as u64, stored as u64));
         }
     }
 }
 
+/// `tests/golden/ggml.json`: for each format of ggml, blocks of 256 weights and what the package gguf makes
+/// of them.
+fn ggml_golden(ggml: Ggml) -> (Vec<u8>, Vec<f32>) {
+    let golden: serde_json::Value = serde_json::from_str(include_str!("../../tests/golden/ggml.json")).unwrap();
+    let bytes = |field: &str| {
+        let hex = golden["formats"][ggml.name_and_number().0][field].as_str().unwrap().as_bytes();
+        hex.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect::<Vec<u8>>()
+    };
+    (bytes("bytes"), bytes("values").as_chunks().0.iter().map(|&value| f32::from_le_bytes(value)).collect())
+}
+
+#[test]
+fn blocks_of_ggml_are_read_and_stored_as_the_numbers_that_they_stand_for() {
+    for ggml in Ggml::ALL {
+        let (bytes, expected) = ggml_golden(ggml);
+        let source = FileDtype::Blocks(ggml);
+        let mut widened = vec![f32::NAN; 256];
+        source.widen(&bytes, &mut widened);
+        // Two roundings of f32 in another order are allowed, where a product and an offset cancel.
+        let unit = expected.iter().fold(0.0, |max: f32, value| max.max(value.abs())) * f32::EPSILON;
+        for (got, want) in widened.iter().zip(&expected) {
+            assert!((got - want).abs() <= unit, "{ggml:?}: {got}, not {want}");
+        }
+        let mut matrix = Matrix::new(source.storage(), 3, 256).unwrap();
+        matrix.set_row(1, source, &bytes).unwrap();
+        assert_eq!(matrix.format(), source.storage(), "{ggml:?}");
+        let mut stored = vec![f32::NAN; 256];
+        matrix.row(1, &mut stored);
+        assert_eq!(stored, widened, "{ggml:?} in {:?}", matrix.format());
+        matrix.row(2, &mut stored);
+        assert!(stored.iter().all(|&value| value == 0.0), "the row after is still zero");
+    }
+}
+
+#[test]
+fn scales_that_f16_cannot_hold_make_the_matrix_wide_and_nothing_is_lost() {
+    let mut matrix = Matrix::new(Format::Q4, 5, 64).unwrap();
+    let levels = |scale, offset| Levels::with(std::array::from_fn(|c| (c % 16) as i8), scale, offset);
+    let (small, large) = (levels(0.25, -1.5), levels(1.0 / 3.0, 1e6));
+    matrix.set_levels(0, 1, &small).unwrap();
+    assert_eq!(matrix.format(), Format::Q4);
+    matrix.set_levels(4, 0, &large).unwrap();
+    assert_eq!(matrix.format(), Format::Q4Wide);
+    let mut row = [f32::NAN; 64];
+    matrix.row(0, &mut row);
+    assert_eq!((&row[..32], &row[32..]), (&[0.0; 32][..], &small.values()[..]));
+    matrix.row(4, &mut row);
+    assert_eq!(row[..32], large.values());
+}
+
 #[test]
 fn quantised_rows_of_every_shape_are_told_apart() {
-    for (dtype, levels) in [(Dtype::Q8, 127.0), (Dtype::Q4, 7.0)] {
+    for (dtype, levels) in [(Dtype::Q8, 127.0), (Dtype::Q4, 7.5)] {
         for (rows, cols) in [(1, 1), (3, 31), (4, 32), (5, 33), (13, 26), (9, 100), (0, 5), (5, 0)] {
             // Whole steps of one row's own scale, the largest always among them: nothing is lost.
             let values: Vec<f32> =

@@ -5,7 +5,7 @@ use super::index::{self, Index};
 use super::tensors::{EMBED, HEAD, Storage, TensorSpec};
 use crate::config::{ModelConfig, Plan};
 use crate::error::{Error, Result};
-use crate::quant::{Dtype, FileDtype};
+use crate::quant::{Dtype, FileDtype, Format};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// Prefixes of a tensor's name, in any number and order. They come from models inside a model for pictures
@@ -47,12 +47,12 @@ pub(super) const EMBED_NUMBER: usize = 0;
 /// `dtype` how the matrix is stored.
 pub(super) enum Target {
     /// Into a matrix of the model.
-    Matrix { number: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
+    Matrix { number: usize, source: FileDtype, format: Format, rows: usize, cols: usize },
     /// Into a norm or a bias.
     Vector { number: usize, source: FileDtype, len: usize },
     /// The second of embedding and head, in a tied model; `other` is the number of the first. It is compared
     /// with the first and dropped. From the first row that differs, it becomes a matrix.
-    Twin { number: usize, other: usize, source: FileDtype, dtype: Dtype, rows: usize, cols: usize },
+    Twin { number: usize, other: usize, source: FileDtype, format: Format, rows: usize, cols: usize },
     /// Nowhere, but every byte has to be zero: a bias that config.json does not ask for.
     Zero,
     /// Nowhere.
@@ -138,12 +138,12 @@ impl Manifest {
             let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
             return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
         };
-        let dtype = self.dtype.map_or(source.storage(), |dtype| spec.stored_as(dtype));
+        let format = self.dtype.map_or(source.storage(), |dtype| spec.stored_as(dtype));
         let (number, other) = if is_tied && full == HEAD { (self.own_head(), EMBED_NUMBER) } else { (number, self.own_head()) };
         let has_twin = is_tied && (self.seen.contains(EMBED) || self.seen.contains(HEAD));
         let target = match spec.shape[..] {
-            [rows, cols] if has_twin => Target::Twin { number, other, source, dtype, rows, cols },
-            [rows, cols] => Target::Matrix { number, source, dtype, rows, cols },
+            [rows, cols] if has_twin => Target::Twin { number, other, source, format, rows, cols },
+            [rows, cols] => Target::Matrix { number, source, format, rows, cols },
             _ => Target::Vector { number, source, len: spec.len() as usize },
         };
         if !self.seen.insert(full) {

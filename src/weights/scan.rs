@@ -71,11 +71,11 @@ impl HeaderScan {
             self.weight_bytes += match tensor.target {
                 // Whether a tied model has a different head shows only in the values, so its memory is
                 // counted.
-                Target::Matrix { number, dtype, rows, cols, .. } | Target::Twin { number, dtype, rows, cols, .. } => {
+                Target::Matrix { number, format, rows, cols, .. } | Target::Twin { number, format, rows, cols, .. } => {
                     if number < self.first && self.manifest.is_plain(number) {
-                        (self.first, self.stored) = (number, Some(dtype));
+                        (self.first, self.stored) = (number, Some(format.dtype()));
                     }
-                    dtype.matrix_bytes(rows, cols)
+                    format.matrix_bytes(rows, cols)
                 }
                 Target::Vector { len, .. } => 4 * len as u64,
                 Target::Zero | Target::Skip => 0,

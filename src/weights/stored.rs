@@ -8,7 +8,7 @@ use super::tensors::{Tensor, Weights};
 use super::{bad, reserve};
 use crate::config::Plan;
 use crate::error::Result;
-use crate::quant::{Dtype, FileDtype, Matrix};
+use crate::quant::{FileDtype, Format, Matrix};
 
 /// The tensors so far, by their numbers in the table.
 #[derive(Default)]
@@ -36,16 +36,16 @@ impl Stored {
             return Err(bad(file, &format!("tensor {}, row {row}", tensor.name), "numbers", "a NaN or an infinity".into()));
         }
         match tensor.target {
-            Target::Matrix { dtype, rows, cols, .. } => {
+            Target::Matrix { format, rows, cols, .. } => {
                 if row == 0 {
-                    self.matrices.insert(number, Matrix::new(dtype, rows, cols)?);
+                    self.matrices.insert(number, Matrix::new(format, rows, cols)?);
                 }
             }
-            Target::Twin { other, dtype, rows, cols, .. } => {
+            Target::Twin { other, format, rows, cols, .. } => {
                 if let Some(first) = self.matrices.get(&other)
                     && !self.matrices.contains_key(&number)
                 {
-                    match untie(first, dtype, (rows, cols), source, row, bytes)? {
+                    match untie(first, format, (rows, cols), source, row, bytes)? {
                         Some(own) => self.matrices.insert(number, own),
                         None => return Ok(()),
                     };
@@ -59,7 +59,7 @@ impl Stored {
             Target::Zero | Target::Skip => {}
         }
         if let Some(matrix) = self.matrices.get_mut(&number) {
-            matrix.set_row(row, source, bytes);
+            matrix.set_row(row, source, bytes)?;
         }
         Ok(())
     }
@@ -88,25 +88,25 @@ impl Stored {
 /// Source: transformers 5.24, `tie_weights` does not tie two tensors of a checkpoint with different values.
 fn untie(
     first: &Matrix,
-    dtype: Dtype,
+    format: Format,
     (rows, cols): (usize, usize),
     source: FileDtype,
     row: usize,
     bytes: &[u8],
 ) -> Result<Option<Matrix>> {
-    let mut one_row = Matrix::new(dtype, 1, cols)?;
-    one_row.set_row(0, source, bytes);
+    let mut one_row = Matrix::new(format, 1, cols)?;
+    one_row.set_row(0, source, bytes)?;
     if decoded(&one_row, 0)? == decoded(first, row)? {
         return Ok(None);
     }
-    if first.dtype() == dtype {
+    if first.format() == format {
         return first.copy().map(Some);
     }
     // Their rows so far are the same numbers, so both formats hold them exactly.
-    let mut own = Matrix::new(dtype, rows, cols)?;
+    let mut own = Matrix::new(format, rows, cols)?;
     for row in 0..row {
         let values: Vec<u8> = decoded(first, row)?.iter().flat_map(|value| value.to_le_bytes()).collect();
-        own.set_row(row, FileDtype::F32, &values);
+        own.set_row(row, FileDtype::F32, &values)?;
     }
     Ok(Some(own))
 }

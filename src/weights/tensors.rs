@@ -9,7 +9,7 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Mixer, Plan};
-use crate::quant::{Dtype, Matrix};
+use crate::quant::{Dtype, Format, Matrix};
 
 /// The names of the embedding and the head, either of which may serve as both.
 pub(super) const EMBED: &str = "model.embed_tokens.weight";
@@ -187,7 +187,7 @@ impl Weights {
             match tensor {
                 Tensor::Vector(values) => vector(&mut hash, values),
                 Tensor::Matrix(matrix) => {
-                    hash.update(format!("{} {} {}", matrix.dtype(), matrix.rows(), matrix.cols()));
+                    hash.update(format!("{:?} {} {}", matrix.format(), matrix.rows(), matrix.cols()));
                     let mut row = vec![0.0; matrix.cols()];
                     for sample in 0..SAMPLED_ROWS {
                         matrix.row((matrix.rows() - 1) * sample / (SAMPLED_ROWS - 1), &mut row);
@@ -239,10 +239,10 @@ impl TensorSpec {
     }
 
     /// The format in which it is stored in a model of `dtype`, if it is a matrix.
-    pub(crate) fn stored_as(&self, dtype: Dtype) -> Dtype {
+    pub(crate) fn stored_as(&self, dtype: Dtype) -> Format {
         match (self.storage, dtype) {
-            (Storage::Fine, Dtype::Q4) => Dtype::Q8,
-            _ => dtype,
+            (Storage::Fine, Dtype::Q4) => Format::Q8,
+            _ => dtype.format(),
         }
     }
 
