@@ -48,7 +48,7 @@ impl Estimate {
 
     /// An estimate from a config and the headers of all its weight files.
     pub fn of_scan(config: &ModelConfig, options: &LoadOptions, scan: &HeaderScan) -> Estimate {
-        Estimate::with(config, options, options.storage(config), scan.weight_bytes)
+        Estimate::with(config, options, options.storage(config), scan.weight_bytes_of_all())
     }
 
     fn with(config: &ModelConfig, options: &LoadOptions, dtype: Option<Dtype>, weight_bytes: u64) -> Estimate {
@@ -102,15 +102,20 @@ impl LoadOptions {
     /// The format in which the weights of a model will be stored; `None`: each matrix in the format of its
     /// file.
     pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
-        let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
         // If config.json has no dtype, the widest is assumed.
         let own = config.dtype.unwrap_or(Dtype::F32);
-        if self.dtype.is_some() || config.plan.weight_bytes(own) <= max {
+        self.storage_of(config, config.plan.weight_bytes(own))
+    }
+
+    /// As [`storage`](Self::storage), of a model whose weights take `own` bytes in the formats of their
+    /// files.
+    pub(crate) fn storage_of(&self, config: &ModelConfig, own: u64) -> Option<Dtype> {
+        let max = self.weight_bytes_max.unwrap_or(usize::MAX as u64 / 2);
+        if self.dtype.is_some() || own <= max {
             return self.dtype;
         }
-        let narrower =
-            [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.plan.weight_bytes(dtype) < config.plan.weight_bytes(own));
-        narrower.clone().find(|&dtype| config.plan.weight_bytes(dtype) <= max).or(Some(Dtype::Q4))
+        let mut narrower = [Dtype::F16, Dtype::Q8, Dtype::Q4].into_iter().filter(|&dtype| config.plan.weight_bytes(dtype) < own);
+        narrower.clone().find(|&dtype| config.plan.weight_bytes(dtype) <= max).or(narrower.next_back())
     }
 }
 

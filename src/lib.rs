@@ -24,7 +24,7 @@
 //! - `quant`: the storage formats of a matrix. `kernels`: the arithmetic on them, written once for all
 //!   instruction sets. `pool`: the threads.
 //! - `sniff`: recognises other files in place of a model file. `json`: reads the small files strictly.
-//! - `config`: what `config.json` asks for. `weights`: safetensors to matrices.
+//! - `config`: what `config.json` asks for. `weights`: safetensors and GGUF to matrices.
 //! - `cache`: the KV cache. `network`: the forward pass. **Read `network` first.** Inside it, `executor`: the
 //!   steps of a layer; `sequence`: one text on a device; `scheduler`: decides which rows to compute next.
 //! - `model`: a network with its tokenizer and template.
@@ -148,6 +148,7 @@ pub mod internals {
     pub use crate::config::{
         Attention, GenerationConfig, LayerPlan, Llama3Scaling, Mixer, Mlp, ModelConfig, Norm, Plan, RopePlan, RopeScaling,
     };
+    pub use crate::load::GgufScan;
     pub use crate::network::scheduler::Scheduler;
     pub use crate::network::sequence::{Device, Sequence};
     pub use crate::network::{Executor, Network, Probe};

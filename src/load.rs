@@ -3,8 +3,10 @@
 //! The small files come first. They become a [`Description`] and are checked before any weights are needed.
 //! The weights then come in chunks.
 
+mod gguf;
+
 use crate::cache::Budget;
-use crate::config::{GenerationConfig, ModelConfig};
+use crate::config::{GenerationConfig, ModelConfig, RopeScaling};
 use crate::error::{Error, Result};
 use crate::estimate::Estimate;
 use crate::model::{Description, Model};
@@ -15,6 +17,9 @@ use crate::template::ChatTemplate;
 use crate::text::TokenizerConfig;
 use crate::tokenizer::Tokenizer;
 use crate::weights::Loader;
+use gguf::{Start, Started};
+
+pub use gguf::GgufScan;
 
 /// The small files of a folder in the layout of Hugging Face, as bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -58,9 +63,24 @@ impl<'a> ModelFiles<'a> {
 
 /// A model whose weights are still arriving.
 pub struct ModelLoader {
-    description: Description,
-    weights: Loader,
+    stage: Stage,
     options: LoadOptions,
+    /// The error with which a GGUF file's beginning was refused.
+    failed: Option<Error>,
+}
+
+/// What is expected next.
+enum Stage {
+    /// The beginning of a GGUF file, which describes the model.
+    Start(Box<Start>),
+    /// Weights.
+    Weights { description: Box<Description>, weights: Box<Loader> },
+}
+
+/// Checks that a model fits, and fixes its storage format, before a header is known.
+fn settle(config: &ModelConfig, options: LoadOptions) -> Result<LoadOptions> {
+    Estimate::of(config, &options).check(config, &options)?;
+    Ok(LoadOptions { dtype: options.storage(config), weight_bytes_max: Some(u64::MAX), ..options })
 }
 
 impl ModelLoader {
@@ -69,33 +89,60 @@ impl ModelLoader {
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor, `OUT_OF_MEMORY` if the model cannot fit.
     pub fn new(description: Description, index: Option<&[u8]>, options: LoadOptions) -> Result<ModelLoader> {
-        let config = &description.config;
-        Estimate::of(config, &options).check(config, &options)?;
-        let dtype = options.storage(config);
-        let weights = Loader::new(config, index, dtype)?;
-        // The storage format is now fixed, whatever the files hold.
-        let options = LoadOptions { dtype, weight_bytes_max: Some(u64::MAX), ..options };
-        Ok(ModelLoader { description, weights, options })
+        let options = settle(&description.config, options)?;
+        let weights = Box::new(Loader::new(&description.config, index, options.dtype)?);
+        let stage = Stage::Weights { description: Box::new(description), weights };
+        Ok(ModelLoader { stage, options, failed: None })
     }
 
-    /// What the model is besides its weights.
-    pub fn description(&self) -> &Description {
-        &self.description
+    /// A loader for a GGUF model; `name` is that of its file, or of the first of its parts. What `files` has
+    /// goes before what the file says.
+    ///
+    /// Errors: `BAD_INPUT` for a part that is not the first.
+    pub fn gguf(name: &str, files: &ModelFiles, options: LoadOptions) -> Result<ModelLoader> {
+        Ok(ModelLoader { stage: Stage::Start(Box::new(Start::new(name, files)?)), options, failed: None })
+    }
+
+    /// What the model is besides its weights. `None` before the beginning of a GGUF file has come.
+    pub fn description(&self) -> Option<&Description> {
+        match &self.stage {
+            Stage::Start(_) => None,
+            Stage::Weights { description, .. } => Some(description),
+        }
     }
 
     /// The names of the weight files, in the order in which they are expected.
     pub fn files(&self) -> &[String] {
-        self.weights.files()
+        match &self.stage {
+            Stage::Start(start) => &start.files,
+            Stage::Weights { weights, .. } => weights.files(),
+        }
     }
 
     /// Takes the next bytes of the current weight file. Chunks may have any size.
     ///
-    /// Errors: those of [`Loader::push`]; `OUT_OF_MEMORY` if a tied model turns out to have a head, and
-    /// there is no room for it.
-    pub fn push(&mut self, chunk: &[u8]) -> Result<()> {
-        self.weights.push(chunk)?;
-        let config = &mut self.description.config;
-        if config.plan.tied && self.weights.has_own_head() {
+    /// Errors: those of [`Loader::push`]; those of the small files when the beginning of a GGUF file is
+    /// complete; `OUT_OF_MEMORY` if a tied model turns out to have a head, and there is no room for it.
+    pub fn push(&mut self, mut chunk: &[u8]) -> Result<()> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        while let Stage::Start(start) = &mut self.stage {
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            let begun = start.push(chunk).map(|taken| (taken, start.is_done()));
+            let begun = begun.and_then(|(taken, done)| {
+                chunk = &chunk[taken..];
+                if done { self.enter() } else { Ok(()) }
+            });
+            self.failed = begun.clone().err();
+            begun?;
+        }
+        let Stage::Weights { description, weights } = &mut self.stage else { return Ok(()) };
+        weights.push(chunk)?;
+        let config = &mut description.config;
+        if config.plan.tied && weights.has_own_head() {
             // The model is larger by its head than its config says.
             config.plan.tied = false;
             Estimate::of(config, &self.options).check(config, &self.options)?;
@@ -103,18 +150,52 @@ impl ModelLoader {
         Ok(())
     }
 
+    /// Ends the start: the beginning of a GGUF file is complete, or the file ended.
+    fn enter(&mut self) -> Result<()> {
+        let Stage::Start(start) = &mut self.stage else { return Ok(()) };
+        let Started { description, mut weights, options, rest } = start.take().finish(self.options.clone())?;
+        weights.push(&rest)?;
+        self.options = options;
+        self.stage = Stage::Weights { description: Box::new(description), weights: Box::new(weights) };
+        Ok(())
+    }
+
     /// Ends the current weight file.
     ///
     /// Errors: `BAD_FILE` if it is cut short.
     pub fn end_file(&mut self) -> Result<()> {
-        self.weights.end_file()
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        if let Stage::Start(_) = &self.stage {
+            let entered = self.enter();
+            self.failed = entered.clone().err();
+            entered?;
+        }
+        match &mut self.stage {
+            Stage::Start(_) => Ok(()),
+            Stage::Weights { weights, .. } => weights.end_file(),
+        }
     }
 
     /// Returns the model, after the last file.
     ///
     /// Errors: `BAD_FILE` naming the tensor or the file that is missing.
     pub fn finish(self) -> Result<Model> {
-        let ModelLoader { description, weights, options } = self;
+        let ModelLoader { stage, options, failed } = self;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let (mut description, weights) = match stage {
+            Stage::Weights { description, weights } => (*description, *weights),
+            Stage::Start(start) => {
+                let got = format!("0, and {} is not finished", start.files[0]);
+                return Err(Error::BadInput { what: "weight files".into(), expected: start.files.len().to_string(), got });
+            }
+        };
+        if let (Some(factors), Some(rope)) = (weights.rope_factors(), description.config.plan.ropes.first_mut()) {
+            rope.scaling = RopeScaling::Factors(factors);
+        }
         let unread_tensors = weights.unread_tensors();
         let weights = weights.finish()?;
         let load_bytes = Estimate::of(&description.config, &options).load_bytes;
@@ -139,7 +220,18 @@ impl Model {
     ///
     /// Errors: those of [`Model::loader`] and of the [`ModelLoader`].
     pub fn from_bytes(files: &ModelFiles, weights: &[&[u8]], options: LoadOptions) -> Result<Model> {
-        let mut loader = Model::loader(files, options)?;
+        Model::load_all(Model::loader(files, options)?, weights)
+    }
+
+    /// Loads a model from a complete GGUF file, or from all its parts in order. `name` is that of the first.
+    /// What `files` has goes before what the file says.
+    ///
+    /// Errors: those of [`ModelLoader::gguf`] and of the [`ModelLoader`].
+    pub fn from_gguf(name: &str, files: &ModelFiles, weights: &[&[u8]], options: LoadOptions) -> Result<Model> {
+        Model::load_all(ModelLoader::gguf(name, files, options)?, weights)
+    }
+
+    fn load_all(mut loader: ModelLoader, weights: &[&[u8]]) -> Result<Model> {
         if weights.len() != loader.files().len() {
             return Err(Error::BadInput {
                 what: "weights".into(),

@@ -17,6 +17,8 @@ pub(crate) enum Expected {
     /// A safetensors file. Call [`sniff`] only if the bytes are not valid safetensors, because the eight
     /// bytes of the header's length may look like anything.
     Safetensors,
+    /// A GGUF file. Call [`sniff`] only if the bytes do not begin as one.
+    Gguf,
 }
 
 /// Refuses a file whose start is recognised as another kind of file.
@@ -73,7 +75,7 @@ fn recognise(start: &[u8], expected: Expected) -> Option<(String, &'static str)>
         return Some((format!("a server's error message: {}", quote(text)), ADDRESS));
     }
     let json = text.starts_with(['{', '[', '"']);
-    if json && expected == Expected::Safetensors {
+    if json && expected != Expected::Json {
         return Some((format!("JSON text that begins {}", quote(text)), SAFETENSORS));
     }
     let words = text.len() > 3 && text.starts_with(|c: char| c.is_alphabetic()) && is_text(start);

@@ -77,14 +77,13 @@ impl JsLoader {
 
     /// A loader of a GGUF file, or of all its parts: `name` is that of the first. The file describes the
     /// model; what `files` has goes before it. Push it from its first byte.
-    #[wasm_bindgen(js_name = gguf)]
     pub fn gguf(
         name: &str,
         #[wasm_bindgen(unchecked_param_type = "Partial<SmallFiles>")] files: JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
     ) -> Result<JsLoader> {
-        let _ = (load_options(&options)?, OwnedFiles::read_alone(&files)?);
-        Err(to_error(Error::BadInput { what: name.into(), expected: "a safetensors file".into(), got: "a GGUF file".into() }))
+        let (options, files) = (load_options(&options)?, OwnedFiles::read_alone(&files)?);
+        ModelLoader::gguf(name, &files.borrow(), options).map(JsLoader).map_err(to_error)
     }
 
     /// The names of the weight files, in the order in which they must be pushed.

@@ -7,7 +7,7 @@
 //! downloaded.
 //!
 //! ```text
-//! safetensors.rs   the first bytes of a file  -> its entries (checkpoint.rs)
+//! head.rs          the first bytes of a file  -> its entries (checkpoint.rs), by safetensors.rs or gguf.rs
 //! manifest.rs      entries, config and index  -> where each tensor goes, or what is wrong
 //! loader.rs        data                       -> stored rows (stored.rs)
 //! tensors.rs       the table of all tensors   -> the weights
@@ -15,6 +15,8 @@
 //! ```
 
 mod checkpoint;
+mod gguf;
+mod head;
 mod index;
 mod loader;
 mod manifest;
@@ -23,7 +25,9 @@ mod scan;
 mod stored;
 mod tensors;
 
+pub(crate) use gguf::{Beginning, MAGIC, Reader, files as gguf_files};
 pub use loader::Loader;
+pub(crate) use safetensors::is_plausible as is_safetensors;
 pub use scan::HeaderScan;
 pub(crate) use tensors::Linear;
 #[cfg(test)]

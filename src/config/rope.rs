@@ -1,5 +1,7 @@
 //! The rotary fields of `config.json`, in the spellings of transformers 4 and transformers 5.
 
+use std::sync::Arc;
+
 use super::CONTEXT_MAX;
 use super::fields::Fields;
 use crate::error::Result;
@@ -21,7 +23,7 @@ pub struct Llama3Scaling {
 }
 
 /// How a layer rotates queries and keys.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RopePlan {
     /// The first lanes of a head that are rotated; even.
     pub dims: usize,
@@ -32,12 +34,14 @@ pub struct RopePlan {
 }
 
 /// How rotary frequencies are changed for long contexts.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum RopeScaling {
     /// Not at all.
     None,
     /// As in Llama 3.1 and later.
     Llama3(Llama3Scaling),
+    /// Each is divided by a factor, which the weight file holds: Llama 3.1 and later in GGUF.
+    Factors(Arc<[f32]>),
 }
 
 /// Reads `rope_parameters`, `rope_scaling` and `rope_theta`. A theta inside an object goes before the one

@@ -161,8 +161,8 @@ fn rope_scaling_may_be_nothing_in_many_ways_and_wins_over_rope_parameters() {
         "original_max_position_embeddings": 64});
     let rope = |with: Value| {
         let config = read(llama(with));
-        let rope = config.plan.ropes[0];
-        (rope.scaling != RopeScaling::None, rope.theta, config.ignored)
+        let rope = &config.plan.ropes[0];
+        (rope.scaling != RopeScaling::None, rope.theta, config.ignored.clone())
     };
     let mut with_theta = llama3.clone();
     with_theta["rope_theta"] = json!(7e5);

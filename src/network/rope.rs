@@ -32,6 +32,7 @@ impl Rope {
             let freq = 1.0 / libm::pow(plan.theta, f64::from(exponent)) as f32;
             match &plan.scaling {
                 RopeScaling::None => freq,
+                RopeScaling::Factors(factors) => freq / factors[i],
                 RopeScaling::Llama3(scaling) => llama3_scaled(freq, scaling),
             }
         });

@@ -10,6 +10,7 @@ use super::convert::{OwnedFiles, Result, load_options, to_error, to_js};
 use crate::config::ModelConfig;
 use crate::error::Error;
 use crate::estimate::Estimate;
+use crate::load::GgufScan;
 use crate::options::LoadOptions;
 use crate::weights::HeaderScan;
 
@@ -39,10 +40,12 @@ impl JsSha256 {
 
 /// Estimates what a model would take, from its config and the headers of its weight files.
 #[wasm_bindgen(js_name = Estimator)]
-pub struct JsEstimator {
-    config: ModelConfig,
-    options: LoadOptions,
-    scan: HeaderScan,
+pub struct JsEstimator(Scan);
+
+/// The headers so far: of a model with a config, or of a GGUF model, which describes itself.
+enum Scan {
+    Described { config: Box<ModelConfig>, options: LoadOptions, scan: Box<HeaderScan> },
+    Gguf(Box<GgufScan>),
 }
 
 #[wasm_bindgen(js_class = Estimator)]
@@ -58,7 +61,7 @@ impl JsEstimator {
         let files = files.borrow();
         let config = ModelConfig::from_json(files.config).map_err(to_error)?;
         let scan = HeaderScan::new(&config, files.index, options.storage(&config)).map_err(to_error)?;
-        Ok(JsEstimator { config, options, scan })
+        Ok(JsEstimator(Scan::Described { config: Box::new(config), options, scan: Box::new(scan) }))
     }
 
     /// An estimator for a GGUF file, or for all its parts: `name` is that of the first. `files` may be
@@ -69,25 +72,35 @@ impl JsEstimator {
         #[wasm_bindgen(unchecked_param_type = "Partial<SmallFiles>")] files: JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "StorageOptions")] options: JsValue,
     ) -> Result<JsEstimator> {
-        let _ = (load_options(&options)?, OwnedFiles::read_alone(&files)?);
-        Err(to_error(Error::BadInput { what: name.into(), expected: "a safetensors file".into(), got: "a GGUF file".into() }))
+        let (options, files) = (load_options(&options)?, OwnedFiles::read_alone(&files)?);
+        GgufScan::new(name, Some(files.borrow().config), options).map(|scan| JsEstimator(Scan::Gguf(Box::new(scan)))).map_err(to_error)
     }
 
     /// The names of the weight files, in the order in which their headers are expected.
     pub fn files(&self) -> Vec<String> {
-        self.scan.files().to_vec()
+        match &self.0 {
+            Scan::Described { scan, .. } => scan.files().to_vec(),
+            Scan::Gguf(scan) => scan.files().to_vec(),
+        }
     }
 
     /// Takes the first bytes of the next file and returns how many are needed. If more are needed, none was
     /// taken.
     pub fn header(&mut self, head: &[u8]) -> Result<usize> {
-        self.scan.header(head).map_err(to_error)
+        let need = match &mut self.0 {
+            Scan::Described { scan, .. } => scan.header(head),
+            Scan::Gguf(scan) => scan.header(head),
+        };
+        need.map_err(to_error)
     }
 
     /// The estimate. The object is used up.
     #[wasm_bindgen(unchecked_return_type = "EngineEstimate")]
     pub fn finish(self) -> Result<JsValue> {
-        let JsEstimator { config, options, scan } = self;
+        let (config, options, scan) = match self.0 {
+            Scan::Described { config, options, scan } => (*config, options, *scan),
+            Scan::Gguf(scan) => scan.finish().map_err(to_error)?,
+        };
         let estimate = Estimate::of_scan(&config, &options, &scan);
         let refusal = estimate.check(&config, &options).err();
         to_js(&EngineEstimate {

@@ -8,14 +8,17 @@
 //!         else collect it from several chunks, then store it
 //! ```
 
+use super::checkpoint::Header;
+use super::gguf::{Beginning, Metadata};
+use super::head::Head;
 use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Target};
-use super::safetensors;
 use super::stored::Stored;
 use super::{Weights, bad, reserve};
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Makes weights of the bytes of a model's weight files, which come in order and in chunks of any size.
 ///
@@ -33,11 +36,11 @@ pub struct Loader {
 
 /// The part of a file that is being read.
 enum Section {
-    /// The bytes of the header that have come.
-    Header(Vec<u8>),
+    /// The part of the header that has come.
+    Header(Head),
     /// The data. `todo` has the tensors that are not finished, `row` is the next row of the first of them,
-    /// and `pos` counts the bytes of the file.
-    Data { todo: VecDeque<Incoming>, row: usize, pos: u64 },
+    /// `pos` counts the bytes of the file, and at `end` the file ends at the latest.
+    Data { todo: VecDeque<Incoming>, row: usize, pos: u64, end: u64 },
 }
 
 impl Loader {
@@ -49,14 +52,29 @@ impl Loader {
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Loader> {
-        Ok(Loader {
-            manifest: Manifest::new(config, index, dtype)?,
-            file: 0,
-            section: Section::Header(Vec::new()),
-            partial: Vec::new(),
-            stored: Stored::default(),
-            failed: None,
-        })
+        Ok(Loader::of(Manifest::new(config, index, dtype)?))
+    }
+
+    /// A loader for weight files without an index, in this order.
+    pub(crate) fn of_files(config: &ModelConfig, files: Vec<String>, dtype: Option<Dtype>) -> Loader {
+        Loader::of(Manifest::of_files(config, files, dtype))
+    }
+
+    fn of(manifest: Manifest) -> Loader {
+        let section = Section::Header(Head::new());
+        Loader { manifest, file: 0, section, partial: Vec::new(), stored: Stored::default(), failed: None }
+    }
+
+    /// Takes the beginning of the first file, if the caller has read it. Its data comes next.
+    ///
+    /// Errors: those of [`push`](Loader::push).
+    pub(crate) fn begin(&mut self, beginning: Beginning) -> Result<()> {
+        self.guarded(|loader| loader.enter(beginning.header, Some(&beginning.metadata)))
+    }
+
+    /// The factors by which the rotary frequencies are divided, if a file had them.
+    pub(crate) fn rope_factors(&self) -> Option<Arc<[f32]>> {
+        self.stored.rope_factors(&self.manifest)
     }
 
     /// The weight files in the order in which they are expected.
@@ -123,13 +141,8 @@ impl Loader {
         while !chunk.is_empty() {
             chunk = match &mut self.section {
                 Section::Header(head) => {
-                    let wanted = safetensors::header_bytes(head) - head.len();
-                    let (now, rest) = chunk.split_at(chunk.len().min(wanted));
-                    if head.capacity() - head.len() < now.len() {
-                        reserve(head, wanted, "a header of weights")?;
-                    }
-                    head.extend_from_slice(now);
-                    if head.len() == safetensors::header_bytes(head) {
+                    let rest = head.push(&self.manifest.files[self.file], chunk)?;
+                    if head.is_done() {
                         self.open()?;
                     }
                     rest
@@ -142,19 +155,30 @@ impl Loader {
 
     /// Reads the header, once it is complete or the bytes cannot be one.
     fn open(&mut self) -> Result<()> {
-        let Section::Header(head) = std::mem::replace(&mut self.section, Section::Header(Vec::new())) else { return Ok(()) };
-        let header = safetensors::read(&self.manifest.files[self.file], &head)?;
-        let pos = header.bytes;
-        self.section = Section::Data { todo: self.manifest.tensors(self.file, header)?, row: 0, pos };
+        let Section::Header(head) = std::mem::replace(&mut self.section, Section::Header(Head::new())) else { return Ok(()) };
+        let (header, metadata) = head.finish(&self.manifest.files[self.file])?;
+        self.enter(header, metadata.as_ref())
+    }
+
+    /// Enters the data of the file with this header.
+    fn enter(&mut self, header: Header, metadata: Option<&Metadata>) -> Result<()> {
+        let (pos, end) = (header.bytes, header.end());
+        self.section = Section::Data { todo: self.manifest.begin(self.file, header, metadata)?, row: 0, pos, end };
         Ok(())
     }
 
     /// Takes data of the first unfinished tensor, one row at most. Returns the rest of the chunk.
     fn take_data<'a>(&mut self, chunk: &'a [u8]) -> Result<&'a [u8]> {
-        let Section::Data { todo, row, pos } = &mut self.section else { return Ok(chunk) };
+        let Section::Data { todo, row, pos, end } = &mut self.section else { return Ok(chunk) };
         while todo.front().is_some_and(|tensor| tensor.end == *pos) {
             todo.pop_front();
             *row = 0;
+        }
+        let next = todo.front().map_or(*end, |tensor| tensor.start);
+        if *pos < next {
+            let padding = (next - *pos).min(chunk.len() as u64);
+            *pos += padding;
+            return Ok(&chunk[padding as usize..]);
         }
         let Some(tensor) = todo.front() else {
             let at = format!("byte {pos}");
@@ -203,12 +227,12 @@ impl Loader {
         }
         if let Section::Data { todo, pos, .. } = &self.section
             && let Some(last) = todo.back()
-            && last.end != *pos
+            && last.end > *pos
         {
             return Err(self.bad("the whole file", &format!("{} bytes", last.end), format!("{pos} bytes")));
         }
         self.file += 1;
-        self.section = Section::Header(Vec::new());
+        self.section = Section::Header(Head::new());
         Ok(())
     }
 

@@ -1,9 +1,10 @@
 //! The manifest: which tensors a model's files have to contain, and where each tensor of a file goes.
 
-use super::checkpoint::{Entry, Header};
+use super::checkpoint::{Entry, Header, ROPE_FACTORS, RowOrder};
+use super::gguf::{self, Metadata, Naming};
 use super::index::{self, Index};
 use super::tensors::{EMBED, HEAD, Storage, TensorSpec};
-use crate::config::{ModelConfig, Plan};
+use crate::config::{ModelConfig, Plan, RopeScaling};
 use crate::error::{Error, Result};
 use crate::quant::{Dtype, FileDtype, Format};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -30,14 +31,19 @@ pub(super) struct Manifest {
     /// Tensors that the model does not read: their names with numbers as `*`, and how many there are of each
     /// name.
     extra: BTreeMap<String, usize>,
+    /// How GGUF files name the tensors, once the first has come.
+    naming: Option<Naming>,
 }
 
 /// A tensor of the file that is being read.
 pub(super) struct Incoming {
     pub name: String,
-    /// Where its data ends in the file.
+    /// Where its data begins and ends in the file.
+    pub start: u64,
     pub end: u64,
     pub target: Target,
+    /// The order of its rows.
+    pub order: RowOrder,
 }
 
 /// The number of the embedding, which is the first row of the table.
@@ -64,10 +70,7 @@ impl Manifest {
     pub(super) fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<Manifest> {
         let index = index.map(index::parse).transpose()?;
         let files = index.as_ref().map_or(vec!["model.safetensors".into()], |index| index.files.clone());
-        let specs = config.plan.tensors();
-        let numbers = specs.iter().enumerate().map(|(number, spec)| (spec.name.clone(), number)).collect();
-        let (seen, extra) = (HashSet::new(), BTreeMap::new());
-        let manifest = Manifest { config: config.clone(), dtype, files, index, specs, numbers, seen, extra };
+        let manifest = Manifest { index, ..Manifest::of_files(config, files, dtype) };
         if let Some(index) = &manifest.index {
             let listed = index.file_of.keys().map(|name| full_name(name)).collect();
             manifest.require_all(&listed, "model.safetensors.index.json")?;
@@ -75,12 +78,37 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// A manifest of files without an index.
+    pub(super) fn of_files(config: &ModelConfig, files: Vec<String>, dtype: Option<Dtype>) -> Manifest {
+        let specs = config.plan.tensors();
+        let numbers = specs.iter().enumerate().map(|(number, spec)| (spec.name.clone(), number)).collect();
+        let (seen, extra) = (HashSet::new(), BTreeMap::new());
+        Manifest { config: config.clone(), dtype, files, index: None, specs, numbers, seen, extra, naming: None }
+    }
+
+    /// Checks the header of a file; `metadata` is that of a GGUF file. Returns where each tensor goes, in the
+    /// order of their data.
+    ///
+    /// Errors: those of [`tensors`](Self::tensors); `BAD_FILE` for another part of a GGUF model.
+    pub(super) fn begin(&mut self, file: usize, mut header: Header, metadata: Option<&Metadata>) -> Result<VecDeque<Incoming>> {
+        if let Some(metadata) = metadata {
+            gguf::check_part(metadata, file, self.files.len())?;
+            let naming = match self.naming.take() {
+                Some(naming) => naming,
+                None => Naming::of(metadata)?,
+            };
+            naming.apply(&self.files[file], &mut header)?;
+            self.naming = Some(naming);
+        }
+        self.tensors(file, header)
+    }
+
     /// Checks the tensors of a file against the config and the index. Returns where each goes, in the order
     /// of their data.
     ///
     /// Errors: `BAD_FILE` and `UNSUPPORTED_MODEL` with the tensor. With the last file, also for a tensor
     /// that is in no file.
-    pub(super) fn tensors(&mut self, file: usize, Header { entries, bytes }: Header) -> Result<VecDeque<Incoming>> {
+    fn tensors(&mut self, file: usize, Header { entries, data, .. }: Header) -> Result<VecDeque<Incoming>> {
         if let Some(index) = &self.index {
             let here: HashSet<&str> = entries.iter().map(|entry| entry.name.as_str()).collect();
             let listed = index.file_of.iter().filter(|(_, number)| **number == file).map(|(name, _)| name);
@@ -99,11 +127,11 @@ impl Manifest {
                 };
                 return Err(self.bad(file, &entry.name, &expected, got.into()));
             }
-            let Some(end) = bytes.checked_add(entry.end) else {
+            let (Some(start), Some(end)) = (data.checked_add(entry.start), data.checked_add(entry.end)) else {
                 return Err(self.bad(file, &entry.name, "data within 2^64 bytes", format!("data to byte {}", entry.end)));
             };
             let target = self.target(file, &entry)?;
-            tensors.push_back(Incoming { name: entry.name, end, target });
+            tensors.push_back(Incoming { name: entry.name, start, end, target, order: entry.order });
         }
         if file + 1 == self.files.len() {
             self.require_all(&self.seen, &self.files[file])?;
@@ -112,7 +140,10 @@ impl Manifest {
     }
 
     fn target(&mut self, file: usize, entry: &Entry) -> Result<Target> {
-        let full = full_name(&entry.name);
+        let full = full_name(entry.published.as_deref().unwrap_or(&entry.name));
+        if full == ROPE_FACTORS {
+            return self.rope_factors_target(file, entry);
+        }
         let is_tied = self.config.plan.tied && (full == EMBED || full == HEAD);
         let Some(&number) = self.numbers.get(if is_tied { EMBED } else { &full }) else {
             let stem = full.strip_suffix(".bias");
@@ -152,6 +183,27 @@ impl Manifest {
         Ok(target)
     }
 
+    /// The factors of the rotary frequencies, unless config.json says how these are changed.
+    fn rope_factors_target(&self, file: usize, entry: &Entry) -> Result<Target> {
+        let Some(rope) = self.config.plan.ropes.first().filter(|rope| rope.scaling == RopeScaling::None) else {
+            return Ok(Target::Skip);
+        };
+        let len = rope.dims / 2;
+        match entry.dtype.filter(|_| *entry.shape == [len as u64]) {
+            Some(source) => Ok(Target::Vector { number: self.rope_factors(), source, len }),
+            None => {
+                let got = format!("{} {:?}", entry.dtype_name, entry.shape);
+                Err(self.bad(file, &entry.name, &format!("a number for each of {len} rotary frequencies"), got))
+            }
+        }
+    }
+
+    /// The number of the factors of the rotary frequencies, which the table does not have: the one after the
+    /// head of a tied model.
+    pub(super) fn rope_factors(&self) -> usize {
+        self.specs.len() + 1
+    }
+
     /// What the network computes.
     pub(super) fn plan(&self) -> &Plan {
         &self.config.plan
@@ -183,7 +235,9 @@ impl Manifest {
         for spec in &self.specs {
             let under_head = self.config.plan.tied && spec.name == EMBED && names.contains(HEAD);
             if !under_head && !names.contains(&spec.name) {
-                let (at, expected) = (format!("tensor {}", spec.name), format!("a tensor of shape {:?}", spec.shape));
+                let name = self.naming.as_ref().and_then(|_| gguf::in_file(&spec.name));
+                let name = name.as_ref().unwrap_or(&spec.name);
+                let (at, expected) = (format!("tensor {name}"), format!("a tensor of shape {:?}", spec.shape));
                 return Err(Error::BadFile { file: file.into(), at, expected, got: "nothing".into() });
             }
         }

@@ -8,7 +8,7 @@
 //! Source: the format's description, <https://github.com/huggingface/safetensors#format>. Further fields of
 //! an entry are skipped, as the reference does.
 
-use super::checkpoint::{Entry, Header};
+use super::checkpoint::{Entry, Header, RowOrder};
 use crate::error::{Error, Result};
 use crate::json::place_and_fact;
 use crate::quant::FileDtype;
@@ -52,7 +52,8 @@ pub(super) fn read(file: &str, head: &[u8]) -> Result<Header> {
     if head[8] != b'{' {
         return bad("byte 8", "the `{` of the header", format!("the byte 0x{:02x}", head[8]));
     }
-    Ok(Header { entries: parse(file, &head[8..needed])?, bytes: needed as u64 })
+    let (entries, bytes) = (parse(file, &head[8..needed])?, needed as u64);
+    Ok(Header { entries, bytes, data: bytes, alignment: 1 })
 }
 
 fn header_length(head: &[u8]) -> u64 {
@@ -61,7 +62,7 @@ fn header_length(head: &[u8]) -> u64 {
 
 /// True when the first nine bytes can be those of a safetensors file. No text passes: it would be an
 /// enormous length.
-fn is_plausible(head: &[u8]) -> bool {
+pub(crate) fn is_plausible(head: &[u8]) -> bool {
     head.len() > 8 && (2..=HEADER_MAX).contains(&header_length(head)) && head[8] == b'{'
 }
 
@@ -167,7 +168,8 @@ impl<'de> Visitor<'de> for EntriesVisitor {
             // dtypes are shared.
             let before = entries.last().map(|entry| &entry.dtype_name).filter(|before| ***before == info.dtype);
             let dtype_name = before.cloned().unwrap_or_else(|| info.dtype.into());
-            entries.push(Entry { name, dtype: file_dtype(&dtype_name), dtype_name, shape: info.shape.into(), start, end });
+            let (dtype, shape) = (file_dtype(&dtype_name), info.shape.into());
+            entries.push(Entry { name, published: None, dtype, dtype_name, shape, start, end, order: RowOrder::Same });
         }
         Ok(entries)
     }

@@ -3,8 +3,10 @@
 //! Headers are a few hundred KB of files of gigabytes, and range requests fetch them. They give the dtype of
 //! each tensor.
 
+use super::checkpoint::Header;
+use super::gguf::{Beginning, Metadata};
+use super::head::Head;
 use super::manifest::{Manifest, Target};
-use super::safetensors;
 use crate::config::ModelConfig;
 use crate::error::{Error, Result};
 use crate::quant::Dtype;
@@ -22,6 +24,8 @@ pub struct HeaderScan {
     pub file_bytes: u64,
     /// Bytes that their tensors take in memory.
     pub weight_bytes: u64,
+    /// The number of weights in them.
+    parameters: u64,
 }
 
 impl HeaderScan {
@@ -30,14 +34,16 @@ impl HeaderScan {
     ///
     /// Errors: `BAD_FILE` if the index is broken or lacks a tensor.
     pub fn new(config: &ModelConfig, index: Option<&[u8]>, dtype: Option<Dtype>) -> Result<HeaderScan> {
-        Ok(HeaderScan {
-            manifest: Manifest::new(config, index, dtype)?,
-            file: 0,
-            first: usize::MAX,
-            stored: None,
-            file_bytes: 0,
-            weight_bytes: 0,
-        })
+        Ok(HeaderScan::of(Manifest::new(config, index, dtype)?))
+    }
+
+    /// A scan of weight files without an index, in this order.
+    pub(crate) fn of_files(config: &ModelConfig, files: Vec<String>, dtype: Option<Dtype>) -> HeaderScan {
+        HeaderScan::of(Manifest::of_files(config, files, dtype))
+    }
+
+    fn of(manifest: Manifest) -> HeaderScan {
+        HeaderScan { manifest, file: 0, first: usize::MAX, stored: None, file_bytes: 0, weight_bytes: 0, parameters: 0 }
     }
 
     /// The weight files, in the order in which their headers are expected.
@@ -59,14 +65,40 @@ impl HeaderScan {
             let expected = format!("{} files", self.manifest.files.len());
             return Err(Error::BadInput { what: "header".into(), expected, got: "one more".into() });
         };
-        let need = safetensors::header_bytes(head);
+        let need = Head::bytes_needed(file, head)?;
         if need > head.len() {
             return Ok(need);
         }
-        let header = safetensors::read(file, head)?;
-        let tensors = self.manifest.tensors(self.file, header)?;
+        let mut bytes = Head::new();
+        let mut rest = head;
+        while !rest.is_empty() && !bytes.is_done() {
+            rest = bytes.push(file, rest)?;
+        }
+        let (header, metadata) = bytes.finish(file)?;
+        self.take(header, metadata.as_ref())?;
+        Ok(need)
+    }
+
+    /// Takes the beginning of the first file, if the caller has read it.
+    ///
+    /// Errors: those of [`header`](Self::header).
+    pub(crate) fn begin(&mut self, beginning: &Beginning) -> Result<()> {
+        self.take(beginning.header.clone(), Some(&beginning.metadata))
+    }
+
+    /// Bytes that all tensors take in memory, as far as the headers so far tell: the others are taken to be
+    /// stored alike.
+    pub(crate) fn weight_bytes_of_all(&self) -> u64 {
+        let all = self.manifest.plan().parameters().max(self.parameters);
+        let bytes = u128::from(self.weight_bytes) * u128::from(all) / u128::from(self.parameters.max(1));
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
+    fn take(&mut self, header: Header, metadata: Option<&Metadata>) -> Result<()> {
+        let end = header.end();
+        let tensors = self.manifest.begin(self.file, header, metadata)?;
         // Only of tensors that nothing reads may a header say any size.
-        self.file_bytes = self.file_bytes.saturating_add(tensors.back().map_or(need as u64, |last| last.end));
+        self.file_bytes = self.file_bytes.saturating_add(end);
         for tensor in &tensors {
             self.weight_bytes += match tensor.target {
                 // Whether a tied model has a different head shows only in the values, so its memory is
@@ -75,14 +107,18 @@ impl HeaderScan {
                     if number < self.first && self.manifest.is_plain(number) {
                         (self.first, self.stored) = (number, Some(format.dtype()));
                     }
+                    self.parameters += rows as u64 * cols as u64;
                     format.matrix_bytes(rows, cols)
                 }
-                Target::Vector { len, .. } => 4 * len as u64,
+                Target::Vector { len, .. } => {
+                    self.parameters += len as u64;
+                    4 * len as u64
+                }
                 Target::Zero | Target::Skip => 0,
             };
         }
         self.file += 1;
-        Ok(need)
+        Ok(())
     }
 }
 

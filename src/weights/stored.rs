@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::checkpoint::RowOrder;
 use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Target};
 use super::tensors::{Tensor, Weights};
 use super::{bad, reserve};
@@ -54,14 +55,19 @@ impl Stored {
             Target::Vector { len, .. } => {
                 let mut values = zeros(len)?;
                 source.widen(bytes, &mut values);
-                self.vectors.insert(number, values.into());
+                self.vectors.insert(number, placed(&values, tensor.order)?.into());
             }
             Target::Zero | Target::Skip => {}
         }
         if let Some(matrix) = self.matrices.get_mut(&number) {
-            matrix.set_row(row, source, bytes)?;
+            matrix.set_row(tensor.order.place(row), source, bytes)?;
         }
         Ok(())
+    }
+
+    /// The factors of the rotary frequencies, if a file had them.
+    pub(super) fn rope_factors(&self, manifest: &Manifest) -> Option<Arc<[f32]>> {
+        self.vectors.get(&manifest.rope_factors()).cloned()
     }
 
     /// The weights. Every tensor is there: the manifest saw it named, and the loader saw its data whole.
@@ -109,6 +115,15 @@ fn untie(
         own.set_row(row, FileDtype::F32, &values)?;
     }
     Ok(Some(own))
+}
+
+/// The values of a bias, in the order of the matrix.
+fn placed(values: &[f32], order: RowOrder) -> Result<Vec<f32>> {
+    let mut placed = zeros(values.len())?;
+    for (row, &value) in values.iter().enumerate() {
+        placed[order.place(row)] = value;
+    }
+    Ok(placed)
 }
 
 fn decoded(matrix: &Matrix, row: usize) -> Result<Vec<f32>> {

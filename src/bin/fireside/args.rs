@@ -15,8 +15,8 @@ use crate::{Result, folder};
 /// Which model to load, and how to store it.
 #[derive(Args)]
 pub struct ModelArgs {
-    /// A folder with config.json, tokenizer.json and the weights [default: the bundled model]
-    #[arg(long, value_name = "DIR")]
+    /// A folder with config.json, tokenizer.json and the weights, or a GGUF file [default: the bundled model]
+    #[arg(long, value_name = "PATH")]
     model: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags<Loading>,

@@ -1,10 +1,10 @@
-//! A model folder in Hugging Face layout, read from disk.
+//! A model on disk: a folder in Hugging Face layout, or a GGUF file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use fireside::internals::{HeaderScan, ModelConfig};
+use fireside::internals::{GgufScan, HeaderScan, ModelConfig};
 use fireside::{LoadOptions, Model, ModelFiles, ModelLoader};
 
 use crate::Result;
@@ -15,8 +15,13 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// How many bytes of a weight file are read first; most headers fit into them.
 const HEAD_BYTES: usize = 1 << 16;
 
-/// The small files of a folder.
+/// The small files of a folder, and where the weights are.
+#[derive(Default)]
 pub struct SmallFiles {
+    /// The folder of the weight files.
+    pub folder: PathBuf,
+    /// The GGUF file, or the first of its parts, if the model is one. It has no small files.
+    gguf: Option<String>,
     config: Vec<u8>,
     tokenizer: Vec<u8>,
     tokenizer_config: Option<Vec<u8>>,
@@ -28,12 +33,19 @@ pub struct SmallFiles {
 }
 
 impl SmallFiles {
-    /// Reads the small files. Only `config.json` and `tokenizer.json` are required.
-    pub fn read(folder: &Path) -> Result<SmallFiles> {
+    /// Reads the small files of a folder; only `config.json` and `tokenizer.json` are required. A GGUF file,
+    /// or a folder with one and no other weights, has none.
+    pub fn read(path: &Path) -> Result<SmallFiles> {
+        if let Some((folder, name)) = gguf(path)? {
+            return Ok(SmallFiles { folder, gguf: Some(name), ..SmallFiles::default() });
+        }
+        let folder = path;
         let needed = |name: &str| read_small(&folder.join(name), bytes_max(name)).map_err(|error| missing(folder, name, &error));
         let optional = |name: &str| if folder.join(name).exists() { needed(name).map(Some) } else { Ok(None) };
         let single = folder.join("model.safetensors").exists();
         Ok(SmallFiles {
+            folder: folder.into(),
+            gguf: None,
             config: needed("config.json")?,
             tokenizer: needed("tokenizer.json")?,
             tokenizer_config: optional("tokenizer_config.json")?,
@@ -57,20 +69,88 @@ impl SmallFiles {
             chat_template: self.chat_template.as_deref(),
             index: self.index.as_deref(),
         };
-        Ok(Model::loader(&files, options)?)
+        match &self.gguf {
+            Some(name) => Ok(ModelLoader::gguf(name, &ModelFiles::default(), options)?),
+            None => Ok(Model::loader(&files, options)?),
+        }
+    }
+
+    /// As [`loader`](Self::loader), with the beginning of a GGUF file pushed, so that the loader has a
+    /// description.
+    pub fn described(&self, options: LoadOptions) -> Result<ModelLoader> {
+        let mut loader = self.loader(options)?;
+        if let Some(name) = &self.gguf {
+            let mut file = self.open(name)?;
+            let mut chunk = vec![0; HEAD_BYTES];
+            while loader.description().is_none() {
+                match file.read(&mut chunk)? {
+                    0 => loader.end_file()?,
+                    read => loader.push(&chunk[..read])?,
+                }
+            }
+        }
+        Ok(loader)
     }
 
     /// Reads the headers of the weight files that are there.
-    pub fn scan(&self, folder: &Path, config: &ModelConfig) -> Result<HeaderScan> {
+    pub fn scan(&self, config: &ModelConfig) -> Result<HeaderScan> {
+        if let Some(name) = &self.gguf {
+            let mut scan = GgufScan::new(name, None, LoadOptions { weight_bytes_max: Some(u64::MAX), ..LoadOptions::default() })?;
+            let files = scan.files().to_vec();
+            self.headers(&files, |head| scan.header(head))?;
+            return Ok(scan.finish()?.2);
+        }
         let mut scan = HeaderScan::new(config, self.index.as_deref(), None)?;
-        for name in scan.files().to_vec() {
-            let Ok(mut file) = File::open(folder.join(name)) else { break };
+        let files = scan.files().to_vec();
+        self.headers(&files, |head| scan.header(head))?;
+        Ok(scan)
+    }
+
+    /// Gives `take` the beginnings of the files that are there, as many bytes as it asks for.
+    fn headers(&self, files: &[String], mut take: impl FnMut(&[u8]) -> fireside::Result<usize>) -> Result<()> {
+        for name in files {
+            let Ok(mut file) = File::open(self.folder.join(name)) else { break };
             let (mut head, mut need) = (Vec::new(), HEAD_BYTES);
             while need > head.len() && file.by_ref().take((need - head.len()) as u64).read_to_end(&mut head)? > 0 {
-                need = scan.header(&head)?;
+                need = take(&head)?;
             }
         }
-        Ok(scan)
+        Ok(())
+    }
+
+    fn open(&self, name: &str) -> Result<File> {
+        File::open(self.folder.join(name)).map_err(|error| missing(&self.folder, name, &error))
+    }
+
+    /// Whether the model is a GGUF file.
+    pub fn is_gguf(&self) -> bool {
+        self.gguf.is_some()
+    }
+}
+
+/// The folder and the name of the GGUF model at `path`: a file, or a folder with one such model and no other
+/// weights.
+fn gguf(path: &Path) -> Result<Option<(PathBuf, String)>> {
+    if path.is_file() {
+        let (folder, name) = (path.parent().unwrap_or(Path::new("")), path.file_name().and_then(|name| name.to_str()));
+        return Ok(name.map(|name| (folder.into(), name.into())));
+    }
+    let Ok(entries) = fs::read_dir(path) else { return Ok(None) };
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    names.sort();
+    if names.iter().any(|name| name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json")) {
+        return Ok(None);
+    }
+    // The later parts of a split model are no models.
+    let is_first = |name: &&String| GgufScan::new(name, None, LoadOptions::default()).is_ok();
+    let models: Vec<&String> = names.iter().filter(|name| name.ends_with(".gguf")).filter(is_first).collect();
+    match models[..] {
+        [] => Ok(None),
+        [name] => Ok(Some((path.into(), name.clone()))),
+        _ => {
+            let list = models.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            Err(format!("{} holds several GGUF models: {list}. Give the path of one of them.", path.display()).into())
+        }
     }
 }
 
@@ -97,11 +177,12 @@ fn read_small(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
 }
 
 /// Loads a model, streaming its weights.
-pub fn load(folder: &Path, options: LoadOptions) -> Result<Model> {
-    let mut loader = SmallFiles::read(folder)?.loader(options)?;
+pub fn load(path: &Path, options: LoadOptions) -> Result<Model> {
+    let files = SmallFiles::read(path)?;
+    let mut loader = files.loader(options)?;
     let mut chunk = vec![0; CHUNK_BYTES];
     for name in loader.files().to_vec() {
-        let mut file = File::open(folder.join(&name)).map_err(|error| missing(folder, &name, &error))?;
+        let mut file = files.open(&name)?;
         loop {
             let read = file.read(&mut chunk)?;
             if read == 0 {
@@ -120,7 +201,7 @@ fn missing(folder: &Path, name: &str, error: &std::io::Error) -> Box<dyn std::er
             "Did you mean hf:{hub}? This program reads folders only: `npx fireside` takes hf: names, and \
              `hf download {hub} --local-dir DIR` makes a folder of one."
         ),
-        None => "A model folder has config.json, tokenizer.json and model.safetensors.".into(),
+        None => "A model folder has config.json, tokenizer.json and model.safetensors, or a GGUF file.".into(),
     };
     format!("cannot read {} in {}: {error}. {what}", name, folder.display()).into()
 }

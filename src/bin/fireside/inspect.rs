@@ -12,13 +12,15 @@ use crate::Result;
 use crate::folder::SmallFiles;
 
 /// Prints the report.
-pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
-    let files = SmallFiles::read(folder)?;
-    let loader = files.loader(options.clone())?;
-    let Description { config, tokenizer, template, generation } = loader.description();
+pub fn inspect(path: &Path, options: LoadOptions) -> Result<()> {
+    let files = SmallFiles::read(path)?;
+    let loader = files.described(options.clone())?;
+    let Some(Description { config, tokenizer, template, generation }) = loader.description() else {
+        return Err("the model has no description".into());
+    };
     let row = |name: &str, value: String| println!("{name:<12} {value}");
 
-    row("folder", folder.display().to_string());
+    row(if files.is_gguf() { "file" } else { "folder" }, path.display().to_string());
     row("family", config.family.name().into());
     row("parameters", format!("{:.2} M", config.plan.parameters() as f64 / 1e6));
     let shape = format!("{} layers, hidden {}, inter {}", config.plan.layers.len(), config.plan.hidden, config.plan.inter);
@@ -43,10 +45,15 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
     let filters = format!("top-k {}, top-p {}, min-p {}, typical-p {}", defaults.top_k, defaults.top_p, defaults.min_p, defaults.typical_p);
     row("sampling", format!("temperature {}, {filters}, repetition penalty {}", defaults.temperature, defaults.repetition_penalty));
     for name in loader.files() {
-        let bytes = fs::metadata(folder.join(name)).map(|file| megabytes(file.len())).unwrap_or_else(|error| format!("missing: {error}"));
+        let bytes =
+            fs::metadata(files.folder.join(name)).map(|file| megabytes(file.len())).unwrap_or_else(|error| format!("missing: {error}"));
         row("weights", format!("{name}, {bytes}"));
     }
+    let scan = files.scan(config)?;
     match options.storage(config).or(config.dtype) {
+        _ if files.is_gguf() && options.dtype.is_none() => {
+            row("memory", format!("{} for the weights as the file has them", megabytes(scan.weight_bytes)));
+        }
         Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.plan.weight_bytes(dtype)))),
         None => row("memory", "as large as the weight files; config.json names no dtype".into()),
     }
@@ -59,7 +66,7 @@ pub fn inspect(folder: &Path, options: LoadOptions) -> Result<()> {
             megabytes(kv * config.plan.context as u64)
         ),
     );
-    let unread_tensors = files.scan(folder, config)?.unread_tensors();
+    let unread_tensors = scan.unread_tensors();
     if !unread_tensors.is_empty() {
         row("not read", format!("tensors that the model does not use: {}", unread_tensors.join(", ")));
     }

@@ -54,7 +54,7 @@ enum Command {
         #[command(flatten)]
         chat: ChatArgs,
     },
-    /// Show what a model folder contains and how much memory it needs
+    /// Show what a model contains and how much memory it needs
     Inspect {
         #[command(flatten)]
         model: ModelArgs,
