@@ -29,7 +29,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("network", &["error", "pool", "quant", "kernels", "cache", "config", "weights"]),
     ("model", &["error", "pool", "cache", "config", "template", "tokenizer", "weights", "network"]),
     ("session", &["error", "stop", "json", "text", "tokenizer", "options", "sampler", "network", "model"]),
-    ("load", &["error", "pool", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "network", "model"]),
+    ("load", &["error", "pool", "sniff", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "network", "model"]),
     ("wasm", &["error", "pool", "kernels", "cache", "text", "template", "config", "options", "sampler", "weights", "estimate", "network",
         "model", "session", "load"]),
 ];

@@ -34,6 +34,7 @@ pub(super) use names::{Naming, in_file};
 pub(super) use parts::check as check_part;
 pub(crate) use parts::files;
 pub(crate) use reader::{MAGIC, Reader};
+pub(super) use types::supported as supported_types;
 
 /// The complete beginning of a GGUF file.
 #[derive(Debug)]

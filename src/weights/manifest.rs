@@ -97,8 +97,9 @@ impl Manifest {
                 Some(naming) => naming,
                 None => Naming::of(metadata)?,
             };
-            naming.apply(&self.files[file], &mut header)?;
+            let applied = naming.apply(&self.files[file], &mut header);
             self.naming = Some(naming);
+            applied?;
         }
         self.tensors(file, header)
     }
@@ -167,7 +168,8 @@ impl Manifest {
         let Some(source) = entry.dtype else {
             let field = format!("the dtype of tensor {}", entry.name);
             let (file, got) = (self.files[file].clone(), entry.dtype_name.to_string());
-            return Err(Error::UnsupportedModel { file, field, expected: "F32, F16, BF16, F64".into(), got });
+            let expected = if self.naming.is_some() { gguf::supported_types() } else { "F32, F16, BF16, F64".into() };
+            return Err(Error::UnsupportedModel { file, field, expected, got });
         };
         let format = self.dtype.map_or(source.storage(), |dtype| spec.stored_as(dtype));
         let (number, other) = if is_tied && full == HEAD { (self.own_head(), EMBED_NUMBER) } else { (number, self.own_head()) };

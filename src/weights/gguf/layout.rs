@@ -82,7 +82,7 @@ pub(super) fn header(metadata: &Metadata, mut infos: Vec<Info>, bytes: u64) -> R
             published: None,
             dtype_name,
             dtype: kind.dtype(),
-            shape: trimmed(shape),
+            shape: trimmed(&shape).into(),
             start: offset,
             end,
             order: RowOrder::Same,
@@ -95,7 +95,7 @@ pub(super) fn header(metadata: &Metadata, mut infos: Vec<Info>, bytes: u64) -> R
 }
 
 /// The shape without outer dimensions of 1 above a matrix.
-fn trimmed(shape: Box<[u64]>) -> Box<[u64]> {
+fn trimmed(shape: &[u64]) -> &[u64] {
     let outer = shape.iter().take_while(|&&dim| dim == 1).count().min(shape.len().saturating_sub(2));
-    shape[outer..].into()
+    &shape[outer..]
 }

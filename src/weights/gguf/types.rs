@@ -29,7 +29,7 @@ impl TensorType {
 }
 
 /// The names of the formats whose weights can be read.
-pub(super) fn supported() -> String {
+pub(in super::super) fn supported() -> String {
     let names: Vec<&str> = TYPES.iter().filter(|kind| kind.dtype().is_some()).map(|kind| kind.name).collect();
     names.join(", ")
 }
