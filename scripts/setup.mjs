@@ -17,7 +17,7 @@ const CARGO_BIN = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin
  * Where programs in versions that the machine does not have are installed, one folder for each, shared by
  * all checkouts.
  */
-const TOOLS = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fireside');
+export const TOOLS = join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'fireside');
 
 /**
  * Versions known to work. Any other installed version is accepted too, except that wasm-bindgen's must
