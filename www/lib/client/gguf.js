@@ -10,7 +10,7 @@ import { hubPins, inHub, lockPins } from './pins.js';
 /** @import { Located } from './source.js' */
 
 /** The end of the name of a part of a split file. */
-const PART = /-\d{5}-of-(\d{5})\.gguf$/i;
+const PART = /-\d{5}-of-(\d{5}\.gguf)$/i;
 
 /** A GGUF file begins with these bytes. */
 const MAGIC = 'GGUF';
@@ -23,7 +23,7 @@ const LISTED_MAX = 40;
  * @param {string} name
  * @param {number} number from 1
  */
-const partOf = (name, number) => name.replace(PART, (_, count) => `-${String(number).padStart(5, '0')}-of-${count}.gguf`);
+const partOf = (name, number) => name.replace(PART, (_, rest) => `-${String(number).padStart(5, '0')}-of-${rest}`);
 
 /**
  * The GGUF models among some files, of a split one the first part. Those that read pictures for a model
