@@ -24,7 +24,7 @@ export const TOLD = {
   story: { generate: storyCase.prompt, maxTokens: 24, start: storyCase.greedy.text },
   tiny: { generate: tinyCase.prompt, maxTokens: 8, start: tinyCase.greedy.text },
 };
-TOLD.shards = TOLD.chat;
+TOLD.shards = TOLD.gguf = TOLD.chat;
 
 /**
  * Asserts that a load ended with the golden text.

@@ -19,7 +19,7 @@ const blobId = (bytes) => createHash('sha1').update(`blob ${bytes.length}\0`).up
 function listing(files, edit) {
   const siblings = [...files].map(([rfilename, bytes]) => {
     const entry = { rfilename, size: bytes.length, blobId: blobId(bytes) };
-    if (!rfilename.endsWith('.safetensors')) return entry;
+    if (!/\.(safetensors|gguf)$/.test(rfilename)) return entry;
     return { ...entry, lfs: { sha256: createHash('sha256').update(bytes).digest('hex'), size: bytes.length, pointerSize: 134 } };
   });
   const answer = { id: 'owner/name', sha: COMMIT, siblings };

@@ -11,6 +11,7 @@ import { answers } from './cases/answers.mjs';
 import { cache } from './cases/cache.mjs';
 import { changes, hub } from './cases/changes.mjs';
 import { estimates } from './cases/estimate.mjs';
+import { ggufFiles } from './cases/gguf.mjs';
 import { kills, sharing } from './cases/kills.mjs';
 import { network } from './cases/network.mjs';
 import { sources } from './cases/sources.mjs';
@@ -29,6 +30,7 @@ const SECTIONS = {
   'Loads that end in the middle': kills,
   'Two loads at once': sharing,
   'Files in the page\'s hands': sources,
+  'GGUF files': ggufFiles,
   'Before a download': estimates,
   'The engine and its worker': supervision,
 };

@@ -4,15 +4,17 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ROOT } from '../../scripts/tools.mjs';
+import { gguf } from '../gguf.mjs';
 
 export const WEIGHTS = 'model.safetensors';
+export const GGUF = 'chat-BF16.gguf';
 /** The repository's models have a lock file; cases that need one make it. */
 const LOCK = 'fireside.lock.json';
 
 /**
  * 'chat' (6 MB of weights) and 'story' (2 MB) unchanged; 'shards': chat in three files; 'relaid' and
  * 'padded': chat with its tensors in another order or after a longer header, so that a mixture of their
- * bytes with the original's is nonsense.
+ * bytes with the original's is nonsense; 'gguf': chat as one GGUF file.
  */
 const MODELS = {
   chat: () => readFolder(join(ROOT, 'models', 'chat')),
@@ -20,6 +22,7 @@ const MODELS = {
   shards: () => inShards(readModel('chat'), 3),
   relaid: () => rewritten((tensors) => tensors.toReversed(), 0),
   padded: () => rewritten((tensors) => tensors, 4096),
+  gguf: () => new Map([[GGUF, gguf(join(ROOT, 'models', 'chat'))[0]]]),
 };
 
 /** @type {Map<string, Map<string, Buffer>>} */
