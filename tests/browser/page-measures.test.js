@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { golden, inEachBrowser, serveTests } from './harness.js';
-import { GREEDY, visitor } from './visitor.js';
+import { GREEDY, visitor, withDatabase } from './visitor.js';
 
 const STORY = golden().find(({ model }) => model === 'story').cases[0];
 
@@ -13,7 +13,7 @@ before(async () => (server = await serveTests()));
 after(() => server.close());
 
 inEachBrowser('measures', (browser) => {
-  const visit = async (path = '') => visitor(await browser.open(server.url + path));
+  const visit = async (path = '') => visitor(await browser.open(server.url + path, { setup: withDatabase }));
   /** A story with its tokens shown. */
   const told = async () => {
     const it = await visit();
@@ -101,7 +101,7 @@ inEachBrowser('measures', (browser) => {
     await it.page.click('#view-chat .show-tokens');
     const before = await it.page.evaluate(() => document.querySelectorAll('#transcript .token').length);
     assert(before > 3);
-    await it.until(async () => (await indexedDB.databases()).length >= 1);
+    await it.kept(1);
     await it.page.reload();
     await it.loaded();
     assert.equal(await it.page.evaluate(() => document.querySelectorAll('#transcript .token').length), before);

@@ -139,8 +139,8 @@ inEachBrowser('page', (browser) => {
     assert.deepEqual(same, []);
     await it.page.reload();
     assert.equal(await it.page.evaluate(() => document.documentElement.lang), 'zh-CN');
-    assert.deepEqual(await texts(), chinese);
     await it.loaded();
+    assert.deepEqual(await texts(), chinese);
     await it.close();
   });
 
