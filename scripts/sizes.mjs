@@ -11,11 +11,11 @@ import { ROOT } from './tools.mjs';
 
 /**
  * The budgets of each wasm module, of the JS of a visit (the modules, and the worker with the glue of every
- * build), and of a whole visit: half of what the smallest peer with threads takes.
+ * build), and of a whole visit: little more than half of what the smallest peer with threads takes.
  */
-const WASM_MAX = 1_300_000;
-const JS_MAX = 69_000;
-const VISIT_MAX = 1_365_000;
+const WASM_MAX = 1_420_000;
+const JS_MAX = 72_000;
+const VISIT_MAX = 1_490_000;
 
 const LIB = join('www', 'lib');
 
@@ -26,7 +26,7 @@ const LIB = join('www', 'lib');
 export const INTEGRATIONS = [
   { name: 'openai', max: 32_000, scripts: [] },
   { name: 'prompt-api', max: 18_000, scripts: [] },
-  { name: 'service-worker', max: 32_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
+  { name: 'service-worker', max: 36_000, scripts: [join(LIB, 'bundled', 'service-worker.js')] },
 ];
 
 const ENTRY = join(LIB, 'index.js');

@@ -115,6 +115,8 @@ mod network;
 mod options;
 mod pool;
 mod quant;
+#[cfg(not(target_family = "wasm"))]
+mod quantize;
 mod sampler;
 mod session;
 mod sniff;
@@ -155,6 +157,8 @@ pub mod internals {
     pub use crate::options::table::{Row, Text};
     pub use crate::options::{Settings, generate, load};
     pub use crate::pool::Pool;
+    #[cfg(not(target_family = "wasm"))]
+    pub use crate::quantize::{Gram, Grid, Inputs, Quantised, calibrate, quantise};
     pub use crate::sampler::Sampler;
     pub use crate::weights::{HeaderScan, Loader, Tensor, TensorSpec, Weights};
 }

@@ -305,6 +305,7 @@ impl Network {
         let Activation::Silu = self.plan.layers[index].mlp.activation;
         probe(Probe::Layer(index, "mlp_norm"), &s.x);
         compute.gated(&layer.gate, &layer.up, &s.x, &mut s.gate, &mut s.up); // (rows, inter)
+        probe(Probe::Layer(index, "mlp_in"), &s.gate);
         compute.linear([&layer.down], &s.gate, [&mut s.x]); // (rows, hidden)
         probe(Probe::Layer(index, "mlp_out"), &s.x);
     }
