@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use fireside::internals::Pool;
-use fireside::{LoadOptions, Model, Now, Options, SessionOptions, TemplateKwargs};
+use fireside::{Dtype, LoadOptions, Model, Now, Options, SessionOptions, TemplateKwargs};
 use serde_json::Value;
 
 use crate::flags::{Flags, Loading, Sampling};
@@ -91,6 +91,16 @@ impl ChatArgs {
         let chat_template_kwargs = TemplateKwargs::from_json("--template-kwarg", &self.template_kwarg.iter().cloned().collect())?;
         Ok(SessionOptions { system: self.system.clone(), chat_template_kwargs })
     }
+}
+
+/// Reads a storage format; auto is that of the files.
+pub fn parse_format(text: &str) -> Result<Option<Dtype>, String> {
+    if text == "auto" { Ok(None) } else { text.parse().map(Some).map_err(|error: fireside::Error| error.to_string()) }
+}
+
+/// The name that [`parse_format`] reads.
+pub fn format_name(format: Option<Dtype>) -> &'static str {
+    format.map_or("auto", Dtype::name)
 }
 
 fn parse_kwarg(text: &str) -> Result<(String, Value), String> {

@@ -18,6 +18,7 @@ use fireside::internals::{Cache, Device, Executor, Pool, Scheduler, Sequence};
 use fireside::{Dtype, LoadOptions, Model};
 use serde_json::{Value, json};
 
+use crate::args::{format_name, parse_format};
 use crate::{Result, folder};
 use limits::Limits;
 
@@ -37,12 +38,12 @@ pub struct BenchArgs {
     /// Shapes with random weights: smollm2, minueza, story
     #[arg(long, value_delimiter = ',', default_value = "smollm2")]
     shape: Vec<String>,
-    /// A model folder instead
-    #[arg(long, value_name = "DIR", conflicts_with = "shape")]
+    /// A model folder or a GGUF file instead
+    #[arg(long, value_name = "PATH", conflicts_with = "shape")]
     model: Option<std::path::PathBuf>,
-    /// Storage formats
-    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16,q8,q4")]
-    format: Vec<Dtype>,
+    /// Storage formats; auto is that of the files
+    #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16,q8,q4", value_parser = parse_format)]
+    format: Vec<Option<Dtype>>,
     /// Numbers of threads [default: 1, and one for each core]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     threads: Vec<u64>,
@@ -62,6 +63,7 @@ pub struct BenchArgs {
 
 /// One model in one format, with a text of each past length ready to be continued.
 struct Subject {
+    format: &'static str,
     model: Model,
     executor: Executor,
     logits: Vec<f32>,
@@ -100,9 +102,9 @@ fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     let pool = Pool::new(threads.iter().copied().max().unwrap_or(1));
     let mut subjects = Vec::new();
     for &format in &args.format {
-        let options = LoadOptions { dtype: Some(format), pool: Some(pool.clone()), ..LoadOptions::default() };
+        let options = LoadOptions { dtype: format, pool: Some(pool.clone()), ..LoadOptions::default() };
         subjects.push(Subject::new(args, shape, args.model.as_deref(), options)?);
-        eprintln!("{format}: loaded in {:.2} s", subjects[subjects.len() - 1].load.as_secs_f64());
+        eprintln!("{}: loaded in {:.2} s", format_name(format), subjects[subjects.len() - 1].load.as_secs_f64());
     }
     let context = subjects[0].model.config().plan.context;
     let prefill: Vec<usize> = args.prefill.iter().copied().filter(|&length| length <= context).collect();
@@ -146,7 +148,7 @@ fn note(samples: &mut Vec<Vec<f64>>, i: usize, round: u64, rate: f64) {
 
 impl Subject {
     fn new(args: &BenchArgs, shape: &str, folder: Option<&Path>, options: LoadOptions) -> Result<Subject> {
-        let begin = Instant::now();
+        let (begin, format) = (Instant::now(), format_name(options.dtype));
         let model = match folder {
             Some(folder) => folder::load(folder, options)?,
             None => random::load(shape, options)?,
@@ -154,7 +156,7 @@ impl Subject {
         let load = begin.elapsed();
         let executor = || Executor::new(model.pool().clone());
         let scheduler = Scheduler::new(model.network().clone(), executor());
-        let mut subject = Subject { executor: executor(), scheduler, logits: Vec::new(), model, load, pasts: Vec::new() };
+        let mut subject = Subject { format, executor: executor(), scheduler, logits: Vec::new(), model, load, pasts: Vec::new() };
         let room = subject.model.config().plan.context.saturating_sub(DECODE_PASSES);
         for &past in args.past.iter().filter(|&&past| past <= room) {
             let mut cache = subject.model.network().cache();
@@ -283,7 +285,7 @@ fn report(
     let mut rows = Vec::new();
     for (subject, lines) in subjects.iter().zip(lines.chunks_exact(threads.len())) {
         for ((count, line), limits) in threads.iter().zip(lines).zip(limits) {
-            let dtype = subject.model.weights().dtype();
+            let format = subject.format;
             let cached = subject.decode_bytes(0) < CACHED_BYTES;
             let of = |kind: &str, key: &usize, samples: &[f64], limit: Option<f64>| {
                 let figure = Figure::of(samples, limit);
@@ -302,8 +304,8 @@ fn report(
             let together = counts.iter().zip(&line.together).map(|(count, samples)| of("together", count, samples, None));
             let (cells, figures): (Vec<String>, Vec<Value>) = read.chain(written).chain(together).unzip();
             let load = subject.load.as_secs_f64();
-            println!("| {dtype} | {count} | {} | {load:.2} |", cells.join(" | "));
-            rows.push(json!({ "format": dtype.name(), "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
+            println!("| {format} | {count} | {} | {load:.2} |", cells.join(" | "));
+            rows.push(json!({ "format": format, "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
         }
     }
     println!();

@@ -12,7 +12,7 @@ use fireside::internals::{Cache, Executor};
 use fireside::{Dtype, KvDtype, LoadOptions, Model};
 use serde_json::{Value, json};
 
-use crate::args::ModelArgs;
+use crate::args::{ModelArgs, format_name, parse_format};
 use crate::bench::{Figure, likeliest};
 use crate::{Result, folder};
 
@@ -33,11 +33,11 @@ pub struct QualityArgs {
     /// The text to read
     #[arg(long, value_name = "FILE")]
     text: PathBuf,
-    /// Storage formats [default: the one of --dtype]
-    #[arg(long, value_delimiter = ',')]
-    format: Vec<Dtype>,
-    /// A folder with the reference's weights, if the model's own are already quantised
-    #[arg(long, value_name = "DIR")]
+    /// Storage formats; auto is that of the files [default: the one of --dtype]
+    #[arg(long, value_delimiter = ',', value_parser = parse_format)]
+    format: Vec<Option<Dtype>>,
+    /// A model with the reference's weights, if the model's own are already quantised
+    #[arg(long, value_name = "PATH")]
     reference: Option<PathBuf>,
     /// How many tokens are read from an empty cache
     #[arg(long, default_value = "512", value_parser = clap::value_parser!(u64).range(2..))]
@@ -69,12 +69,11 @@ pub fn quality(args: &QualityArgs) -> Result<()> {
     let given = args.model.options()?;
     let load = |folder: &PathBuf, options| Ok::<_, Box<dyn std::error::Error>>(Reader::new(folder::load(folder, options)?));
     let folder = args.model.folder("story");
-    let formats: Vec<Option<Dtype>> =
-        if args.format.is_empty() { vec![given.dtype] } else { args.format.iter().copied().map(Some).collect() };
+    let formats = if args.format.is_empty() { vec![given.dtype] } else { args.format.clone() };
     let exact = LoadOptions { dtype: Some(Dtype::F32), kv_dtype: KvDtype::F32, ..given.clone() };
     let mut reference = load(args.reference.as_ref().unwrap_or(&folder), exact)?;
-    let formats = formats.into_iter().map(|dtype| load(&folder, LoadOptions { dtype, ..given.clone() }));
-    let mut readers: Vec<Reader> = formats.collect::<Result<_>>()?;
+    let models = formats.iter().map(|&dtype| load(&folder, LoadOptions { dtype, ..given.clone() }));
+    let mut readers: Vec<Reader> = models.collect::<Result<_>>()?;
     if let Some(other) = readers.iter().find(|reader| reader.vocab() != reference.vocab()) {
         return Err(format!(
             "the reference predicts {} tokens and the model {}: they differ in more than weights",
@@ -93,7 +92,7 @@ pub fn quality(args: &QualityArgs) -> Result<()> {
     }
     let speeds = speeds(&windows[0], &mut readers)?;
     let base = losses.remove(0);
-    report(&args.text.display().to_string(), &base, &readers, &losses, &speeds);
+    report(&args.text.display().to_string(), &base, &formats, &readers, &losses, &speeds);
     Ok(())
 }
 
@@ -232,17 +231,17 @@ fn top(values: &[f64]) -> Option<usize> {
 }
 
 /// Prints the table, and the same as JSON in the last line.
-fn report(text: &str, base: &Loss, readers: &[Reader], losses: &[Loss], speeds: &[Vec<f64>]) {
+fn report(text: &str, base: &Loss, formats: &[Option<Dtype>], readers: &[Reader], losses: &[Loss], speeds: &[Vec<f64>]) {
     println!("{text}: {} tokens predicted, perplexity {:.4} in f32\n", base.positions(), base.perplexity());
     println!("| weights | KV | bits a weight | KL, nats | 99th percentile | perplexity | change | same top token | decode tok/s |");
     println!("|---|---|---|---|---|---|---|---|---|");
     let mut rows: Vec<Value> = Vec::new();
-    for ((reader, loss), speeds) in readers.iter().zip(losses).zip(speeds) {
-        let (dtype, kv_dtype) = (reader.model.weights().dtype(), reader.model.kv_dtype().name());
+    for (((format, reader), loss), speeds) in formats.iter().zip(readers).zip(losses).zip(speeds) {
+        let (format, kv_dtype) = (format_name(*format), reader.model.kv_dtype().name());
         let change = loss.perplexity() / base.perplexity() - 1.0;
         let speed = Figure::of(speeds, None);
         println!(
-            "| {dtype} | {kv_dtype} | {:.2} | {:.5} | {:.4} | {:.4} | {:+.2} % | {:.1} % | {} |",
+            "| {format} | {kv_dtype} | {:.2} | {:.5} | {:.4} | {:.4} | {:+.2} % | {:.1} % | {} |",
             reader.bits(),
             loss.mean(),
             loss.percentile_99(),
@@ -252,7 +251,7 @@ fn report(text: &str, base: &Loss, readers: &[Reader], losses: &[Loss], speeds: 
             speed.cell()
         );
         rows.push(json!({
-            "format": dtype.name(), "kvDtype": kv_dtype, "bits": reader.bits(), "kl": loss.mean(), "kl99": loss.percentile_99(),
+            "format": format, "kvDtype": kv_dtype, "bits": reader.bits(), "kl": loss.mean(), "kl99": loss.percentile_99(),
             "perplexity": loss.perplexity(), "change": change, "sameTop": loss.agreement(), "decode": speed.median,
         }));
     }
