@@ -21,16 +21,13 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::kernels;
-use crate::quant::TILE_COLS;
+use crate::quant::{BLOCK_COLS, KV_TILE_ROWS, KvTile};
 use block::Block;
 
+pub use crate::quant::KV_BLOCK as BLOCK;
 pub(crate) use crate::quant::KvDtype;
 pub(crate) use block::Shape;
 pub(crate) use budget::Budget;
-
-/// Positions per block. At 64, a short text wastes little memory, and the keys of one head (16 KB for 64
-/// numbers per head) stay in the processor's L1 cache while all queries read them.
-pub const BLOCK: usize = 64;
 
 /// Keys and values of one text, for all layers.
 #[derive(Debug)]
@@ -197,25 +194,32 @@ impl Cache {
     }
 
     /// Removes the `drop` positions after the first `keep` and moves the later ones up. Keys are rotated by
-    /// their positions, so `turn` gets each moved key with its layer and its old position. Shapes:
-    /// (head_dim).
+    /// their positions, so `turn` gets each moved key with its layer and its old position, and returns whether
+    /// it changed it. What does not change is moved as it is stored, without rounding. Shapes: (head_dim).
     ///
     /// Errors: `OUT_OF_MEMORY`; the cache then does not change.
-    pub fn shift(&mut self, keep: usize, drop: usize, mut turn: impl FnMut(usize, usize, &mut [f32])) -> Result<()> {
+    pub fn shift(&mut self, keep: usize, drop: usize, mut turn: impl FnMut(usize, usize, &mut [f32]) -> bool) -> Result<()> {
         let mut moved = self.layers.iter().map(|layer| self.moved(layer, keep, drop)).collect::<Result<Vec<_>>>()?;
         self.own(keep, self.len)?;
         let mut row = vec![0.0; self.shape.head_dim];
+        let mut bytes = Vec::with_capacity(self.shape.row_bytes());
         for (number, (layer, moved)) in self.layers.iter_mut().zip(&mut moved).enumerate() {
             for pos in (keep + drop).max(layer.first)..self.len {
                 let (from, to) = (layer.block(pos), pos - drop);
                 for index in 0..2 * self.shape.kv_heads {
-                    layer.blocks[from].get(index * BLOCK + pos % BLOCK, &mut row);
-                    if index % 2 == 0 {
-                        turn(number, pos, &mut row);
-                    }
+                    let (old, new) = (index * BLOCK + pos % BLOCK, index * BLOCK + to % BLOCK);
+                    layer.blocks[from].get(old, &mut row);
+                    let is_turned = index % 2 == 0 && turn(number, pos, &mut row);
+                    bytes.clear();
+                    layer.blocks[from].write_row(old, self.shape, &mut bytes);
                     let target = moved.as_mut().unwrap_or(layer);
                     let block = target.block(to);
-                    Arc::get_mut(&mut target.blocks[block]).expect("its own").set(index * BLOCK + to % BLOCK, &row);
+                    let block = Arc::get_mut(&mut target.blocks[block]).expect("its own");
+                    if is_turned {
+                        block.set(new, &row);
+                    } else {
+                        block.read_row(new, self.shape, &bytes);
+                    }
                 }
             }
             if let Some(moved) = moved.take() {
@@ -311,14 +315,16 @@ impl Cache {
     /// The keys and values of one KV head at `positions`, which lie in one block. They may be written but
     /// not yet counted.
     ///
-    /// `decoded` is scratch. It holds the result if the cache does not store f32.
+    /// `decoded` is scratch. It holds the result if the cache does not store f32. Attention over q8 reads
+    /// [`Cache::tiles`] instead, without decoding them.
     pub fn span<'a>(&'a self, layer: usize, kv_head: usize, positions: Range<usize>, decoded: &'a mut [Vec<[f32; 4]>; 2]) -> Span<'a> {
         let keys = kv_head * 2 * BLOCK + positions.start % BLOCK;
         let keys = keys..keys + positions.len();
         let values = keys.start + BLOCK..keys.end + BLOCK;
-        let padded = self.shape.head_dim.next_multiple_of(TILE_COLS);
+        let padded = self.shape.padded();
         let layer = &self.layers[layer];
-        match layer.blocks[layer.block(positions.start)].rows() {
+        let block = &layer.blocks[layer.block(positions.start)];
+        match block.rows() {
             block::Rows::F32(rows) => {
                 let wide = padded / 4;
                 Span { keys: &rows[keys.start * wide..keys.end * wide], values: &rows[values.start * wide..values.end * wide] }
@@ -331,7 +337,33 @@ impl Cache {
                 }
                 Span { keys: &decoded[0], values: &decoded[1] }
             }
+            block::Rows::Q8(_) => {
+                for (rows_of, out) in [keys, values].into_iter().zip(&mut *decoded) {
+                    out.clear();
+                    out.resize(positions.len() * padded / 4, [0.0; 4]);
+                    for (row, out) in rows_of.zip(out.chunks_exact_mut(padded / 4)) {
+                        block.get(row, &mut out.as_flattened_mut()[..self.shape.head_dim]);
+                    }
+                }
+                Span { keys: &decoded[0], values: &decoded[1] }
+            }
         }
+    }
+
+    /// The tiles of the keys and of the values of one KV head, of all positions of the block that holds
+    /// position `pos`, written or not. `None` if the cache does not store q8. Shapes: (BLOCK / 8, padded
+    /// head_dim / 32).
+    pub(crate) fn tiles(&self, layer: usize, kv_head: usize, pos: usize) -> Option<[&[KvTile]; 2]> {
+        let layer = &self.layers[layer];
+        let block::Rows::Q8(tiles) = layer.blocks[layer.block(pos)].rows() else { return None };
+        let len = BLOCK / KV_TILE_ROWS * self.shape.padded() / BLOCK_COLS;
+        let (keys, values) = tiles[2 * kv_head * len..][..2 * len].split_at(len);
+        Some([keys, values])
+    }
+
+    /// How keys and values are stored.
+    pub(crate) fn dtype(&self) -> KvDtype {
+        self.shape.dtype
     }
 }
 
@@ -355,16 +387,21 @@ mod tests {
 
     #[test]
     fn spans_give_back_what_was_written() {
-        for dtype in [KvDtype::F32, KvDtype::F16] {
+        for dtype in KvDtype::ALL {
             let cache = filled(2 * BLOCK + 5, dtype);
             for positions in [0..1, 0..BLOCK, BLOCK..BLOCK + 1, BLOCK + 3..2 * BLOCK, 2 * BLOCK..2 * BLOCK + 5] {
                 let mut decoded = Default::default();
                 let span = cache.span(0, 1, positions.clone(), &mut decoded);
-                assert_eq!((span.keys.len(), span.values.len()), (positions.len() * 2, positions.len() * 2));
+                let wide = dtype.padded(3) / 4;
+                assert_eq!((span.keys.len(), span.values.len()), (positions.len() * wide, positions.len() * wide));
                 for (row, pos) in positions.enumerate() {
                     let expected = (pos * 10 + 1) as f32; // below 2^11: exact in f16 too
-                    assert_eq!(span.keys[row * 2..][..2].as_flattened(), [expected, expected, expected, 0.0, 0.0, 0.0, 0.0, 0.0]);
-                    assert_eq!(span.values[row * 2..][..2].as_flattened()[..3], [-expected; 3]);
+                    let (keys, padding) = span.keys[row * wide..][..wide].as_flattened().split_at(3);
+                    let values = &span.values[row * wide..][..wide].as_flattened()[..3];
+                    let tolerance = if dtype == KvDtype::Q8 { expected / 254.0 } else { 0.0 };
+                    assert!(keys.iter().all(|key| (key - expected).abs() <= tolerance), "{keys:?}, not {expected}");
+                    assert!(values.iter().all(|value| (value + expected).abs() <= tolerance), "{values:?}, not -{expected}");
+                    assert!(padding.iter().all(|&padding| padding == 0.0));
                 }
             }
         }
@@ -372,7 +409,7 @@ mod tests {
 
     #[test]
     fn truncating_frees_blocks_and_never_grows() {
-        for (dtype, position_bytes) in [(KvDtype::F32, 2 * 2 * 8 * 4), (KvDtype::F16, 2 * 2 * (8 * 2 + 4))] {
+        for (dtype, position_bytes) in [(KvDtype::F32, 2 * 2 * 8 * 4), (KvDtype::F16, 2 * 2 * (8 * 2 + 4)), (KvDtype::Q8, 2 * 2 * 34)] {
             let mut cache = filled(2 * BLOCK + 1, dtype);
             let block = (BLOCK * position_bytes) as u64;
             assert_eq!((cache.len(), cache.bytes()), (2 * BLOCK + 1, 3 * block));

@@ -29,7 +29,7 @@ pub struct Estimate {
     pub dtype: Option<Dtype>,
     /// Bytes of the weights.
     pub weight_bytes: u64,
-    /// Bytes by which the KV cache grows with each token.
+    /// Bytes by which the KV cache grows with each token, until the window of a layer is full.
     pub kv_bytes_per_token: u64,
     /// The model's context, in tokens.
     pub context: usize,
@@ -37,6 +37,10 @@ pub struct Estimate {
     pub load_bytes: u64,
     /// Bytes of memory that there are.
     pub memory_bytes: u64,
+    /// Tokens whose cache fits beside the weights, at most the context.
+    context_that_fits: usize,
+    /// Bytes of the cache of the shortest useful text.
+    kv_bytes_min: u64,
 }
 
 impl Estimate {
@@ -52,20 +56,25 @@ impl Estimate {
     }
 
     fn with(config: &ModelConfig, options: &LoadOptions, dtype: Option<Dtype>, weight_bytes: u64) -> Estimate {
+        let context = config.plan.context;
+        let load_bytes = weight_bytes + ENGINE_BYTES + VOCAB_ENTRY_BYTES * config.plan.vocab as u64;
+        let memory_bytes = options.memory_bytes_max.unwrap_or(u64::MAX).min(usize::MAX as u64);
+        let kv_bytes = |tokens| config.plan.kv_bytes(options.kv_dtype, tokens);
         Estimate {
             dtype,
             weight_bytes,
             kv_bytes_per_token: config.plan.kv_bytes_per_token(options.kv_dtype),
-            context: config.plan.context,
-            load_bytes: weight_bytes + ENGINE_BYTES + VOCAB_ENTRY_BYTES * config.plan.vocab as u64,
-            memory_bytes: options.memory_bytes_max.unwrap_or(u64::MAX).min(usize::MAX as u64),
+            context,
+            load_bytes,
+            memory_bytes,
+            context_that_fits: most_tokens(context, memory_bytes.saturating_sub(load_bytes), kv_bytes),
+            kv_bytes_min: kv_bytes(context.min(CONTEXT_MIN)),
         }
     }
 
     /// How many tokens of context fit beside the weights, at most the model's context.
     pub fn context_that_fits(&self) -> usize {
-        let room = self.memory_bytes.saturating_sub(self.load_bytes);
-        (room / self.kv_bytes_per_token.max(1)).min(self.context as u64) as usize
+        self.context_that_fits
     }
 
     /// Whether the model fits, with a text of useful length.
@@ -91,11 +100,22 @@ impl Estimate {
         };
         Err(Error::ModelTooLarge {
             dtype: self.dtype.or(config.dtype).unwrap_or(Dtype::F32).to_string(),
-            requested_bytes: self.load_bytes + self.kv_bytes_per_token * self.context.min(CONTEXT_MIN) as u64,
+            requested_bytes: self.load_bytes + self.kv_bytes_min,
             available_bytes: self.memory_bytes,
             remedy,
         })
     }
+}
+
+/// The most tokens, up to `max`, that take no more than `room` bytes, by binary search: more tokens never take
+/// less.
+fn most_tokens(max: usize, room: u64, bytes: impl Fn(usize) -> u64) -> usize {
+    let (mut fits, mut end) = (0, max + 1);
+    while end - fits > 1 {
+        let middle = fits + (end - fits) / 2;
+        if bytes(middle) <= room { fits = middle } else { end = middle }
+    }
+    fits
 }
 
 impl LoadOptions {
@@ -157,6 +177,15 @@ mod tests {
         assert!(message(None, 1 << 30).contains("Load it with `dtype: \"q4\"`"));
         assert!(message(None, 256 << 20).ends_with("No `dtype` makes it fit: choose a smaller model."));
         assert!(message(None, 1536 << 20).starts_with("out of memory: this model as bf16 needs "));
+    }
+
+    #[test]
+    fn the_context_that_fits_is_the_longest_one() {
+        for (max, room, expected) in [(0, 9, 0), (10, 0, 0), (10, 6, 0), (10, 7, 1), (10, 69, 9), (10, 70, 10), (10, u64::MAX, 10)] {
+            assert_eq!(most_tokens(max, room, |tokens| 7 * tokens as u64), expected, "{max} tokens, {room} bytes");
+        }
+        // A window that is full takes no more.
+        assert_eq!(most_tokens(1000, 70, |tokens| 7 * tokens.min(10) as u64), 1000);
     }
 
     #[test]

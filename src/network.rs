@@ -363,6 +363,7 @@ impl Network {
             if let Some(rope) = attention.rope {
                 angles[rope].rotate_head(key, pos - first);
             }
+            attention.rope.is_some()
         })
     }
 }

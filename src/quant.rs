@@ -32,7 +32,8 @@ pub(crate) use self::file::FileDtype;
 pub(crate) use self::ggml::Ggml;
 pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
 use self::half::{f16_scale, to_f16};
-pub use self::kv::KvDtype;
+pub use self::kv::{KV_BLOCK, KvDtype};
+pub(crate) use self::kv::{KV_TILE_ROWS, KvKind, KvPiece, KvTile, decode_q8, encode_q8};
 pub(crate) use self::matrix::Matrix;
 use crate::error::{Error, Result};
 

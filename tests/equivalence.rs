@@ -54,8 +54,21 @@ fn prefill_equals_single_steps_in_every_dtype() {
 }
 
 #[test]
+fn prefill_equals_single_steps_in_every_format_of_the_cache() {
+    // Heads of 26, 16 and 64 numbers, with windows and without.
+    for name in ["llama-odd-f32", "minueza-shape-f16", "mistral-window-f16", "story"] {
+        for kv_dtype in KvDtype::ALL {
+            let files = folder(name);
+            let weights: Vec<&[u8]> = files.weights.iter().map(Vec::as_slice).collect();
+            let model = Model::from_bytes(&files.files(), &weights, LoadOptions { kv_dtype, ..LoadOptions::default() }).unwrap();
+            equivalence::prefill_equals_single_steps(&format!("{name}, cache in {}", kv_dtype.name()), &model, 150);
+        }
+    }
+}
+
+#[test]
 fn logits_are_the_same_on_any_number_of_threads_in_every_dtype() {
-    for (name, kv_dtype) in [("story", KvDtype::F32), ("llama-odd-f32", KvDtype::F16), ("minueza-shape-f16", KvDtype::F32)] {
+    for (name, kv_dtype) in [("story", KvDtype::F32), ("llama-odd-f32", KvDtype::F16), ("minueza-shape-f16", KvDtype::Q8)] {
         let folder = folder(name);
         let weights: Vec<&[u8]> = folder.weights.iter().map(Vec::as_slice).collect();
         for dtype in Dtype::ALL {

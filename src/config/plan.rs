@@ -7,7 +7,7 @@
 //! on scores, a factor on the residual) adds a field here, and the step that reads it.
 
 use super::rope::RopePlan;
-use crate::quant::KvDtype;
+use crate::quant::{KV_BLOCK, KvDtype};
 
 /// What a network computes.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,9 +37,21 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Bytes by which the KV cache grows with each token: keys and values of every layer.
+    /// Bytes by which the KV cache grows with each token, until the window of a layer is full: keys and values
+    /// of every layer.
     pub fn kv_bytes_per_token(&self, dtype: KvDtype) -> u64 {
         self.layers.len() as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
+    }
+
+    /// Bytes of the KV cache of a text. A layer with a window keeps its window, up to a block before it that
+    /// the window begins in, and a block that lets a short answer be removed.
+    pub fn kv_bytes(&self, dtype: KvDtype, tokens: usize) -> u64 {
+        let kept = |layer: &LayerPlan| {
+            let Mixer::Attention(attention) = &layer.mixer;
+            attention.window.map_or(tokens, |window| tokens.min(window.saturating_add(2 * KV_BLOCK))) as u64
+        };
+        let position_bytes = self.kv_heads as u64 * dtype.position_bytes(self.head_dim);
+        self.layers.iter().map(kept).sum::<u64>().saturating_mul(position_bytes)
     }
 }
 

@@ -418,6 +418,12 @@ fn tensors_and_sizes_are_those_of_transformers() {
     assert_eq!(read(qwen3(json!({"head_dim": 16}))).plan.parameters(), 164_544);
     assert_eq!(read(smollm3(json!({"tie_word_embeddings": false}))).plan.parameters(), 164_416);
     assert_eq!(config.plan.kv_bytes_per_token(KvDtype::F32), 2 * 4 * 2 * 16 * 4);
+    assert_eq!(config.plan.kv_bytes_per_token(KvDtype::Q8), 2 * 34 * 2 * 4);
+    assert_eq!(config.plan.kv_bytes(KvDtype::F32, 900), 900 * config.plan.kv_bytes_per_token(KvDtype::F32));
+    // One of the four layers has a window of 8, and keeps 8 + 2 * 64 positions.
+    let windowed = read(qwen2(json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 3}))).plan;
+    assert_eq!(windowed.kv_bytes(KvDtype::F32, 100), 100 * windowed.kv_bytes_per_token(KvDtype::F32));
+    assert_eq!(windowed.kv_bytes(KvDtype::F32, 900), (3 * 900 + 136) * windowed.kv_bytes_per_token(KvDtype::F32) / 4);
 
     let names: Vec<String> = config.plan.tensors().into_iter().map(|tensor| tensor.name).collect();
     assert_eq!(names.len(), 1 + 4 * 9 + 2);

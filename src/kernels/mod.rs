@@ -9,6 +9,7 @@
 //! Lengths are asserted once per call. NaN and infinity are carried along, never hidden.
 
 mod attend;
+mod attend_q8;
 #[cfg_attr(all(target_family = "wasm", target_feature = "simd128"), path = "simd128.rs")]
 #[cfg_attr(target_arch = "x86_64", path = "sse2.rs")]
 #[cfg_attr(not(any(all(target_family = "wasm", target_feature = "simd128"), target_arch = "x86_64")), path = "portable.rs")]
@@ -23,10 +24,13 @@ mod scalar;
 mod tests;
 mod vector;
 
+pub(crate) use attend_q8::QueryBlock;
 use best::F32x4;
 
+use std::ops::Range;
+
 use crate::pool::Strip;
-use crate::quant::{Dtype, F16x8, Matrix};
+use crate::quant::{Dtype, F16x8, KvTile, Matrix};
 
 /// The implementation in use: "simd128", "relaxed", "sse2" or "portable".
 pub const NAME: &str = best::NAME;
@@ -82,6 +86,31 @@ pub(crate) fn weighted_sum(rows: &[[f32; 4]], weights: &[f32], out: &mut [[f32; 
 /// together.
 pub(crate) fn decode_f16(rows: &[F16x8], factors: &[f32], out: &mut [[f32; 4]]) {
     attend::decode_f16::<F32x4>(rows, factors, out);
+}
+
+/// Rounds a query to 16 bits for [`dot_tiles`].
+///
+/// Shapes: `query` (head_dim, a multiple of 32), four numbers to an element; `out` (head_dim / 32). Panics: if
+/// the lengths do not fit together.
+pub(crate) fn round_query(query: &[[f32; 4]], out: &mut [QueryBlock]) {
+    attend_q8::round_query::<F32x4>(query, out);
+}
+
+/// As [`dot_rows`], against keys in q8.
+///
+/// Shapes: `tiles` (positions / 8, head_dim / 32), `x` (head_dim / 32), `out` (positions). Panics: if the
+/// lengths do not fit together.
+pub(crate) fn dot_tiles<const N: usize>(tiles: &[KvTile], x: [&[QueryBlock]; N], out: [&mut [f32]; N]) {
+    attend_q8::dot_tiles::<F32x4, N>(tiles, x, out);
+}
+
+/// As [`weighted_sum`], of values in q8. Each 64 weights times scales are rounded to 16 bits.
+///
+/// Shapes: `tiles` (positions / 8, head_dim / 32), `weights` (positions), `out` (head_dim); four numbers to an
+/// element of `out`. `seen`: the positions that have a weight, in one block of 64. Panics: if the lengths do
+/// not fit together.
+pub(crate) fn weighted_tiles(tiles: &[KvTile], weights: &[f32], seen: Range<usize>, out: &mut [[f32; 4]]) {
+    attend_q8::weighted_tiles::<F32x4>(tiles, weights, seen, out);
 }
 
 /// out = x / sqrt(mean of x^2 + eps) * weight, of one position.

@@ -152,6 +152,11 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn widen_i8(values: &[i8; 16]) -> [[[i16; 2]; 4]; 2] {
+        std::array::from_fn(|half| std::array::from_fn(|pair| [0, 1].map(|i| i16::from(values[half * 8 + pair * 2 + i]))))
+    }
+
+    #[inline(always)]
     fn from_int(int: [i32; 4]) -> Self {
         F32x4(int.map(|lane| lane as f32))
     }

@@ -207,6 +207,12 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn widen_i8(values: &[i8; 16]) -> [v128; 2] {
+        let values = load(values);
+        [i16x8_extend_low_i8x16(values), i16x8_extend_high_i8x16(values)]
+    }
+
+    #[inline(always)]
     fn from_int(int: v128) -> Self {
         F32x4(f32x4_convert_i32x4(int))
     }

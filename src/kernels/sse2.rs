@@ -231,6 +231,11 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
+    fn widen_i8(values: &[i8; 16]) -> [__m128i; 2] {
+        extend(load(values))
+    }
+
+    #[inline(always)]
     fn from_int(int: __m128i) -> Self {
         sse2!(F32x4(_mm_cvtepi32_ps(int)))
     }

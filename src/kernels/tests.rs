@@ -13,6 +13,8 @@ use super::{
 use crate::pool::Pool;
 use crate::quant::{BLOCK_COLS, Dtype, F16x8, Factor, Format, Levels, Matrix, ROW_UNIT, encode_f16};
 
+mod kv;
+
 /// Roundings that products of integers need beyond those of their sum: of both scales, their product, and
 /// each decoded number.
 const SCALES: usize = 4;

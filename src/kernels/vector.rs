@@ -71,7 +71,9 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     fn splat_pair(values: &[i16; 2]) -> Self::Pairs;
     /// Lane i of `sum`, and the two products of pair i of `a` with pair i of `b`.
     fn dot_pairs(sum: Self::Int, a: Self::Pairs, b: Self::Pairs) -> Self::Int;
-    /// The lanes as f32, exact below 2^24.
+    /// Sixteen i8 as pairs: the first four pairs, the others.
+    fn widen_i8(values: &[i8; 16]) -> [Self::Pairs; 2];
+    /// The lanes as f32, exact up to 2^24, above that rounded to nearest.
     fn from_int(int: Self::Int) -> Self;
 
     /// `pairs` as bytes for [`Vector::dots_bytes`].

@@ -7,10 +7,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::cache::{BLOCK, Cache, Span};
-use crate::kernels::{self, Activations, Panel};
+use crate::cache::{BLOCK, Cache, KvDtype, Span};
+use crate::kernels::{self, Activations, Panel, QueryBlock};
 use crate::pool::{Pool, Strip};
-use crate::quant::{Matrix, ROW_UNIT, TILE_COLS};
+use crate::quant::{BLOCK_COLS, KV_TILE_ROWS, KvTile, Matrix, ROW_UNIT};
 use crate::weights::Linear;
 
 /// The threads that compute, and the memory that a step needs besides its inputs and outputs.
@@ -50,6 +50,8 @@ struct ThreadScratch {
     /// Queries and sums of values, heads padded to whole vectors. Shapes: (queries, padded head_dim / 4).
     padded: [Vec<[f32; 4]>; 2],
     decoded: [Vec<[f32; 4]>; 2],
+    /// Queries for a cache in q8. Shapes: (queries, padded head_dim / 32).
+    rounded: Vec<QueryBlock>,
 }
 
 /// The heads of one layer's attention and how far back each position sees.
@@ -224,8 +226,8 @@ fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Rang
     let Queries { cache, ref rows, pos } = *sequence;
     let (first_row, count) = (rows.start, rows.len());
     let width = shape.heads * head_dim;
-    let wide = head_dim.next_multiple_of(TILE_COLS) / 4;
-    let ThreadScratch { queries, padded: [q_rows, sums], decoded, .. } = thread;
+    let wide = cache.dtype().padded(head_dim) / 4;
+    let ThreadScratch { queries, padded: [q_rows, sums], decoded, rounded, .. } = thread;
     let places = (0..count).flat_map(|row| heads.clone().map(move |head| (row, head)));
     queries.clear();
     q_rows.clear();
@@ -237,10 +239,18 @@ fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Rang
     }
     sums.clear();
     sums.resize(q_rows.len(), [0.0; 4]);
+    if cache.dtype() == KvDtype::Q8 {
+        rounded.resize(q_rows.len() * 4 / BLOCK_COLS, QueryBlock::default());
+        kernels::round_query(q_rows, rounded);
+    }
 
     let (first, end) = (queries.first().map_or(0, |query| query.sees.start).max(cache.first(layer)), pos + count);
     for start in (first / BLOCK * BLOCK..end).step_by(BLOCK) {
         let block = start.max(first)..(start + BLOCK).min(end);
+        if let Some(tiles) = cache.tiles(layer, heads.start / shape.group(), start) {
+            attend_q8(tiles, start..block.end, scale, queries, rounded, sums);
+            continue;
+        }
         let Span { keys, values } = cache.span(layer, heads.start / shape.group(), block.clone(), decoded);
         let within = |pos: usize| pos.clamp(block.start, block.end);
         let seen = |query: &Query| within(query.sees.start)..within(query.sees.end);
@@ -273,5 +283,42 @@ fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Rang
         kernels::scale(sum, 1.0 / query.running[1]);
         let lane = head * head_dim - out.columns().start;
         out.row(first_row + row)[lane..lane + head_dim].copy_from_slice(&sum.as_flattened()[..head_dim]);
+    }
+}
+
+/// The step of [`attend`] over one block of a cache in q8, `block`, whose tiles are those of its keys and of its
+/// values.
+fn attend_q8(
+    [keys, values]: [&[KvTile]; 2],
+    block: Range<usize>,
+    scale: f32,
+    queries: &mut [Query],
+    rounded: &[QueryBlock],
+    sums: &mut [[f32; 4]],
+) {
+    let within = |pos: usize| pos.clamp(block.start, block.end) - block.start;
+    let seen = |query: &Query| within(query.sees.start)..within(query.sees.end);
+    let [blocks, wide] = [rounded.len(), sums.len()].map(|len| len / queries.len());
+    let mut scores = [[0.0; BLOCK]; 2];
+    for ((queries, q), sums) in queries.chunks_mut(2).zip(rounded.chunks(2 * blocks)).zip(sums.chunks_mut(2 * wide)) {
+        // The tiles that one of the two sees: the first sees no later position than the second.
+        let ranges = [seen(&queries[0]), seen(&queries[queries.len() - 1])];
+        let tiles = ranges[0].start / KV_TILE_ROWS..ranges[1].end.div_ceil(KV_TILE_ROWS);
+        let at = tiles.start * KV_TILE_ROWS;
+        let of_tiles = tiles.start * blocks..tiles.end * blocks;
+        let [a, b] = scores.each_mut().map(|scores| &mut scores[..tiles.len() * KV_TILE_ROWS]);
+        match queries.len() {
+            2 => kernels::dot_tiles(&keys[of_tiles.clone()], [&q[..blocks], &q[blocks..]], [a, b]),
+            _ => kernels::dot_tiles(&keys[of_tiles.clone()], [q], [a]),
+        }
+        for (((query, sum), scores), seen) in queries.iter_mut().zip(sums.chunks_mut(wide)).zip(&mut scores).zip(ranges) {
+            if seen.is_empty() {
+                continue;
+            }
+            let seen = seen.start - at..seen.end - at;
+            let factor = kernels::softmax_step(&mut scores[seen.clone()], scale, &mut query.running);
+            kernels::scale(sum, factor);
+            kernels::weighted_tiles(&values[of_tiles.clone()], &scores[..tiles.len() * KV_TILE_ROWS], seen, sum);
+        }
     }
 }

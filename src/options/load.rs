@@ -23,9 +23,9 @@ options! {
     dtype: Option<Dtype> =>
         row(&["dtype"]).text("one of auto, f32, f16, bf16, q8, q4"),
         help().flag("dtype", "FORMAT").default("`'auto'`");
-    /// The storage format of the KV cache: `f16` takes half the memory.
+    /// The storage format of the KV cache: `f16` takes half the memory, `q8` about half of that.
     kv_dtype: KvDtype =>
-        row(&["kvDtype"]).text("one of f32, f16"),
+        row(&["kvDtype"]).text("one of f32, f16, q8"),
         help().flag("kv-dtype", "FORMAT").default("`'f32'`");
     /// The bytes that `dtype: 'auto'` may spend on weights.
     weight_bytes_max: Option<u64> =>
@@ -71,7 +71,7 @@ impl Kind for Dtype {
 }
 
 impl Kind for KvDtype {
-    const TYPE: Type = Type { typescript: "'f32' | 'f16'", text: Text::Text, many: false };
+    const TYPE: Type = Type { typescript: "'f32' | 'f16' | 'q8'", text: Text::Text, many: false };
 
     fn read(_: &str, value: &Value, _: &Range) -> Result<Option<KvDtype>> {
         Ok(value.as_str().and_then(|word| word.parse().ok()))

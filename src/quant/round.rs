@@ -12,7 +12,7 @@ use super::largest;
 
 /// A row of a block whose largest magnitude is below this is stored as zero. Its scale would be subnormal,
 /// and slow.
-const SMALLEST: f32 = f32::from_bits((127 - 110) << 23); // 2^-110
+pub(super) const SMALLEST: f32 = f32::from_bits((127 - 110) << 23); // 2^-110
 
 /// The highest level of q4.
 const Q4_MAX: f32 = 15.0;
@@ -112,7 +112,7 @@ fn add(sums: &mut [f32; 4], values: [f32; 4]) {
 /// whole number, ties to even.
 const ROUND: f32 = 12_582_912.0;
 
-fn round(value: f32) -> i32 {
+pub(super) fn round(value: f32) -> i32 {
     ((value + ROUND).to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32)
 }
 

@@ -272,7 +272,7 @@ test('load options are checked before anything is fetched', async () => {
   for (const threads of [0, 33, 1.5, -1, NaN, '2', true, null]) {
     await assert.rejects(loading(`${base}/whole`, { threads }), { code: 'BAD_OPTION', message: /`threads`: expected "auto" or a whole number from 1 to 32/ });
   }
-  await assert.rejects(loading(`${base}/whole`, { kvDtype: 'q8' }), { code: 'BAD_OPTION', message: /`kvDtype`: expected one of f32, f16/ });
+  await assert.rejects(loading(`${base}/whole`, { kvDtype: 'q4' }), { code: 'BAD_OPTION', message: /`kvDtype`: expected one of f32, f16, q8/ });
   await assert.rejects(loading(`${base}/whole`, { weightBytesMax: '1 GB' }), { code: 'BAD_OPTION', message: /`weightBytesMax`/ });
   await assert.rejects(loading(`${base}/whole`, { deterministic: 'yes' }), { code: 'BAD_OPTION', message: /`deterministic`: expected true or false/ });
   await assert.rejects(loading(`${base}/whole`, { dytpe: 'f16' }), {

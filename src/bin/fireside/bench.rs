@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use fireside::internals::{Cache, Device, Executor, Pool, Scheduler, Sequence};
-use fireside::{Dtype, LoadOptions, Model};
+use fireside::{Dtype, KvDtype, LoadOptions, Model};
 use serde_json::{Value, json};
 
 use crate::args::{format_name, parse_format};
@@ -44,6 +44,9 @@ pub struct BenchArgs {
     /// Storage formats; auto is that of the files
     #[arg(long, value_delimiter = ',', default_value = "f32,f16,bf16,q8,q4", value_parser = parse_format)]
     format: Vec<Option<Dtype>>,
+    /// Storage formats of the KV cache
+    #[arg(long, value_delimiter = ',', default_value = "f32")]
+    kv: Vec<KvDtype>,
     /// Numbers of threads [default: 1, and one for each core]
     #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..))]
     threads: Vec<u64>,
@@ -101,8 +104,8 @@ pub fn bench(args: &BenchArgs) -> Result<()> {
 fn measure(args: &BenchArgs, shape: &str, threads: &[usize]) -> Result<Value> {
     let pool = Pool::new(threads.iter().copied().max().unwrap_or(1));
     let mut subjects = Vec::new();
-    for &format in &args.format {
-        let options = LoadOptions { dtype: format, pool: Some(pool.clone()), ..LoadOptions::default() };
+    for (&format, &kv_dtype) in args.format.iter().flat_map(|format| args.kv.iter().map(move |kv| (format, kv))) {
+        let options = LoadOptions { dtype: format, kv_dtype, pool: Some(pool.clone()), ..LoadOptions::default() };
         subjects.push(Subject::new(args, shape, args.model.as_deref(), options)?);
         eprintln!("{}: loaded in {:.2} s", format_name(format), subjects[subjects.len() - 1].load.as_secs_f64());
     }
@@ -239,7 +242,7 @@ impl Subject {
     fn decode_bytes(&self, past: usize) -> u64 {
         let (config, weights) = (self.model.config(), self.model.weights());
         let embed = if weights.head.is_some() { weights.embed.bytes() } else { 0 };
-        weights.bytes() - embed + past as u64 * config.plan.kv_bytes_per_token(self.model.kv_dtype())
+        weights.bytes() - embed + config.plan.kv_bytes(self.model.kv_dtype(), past)
     }
 
     /// Floating-point operations for reading `length` tokens: the layers' matrices, causal attention, the
@@ -280,12 +283,12 @@ fn report(
         .map(|length| format!("prefill {length}"))
         .chain(pasts.iter().map(|past| format!("decode after {past}")))
         .chain(args.together.iter().map(|count| format!("{count} together")));
-    println!("\n| format | T | {} | load, s |", heads.collect::<Vec<_>>().join(" | "));
-    println!("|---|---|{}---|", "---|".repeat(prefill.len() + pasts.len() + args.together.len()));
+    println!("\n| format | KV | T | {} | load, s |", heads.collect::<Vec<_>>().join(" | "));
+    println!("|---|---|---|{}---|", "---|".repeat(prefill.len() + pasts.len() + args.together.len()));
     let mut rows = Vec::new();
     for (subject, lines) in subjects.iter().zip(lines.chunks_exact(threads.len())) {
         for ((count, line), limits) in threads.iter().zip(lines).zip(limits) {
-            let format = subject.format;
+            let (format, kv) = (subject.format, subject.model.kv_dtype().name());
             let cached = subject.decode_bytes(0) < CACHED_BYTES;
             let of = |kind: &str, key: &usize, samples: &[f64], limit: Option<f64>| {
                 let figure = Figure::of(samples, limit);
@@ -304,8 +307,8 @@ fn report(
             let together = counts.iter().zip(&line.together).map(|(count, samples)| of("together", count, samples, None));
             let (cells, figures): (Vec<String>, Vec<Value>) = read.chain(written).chain(together).unzip();
             let load = subject.load.as_secs_f64();
-            println!("| {format} | {count} | {} | {load:.2} |", cells.join(" | "));
-            rows.push(json!({ "format": format, "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
+            println!("| {format} | {kv} | {count} | {} | {load:.2} |", cells.join(" | "));
+            rows.push(json!({ "format": format, "kv": kv, "threads": count, "figures": figures, "loadSeconds": load, "weightBytes": subject.model.weights().bytes() }));
         }
     }
     println!();

@@ -57,15 +57,8 @@ pub fn inspect(path: &Path, options: LoadOptions) -> Result<()> {
         Some(dtype) => row("memory", format!("{} for the weights as {dtype}", megabytes(config.plan.weight_bytes(dtype)))),
         None => row("memory", "as large as the weight files; config.json names no dtype".into()),
     }
-    let kv = config.plan.kv_bytes_per_token(options.kv_dtype);
-    row(
-        "",
-        format!(
-            "{} of KV cache per 1,000 tokens, {} for the whole context",
-            megabytes(kv * 1000),
-            megabytes(kv * config.plan.context as u64)
-        ),
-    );
+    let kv = |tokens| megabytes(config.plan.kv_bytes(options.kv_dtype, tokens));
+    row("", format!("{} of KV cache per 1,000 tokens, {} for the whole context", kv(1000), kv(config.plan.context)));
     let unread_tensors = scan.unread_tensors();
     if !unread_tensors.is_empty() {
         row("not read", format!("tensors that the model does not use: {}", unread_tensors.join(", ")));

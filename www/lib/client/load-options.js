@@ -17,7 +17,7 @@ const DEVICE_BYTES_KNOWN_MAX = 2 ** 33;
 /** Made by tests/options.rs: the words of an option, or what an error says of it. */
 const LOADING = {
   dtype: ['auto', 'f32', 'f16', 'bf16', 'q8', 'q4'],
-  kvDtype: ['f32', 'f16'],
+  kvDtype: ['f32', 'f16', 'q8'],
   weightBytesMax: 'a number of bytes',
   memoryBytesMax: 'a number of bytes',
   kvBytesMax: 'a number of bytes',

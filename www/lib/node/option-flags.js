@@ -5,7 +5,7 @@
 /** @type {Record<string, Option>} */
 export const LOADING = {
   'dtype': { key: 'dtype', takes: 'FORMAT', about: 'The storage format of the weights. `auto` keeps that of the files, or takes the widest narrower one that fits (one of auto, f32, f16, bf16, q8, q4)' },
-  'kv-dtype': { key: 'kvDtype', takes: 'FORMAT', about: 'The storage format of the KV cache: `f16` takes half the memory (one of f32, f16)' },
+  'kv-dtype': { key: 'kvDtype', takes: 'FORMAT', about: 'The storage format of the KV cache: `f16` takes half the memory, `q8` about half of that (one of f32, f16, q8)' },
   'threads': { key: 'threads', takes: 'N', read: 'numberOrAuto', about: 'The threads that compute. `auto` tries out what is fastest; in a browser several need a cross-origin isolated page (auto or a whole number from 1 to 32)' },
   'hub': { key: 'hub', takes: 'URL', about: 'The address that `hf:` sources are fetched from (an absolute URL)' },
 };

@@ -19,7 +19,7 @@ export const USAGE = `usage: fireside serve --model DIR [--model DIR]... [option
   --dtype TYPE          the storage format: f32, f16, bf16, q8 or q4 [default: that of the file, if it fits]
   --queue N             how many requests may wait [default: 32]
   --concurrency N       how many requests are answered at the same time [default: 1]
-  --kv-dtype TYPE       the storage format of the KV cache: f32 or f16
+  --kv-dtype TYPE       the storage format of the KV cache: f32, f16 or q8
   --hub URL             the hub from which hf: models are downloaded
   --max-tokens N        the most tokens of a chat answer if the request sets no limit [default: what is left of the context]
   --allow-origin URL    allows requests from pages of this origin, for example https://app.example or chrome-extension://ID (can be repeated)

@@ -12,11 +12,11 @@ export interface LoadOptions {
    */
   dtype?: 'auto' | 'f32' | 'f16' | 'bf16' | 'q8' | 'q4';
   /**
-   * The storage format of the KV cache: `f16` takes half the memory.
-   * Values: one of f32, f16.
+   * The storage format of the KV cache: `f16` takes half the memory, `q8` about half of that.
+   * Values: one of f32, f16, q8.
    * Default: `'f32'`.
    */
-  kvDtype?: 'f32' | 'f16';
+  kvDtype?: 'f32' | 'f16' | 'q8';
   /**
    * The bytes that `dtype: 'auto'` may spend on weights.
    * Values: a number of bytes.
