@@ -223,8 +223,9 @@ fn load(folder: &Folder, kv_dtype: KvDtype) -> Model {
 /// rounding, and the values must equal them exactly.
 #[test]
 fn keys_move_to_their_new_positions() {
-    // A q8 key is rounded again when it is rotated: both differ by up to 0.4 % of the largest of 32 numbers.
-    let formats = [(KvDtype::F32, 1e-5), (KvDtype::F16, 1e-3), (KvDtype::Q8, 0.015)];
+    // A q8 key is rounded again when it is rotated. Three roundings, two here and one there, and their bf16
+    // scales are each within 0.4 % of the largest of 32 numbers.
+    let formats = [(KvDtype::F32, 1e-5), (KvDtype::F16, 1e-3), (KvDtype::Q8, 0.02)];
     let names = ["llama-tied-bf16", "qwen3-f32", "llama3-rope-bf16", "smollm3-bf16"];
     for (name, (kv_dtype, tolerance)) in names.into_iter().flat_map(|name| formats.map(|format| (name, format))) {
         let model = load(&folder(name), kv_dtype);
