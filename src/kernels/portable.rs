@@ -170,8 +170,7 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [[0; 4]; N];
-        for step in 4 * FIRST..4 * LAST {
-            let values = codes[step];
+        for (values, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
             let weights: [_; 2] =
                 std::array::from_fn(|half| std::array::from_fn(|row| [0, 1].map(|i| i16::from(values[row * 4 + half * 2 + i]))));
             for (sum, x) in sums.iter_mut().zip(x) {
@@ -186,8 +185,7 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [[0; 4]; N];
-        for step in 2 * FIRST..2 * LAST {
-            let words = codes[step];
+        for (words, step) in codes[2 * FIRST..2 * LAST].iter().zip(2 * FIRST..) {
             let weights: [_; 4] =
                 std::array::from_fn(|nibble| words.map(|word| [0, 16].map(|half| (word >> (4 * nibble + half) & 0xf) as i16)));
             for (sum, x) in sums.iter_mut().zip(x) {

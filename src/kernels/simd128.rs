@@ -251,8 +251,8 @@ impl Vector for F32x4 {
             // With several positions pairs take fewer steps.
             let [mut low, mut high, mut all] = [i32x4_splat(0); 3];
             let [low_bits, high_bits] = &x[0].bytes;
-            for step in 4 * FIRST..4 * LAST {
-                let weights = load(&codes[step]);
+            for (codes, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
+                let weights = load(codes);
                 low = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&low_bits[step]), low);
                 high = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&high_bits[step]), high);
                 all = i32x4_relaxed_dot_i8x16_i7x16_add(weights, i8x16_splat(1), all);
@@ -262,8 +262,8 @@ impl Vector for F32x4 {
         }
         // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
         let mut sums = [[i32x4_splat(0); 2]; N];
-        for step in 4 * FIRST..4 * LAST {
-            let values = load(&codes[step]);
+        for (codes, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
+            let values = load(codes);
             let (low, high) = (i16x8_extend_low_i8x16(values), i16x8_extend_high_i8x16(values));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let four = splat_64(&x.pairs.as_chunks::<2>().0[step]);
@@ -277,8 +277,8 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [i32x4_splat(0); N];
-        for step in 2 * FIRST..2 * LAST {
-            let weights = nibbles(load(&codes[step]));
+        for (codes, step) in codes[2 * FIRST..2 * LAST].iter().zip(2 * FIRST..) {
+            let weights = nibbles(load(codes));
             for (sum, x) in sums.iter_mut().zip(x) {
                 for (weights, pair) in weights.into_iter().zip(&x.pairs.as_chunks::<4>().0[step]) {
                     *sum = i32x4_add(*sum, i32x4_dot_i16x8(weights, splat_32(pair)));
@@ -293,8 +293,8 @@ impl Vector for F32x4 {
     fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [i32x4_splat(0); N];
         let nibble = i8x16_splat(0x0f);
-        for step in 2 * FIRST..2 * LAST {
-            let words = load(&codes[step]);
+        for (codes, step) in codes[2 * FIRST..2 * LAST].iter().zip(2 * FIRST..) {
+            let words = load(codes);
             let (even, odd) = (v128_and(words, nibble), v128_and(u16x8_shr(words, 4), nibble));
             for (sum, x) in sums.iter_mut().zip(x) {
                 let [low, high] = &x.bytes[0].as_chunks::<2>().0[step];

@@ -250,8 +250,8 @@ impl Vector for F32x4 {
     fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
         // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
         let mut sums = [[Self::int_zero(); 2]; N];
-        for step in 4 * FIRST..4 * LAST {
-            let [rows_01, rows_23] = extend(load(&codes[step]));
+        for (codes, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
+            let [rows_01, rows_23] = extend(load(codes));
             for (sums, x) in sums.iter_mut().zip(x) {
                 let four = load_twice(&x.pairs.as_chunks().0[step]);
                 *sums = [Self::dot_pairs(sums[0], rows_01, four), Self::dot_pairs(sums[1], rows_23, four)];
@@ -266,8 +266,8 @@ impl Vector for F32x4 {
     #[inline(always)]
     fn dots_nibbles<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[u32; 4]; 4], x: [&Rounded<Self>; N]) -> [Self; N] {
         let mut sums = [Self::int_zero(); N];
-        for step in 2 * FIRST..2 * LAST {
-            for (weights, pair) in nibbles(load(&codes[step])).into_iter().zip(4 * step..) {
+        for (codes, step) in codes[2 * FIRST..2 * LAST].iter().zip(2 * FIRST..) {
+            for (weights, pair) in nibbles(load(codes)).into_iter().zip(4 * step..) {
                 for (sum, x) in sums.iter_mut().zip(x) {
                     *sum = Self::dot_pairs(*sum, weights, Self::splat_pair(&x.pairs[pair]));
                 }

@@ -34,14 +34,6 @@ impl FileDtype {
         }
     }
 
-    /// The numbers of a row come in blocks of this many, and a row is whole blocks.
-    pub(crate) fn block_cols(self) -> usize {
-        match self {
-            FileDtype::Blocks(ggml) => ggml.block().0,
-            _ => 1,
-        }
-    }
-
     /// The format in which a matrix of such numbers is stored where the caller asks for none.
     pub(crate) fn storage(self) -> Format {
         match self {
