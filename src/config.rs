@@ -30,12 +30,14 @@ mod generation;
 mod known;
 mod layers;
 mod plan;
+mod quantization;
 mod rope;
 
 pub(crate) use family::Family;
 pub use generation::GenerationConfig;
 pub(crate) use plan::Activation;
 pub use plan::{Attention, LayerPlan, Mixer, Mlp, Norm, Plan};
+pub(crate) use quantization::Quantization;
 pub use rope::{Llama3Scaling, RopePlan, RopeScaling};
 
 use std::collections::HashSet;
@@ -72,6 +74,8 @@ pub struct ModelConfig {
     pub eos: Vec<u32>,
     /// The dtype of the published weights, if the file has it.
     pub dtype: Option<Dtype>,
+    /// How MLX packed the matrices, if it did.
+    pub(crate) quantization: Option<Quantization>,
     /// What was not used, sorted: unknown fields, and ids outside the vocabulary.
     pub ignored: Vec<String>,
 }
@@ -85,6 +89,7 @@ impl ModelConfig {
     pub fn from_json(bytes: &[u8]) -> Result<ModelConfig> {
         let mut fields = Fields::parse("config.json", bytes)?;
         let family = Family::read(&mut fields)?;
+        let quantization = quantization::read(&mut fields)?;
         known::refuse_unsupported(&mut fields)?;
         let activation = family::activation(&mut fields)?;
 
@@ -105,6 +110,7 @@ impl ModelConfig {
         let bos = fields.token_ids("bos_token_id", family.traits().bos)?;
         let eos = fields.token_ids("eos_token_id", None)?;
         let dtype = read_dtype(&mut fields)?;
+        let dtype = quantization.as_ref().map(Quantization::dtype).or(dtype);
 
         let (bos, bos_outside) = within_vocab("bos_token_id", bos, vocab);
         let (eos, mut ignored) = within_vocab("eos_token_id", eos, vocab);
@@ -140,7 +146,7 @@ impl ModelConfig {
             layers: attention.iter().map(layer).collect(),
             norm,
         };
-        Ok(ModelConfig { family, plan, bos: bos.first().copied(), eos, dtype, ignored })
+        Ok(ModelConfig { family, plan, bos: bos.first().copied(), eos, dtype, quantization, ignored })
     }
 }
 

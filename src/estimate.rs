@@ -47,7 +47,7 @@ impl Estimate {
     /// An estimate from a config, before any weight file is known.
     pub fn of(config: &ModelConfig, options: &LoadOptions) -> Estimate {
         let dtype = options.storage(config);
-        Estimate::with(config, options, dtype, config.plan.weight_bytes(dtype.or(config.dtype).unwrap_or(Dtype::F32)))
+        Estimate::with(config, options, dtype, dtype.map_or_else(|| config.weight_bytes(), |dtype| config.plan.weight_bytes(dtype)))
     }
 
     /// An estimate from a config and the headers of all its weight files.
@@ -122,9 +122,7 @@ impl LoadOptions {
     /// The format in which the weights of a model will be stored; `None`: each matrix in the format of its
     /// file.
     pub fn storage(&self, config: &ModelConfig) -> Option<Dtype> {
-        // If config.json has no dtype, the widest is assumed.
-        let own = config.dtype.unwrap_or(Dtype::F32);
-        self.storage_of(config, config.plan.weight_bytes(own))
+        self.storage_of(config, config.weight_bytes())
     }
 
     /// As [`storage`](Self::storage), of a model whose weights take `own` bytes in the formats of their

@@ -9,6 +9,7 @@
 //! block.rs    integers with scales and offsets: what q8, q4 and the formats of quantised files lie in
 //! round.rs    f32 -> integers of q8 and q4
 //! file.rs     how files write numbers; ggml.rs: the blocks of GGUF files
+//! mlx.rs      the parts of matrices that MLX quantised
 //! matrix.rs   rows in, rows out
 //! ```
 
@@ -18,6 +19,7 @@ mod ggml;
 mod half;
 mod kv;
 mod matrix;
+mod mlx;
 mod round;
 
 use std::fmt;
@@ -35,6 +37,7 @@ use self::half::{f16_scale, to_f16};
 pub use self::kv::{KV_BLOCK, KvDtype};
 pub(crate) use self::kv::{KV_TILE_ROWS, KvKind, KvPiece, KvTile, decode_q8, encode_q8};
 pub(crate) use self::matrix::Matrix;
+pub(crate) use self::mlx::{Packing, widen_powers};
 use crate::error::{Error, Result};
 
 /// How the weights of a model are stored, as a caller asks for it. [`Format`] is how one matrix is stored.

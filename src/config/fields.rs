@@ -65,6 +65,16 @@ impl Fields {
         self.map.iter().filter(|(_, value)| !value.is_null()).map(|(name, value)| (format!("{}{name}", self.path), value))
     }
 
+    /// The names that nobody took, as they stand in this object.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.map.keys().cloned().collect()
+    }
+
+    /// True when the value is this object.
+    pub(super) fn is(&self, value: &Value) -> bool {
+        value.as_object() == Some(&self.map)
+    }
+
     /// True when both objects have the same fields.
     pub(super) fn same(&self, other: &Fields) -> bool {
         self.map == other.map

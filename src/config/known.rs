@@ -9,8 +9,7 @@ use serde_json::Value;
 /// Fields that change the computation in a way that is not implemented, unless they are null, false, 0 or
 /// empty.
 const OFF_ONLY: &[&str] = &[
-    // other number formats; for `quantization_config` see `refuse_unsupported`
-    "quantization",
+    // other number formats; for `quantization_config` see `refuse_unsupported` and quantization.rs
     "compression_config",
     "sparsity_config",
     // softcapping, and other scales that are neutral when absent

@@ -113,6 +113,7 @@ fn an_absent_field_means_what_it_means_in_transformers() {
         },
         bos: Some(1),
         eos: vec![], // the class default of transformers, 2, ends nothing: the file names no end
+        quantization: None,
         dtype: None,
         ignored: vec![],
     };
@@ -190,12 +191,45 @@ fn a_quantization_config_that_quantises_nothing_is_passed_over_by_name() {
     assert_eq!(read(llama(json!({"quantization_config": {}}))).ignored, [""; 0]);
     for (value, shown) in [
         (json!({"quant_method": "bitsandbytes", "load_in_4bit": true}), "{\"load_in_4bit\":true,\"quant_method\":\"bitsandbytes\"}"),
-        (json!({"group_size": 64, "bits": 4}), "{\"bits\":4,\"group_size\":64}"),
         (json!({"quant_method": "modelopt"}), "{\"quant_method\":\"modelopt\"}"),
     ] {
         assert_unsupported(&[(llama(json!({"quantization_config": value})), &format!("quantization_config is {shown}"), "null")]);
     }
-    assert_unsupported(&[(llama(json!({"quantization": {"bits": 4}})), "quantization is {\"bits\":4}", "null")]);
+}
+
+#[test]
+fn a_quantization_of_mlx_is_read_with_the_fields_of_its_modules() {
+    let packing = |bits, group, fp4| Packing { bits, group, fp4 };
+    let of = |value: Value| read(llama(json!({"quantization": value, "quantization_config": value}))).quantization.unwrap();
+    let mixed =
+        of(json!({"group_size": 64, "bits": 4, "mode": "affine", "lm_head": {"group_size": 32, "bits": 8}, "a.b": false, "c": true}));
+    assert_eq!(mixed.own, packing(4, 64, false));
+    let modules = [("a.b", None), ("c", Some(packing(4, 64, false))), ("lm_head", Some(packing(8, 32, false)))];
+    assert_eq!(mixed.modules, modules.map(|(path, packing)| (path.to_owned(), packing)));
+    assert_eq!(of(json!({"group_size": 32, "bits": 4, "mode": "mxfp4"})).own, packing(4, 32, true));
+    // Models of before 2025 have the copy alone.
+    let alone = read(llama(json!({"quantization_config": {"group_size": 128, "bits": 6}, "torch_dtype": "bfloat16"})));
+    assert_eq!((alone.quantization.unwrap().own, alone.dtype, alone.ignored.len()), (packing(6, 128, false), Some(Dtype::Q8), 0));
+    assert_eq!(read(llama(json!({"quantization": null}))).quantization, None);
+
+    let own = |value: Value| llama(json!({"quantization": value}));
+    assert_unsupported(&[
+        (own(json!({"group_size": 64, "bits": 7})), "quantization.bits is 7", "2, 3, 4, 5, 6, 8"),
+        (own(json!({"group_size": 48, "bits": 4})), "quantization.group_size is 48", "32, 64, 128"),
+        (own(json!({"group_size": 16, "bits": 4, "mode": "nvfp4"})), "quantization.mode is \"nvfp4\"", "affine, mxfp4"),
+        (own(json!({"group_size": 32, "bits": 8, "mode": "mxfp4"})), "quantization.bits is 8", "4"),
+        (own(json!({"group_size": 64, "bits": 4, "method": "x"})), "quantization.method is \"x\"", "null"),
+        (
+            own(json!({"group_size": 64, "bits": 4, "m": {"bits": 4, "group_size": 64, "axis": 1}})),
+            "quantization.m.axis is 1",
+            "bits, group_size and mode",
+        ),
+        (
+            llama(json!({"quantization": {"group_size": 64, "bits": 4}, "quantization_config": {"quant_method": "awq"}})),
+            "quantization_config is {\"quant_method\":\"awq\"}",
+            "null",
+        ),
+    ]);
 }
 
 #[test]

@@ -209,6 +209,10 @@ impl<F: Factors, C: Codes, const G: usize> Default for Block<F, C, G> {
 pub(super) trait Blocks {
     /// Writes a row of a block.
     fn set(&mut self, block: usize, row: usize, levels: &Levels);
+    /// Writes the codes of a row of a block.
+    fn set_codes(&mut self, block: usize, row: usize, levels: &[i8; BLOCK_COLS]);
+    /// Writes the scale and offset of all columns of a row of a block.
+    fn set_factor(&mut self, block: usize, row: usize, factor: Factor);
     /// Reads a row of a block.
     fn get(&self, block: usize, row: usize) -> Levels;
 }
@@ -220,6 +224,14 @@ impl<F: Factors, C: Codes, const G: usize> Blocks for Vec<Block<F, C, G>> {
         for (out, factor) in block.factors.iter_mut().zip(levels.factors) {
             out.set(row, factor);
         }
+    }
+
+    fn set_codes(&mut self, block: usize, row: usize, levels: &[i8; BLOCK_COLS]) {
+        self[block].codes.set(row, levels);
+    }
+
+    fn set_factor(&mut self, block: usize, row: usize, factor: Factor) {
+        self[block].factors.iter_mut().for_each(|out| out.set(row, factor));
     }
 
     fn get(&self, block: usize, row: usize) -> Levels {

@@ -21,6 +21,11 @@ pub(crate) enum FileDtype {
 }
 
 impl FileDtype {
+    /// True for single numbers of 16 or 32 bits.
+    pub(crate) fn is_float(self) -> bool {
+        matches!(self, FileDtype::F32 | FileDtype::F16 | FileDtype::Bf16)
+    }
+
     /// Bytes of `len` numbers, which are whole blocks.
     pub(crate) fn bytes(self, len: usize) -> usize {
         match self {

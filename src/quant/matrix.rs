@@ -105,7 +105,7 @@ impl Matrix {
     }
 
     /// Writes the scales and offsets in f32, as f16 cannot hold the next. Files with such numbers are rare.
-    fn widen(&mut self) -> Result<()> {
+    pub(super) fn widen(&mut self) -> Result<()> {
         let mut wide = Matrix::new(Format::Q4Wide, self.rows, self.cols)?;
         if let (Some(from), Some(to)) = (self.tiles.blocks(), wide.tiles.blocks_mut()) {
             let blocks = self.rows.div_ceil(self.format().tile().0) * self.blocks_per_row();
@@ -205,11 +205,24 @@ impl Matrix {
     }
 
     /// The tiles of a row, and its lane in each of them.
-    fn place(&self, row: usize) -> (std::ops::Range<usize>, usize) {
+    pub(super) fn place(&self, row: usize) -> (std::ops::Range<usize>, usize) {
         assert!(row < self.rows, "row {row} of {}", self.rows);
         let (high, _) = self.format().tile();
         let first = row / high * self.blocks_per_row();
         (first..first + self.blocks_per_row(), row % high)
+    }
+
+    /// The matrix in another format, rounded once.
+    ///
+    /// Errors: `OUT_OF_MEMORY`.
+    pub(crate) fn converted(&self, format: Format) -> Result<Matrix> {
+        let mut values = zeroed(self.cols).unwrap_or_default();
+        let mut other = Matrix::new(format, self.rows, self.cols)?;
+        for row in 0..self.rows {
+            self.row(row, &mut values);
+            other.store(row, |first, out| out.copy_from_slice(&values[first..][..out.len()]))?;
+        }
+        Ok(other)
     }
 
     /// A copy.
@@ -278,11 +291,15 @@ impl Matrix {
     pub(crate) fn tiles(&self) -> &Tiles {
         &self.tiles
     }
+
+    pub(super) fn tiles_mut(&mut self) -> &mut Tiles {
+        &mut self.tiles
+    }
 }
 
 impl Tiles {
     /// The blocks of integers, if these are.
-    fn blocks(&self) -> Option<&dyn Blocks> {
+    pub(super) fn blocks(&self) -> Option<&dyn Blocks> {
         match self {
             Tiles::F32(..) | Tiles::F16(..) | Tiles::Bf16(..) => None,
             Tiles::Q8(blocks) => Some(blocks),
@@ -294,7 +311,7 @@ impl Tiles {
         }
     }
 
-    fn blocks_mut(&mut self) -> Option<&mut dyn Blocks> {
+    pub(super) fn blocks_mut(&mut self) -> Option<&mut dyn Blocks> {
         match self {
             Tiles::F32(..) | Tiles::F16(..) | Tiles::Bf16(..) => None,
             Tiles::Q8(blocks) => Some(blocks),

@@ -188,6 +188,7 @@ impl Loader {
             Target::Matrix { source, cols, .. } | Target::Vector { source, len: cols, .. } | Target::Twin { source, cols, .. } => {
                 source.bytes(cols)
             }
+            Target::Packed(piece) => piece.row_bytes(),
             Target::Skip | Target::Zero => {
                 let (now, rest) = chunk.split_at((tensor.end - *pos).min(chunk.len() as u64) as usize);
                 if matches!(tensor.target, Target::Zero) && now.iter().any(|&byte| byte != 0) {

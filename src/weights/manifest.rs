@@ -1,12 +1,15 @@
 //! The manifest: which tensors a model's files have to contain, and where each tensor of a file goes.
 
+mod packed;
+
 use super::checkpoint::{Entry, Header, ROPE_FACTORS, RowOrder};
 use super::gguf::{self, Metadata, Naming};
 use super::index::{self, Index};
 use super::tensors::{EMBED, HEAD, Storage, TensorSpec};
 use crate::config::{ModelConfig, Plan, RopeScaling};
 use crate::error::{Error, Result};
-use crate::quant::{Dtype, FileDtype, Format};
+use crate::quant::{Dtype, FileDtype, Format, Packing};
+pub(super) use packed::{Part, Piece};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// Prefixes of a tensor's name, in any number and order. They come from models inside a model for pictures
@@ -33,6 +36,8 @@ pub(super) struct Manifest {
     extra: BTreeMap<String, usize>,
     /// How GGUF files name the tensors, once the first has come.
     naming: Option<Naming>,
+    /// The matrices whose codes the headers so far have, by number.
+    packed: HashMap<usize, Packing>,
 }
 
 /// A tensor of the file that is being read.
@@ -59,6 +64,8 @@ pub(super) enum Target {
     /// The second of embedding and head, in a tied model; `other` is the number of the first. It is compared
     /// with the first and dropped. From the first row that differs, it becomes a matrix.
     Twin { number: usize, other: usize, source: FileDtype, format: Format, rows: usize, cols: usize },
+    /// Into a matrix that several tensors make.
+    Packed(Piece),
     /// Nowhere, but every byte has to be zero: a bias that config.json does not ask for.
     Zero,
     /// Nowhere.
@@ -83,7 +90,7 @@ impl Manifest {
         let specs = config.plan.tensors();
         let numbers = specs.iter().enumerate().map(|(number, spec)| (spec.name.clone(), number)).collect();
         let (seen, extra) = (HashSet::new(), BTreeMap::new());
-        Manifest { config: config.clone(), dtype, files, index: None, specs, numbers, seen, extra, naming: None }
+        Manifest { config: config.clone(), dtype, files, index: None, specs, numbers, seen, extra, naming: None, packed: HashMap::new() }
     }
 
     /// Checks the header of a file; `metadata` is that of a GGUF file. Returns where each tensor goes, in the
@@ -117,6 +124,7 @@ impl Manifest {
                 return Err(self.bad(file, name, "it in this file, as the index says", "nothing".into()));
             }
         }
+        self.check_modules()?;
         let mut tensors = VecDeque::with_capacity(entries.len());
         for entry in entries {
             if let Some(index) = &self.index
@@ -137,6 +145,7 @@ impl Manifest {
         if file + 1 == self.files.len() {
             self.require_all(&self.seen, &self.files[file])?;
         }
+        self.check_packed(file)?;
         Ok(tensors)
     }
 
@@ -144,6 +153,9 @@ impl Manifest {
         let full = full_name(entry.published.as_deref().unwrap_or(&entry.name));
         if full == ROPE_FACTORS {
             return self.rope_factors_target(file, entry);
+        }
+        if let Some(target) = self.packed_target(file, entry, &full)? {
+            return Ok(target);
         }
         let is_tied = self.config.plan.tied && (full == EMBED || full == HEAD);
         let Some(&number) = self.numbers.get(if is_tied { EMBED } else { &full }) else {

@@ -114,7 +114,14 @@ impl HeaderScan {
                     self.parameters += len as u64;
                     4 * len as u64
                 }
-                Target::Zero | Target::Skip => 0,
+                Target::Packed(piece) if piece.has_scales() => {
+                    if piece.number < self.first && self.manifest.is_plain(piece.number) {
+                        (self.first, self.stored) = (piece.number, Some(piece.format().dtype()));
+                    }
+                    self.parameters += piece.rows as u64 * piece.cols as u64;
+                    piece.format().matrix_bytes(piece.rows, piece.cols)
+                }
+                Target::Packed(_) | Target::Zero | Target::Skip => 0,
             };
         }
         self.file += 1;

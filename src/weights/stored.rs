@@ -1,21 +1,24 @@
 //! The tensors that have been read: rows go into them, and at the end they become the weights.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use super::checkpoint::RowOrder;
-use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Target};
+use super::manifest::{EMBED_NUMBER, Incoming, Manifest, Part, Piece, Target};
 use super::tensors::{Tensor, Weights};
 use super::{bad, reserve};
 use crate::config::Plan;
 use crate::error::Result;
-use crate::quant::{FileDtype, Format, Matrix};
+use crate::quant::{FileDtype, Format, Matrix, widen_powers};
 
 /// The tensors so far, by their numbers in the table.
 #[derive(Default)]
 pub(super) struct Stored {
     matrices: HashMap<usize, Matrix>,
     vectors: HashMap<usize, Arc<[f32]>>,
+    /// How many of its tensors are whole, for each matrix that several make.
+    whole: HashMap<usize, usize>,
 }
 
 impl Stored {
@@ -28,6 +31,9 @@ impl Stored {
     ///
     /// Errors: `BAD_FILE` if it holds a NaN or an infinity, `OUT_OF_MEMORY`.
     pub(super) fn row(&mut self, file: &str, tensor: &Incoming, row: usize, bytes: &[u8]) -> Result<()> {
+        if let Target::Packed(piece) = &tensor.target {
+            return self.piece(file, &tensor.name, piece, row, bytes);
+        }
         let (Target::Matrix { number, source, .. } | Target::Vector { number, source, .. } | Target::Twin { number, source, .. }) =
             tensor.target
         else {
@@ -57,10 +63,52 @@ impl Stored {
                 source.widen(bytes, &mut values);
                 self.vectors.insert(number, placed(&values, tensor.order)?.into());
             }
-            Target::Zero | Target::Skip => {}
+            Target::Packed(_) | Target::Zero | Target::Skip => {}
         }
         if let Some(matrix) = self.matrices.get_mut(&number) {
             matrix.set_row(tensor.order.place(row), source, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Stores a row of one of the tensors of a quantised matrix. After the last row of all of them, the
+    /// matrix becomes the format that the caller asked for.
+    fn piece(&mut self, file: &str, name: &str, piece: &Piece, row: usize, bytes: &[u8]) -> Result<()> {
+        let &Piece { number, part, packing, exact, wanted, rows, cols } = piece;
+        let matrix = match self.matrices.entry(number) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Matrix::new(exact, rows, cols)?),
+        };
+        let is_finite = match part {
+            Part::Codes => true,
+            Part::Powers => !bytes.contains(&u8::MAX),
+            Part::Scales(source) | Part::Offsets(source) => source.is_finite(bytes),
+        };
+        if !is_finite {
+            return Err(bad(file, &format!("tensor {name}, row {row}"), "numbers", "a NaN or an infinity".into()));
+        }
+        let mut values = zeros(if part == Part::Codes { 0 } else { piece.len() })?;
+        match part {
+            Part::Codes => matrix.set_codes(row, packing, bytes),
+            Part::Powers => {
+                widen_powers(bytes, &mut values);
+                matrix.set_scales(row, packing, &values)?;
+            }
+            Part::Scales(source) => {
+                source.widen(bytes, &mut values);
+                matrix.set_scales(row, packing, &values)?;
+            }
+            Part::Offsets(source) => {
+                source.widen(bytes, &mut values);
+                matrix.set_offsets(row, packing, &values)?;
+            }
+        }
+        if row + 1 == rows {
+            let whole = self.whole.entry(number).or_default();
+            *whole += 1;
+            if let (Some(wanted), true) = (wanted, *whole == packing.tensors()) {
+                *matrix = matrix.converted(wanted)?;
+            }
         }
         Ok(())
     }

@@ -156,7 +156,7 @@ def models():
     """Name -> (folder, prompts, chats)."""
     found = {}
     for folder in sorted((HERE.parent / "fixtures").iterdir()):
-        if (folder / "config.json").exists():
+        if (folder / "config.json").exists() and not folder.name.startswith("mlx-"):  # make_mlx.py
             chats = CHATS[:1] if has_template(folder) else []
             found[folder.name] = (folder, FIXTURE_PROMPTS, chats)
     found["shared-story"] = (ROOT.parent / "shared/models/story", STORY_PROMPTS, [])
