@@ -174,6 +174,12 @@ fn every_case_of(kinds: &[&str], chunk: usize) {
 const ONE: usize = usize::MAX;
 
 #[test]
+fn checkpoints_that_mlx_quantised_are_checked_before_and_while_they_are_read() {
+    every_case_of(&["mlx:"], ONE);
+    every_case_of(&["mlx:"], 1000);
+}
+
+#[test]
 fn files_of_another_kind_are_named() {
     every_case_of(
         &[

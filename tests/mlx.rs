@@ -94,7 +94,7 @@ fn another_dtype_is_rounded_once_from_the_weights_of_the_file() {
                 Dtype::F16 => 2f32.powi(-11),
                 Dtype::Bf16 => 2f32.powi(-8),
                 Dtype::Q8 => 0.5 / 126.0,
-                _ => 1.6 / 15.0,
+                _ => 2.5 / 15.0,
             };
             for ((tensor, _, got), (_, _, exact)) in matrices(&model).iter().zip(&exact) {
                 let largest = exact.iter().fold(0f32, |largest, value| largest.max(value.abs()));

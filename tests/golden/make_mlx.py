@@ -59,7 +59,7 @@ MIXED = {
 # Name -> the row of the model, the packing, the modules with another, and the number of files.
 FIXTURES = {
     "mlx-mixed-bf16": (make.fixture("llama", "bf16", 128, 4, 2, 64, 2, 21, spelling=5, options={"head_dim": 8}), affine(4, 64), MIXED, 1),
-    "mlx-sharded-f16": (make.fixture("qwen2", "f16", 64, 4, 2, 96, 2, 22, spelling=5, tied=True, tweak="no_bos"), affine(4, 32), {}, 2),
+    "mlx-sharded-f16": (make.fixture("qwen2", "f16", 64, 4, 2, 96, 2, 22, spelling=4, tied=True, tweak="no_bos"), affine(4, 32), {}, 2),
     "mlx-fp4-bf16": (make.fixture("llama", "bf16", 64, 4, 2, 96, 2, 23, spelling=5, tied=True),
                      {"group_size": 32, "bits": 4, "mode": "mxfp4"}, {}, 1),
 }  # fmt: skip
@@ -101,6 +101,8 @@ def build(name, spec, own, modules, shards):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     config = make.config_dict(spec)
+    if spec["spelling"] == 4:
+        config = make.transformers4_spelling(config, spec)
     eos = config["eos_token_id"]
     make.write_json(folder / "generation_config.json", {"bos_token_id": 1, "eos_token_id": eos, "transformers_version": transformers.__version__})
     make.write_tokenizer(folder, spec)

@@ -12,11 +12,12 @@ import { writeFileSync } from 'node:fs';
 import { command } from '../../scripts/tools.mjs';
 import config from './cases/config.mjs';
 import kinds from './cases/kinds.mjs';
+import mlx from './cases/mlx.mjs';
 import template from './cases/template.mjs';
 import tokenizer from './cases/tokenizer.mjs';
 import weights from './cases/weights.mjs';
 
-const cases = [...kinds, ...weights, ...config, ...tokenizer, ...template];
+const cases = [...kinds, ...weights, ...mlx, ...config, ...tokenizer, ...template];
 const twice = cases.map(({ name }) => name).find((name, at, names) => names.indexOf(name) !== at);
 if (twice) throw new Error(`two cases are named ${twice}`);
 
