@@ -56,8 +56,8 @@ fn check(name: &str, folder: &Folder) {
         (Dtype::F32, KvDtype::F32, 0.0, 0.0),
         (Dtype::F32, KvDtype::F16, 1e-5, 1e-4),
         (Dtype::F32, KvDtype::Q8, 1e-3, 1e-3),
-        (Dtype::Q8, KvDtype::F32, 0.005, 0.005),
-        (Dtype::Q4, KvDtype::F32, 0.05, 0.05),
+        (Dtype::Q8, KvDtype::F32, 0.0005, 0.004),
+        (Dtype::Q4, KvDtype::F32, 0.035, 0.035),
     ];
     let models: Vec<Model> = cases.iter().map(|&(dtype, kv_dtype, ..)| load(dtype, kv_dtype)).collect();
     let scores = scores(&models, &texts);

@@ -86,8 +86,8 @@ pub enum Storage {
     ///
     /// What 4 bits lose in the embedding and the head goes straight into the choice of the next token, and
     /// what they lose in the values of attention goes into every later position. 8 bits for these cost a
-    /// 135M model 16 MB beside 84. The values alone, 2 of the 16, bring the divergence of the published
-    /// story model from 0.053 nats a token to 0.039.
+    /// 135M model 16 MB beside 84. The values alone, 2 of the 16, bring the divergence of SmolLM2-135M with
+    /// weights off any grid from 0.24 nats a token to 0.15.
     Fine,
 }
 
