@@ -150,7 +150,7 @@ pub mod internals {
     pub use crate::config::{
         Attention, GenerationConfig, LayerPlan, Llama3Scaling, Mixer, Mlp, ModelConfig, Norm, Plan, RopePlan, RopeScaling,
     };
-    pub use crate::load::GgufScan;
+    pub use crate::load::{GgufScan, gguf_tokenizer};
     pub use crate::network::scheduler::Scheduler;
     pub use crate::network::sequence::{Device, Sequence};
     pub use crate::network::{Executor, Network, Probe};

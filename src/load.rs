@@ -19,7 +19,7 @@ use crate::tokenizer::Tokenizer;
 use crate::weights::Loader;
 use gguf::{Start, Started};
 
-pub use gguf::GgufScan;
+pub use gguf::{GgufScan, gguf_tokenizer};
 
 /// The small files of a folder in the layout of Hugging Face, as bytes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -76,6 +76,9 @@ enum Stage {
     /// Weights.
     Weights { description: Box<Description>, weights: Box<Loader> },
 }
+
+/// The factors by which rotary frequencies may be divided. Those of published models lie between 1 and 64.
+const ROPE_FACTORS: std::ops::RangeInclusive<f32> = 1e-3..=1e6;
 
 /// Checks that a model fits, and fixes its storage format, before a header is known.
 fn settle(config: &ModelConfig, options: LoadOptions) -> Result<LoadOptions> {
@@ -194,6 +197,11 @@ impl ModelLoader {
             }
         };
         if let (Some(factors), Some(rope)) = (weights.rope_factors(), description.config.plan.ropes.first_mut()) {
+            if let Some(wrong) = factors.iter().find(|factor| !ROPE_FACTORS.contains(*factor)) {
+                let (file, at) = (weights.files()[0].clone(), "tensor rope_freqs.weight".into());
+                let expected = format!("numbers from {} to {}", ROPE_FACTORS.start(), ROPE_FACTORS.end());
+                return Err(Error::BadFile { file, at, expected, got: wrong.to_string() });
+            }
             rope.scaling = RopeScaling::Factors(factors);
         }
         let unread_tensors = weights.unread_tensors();

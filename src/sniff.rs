@@ -55,8 +55,11 @@ fn recognise(start: &[u8], expected: Expected) -> Option<(String, &'static str)>
         let kind = if lower.contains("<html") || lower.contains("<!doctype html") { "an HTML page" } else { "an XML document" };
         return Some((format!("{kind} that begins {}", quote(text)), ADDRESS));
     }
-    if start.starts_with(b"GGUF") || start.starts_with(b"lmgg") || start.starts_with(b"tjgg") {
-        return Some(("a GGUF file, the format of llama.cpp".into(), SAFETENSORS));
+    if start.starts_with(b"GGUF") {
+        return Some(("a GGUF file, the format of llama.cpp".into(), "Load that file itself: it needs no other files."));
+    }
+    if start.starts_with(b"lmgg") || start.starts_with(b"tjgg") {
+        return Some(("a GGML file, which llama.cpp wrote before GGUF".into(), SAFETENSORS));
     }
     if start.starts_with(b"PK\x03\x04") {
         return Some(("a ZIP archive, as PyTorch's .bin and .pt files are".into(), SAFETENSORS));
@@ -124,7 +127,7 @@ mod tests {
             (b"\xef\xbb\xbf \n<HTML>", "an HTML page that begins \u{201c}<HTML>\u{201d}. Open"),
             (b"<?xml version='1.0'?><Error>", "an XML document that begins"),
             (pointer, "a Git LFS pointer, a note that stands in for the real file of 2626168 bytes. Run `git lfs pull`"),
-            (b"GGUF\x03\0\0\0", "a GGUF file, the format of llama.cpp. Fireside reads safetensors"),
+            (b"GGUF\x03\0\0\0", "a GGUF file, the format of llama.cpp. Load that file itself"),
             (b"PK\x03\x04\0\0", "a ZIP archive, as PyTorch's .bin and .pt files are. Fireside reads"),
             (b"\x80\x02}q\0", "a Python pickle, as PyTorch's .bin files are. Fireside reads"),
             (b"\x1f\x8b\x08\0", "compressed by gzip. Unpack it first"),

@@ -261,6 +261,18 @@ impl GgufScan {
     }
 }
 
+/// The tokenizer of a GGUF file of any architecture, from the file's beginning.
+///
+/// Errors: `BAD_FILE` and `UNSUPPORTED_MODEL` with the key.
+pub fn gguf_tokenizer(name: &str, file: &[u8]) -> Result<Tokenizer> {
+    let mut reader = Reader::new(name);
+    reader.push(file)?;
+    let beginning = Beginning::of(reader)?;
+    let in_words = |error| beginning.in_words(error);
+    let tokens = TokenizerConfig::from_files(Some(&beginning.tokenizer_config_json()?), None, None).map_err(in_words)?;
+    Tokenizer::new(&beginning.tokenizer_json()?, &tokens).map_err(in_words)
+}
+
 /// The error for a file that is no GGUF file.
 fn foreign(file: &str, first: &[u8]) -> Error {
     if is_safetensors(first) {

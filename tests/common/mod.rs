@@ -7,6 +7,8 @@
 pub mod equivalence;
 #[cfg(not(target_family = "wasm"))]
 pub mod files;
+#[cfg(not(target_family = "wasm"))]
+pub mod gguf;
 pub mod golden;
 #[cfg(not(target_family = "wasm"))]
 pub mod replay;

@@ -40,7 +40,7 @@ function changeHeader(file, edit) {
 /** @returns {Map<string, Buffer>} */
 export function filesOf({ base, edits }) {
   const folder = join(ROOT, 'tests', 'fixtures', base);
-  const files = new Map(readdirSync(folder).map((name) => [name, readFileSync(join(folder, name))]));
+  const files = new Map((base ? readdirSync(folder) : []).map((name) => [name, readFileSync(join(folder, name))]));
   for (const edit of edits) {
     const file = files.get(edit.file) ?? Buffer.alloc(0);
     if (edit.remove) files.delete(edit.file);

@@ -4,20 +4,21 @@
 //
 //     node tests/hostile/make.mjs
 //
-// A case has a `name`, the `base` fixture, the `edits` (described in write.mjs), what to do with the loaded
-// model (`encode`, `prompt`, `decode`, `chat`), and the outcome: `code` and `message`, or neither if
-// everything works, and then sometimes the `tokens`.
+// A case has a `name`, the `base` fixture ('' if its only file is a model.gguf), the `edits` (described in
+// write.mjs), what to do with the loaded model (`encode`, `prompt`, `decode`, `chat`), and the outcome: `code`
+// and `message`, or neither if everything works, and then sometimes the `tokens`.
 
 import { writeFileSync } from 'node:fs';
 import { command } from '../../scripts/tools.mjs';
 import config from './cases/config.mjs';
+import gguf from './cases/gguf.mjs';
 import kinds from './cases/kinds.mjs';
 import mlx from './cases/mlx.mjs';
 import template from './cases/template.mjs';
 import tokenizer from './cases/tokenizer.mjs';
 import weights from './cases/weights.mjs';
 
-const cases = [...kinds, ...weights, ...mlx, ...config, ...tokenizer, ...template];
+const cases = [...kinds, ...weights, ...mlx, ...gguf, ...config, ...tokenizer, ...template];
 const twice = cases.map(({ name }) => name).find((name, at, names) => names.indexOf(name) !== at);
 if (twice) throw new Error(`two cases are named ${twice}`);
 

@@ -25,7 +25,8 @@ async function fresh() {
 
 function load(files) {
   const small = { config: 'config.json', tokenizer: 'tokenizer.json', tokenizerConfig: 'tokenizer_config.json', generationConfig: 'generation_config.json', specialTokensMap: 'special_tokens_map.json', addedTokens: 'added_tokens.json', chatTemplate: 'chat_template.jinja', index: 'model.safetensors.index.json' };
-  const loader = new engine.Loader(Object.fromEntries(Object.entries(small).map(([name, file]) => [name, files.get(file)])), {});
+  const given = Object.fromEntries(Object.entries(small).map(([name, file]) => [name, files.get(file)]));
+  const loader = files.has('model.gguf') ? engine.Loader.gguf('model.gguf', given, {}) : new engine.Loader(given, {});
   for (const name of loader.files()) {
     if (!files.has(name)) break;
     loader.push(files.get(name));

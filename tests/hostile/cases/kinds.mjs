@@ -1,6 +1,6 @@
 // Files of a different kind.
 
-import { hex, hostile, notAModel, text } from '../write.mjs';
+import { badFile, hex, hostile, notAModel, text } from '../write.mjs';
 
 const ADDRESS = 'Open its address in a browser tab: it may be mistyped, or the model may ask for a login or an accepted licence.';
 const SAFETENSORS = 'Fireside reads safetensors: use the files of the same model that end in .safetensors.';
@@ -38,6 +38,8 @@ export default [
   kind('gzip', 'tokenizer.json', hex('tokenizer.json', `1f8b0800${ZEROS}`), notAModel('tokenizer.json', 'compressed by gzip', UNPACK)),
   kind('a pickle', M, hex(M, `8002637472${ZEROS}`), notAModel(M, "a Python pickle, as PyTorch's .bin files are", SAFETENSORS)),
   kind('a ZIP archive', M, hex(M, `504b0304${ZEROS}`), notAModel(M, "a ZIP archive, as PyTorch's .bin and .pt files are", SAFETENSORS)),
-  kind('GGUF', M, hex(M, `4747554603000000${ZEROS}`), notAModel(M, 'a GGUF file, the format of llama.cpp', SAFETENSORS)),
+  kind('GGUF of nothing', M, hex(M, `4747554603000000${ZEROS}`), badFile(M, 'metadata general.architecture', 'one of llama, qwen2, qwen3, smollm3', 'nothing')),
+  kind('GGUF', 'config.json', hex('config.json', `4747554603000000${ZEROS}`), notAModel('config.json', 'a GGUF file, the format of llama.cpp', 'Load that file itself: it needs no other files.')),
+  kind('GGML', M, hex(M, `6c6d6767${ZEROS}`), notAModel(M, 'a GGML file, which llama.cpp wrote before GGUF', SAFETENSORS)),
   kind('JSON of something', M, text(M, '{"weights": [1, 2, 3, 4, 5, 6, 7, 8]}'), notAModel(M, 'JSON text that begins “{"weights": [1, 2, 3, 4, 5, 6, 7, 8]}”', SAFETENSORS)),
 ];
