@@ -119,7 +119,7 @@ fn a_file_of_another_kind_is_named() {
             b"version https://git-lfs.github.com/spec/v1\noid sha256:aa\nsize 99\n",
             "a Git LFS pointer, a note that stands in for the real file of 99 bytes. Run",
         ),
-        (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF file, the format of llama.cpp. Fireside reads safetensors"),
+        (b"lmgg\0\0\0\0\0\0\0\0", "a GGML file, which llama.cpp wrote before GGUF. Fireside reads safetensors"),
         // The first eight bytes of this gzip file, read as a length, are 559903.
         (b"\x1f\x8b\x08\0\0\0\0\0\0\x03", "compressed by gzip. Unpack"),
         (b"{\"error\":\"Repository not found\"}", "a server's error message: \u{201c}{\"error\":\"Repository not found\"}\u{201d}. Open"),
