@@ -23,10 +23,11 @@ pub const TOKENIZERS: [&[u8]; 6] = [
     include_bytes!("../models/chat/tokenizer.json"),
 ];
 
-/// A config of each family.
-pub const CONFIGS: [&[u8]; 6] = [
+/// A config of each family, and one of a quantised model.
+pub const CONFIGS: [&[u8]; 7] = [
     include_bytes!("../tests/fixtures/llama-untied-f32/config.json"),
     include_bytes!("../tests/fixtures/llama3-rope-bf16/config.json"),
+    include_bytes!("../tests/fixtures/mlx-mixed-bf16/config.json"),
     include_bytes!("../tests/fixtures/mistral-window-f16/config.json"),
     include_bytes!("../tests/fixtures/qwen2-window-f16/config.json"),
     include_bytes!("../tests/fixtures/qwen3-f32/config.json"),
