@@ -7,6 +7,7 @@
 
 import { readdirSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
+import { realModels } from './real.mjs';
 import { setupBuild, setupTest } from './setup.mjs';
 import { command, must, ROOT, run, Trouble } from './tools.mjs';
 
@@ -99,6 +100,19 @@ async function sanitizeSteps() {
   ];
 }
 
+/** The tests with published weights: those whose model is there or can be fetched. */
+async function realSteps() {
+  const { folder, names, lacks } = await realModels();
+  const env = { FIRESIDE_REAL: folder };
+  const skipped = lacks.map((skip) => ({ skip }));
+  if (names.length === 0) return skipped;
+  return [
+    ...skipped,
+    { ...cargo(['test', '--locked', '--lib', '--test', 'real', '--', '--ignored', ...names], cargoCounts), env },
+    ...(names.includes('smollm2') ? [{ program: process.execPath, args: ['scripts/build.mjs'], counts: () => NONE }, { ...nodeTest('tests/real'), env }] : []),
+  ];
+}
+
 /**
  * Every suite, in order. A suite's steps are programs whose output is counted. Suites marked `browsers`
  * need the browsers.
@@ -114,6 +128,7 @@ const SUITES = [
   },
   { name: 'audit', steps: () => [script('audit')] },
   { name: 'rust', steps: () => [cargo(['test', '--locked', '--no-fail-fast'], cargoCounts)] },
+  { name: 'real', steps: realSteps },
   { name: 'sanitize', steps: sanitizeSteps },
   { name: 'fuzz', steps: () => [script('fuzz')] },
   { name: 'build', steps: () => [{ program: process.execPath, args: ['scripts/build.mjs', '--dist'], counts: oneCheck }] },

@@ -4,6 +4,8 @@
 //! The weights then come in chunks.
 
 mod gguf;
+#[cfg(all(test, not(target_family = "wasm")))]
+mod real;
 
 use crate::cache::Budget;
 use crate::config::{GenerationConfig, ModelConfig, RopeScaling};

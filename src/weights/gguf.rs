@@ -21,6 +21,8 @@ mod names;
 mod parts;
 mod pre;
 mod reader;
+#[cfg(all(test, not(target_family = "wasm")))]
+mod real;
 mod tokenizer;
 mod types;
 mod vocabulary;

@@ -1,7 +1,11 @@
 //! Model folders on this machine: the fixtures, the bundled models, and the real one in `../shared` if it
 //! is there.
 
-use std::{fs, path::PathBuf};
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use fireside::{Dtype, LoadOptions, Model, ModelFiles, ModelLoader};
 
 use super::{Folder, golden::Golden};
 
@@ -50,6 +54,22 @@ pub fn shared_story() -> Option<Folder> {
 pub fn golden(name: &str) -> Golden {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"));
     Golden::parse(&fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display())))
+}
+
+/// The model of a GGUF file.
+pub fn gguf(path: &Path, dtype: Option<Dtype>) -> fireside::Result<Model> {
+    let name = path.file_name().and_then(|name| name.to_str()).expect("a file with a name");
+    let mut loader = ModelLoader::gguf(name, &ModelFiles::default(), LoadOptions { dtype, ..LoadOptions::default() })?;
+    let mut file = fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut chunk = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut chunk).unwrap() {
+            0 => break,
+            read => loader.push(&chunk[..read])?,
+        }
+    }
+    loader.end_file()?;
+    loader.finish()
 }
 
 fn read(name: &str) -> Option<Folder> {
