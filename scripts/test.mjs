@@ -103,7 +103,8 @@ async function sanitizeSteps() {
 /** The tests with published weights: those whose model is there or can be fetched. */
 async function realSteps() {
   const { folder, names, lacks } = await realModels();
-  const env = { FIRESIDE_REAL: folder };
+  // Thousands of positions of a real model are too slow at the level of the other tests.
+  const env = { FIRESIDE_REAL: folder, CARGO_PROFILE_DEV_OPT_LEVEL: '2' };
   const skipped = lacks.map((skip) => ({ skip }));
   if (names.length === 0) return skipped;
   return [
