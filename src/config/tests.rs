@@ -1,7 +1,7 @@
 //! Tests of `config.json`. Defaults and rules were checked against transformers 5.23.0.
 
 use super::*;
-use crate::quant::KvDtype;
+use crate::quant::{KvDtype, Packing};
 use crate::weights::Storage;
 use serde_json::{Value, json};
 #[cfg(target_family = "wasm")]

@@ -176,7 +176,8 @@ mod tests {
                 let scale = |row: usize, index: usize| (row + 1) as f32 * 2f32.powi(-8 - index as i32);
                 // Row 4 has offsets that f16 does not hold: the matrix widens itself on its way.
                 let offset = |row: usize, index: usize| -scale(row, index) * if row == 4 { 4097.0 } else { 3.5 };
-                let parts: [&dyn Fn(&mut Matrix, usize); 3] = [
+                type Part<'a> = &'a dyn Fn(&mut Matrix, usize);
+                let parts: [Part; 3] = [
                     &|matrix, row| {
                         let codes: Vec<u8> = (0..cols).map(|col| code(row, col)).collect();
                         matrix.set_codes(row, packing, &pack(&codes, bits));
