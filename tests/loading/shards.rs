@@ -97,10 +97,13 @@ fn every_fixture_loads_as_published() {
     for folder in std::fs::read_dir(fixtures).unwrap().map(|entry| entry.unwrap().path()) {
         if folder.join("config.json").exists() {
             let (config, weights) = load_folder(&folder);
-            let dtype = config.dtype.unwrap();
-            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.plan.weight_bytes(dtype)), "{}", folder.display());
             assert_eq!(config.ignored, [""; 0], "{}", folder.display());
             count += 1;
+            if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("mlx-")) {
+                continue; // tests/mlx.rs says how these are stored.
+            }
+            let dtype = config.dtype.unwrap();
+            assert_eq!((weights.embed.dtype(), weights.bytes()), (dtype, config.plan.weight_bytes(dtype)), "{}", folder.display());
         }
     }
     assert!(count >= 13, "{count} fixtures");
