@@ -117,13 +117,18 @@ impl Codes for Nibbles {
     }
 }
 
-/// Adds the products of some columns: sum + products * scales * activation scale + offsets * total. Never
-/// fused, not even by relaxed SIMD: so every kernel gives the same bits, whatever the compiler makes of it.
+/// sum + products * scales * activation scale. Never fused, not even by relaxed SIMD: so every kernel gives
+/// the same bits, whatever the compiler makes of it.
 #[inline(always)]
-fn add_scaled<V: Vector, F: Factors, const G: usize>(sum: V, products: V, [scales, offsets]: [V; 2], x: &Rounded<V>, group: usize) -> V {
-    let sum = sum.add(products.mul(scales.mul(V::splat(x.scale))));
+fn add_products<V: Vector>(sum: V, products: V, scales: V, x: &Rounded<V>) -> V {
+    sum.add(products.mul(scales.mul(V::splat(x.scale))))
+}
+
+/// sum + offsets * the sum of the activations of the columns; not fused either.
+#[inline(always)]
+fn add_offsets<V: Vector, const G: usize>(sum: V, offsets: V, x: &Rounded<V>, group: usize) -> V {
     let total = if G == 1 { x.total } else { x.half_totals[group] };
-    if F::OFFSETS { sum.add(offsets.mul(V::splat(total))) } else { sum }
+    sum.add(offsets.mul(V::splat(total)))
 }
 
 /// Adds the products of a block with the activations of N positions.
@@ -139,9 +144,12 @@ fn add_block<V: Vector, F: Factors, C: Codes, const G: usize, const N: usize>(
             (_, 0) => block.codes.dots::<V, N, 0, 1>(x),
             _ => block.codes.dots::<V, N, 1, 2>(x),
         };
-        let factors = block.factors[group].load::<V>();
+        let [scales, offsets] = block.factors[group].load::<V>();
         for ((sum, products), x) in sums.iter_mut().zip(products).zip(x) {
-            *sum = add_scaled::<V, F, G>(*sum, products, factors, x, group);
+            *sum = add_products(*sum, products, scales, x);
+        }
+        if F::OFFSETS {
+            sums.iter_mut().zip(x).for_each(|(sum, x)| *sum = add_offsets::<V, G>(*sum, offsets, x, group));
         }
     }
 }
@@ -262,10 +270,16 @@ fn panel_dots<V: Vector, F: Factors, const G: usize, const N: usize>(panel: &[Pa
                     *ints = [V::dot_pairs(ints[0], low, pair), V::dot_pairs(ints[1], high, pair)];
                 }
             }
-            for ((sums, ints), x) in sums.iter_mut().zip(ints).zip(x) {
-                for half in 0..2 {
-                    let factors = block.factors[group][half].each_ref().map(V::load);
-                    sums[half] = add_scaled::<V, F, G>(sums[half], V::from_int(ints[half]), factors, &x[index], group);
+            for (half, factors) in block.factors[group].iter().enumerate() {
+                let scales = V::load(&factors[0]);
+                for ((sums, ints), x) in sums.iter_mut().zip(ints).zip(x) {
+                    sums[half] = add_products(sums[half], V::from_int(ints[half]), scales, &x[index]);
+                }
+                if F::OFFSETS {
+                    let offsets = V::load(&factors[1]);
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        sums[half] = add_offsets::<V, G>(sums[half], offsets, &x[index], group);
+                    }
                 }
             }
         }

@@ -162,9 +162,6 @@ impl Vector for F32x4 {
     }
 
     #[inline(always)]
-    fn bytes_for_bytes(_: &[[i16; 2]; 16]) {}
-
-    #[inline(always)]
     fn bytes_for_nibbles(_: &[[i16; 2]; 16]) {}
 
     #[inline(always)]

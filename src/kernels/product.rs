@@ -118,8 +118,8 @@ impl<V: Vector> Rounded<V> {
         }
         let scale = max / levels;
         let sums = sums.map(|sum| lane_sum(V::from_int(sum))); // whole numbers below 2^24
-        let bytes = if dtype == Dtype::Q4 { V::bytes_for_nibbles(&pairs) } else { V::bytes_for_bytes(&pairs) };
-        Rounded { scale, total: (sums[0] + sums[1]) * scale, half_totals: sums.map(|sum| sum * scale), pairs, bytes }
+        let (total, half_totals) = ((sums[0] + sums[1]) * scale, sums.map(|sum| sum * scale));
+        Rounded { scale, total, half_totals, pairs, bytes: V::bytes_for_nibbles(&pairs) }
     }
 }
 

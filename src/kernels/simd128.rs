@@ -2,8 +2,8 @@
 //!
 //! Relaxed SIMD changes two words: [`Vector::madd`] is fused, and products of 8-bit integers are one
 //! instruction. That one is exact, and the same on every processor, only where the second operand lies in
-//! 0..=127 and no sum of two products leaves 16 bits. Nibbles are such operands. Activations of 12 bits are
-//! made to be: 2048 is added, and the 7 low bits and the 5 high bits are multiplied each for themselves.
+//! 0..=127 and no sum of two products leaves 16 bits. Nibbles are such operands, and the activations beside
+//! them have 8 bits. For codes of 8 bits it would take more instructions than products of 16 bits do.
 
 #![allow(unsafe_code)]
 
@@ -70,7 +70,7 @@ impl Vector for F32x4 {
     type Int = v128;
     type Pairs = v128;
     #[cfg(target_feature = "relaxed-simd")]
-    type Bytes = [[[i8; 4]; 8]; 2];
+    type Bytes = [[i8; 4]; 8];
     #[cfg(not(target_feature = "relaxed-simd"))]
     type Bytes = ();
 
@@ -219,47 +219,20 @@ impl Vector for F32x4 {
 
     #[cfg(not(target_feature = "relaxed-simd"))]
     #[inline(always)]
-    fn bytes_for_bytes(_: &[[i16; 2]; 16]) {}
-
-    #[cfg(not(target_feature = "relaxed-simd"))]
-    #[inline(always)]
     fn bytes_for_nibbles(_: &[[i16; 2]; 16]) {}
 
     #[cfg(target_feature = "relaxed-simd")]
     #[inline(always)]
-    fn bytes_for_bytes(pairs: &[[i16; 2]; 16]) -> [[[i8; 4]; 8]; 2] {
-        let four = |i: usize| [pairs[2 * i][0], pairs[2 * i][1], pairs[2 * i + 1][0], pairs[2 * i + 1][1]].map(|value| value + 2048);
-        let low = std::array::from_fn(|i| four(i).map(|value| (value & 127) as i8));
-        [low, std::array::from_fn(|i| four(i).map(|value| (value >> 7) as i8))]
-    }
-
-    #[cfg(target_feature = "relaxed-simd")]
-    #[inline(always)]
-    fn bytes_for_nibbles(pairs: &[[i16; 2]; 16]) -> [[[i8; 4]; 8]; 2] {
+    fn bytes_for_nibbles(pairs: &[[i16; 2]; 16]) -> [[i8; 4]; 8] {
         // The low nibbles of a word's bytes are the columns 0, 4, 1, 5 of eight, the high ones 2, 6, 3, 7.
-        let bytes = std::array::from_fn(|i| {
+        std::array::from_fn(|i| {
             let (even, odd) = (pairs[i / 2 * 4 + i % 2], pairs[i / 2 * 4 + i % 2 + 2]);
             [even[0], odd[0], even[1], odd[1]].map(|value| value as i8)
-        });
-        [bytes, bytes]
+        })
     }
 
     #[inline(always)]
     fn dots_bytes<const N: usize, const FIRST: usize, const LAST: usize>(codes: &[[i8; 16]; 8], x: [&Rounded<Self>; N]) -> [Self; N] {
-        #[cfg(target_feature = "relaxed-simd")]
-        if N == 1 {
-            // With several positions pairs take fewer steps.
-            let [mut low, mut high, mut all] = [i32x4_splat(0); 3];
-            let [low_bits, high_bits] = &x[0].bytes;
-            for (codes, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
-                let weights = load(codes);
-                low = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&low_bits[step]), low);
-                high = i32x4_relaxed_dot_i8x16_i7x16_add(weights, splat_32(&high_bits[step]), high);
-                all = i32x4_relaxed_dot_i8x16_i7x16_add(weights, i8x16_splat(1), all);
-            }
-            let sum = i32x4_sub(i32x4_add(low, i32x4_shl(high, 7)), i32x4_shl(all, 11));
-            return [Self::from_int(sum); N];
-        }
         // Four columns of rows 0 and 1, and of rows 2 and 3: two lanes a row.
         let mut sums = [[i32x4_splat(0); 2]; N];
         for (codes, step) in codes[4 * FIRST..4 * LAST].iter().zip(4 * FIRST..) {
@@ -297,7 +270,7 @@ impl Vector for F32x4 {
             let words = load(codes);
             let (even, odd) = (v128_and(words, nibble), v128_and(u16x8_shr(words, 4), nibble));
             for (sum, x) in sums.iter_mut().zip(x) {
-                let [low, high] = &x.bytes[0].as_chunks::<2>().0[step];
+                let [low, high] = &x.bytes.as_chunks::<2>().0[step];
                 *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(low), even, *sum);
                 *sum = i32x4_relaxed_dot_i8x16_i7x16_add(splat_32(high), odd, *sum);
             }

@@ -10,8 +10,8 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     type Int: Copy;
     /// Four pairs of i16, which are multiplied into them.
     type Pairs: Copy;
-    /// 32 activations as bytes, in the order that products of bytes read; nothing where there are no such
-    /// products.
+    /// 32 activations as bytes, in the order in which [`Vector::dots_nibbles`] reads them; nothing where it
+    /// reads pairs.
     type Bytes: Copy + std::fmt::Debug;
 
     /// Up to this number of positions, products of floats are faster straight from memory than through a
@@ -76,8 +76,6 @@ pub(super) trait Vector: Copy + std::fmt::Debug {
     /// The lanes as f32, exact up to 2^24, above that rounded to nearest.
     fn from_int(int: Self::Int) -> Self;
 
-    /// `pairs` as bytes for [`Vector::dots_bytes`].
-    fn bytes_for_bytes(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
     /// `pairs` as bytes for [`Vector::dots_nibbles`].
     fn bytes_for_nibbles(pairs: &[[i16; 2]; 16]) -> Self::Bytes;
     /// Lane r of vector n is the exact product of row r of the codes of a block with the activations `x[n]`,
@@ -98,7 +96,7 @@ pub(super) struct Rounded<V: Vector> {
     pub(super) half_totals: [f32; 2],
     /// The whole numbers, up to [`LEVELS`](super::product::LEVELS) or [`Vector::NIBBLE_LEVELS`].
     pub(super) pairs: [[i16; 2]; 16],
-    /// The same once more.
+    /// The same once more, for nibbles.
     #[cfg_attr(not(target_feature = "relaxed-simd"), expect(dead_code, reason = "only relaxed SIMD multiplies bytes"))]
     pub(super) bytes: V::Bytes,
 }
