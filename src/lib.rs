@@ -157,6 +157,7 @@ pub mod internals {
     pub use crate::options::table::{Row, Text};
     pub use crate::options::{Settings, generate, load};
     pub use crate::pool::Pool;
+    pub use crate::quant::Matrix;
     #[cfg(not(target_family = "wasm"))]
     pub use crate::quantize::{Gram, Grid, Inputs, Quantised, calibrate, quantise};
     pub use crate::sampler::Sampler;

@@ -36,7 +36,7 @@ pub(crate) use self::half::{Bf16x8, F16_ACTIVATION_SCALE, F16x8};
 use self::half::{f16_scale, to_f16};
 pub use self::kv::{KV_BLOCK, KvDtype};
 pub(crate) use self::kv::{KV_TILE_ROWS, KvKind, KvPiece, KvTile, decode_q8, encode_q8};
-pub(crate) use self::matrix::Matrix;
+pub use self::matrix::Matrix;
 pub(crate) use self::mlx::{Packing, widen_powers};
 use crate::error::{Error, Result};
 

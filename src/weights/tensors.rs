@@ -151,6 +151,12 @@ impl Weights {
         Weights { tensors, ..weights }
     }
 
+    /// The same weights with some matrices replaced by others of the same shape.
+    pub fn replaced(&self, plan: &Plan, mut other: impl FnMut(&TensorSpec) -> Option<Arc<Matrix>>) -> Weights {
+        let tensor = |(spec, tensor): &(TensorSpec, Tensor)| other(spec).map_or_else(|| tensor.clone(), Tensor::Matrix);
+        Weights::of(plan, self.tensors.iter().map(tensor))
+    }
+
     /// Every tensor with its spec, in the order of [`Plan::tensors`].
     pub fn tensors(&self) -> &[(TensorSpec, Tensor)] {
         &self.tensors

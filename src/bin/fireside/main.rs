@@ -13,6 +13,7 @@ mod interrupt;
 mod lines;
 mod lock;
 mod quality;
+mod quantize;
 mod trace;
 
 use std::io::{self, Write};
@@ -69,6 +70,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Measure what storage formats cost: how far a model's predictions for a text are from those in f32
     Quality(quality::QualityArgs),
+    /// Make a smaller checkpoint of a model, in the layout of MLX, which Fireside and mlx-lm read
+    Quantize(quantize::QuantizeArgs),
     /// Write every layer's activations for a prompt, for comparison with another implementation
     Trace {
         #[command(flatten)]
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         Command::Lock { folder } => lock::lock(&folder).map(done),
         Command::Bench(args) => bench::bench(&args).map(done),
         Command::Quality(args) => quality::quality(&args).map(done),
+        Command::Quantize(args) => quantize::quantize(&args).map(done),
         Command::Trace { model, prompt, out } => {
             model.options().and_then(|options| trace::trace(&model.folder("story"), options, &prompt, &out)).map(done)
         }
