@@ -115,8 +115,6 @@ mod network;
 mod options;
 mod pool;
 mod quant;
-#[cfg(not(target_family = "wasm"))]
-mod quantize;
 mod sampler;
 mod session;
 mod sniff;
@@ -158,8 +156,6 @@ pub mod internals {
     pub use crate::options::{Settings, generate, load};
     pub use crate::pool::Pool;
     pub use crate::quant::Matrix;
-    #[cfg(not(target_family = "wasm"))]
-    pub use crate::quantize::{Gram, Grid, Inputs, Quantised, calibrate, quantise};
     pub use crate::sampler::Sampler;
     pub use crate::weights::{HeaderScan, Loader, Tensor, TensorSpec, Weights};
 }

@@ -27,7 +27,6 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("weights", &["error", "quant", "sniff", "json", "config"]),
     ("estimate", &["error", "quant", "config", "options", "weights"]),
     ("network", &["error", "pool", "quant", "kernels", "cache", "config", "weights"]),
-    ("quantize", &["error", "network"]),
     ("model", &["error", "pool", "cache", "config", "template", "tokenizer", "weights", "network"]),
     ("session", &["error", "stop", "json", "text", "tokenizer", "options", "sampler", "network", "model"]),
     ("load", &["error", "pool", "sniff", "cache", "text", "template", "tokenizer", "config", "options", "weights", "estimate", "network", "model"]),

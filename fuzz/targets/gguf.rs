@@ -62,6 +62,10 @@ fuzz_target!(|data: &[u8]| {
     let scan = scan(file);
     let Ok(whole) = whole else { return };
     let (config, _, scan) = scan.expect("a file that loads has a header").finish().expect("a header");
-    assert_eq!(config.plan.tensors(), { let mut plan = whole.config().plan.clone(); plan.tied = config.plan.tied; plan.tensors() });
+    assert_eq!(config.plan.tensors(), {
+        let mut plan = whole.config().plan.clone();
+        plan.tied = config.plan.tied;
+        plan.tensors()
+    });
     assert!(scan.weight_bytes >= whole.weights().bytes());
 });
