@@ -16,7 +16,8 @@ use std::thread;
 use fireside::internals::Matrix;
 use half::f16;
 
-/// By how many levels more or less than the highest level the range of the values is divided.
+/// By how many levels more or less than the highest level the range of the values is divided; of fewer
+/// levels than 15, by that share of it.
 const CANDIDATES: [f32; 12] = [-3.0, -2.5, -2.0, -1.5, -1.2, -0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.9];
 /// The least scale: 16 of the smallest normal steps of f16.
 const SCALE_MIN: f32 = 1e-6;
@@ -152,6 +153,7 @@ impl Fit {
         // With many levels, clipping gains nothing.
         let candidates = if highest > 63.0 { &CANDIDATES[6..10] } else { &CANDIDATES[..] };
         let fits = candidates.iter().map(|step| {
+            let step = step * (highest / 15.0).min(1.0);
             let first = Fit { scale: (range / (highest + step)).max(SCALE_MIN), offset: low, highest, error: 0.0 };
             (0..2).fold(first, |fit, _| fit.again(values, importance)).judged(values, importance)
         });
