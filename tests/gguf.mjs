@@ -33,7 +33,11 @@ const NAMES = {
 
 const read = (/** @type {string} */ folder, /** @type {string} */ file) => JSON.parse(readFileSync(join(folder, file), 'utf8'));
 
-/** A number of some type, little-endian. @param {'UInt32LE' | 'Int32LE' | 'FloatLE' | 'BigUInt64LE'} type @param {any} value */
+/**
+ * A number of some type, little-endian.
+ * @param {'UInt32LE' | 'Int32LE' | 'FloatLE' | 'BigUInt64LE'} type
+ * @param {any} value
+ */
 function number(type, value) {
   const bytes = Buffer.alloc(type === 'BigUInt64LE' ? 8 : 4);
   bytes[`write${type}`](type === 'BigUInt64LE' ? BigInt(value) : value);
@@ -52,7 +56,11 @@ function pair([key, type, value]) {
   return Buffer.concat([text(key), body]);
 }
 
-/** A GGUF file. @param {[string, number, any][]} pairs @param {{ name: string, shape: number[], type: number, bytes: Buffer }[]} tensors */
+/**
+ * A GGUF file.
+ * @param {[string, number, any][]} pairs
+ * @param {{ name: string, shape: number[], type: number, bytes: Buffer }[]} tensors
+ */
 function file(pairs, tensors) {
   const padded = (/** @type {Buffer} */ bytes) => Buffer.concat([bytes, Buffer.alloc(-bytes.length & (ALIGNMENT - 1))]);
   let offset = 0;
@@ -65,7 +73,11 @@ function file(pairs, tensors) {
   return Buffer.concat([padded(head), ...tensors.map(({ bytes }) => padded(bytes))]);
 }
 
-/** The tensors of a folder by their names in GGUF. Rows of q and k are in pairs, and vectors are f32. @param {string} folder @param {any} config */
+/**
+ * The tensors of a folder by their names in GGUF. Rows of q and k are in pairs, and vectors are f32.
+ * @param {string} folder
+ * @param {any} config
+ */
 function tensors(folder, { num_attention_heads: heads, num_key_value_heads: kvHeads = heads }) {
   const all = readFileSync(join(folder, 'model.safetensors'));
   const start = 8 + Number(all.readBigUInt64LE(0));
@@ -80,7 +92,12 @@ function tensors(folder, { num_attention_heads: heads, num_key_value_heads: kvHe
   });
 }
 
-/** The rows of each head, those of its two halves by turns. @param {Buffer} bytes @param {number} rows @param {number} heads */
+/**
+ * The rows of each head, those of its two halves by turns.
+ * @param {Buffer} bytes
+ * @param {number} rows
+ * @param {number} heads
+ */
 function paired(bytes, rows, heads) {
   const [length, half] = [bytes.length / rows, rows / heads / 2];
   const from = Array.from({ length: rows }, (_, row) => 2 * half * Math.floor(row / (2 * half)) + (row % 2) * half + Math.floor((row % (2 * half)) / 2));

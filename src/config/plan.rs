@@ -37,8 +37,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Bytes by which the KV cache grows with each token, until the window of a layer is full: keys and values
-    /// of every layer.
+    /// Bytes by which the KV cache grows with each token, until the window of a layer is full: keys and
+    /// values of every layer.
     pub fn kv_bytes_per_token(&self, dtype: KvDtype) -> u64 {
         self.layers.len() as u64 * self.kv_heads as u64 * dtype.position_bytes(self.head_dim)
     }

@@ -90,8 +90,8 @@ pub(crate) fn decode_f16(rows: &[F16x8], factors: &[f32], out: &mut [[f32; 4]]) 
 
 /// Rounds a query to 16 bits for [`dot_tiles`].
 ///
-/// Shapes: `query` (head_dim, a multiple of 32), four numbers to an element; `out` (head_dim / 32). Panics: if
-/// the lengths do not fit together.
+/// Shapes: `query` (head_dim, a multiple of 32), four numbers to an element; `out` (head_dim / 32). Panics:
+/// if the lengths do not fit together.
 pub(crate) fn round_query(query: &[[f32; 4]], out: &mut [QueryBlock]) {
     attend_q8::round_query::<F32x4>(query, out);
 }

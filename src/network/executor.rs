@@ -286,8 +286,8 @@ fn attend(q: &[f32], sequence: &Queries, layer: usize, shape: Heads, heads: Rang
     }
 }
 
-/// The step of [`attend`] over one block of a cache in q8, `block`, whose tiles are those of its keys and of its
-/// values.
+/// The step of [`attend`] over one block of a cache in q8, `block`, whose tiles are those of its keys and of
+/// its values.
 fn attend_q8(
     [keys, values]: [&[KvTile]; 2],
     block: Range<usize>,

@@ -49,7 +49,9 @@ impl FileDtype {
         }
     }
 
-    /// Reads little-endian numbers. Shapes: `bytes` (those of at least len numbers), `out` (len), whole blocks.
+    /// Reads little-endian numbers.
+    ///
+    /// Shapes: `bytes` (those of at least len numbers), `out` (len, whole blocks).
     pub(crate) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         match self {
             FileDtype::F64 => out.iter_mut().zip(bytes.as_chunks().0).for_each(|(out, &value)| *out = f64::from_le_bytes(value) as f32),

@@ -168,7 +168,10 @@ function nameIn(input) {
   return input instanceof Blob && 'name' in input ? String(input.name) : '';
 }
 
-/** The first bytes of a file as text; undefined: only reading it would tell. @param {Input | undefined} input */
+/**
+ * The first bytes of a file as text; undefined: only reading it would tell.
+ * @param {Input | undefined} input
+ */
 async function headOf(input) {
   const bytes = input instanceof Blob ? await input.slice(0, MAGIC.length).arrayBuffer() : input;
   if (bytes instanceof ArrayBuffer) return text(new Uint8Array(bytes, 0, Math.min(MAGIC.length, bytes.byteLength)));

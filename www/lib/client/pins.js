@@ -12,7 +12,10 @@ import { badOption, FiresideError } from '../shared/errors.js';
  * @typedef {(wanted: FileWanted, needed: boolean) => Promise<Uint8Array | undefined>} FetchList
  */
 
-/** Lists the files of a source that are stored. @typedef {(source: string) => Promise<string[]>} ListStored */
+/**
+ * Lists the files of a source that are stored.
+ * @typedef {(source: string) => Promise<string[]>} ListStored
+ */
 
 /**
  * How to ask for a list. `source`: the address by which the stored files are known; `needed`: to lack the
