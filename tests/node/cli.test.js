@@ -249,7 +249,7 @@ test('wrong arguments exit with 2 and a sentence that names them', () => {
 test('a missing or invalid model exits with 1 and says so', () => {
   const empty = folder();
   for (const [model, sentence] of /** @type {[string, RegExp][]} */ ([
-    [join(empty, 'nowhere'), /^fireside: --model .*nowhere: expected a URL, or the path of a folder that is there\n$/],
+    [join(empty, 'nowhere'), /^fireside: --model .*nowhere: expected a URL, or the path of a folder or of a GGUF file that is there\n$/],
     [empty, /^fireside: --model .*: expected config\.json/],
     ['http://127.0.0.1:9/model/', /^fireside: .*127\.0\.0\.1:9/],
   ])) {
