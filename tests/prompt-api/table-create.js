@@ -107,7 +107,11 @@ const availability = [
 
 /** What frame.js reports and creates in a frame with this `allow`. @returns {Promise<any>} */
 async function inFrame(allow = '') {
-  const frame = document.body.appendChild(Object.assign(document.createElement('iframe'), { allow }));
+  const frame = Object.assign(document.createElement('iframe'), { allow });
+  // Firefox replaces the first document of a frame when it has loaded, and what was added to it is lost.
+  const loaded = new Promise((resolve) => frame.addEventListener('load', resolve, { once: true }));
+  document.body.append(frame);
+  await loaded;
   const told = new Promise((resolve) => addEventListener('message', ({ data }) => resolve(data), { once: true }));
   const script = Object.assign(document.createElement('script'), { type: 'module', src: '/prompt-api/frame.js' });
   /** @type {Document} */ (frame.contentDocument).head.append(script);
