@@ -96,8 +96,6 @@ function runs(story, chat, { prompt, greedy }) {
     },
     {
       name: 'a load aborted midway rejects with AbortError, and the next one works',
-      // Firefox 140 was seen once to report this when the worker of an aborted load ends on a busy machine.
-      expected: /^exception: uncaught exception: undefined$/,
       args: { story },
       run: async ({ Model }, { story }) => {
         const controller = new AbortController();
