@@ -19,7 +19,7 @@ const code = (base64) => Uint8Array.from(atob(`AGFzbQEAAAAB${base64}`), (char) =
  * i32.atomic.load in a shared memory.
  */
 const SIMD = code('BQFgAAF7AwIBAAoKAQgAQQD9D/1iCw==');
-const RELAXED = code('BQFgAAF7AwIBAAoPAQ0AQQH9D0EC/Q/9gAIL');
+export const RELAXED = code('BQFgAAF7AwIBAAoPAQ0AQQH9D0EC/Q/9gAIL');
 const THREADS = code('BAFgAAADAgEABQQBAwEBCgsBCQBBAP4QAgAaCw==');
 
 /**
