@@ -25,6 +25,8 @@ mod scan;
 mod stored;
 mod tensors;
 
+#[cfg(all(test, not(target_family = "wasm")))]
+pub(crate) use gguf::real::open as open_real;
 pub(crate) use gguf::{Beginning, MAGIC, Reader, files as gguf_files};
 pub use loader::Loader;
 pub(crate) use safetensors::is_plausible as is_safetensors;

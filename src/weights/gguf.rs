@@ -22,7 +22,7 @@ mod parts;
 mod pre;
 mod reader;
 #[cfg(all(test, not(target_family = "wasm")))]
-mod real;
+pub(crate) mod real;
 mod tokenizer;
 mod types;
 mod vocabulary;

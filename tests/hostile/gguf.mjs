@@ -47,9 +47,9 @@ const TENSORS = [
 ].map(([name, dims], at) => ({ name, dims, type: 0, offset: 32 * at }));
 
 /**
- * The bytes of the model, in hexadecimal digits. `pairs` replaces values of the metadata, `undefined` removes
- * one; `tensors` replaces fields of a tensor by its name, and a function gets the whole list; the counts can be
- * other ones; `tail` comes after the metadata in place of everything.
+ * The bytes of the model, in hexadecimal digits. `pairs` replaces values of the metadata; `undefined`
+ * removes one. `tensors` replaces fields of a tensor by its name; a function gets the whole list.
+ * `tensorCount` and `pairCount` replace the counts. `tail` replaces everything after the metadata.
  */
 export function gguf({ magic = 'GGUF', version = 3, pairs = {}, twice = [], tensors = {}, tensorCount, pairCount, tail, data = true } = {}) {
   const all = Object.entries({ ...PAIRS, ...pairs }).filter(([, bytes]) => bytes !== undefined);

@@ -4,9 +4,9 @@
 //
 //     node tests/hostile/make.mjs
 //
-// A case has a `name`, the `base` fixture ('' if its only file is a model.gguf), the `edits` (described in
-// write.mjs), what to do with the loaded model (`encode`, `prompt`, `decode`, `chat`), and the outcome: `code`
-// and `message`, or neither if everything works, and then sometimes the `tokens`.
+// A case has a `name`, the `base` fixture ('' if its only file is a model.gguf), and the `edits` (described
+// in write.mjs). It says what to do with the loaded model (`encode`, `prompt`, `decode`, `chat`). The outcome
+// is `code` and `message`, or neither if everything works, and then sometimes the `tokens`.
 
 import { writeFileSync } from 'node:fs';
 import { command } from '../../scripts/tools.mjs';

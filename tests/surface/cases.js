@@ -29,8 +29,8 @@ export function cases(place, page, nowhere) {
 }
 
 /**
- * What transformers wrote. It multiplies what MLX quantised as f32; with relaxed SIMD, our products with 4 bits
- * take activations of 8 bits, which changes the text of such small models.
+ * What transformers wrote. It multiplies what MLX quantised as f32. With relaxed SIMD, our products with 4
+ * bits take activations of 8 bits, which changes the text of such small models.
  */
 function goldenCases({ model, at, cases, chats }) {
   const how = model.startsWith('mlx-') ? { dtype: 'f32' } : {};

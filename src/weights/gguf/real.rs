@@ -40,7 +40,8 @@ struct Sums {
     magnitude: f64,
 }
 
-fn open() -> (File, Beginning) {
+/// The file after its beginning, or after some bytes more, and the beginning.
+pub(crate) fn open() -> (File, Beginning) {
     let folder = std::env::var_os("FIRESIDE_REAL").expect("FIRESIDE_REAL is the folder that scripts/real.mjs names");
     let mut file = File::open(Path::new(&folder).join(FILE)).unwrap();
     let (mut reader, mut chunk) = (Reader::new(FILE), vec![0; 1 << 20]);

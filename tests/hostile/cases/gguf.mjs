@@ -1,4 +1,5 @@
-// GGUF files whose metadata, tensors or tokenizer are broken. A case has no fixture: its one file is the model.
+// GGUF files whose metadata, tensors or tokenizer are broken. A case has no fixture: its one file is the
+// model.
 
 import { gguf, raw, value } from '../gguf.mjs';
 import { badFile, hex, hostile, notAModel, unsupported, works } from '../write.mjs';
